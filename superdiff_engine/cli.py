@@ -1,0 +1,162 @@
+"""The command line: superdiff studio | sample | evaluate | train | models."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from .errors import SuperDiffError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+console = Console()
+LOOPBACK = "127.0.0.1"
+
+
+def main() -> None:
+    """Run the command line; what a user got wrong is one sentence on standard error, with exit code 1."""
+    try:
+        app()
+    except (SuperDiffError, FileNotFoundError) as error:
+        Console(stderr=True).print(f"superdiff: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
+        sys.exit(1)
+
+
+@app.command()
+def studio(
+    port: Annotated[int, typer.Option(help="TCP port on 127.0.0.1", min=1, max=65535)] = 8501,
+    browser: Annotated[bool, typer.Option(help="open a browser window")] = True,
+) -> None:
+    """Open the studio in a browser, on 127.0.0.1 only."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            raise SuperDiffError(
+                f"Port {port} is in use, perhaps by a studio that is open already at http://{LOOPBACK}:{port}. "
+                f"Choose another one: superdiff studio --port {port + 1 if port < 65535 else 8501}"
+            ) from None
+    import studio as package
+
+    script = Path(package.__file__).parent / "app.py"
+    command = [sys.executable, "-m", "streamlit", "run", str(script)]
+    # Said here as well as in the config file, which a file in the user's own folder would override.
+    options = {
+        "server.address": LOOPBACK,
+        "server.port": str(port),
+        "server.headless": "false" if browser else "true",
+        "browser.gatherUsageStats": "false",
+    }
+    command += [f"--{name}={value}" for name, value in options.items()]
+    # Streamlit looks for its configuration (themes, limits) in the folder it is started from.
+    sys.exit(subprocess.call(command, cwd=script.parent))
+
+
+@app.command()
+def sample(
+    recipe: Annotated[Path, typer.Argument(help="a recipe, JSON")],
+    out: Annotated[Path, typer.Option(help="folder for the record of the run")],
+) -> None:
+    """Run a recipe and keep its record: samples, trace, preview, log. Ctrl+C stops and keeps what there is."""
+    from .recipe import load_recipe
+    from .run import Run
+
+    run = Run(load_recipe(recipe), out, previews=False)
+    signal.signal(signal.SIGINT, lambda *_: run.cancel())
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
+        console=console,
+    ) as progress:  # fmt: skip
+        task = progress.add_task("loading", total=run.recipe.levels.steps)
+        result = run.execute(
+            lambda step: progress.update(task, completed=step.index, description=f"level {step.level:.3g}")
+        )
+    if result is None:
+        console.print("Cancelled before the first step; nothing was made.")
+        return
+    word = "Finished" if result.complete else f"Cancelled at step {result.index}; kept what there was"
+    console.print(f"{word}: {result.recipe.batch} samples in {result.seconds:.1f} s, in {out}", markup=False)
+    for title, log_density, weight in zip(run.titles, result.log_density.mean(1), result.weights.mean(1), strict=True):
+        console.print(f"  {title}: mean log-density {log_density:.2f} nats, mean weight {weight:.3f}", markup=False)
+
+
+@app.command()
+def models() -> None:
+    """List the models that recipes can name."""
+    from .domains import domains
+
+    table = Table("id", "domain", "title", "description", "source")
+    for domain in domains().values():
+        for info in domain.models():
+            table.add_row(info.id, domain.name, info.title, info.description, info.source)
+    console.print(table)
+    console.print(
+        "Your own diffusers folders: set SUPERDIFF_MODELS to the folder that holds them, they appear as local/NAME. "
+        "Hub models: hub/OWNER/NAME.",
+        markup=False,
+    )
+
+
+@app.command()
+def train(
+    name: Annotated[str, typer.Argument(help="garments_a, garments_b, garments_ab or garment_classifier")],
+    minutes: Annotated[float, typer.Option(help="budget, minutes of wall clock over all runs", min=0.01)] = 60.0,
+    data: Annotated[Path | None, typer.Option(help="folder of the data, if it is not where its package puts it")] = None,
+) -> None:
+    """Train an embedded model from its data; stopping and starting again resumes."""
+    from .domains.pictures.train import TRAINABLE, train_model
+
+    if name not in TRAINABLE:
+        raise SuperDiffError(f"There is no model '{name}' to train; there are {', '.join(TRAINABLE)}.")
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn(), console=console
+    ) as progress:
+        task = progress.add_task(name, total=minutes)
+        folder = train_model(
+            name,
+            minutes,
+            data,
+            lambda state: progress.update(
+                task, completed=state.minutes, description=f"{name}: step {state.step}, loss {state.loss:.4f}"
+            ),
+        )
+    console.print(f"Saved to {folder}", markup=False)
+
+
+@app.command()
+def evaluate(
+    domain: Annotated[str, typer.Argument(help="pictures")],
+    samples: Annotated[int, typer.Option(help="samples a row", min=2)] = 2000,
+    out: Annotated[Path | None, typer.Option(help="where the table goes")] = None,
+) -> None:
+    """Measure a domain as the paper does and write its table (docs/tables/NAME.json)."""
+    if domain != "pictures":
+        raise SuperDiffError(f"There is no evaluation for '{domain}'; there is one for pictures.")
+    from .domains.pictures.evaluate import evaluate as evaluate_pictures
+
+    target = Path("docs/tables/pictures.json") if out is None else out
+    evaluate_pictures(samples=samples, out=target, progress=lambda line: console.print(line, markup=False))
+    console.print(f"Wrote {target}", markup=False)
+
+
+@app.command(name="readme", hidden=True)
+def readme(path: Annotated[Path, typer.Argument()] = Path("README.md")) -> None:
+    """Write the tables of docs/tables into the README, between their markers."""
+    from .evaluation import update_readme
+
+    update_readme(path)
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    main()

@@ -1,0 +1,205 @@
+r"""Operators: from log-densities to weights kappa.
+
+For a step whose noise is drawn already, the change of expert i's log-density is known before the step is taken, and
+it is linear in the weights (design of the loop: `sample.py`):
+
+    p_i(kappa) = c_i + sum_j G_ij kappa_j                                       `Prediction`
+
+An operator sees the log-densities so far and this prediction, and answers with weights [experts, batch] that sum to
+one over the experts. Reference: Skreta et al. 2025 (arXiv 2412.17762), Prop. 3 and 4 (OR), Prop. 6 and eq. 18 (AND).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The change of the log-densities that the coming step will make, as a linear function of the weights.
+
+    Attributes:
+        constant: c, [experts, batch], nats, float64.
+        slope: G, [experts, experts, batch], nats, float64; symmetric and positive semi-definite in its first two.
+    """
+
+    constant: Tensor
+    slope: Tensor
+
+    def at(self, weights: Tensor) -> Tensor:
+        """p(kappa), [experts, batch], nats."""
+        return self.constant + torch.einsum("ijb,jb->ib", self.slope, weights.to(self.slope))
+
+
+class Operator(ABC):
+    """Turns log-densities into weights. `needs_prediction` tells the loop whether to work out the prediction."""
+
+    needs_prediction = False
+    #: Whether the weights depend on the log-densities at all.
+    needs_density = False
+
+    def start(self, experts: int, batch: int, generator: torch.Generator) -> None:
+        """Called once before the first step; checks the parameters and draws what is drawn once a run.
+
+        Raises:
+            ValueError: if the operator's parameters do not fit the number of experts.
+        """
+
+    @abstractmethod
+    def weights(self, log_density: Tensor, prediction: Prediction | None) -> Tensor:
+        """kappa, [experts, batch], from log q [experts, batch] in nats (float64); sums to 1 over experts."""
+
+
+class Or(Operator):
+    """Sample the mixture of the experts: kappa = softmax(T log q + l) (arXiv 2412.17762, Prop. 3 and 4).
+
+    Args:
+        temperature: the inverse temperature T on log q alone; 1 gives the mixture, large values the densest expert.
+        bias: the log-odds l of each expert, in nats; None for even odds.
+    """
+
+    needs_density = True
+
+    def __init__(self, temperature: float = 1.0, bias: Sequence[float] | None = None) -> None:
+        if temperature < 0:
+            raise ValueError(f"OR's temperature must not be negative, got {temperature}.")
+        self.temperature, self.bias = temperature, bias
+
+    def start(self, experts: int, batch: int, generator: torch.Generator) -> None:
+        _check_length("bias", self.bias, experts)
+
+    def weights(self, log_density: Tensor, prediction: Prediction | None) -> Tensor:
+        return torch.softmax(self.temperature * log_density + _column(self.bias, log_density), dim=0)
+
+
+class And(Operator):
+    r"""Keep all experts' log-densities equal, up to offsets (arXiv 2412.17762, Prop. 6 and eq. 18).
+
+    With kappa = 1/M + c, sum c = 0, the gap built up so far g_i = (log q_i - l_i) - mean is fed back and the
+    system is solved with a ridge:
+
+        (G + lam I) c = -(g + p(1/M) - mean),         G centred on both sides.
+
+    Where the experts differ (G >> lam) the gap closes in this one step, as in the paper; where they agree the
+    paper's system is singular and its weights explode, while these stay near 1/M.
+
+    Args:
+        bias: the offsets l, in nats: log q_i - l_i is what is held equal; None for none.
+        ridge: lam in nats; 0 gives the paper's exact system.
+    """
+
+    needs_density = True
+    needs_prediction = True
+
+    def __init__(self, bias: Sequence[float] | None = None, ridge: float = 1.0) -> None:
+        if ridge < 0:
+            raise ValueError(f"AND's ridge must not be negative, got {ridge}.")
+        self.bias, self.ridge = bias, ridge
+
+    def start(self, experts: int, batch: int, generator: torch.Generator) -> None:
+        _check_length("bias", self.bias, experts)
+
+    def weights(self, log_density: Tensor, prediction: Prediction | None) -> Tensor:
+        if prediction is None:
+            raise ValueError("AND steers with the prediction of the coming step, which is missing.")
+        experts, _ = log_density.shape
+        even = torch.full_like(log_density, 1 / experts)
+        if experts == 1:
+            return even
+        target = _centred(log_density - _column(self.bias, log_density)) + _centred(prediction.at(even))
+        slope = _centred(_centred(prediction.slope), dim=1).permute(2, 0, 1)
+        # Centred slopes are singular along the all-ones direction for every lam. Filling it leaves the answer alone,
+        # as the right-hand side has no part along it; with lam = 0 a singular rest shows as weights that explode.
+        scale = slope.diagonal(dim1=1, dim2=2).mean(1) + self.ridge
+        system = slope + self.ridge * torch.eye(experts).to(slope) + scale[:, None, None] / experts
+        change, _ = torch.linalg.solve_ex(system, -target.T)
+        return even + _centred(change.T)
+
+
+class Average(Operator):
+    """Equal weights: the mean of the scores."""
+
+    def weights(self, log_density: Tensor, prediction: Prediction | None) -> Tensor:
+        return torch.full_like(log_density, 1 / len(log_density))
+
+
+class Fixed(Operator):
+    """The same weights at every step; they must sum to 1 (they may be negative).
+
+    Args:
+        weights: one for each expert.
+    """
+
+    def __init__(self, weights: Sequence[float]) -> None:
+        if abs(sum(weights) - 1) > 1e-6:
+            raise ValueError(f"Fixed weights must sum to 1, these sum to {sum(weights):.6g}.")
+        self.values = weights
+
+    def start(self, experts: int, batch: int, generator: torch.Generator) -> None:
+        _check_length("weights", self.values, experts)
+
+    def weights(self, log_density: Tensor, prediction: Prediction | None) -> Tensor:
+        return _column(self.values, log_density).expand_as(log_density).clone()
+
+
+class Single(Operator):
+    """One expert alone; the others are only watched.
+
+    Args:
+        index: its position, 0 for the first.
+    """
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+
+    def start(self, experts: int, batch: int, generator: torch.Generator) -> None:
+        if not 0 <= self.index < experts:
+            raise ValueError(f"There is no expert {self.index}: there are {experts}, and 0 is the first.")
+
+    def weights(self, log_density: Tensor, prediction: Prediction | None) -> Tensor:
+        weights = torch.zeros_like(log_density)
+        weights[self.index] = 1
+        return weights
+
+
+class CoinFlip(Operator):
+    """One expert a sample, drawn once with odds exp(bias): what OR at T = 1 must be as good as.
+
+    Args:
+        bias: the log-odds of each expert, in nats; None for even odds.
+    """
+
+    def __init__(self, bias: Sequence[float] | None = None) -> None:
+        self.bias = bias
+        self._chosen: Tensor | None = None
+
+    def start(self, experts: int, batch: int, generator: torch.Generator) -> None:
+        _check_length("bias", self.bias, experts)
+        odds = torch.softmax(torch.tensor(self.bias or [0.0] * experts, dtype=torch.float64), 0)
+        self._chosen = torch.multinomial(odds, batch, replacement=True, generator=generator)
+
+    def weights(self, log_density: Tensor, prediction: Prediction | None) -> Tensor:
+        if self._chosen is None:
+            raise ValueError("CoinFlip.start must be called before its weights are asked for.")
+        chosen = self._chosen.to(log_density.device)
+        return torch.zeros_like(log_density).scatter_(0, chosen[None], 1)
+
+
+def _check_length(name: str, values: Sequence[float] | None, experts: int) -> None:
+    if values is not None and len(values) != experts:
+        raise ValueError(f"{name} needs {experts} values, one an expert, got {len(values)}.")
+
+
+def _column(values: Sequence[float] | None, like: Tensor) -> Tensor:
+    if values is None:
+        return like.new_zeros(len(like), 1)
+    return torch.tensor(values, dtype=like.dtype, device=like.device)[:, None]
+
+
+def _centred(values: Tensor, dim: int = 0) -> Tensor:
+    return values - values.mean(dim, keepdim=True)

@@ -1,0 +1,31 @@
+"""The domains: one folder each, and one line here."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from .base import Domain, Export, ModelInfo
+
+__all__ = ["Domain", "Export", "ModelInfo", "domain_of_model", "domains", "get_domain"]
+
+
+@cache
+def domains() -> dict[str, Domain]:
+    """All domains by name, in the order in which they are offered."""
+    from .pictures import Pictures
+    from .plane import Plane
+
+    return {domain.name: domain for domain in (Plane(), Pictures())}
+
+
+def get_domain(name: str) -> Domain:
+    """The domain called `name`; raises KeyError."""
+    return domains()[name]
+
+
+def domain_of_model(model: str) -> str | None:
+    """The name of the domain that owns the model id, or None."""
+    for name, domain in domains().items():
+        if domain.owns(model):
+            return name
+    return None

@@ -1,0 +1,90 @@
+"""What every domain offers: models to choose from, a space, a cheap live preview, metrics and exports."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from ..geometry import Geometry
+    from ..recipe import Expert, Recipe
+    from ..run import Result
+    from ..sample import Step
+    from ..score import ScoreModel
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """A model that the user can choose: its id in recipes, its title, one line about it, and where it comes from."""
+
+    id: str
+    title: str
+    description: str
+    source: str  # "exact", "embedded", "local" or "hub"
+
+
+@dataclass(frozen=True)
+class Export:
+    """A file that a result can be saved as; `make` does the work when it is asked for."""
+
+    name: str  # a plain file name, made from ids only
+    title: str
+    mime: str
+    make: Callable[[], bytes]
+
+
+class Domain(ABC):
+    """One kind of sample. A new domain is a new folder with such a class, and one line in the registry."""
+
+    name: str
+    title: str
+    #: Unit of the samples and so of the noise level, for axis labels.
+    level_unit: str
+
+    @abstractmethod
+    def models(self) -> list[ModelInfo]:
+        """All models to choose from now."""
+
+    def owns(self, model: str) -> bool:
+        """Whether `model` is an id of this domain."""
+        return any(info.id == model for info in self.models())
+
+    @abstractmethod
+    def examples(self) -> dict[str, Recipe]:
+        """Ready recipes by title; the first is what the studio opens with."""
+
+    @abstractmethod
+    def check(self, recipe: Recipe) -> None:
+        """Raise RecipeError for what only this domain can know to be wrong."""
+
+    @abstractmethod
+    def load(self, expert: Expert, device: str, dtype: str) -> ScoreModel:
+        """The score model of one expert; raises ModelError with one sentence."""
+
+    @abstractmethod
+    def space(self, experts: Sequence[ScoreModel]) -> Geometry:
+        """Where samples live; raises ModelError if the experts' samples differ in shape."""
+
+    @abstractmethod
+    def level_range(self, experts: Sequence[ScoreModel]) -> tuple[float, float]:
+        """(lowest, highest) level that all experts can be asked for and the domain recommends."""
+
+    @abstractmethod
+    def preview(self, step: Step, experts: Sequence[ScoreModel], most: int) -> dict[str, np.ndarray]:
+        """A cheap picture of the samples now, for at most `most` of them."""
+
+    @abstractmethod
+    def preview_png(self, result: Result) -> bytes:
+        """A PNG of the finished samples, for the run's folder and for README-sized pictures."""
+
+    @abstractmethod
+    def exports(self, result: Result) -> list[Export]:
+        """Files in the formats of the field, beside the NPZ, CSV and JSON that every run offers."""
+
+    def describe(self, result: Result) -> dict[str, Any]:
+        """Figures about the finished samples, by label; empty where there is nothing to say."""
+        return {}

@@ -1,0 +1,158 @@
+"""The domain "plane": ready mixtures, the user's own, and a live view against the exact densities."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+
+from ...errors import RecipeError
+from ...geometry import Euclidean
+from ...pictures import png
+from ...recipe import AndRecipe, Expert, Levels, Mixture, OrRecipe, Recipe
+from ...run import Result
+from ...sample import Step
+from ..base import Domain, Export, ModelInfo
+from .mixture import GaussianMixture
+
+#: Cells of the grid on which densities are drawn, each way.
+GRID = 64
+#: Half the width of the view, in the variance-preserving view of `to_view`.
+HALF_WIDTH = 4.0
+#: Okabe and Ito's colours, which every colour vision can tell apart; experts take them in this order.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
+
+
+def _ring(modes: int, radius: float) -> list[list[float]]:
+    turns = [2 * math.pi * k / modes for k in range(modes)]
+    return [[round(radius * math.cos(a), 4), round(radius * math.sin(a), 4)] for a in turns]
+
+
+def _mixture(means: list[list[float]], variance: float) -> Mixture:
+    return Mixture(means=means, variances=[variance] * len(means))
+
+
+#: id -> (title, description, mixture)
+MIXTURES: dict[str, tuple[str, str, Mixture]] = {
+    "rows_upper": ("Upper row", "three modes in a row above the axis", _mixture([[x, 1.0] for x in (-2, 0, 2)], 0.09)),
+    "rows_lower": ("Lower row", "three modes in a row below the axis", _mixture([[x, -1.0] for x in (-2, 0, 2)], 0.09)),
+    "overlap_a": ("Upper pair", "two modes; shares the left one with 'Left pair'", _mixture([[-1.5, 1.5], [1.5, 1.5]], 0.16)),
+    "overlap_b": ("Left pair", "two modes; shares the upper one with 'Upper pair'", _mixture([[-1.5, -1.5], [-1.5, 1.5]], 0.16)),
+    "ring": ("Ring", "24 modes on a circle of radius 2", _mixture(_ring(24, 2.0), 0.04)),
+    "grid": ("Grid", "25 modes on a square grid", _mixture([[x, y] for x in (-2.4, -1.2, 0, 1.2, 2.4) for y in (-2.4, -1.2, 0, 1.2, 2.4)], 0.04)),
+    "petal_a": ("Petal 1", "one of three broad modes around the origin", _mixture([[0.0, 1.0], [0.0, 2.2]], 0.5)),
+    "petal_b": ("Petal 2", "one of three broad modes around the origin", _mixture([[-0.87, -0.5], [-1.9, -1.1]], 0.5)),
+    "petal_c": ("Petal 3", "one of three broad modes around the origin", _mixture([[0.87, -0.5], [1.9, -1.1]], 0.5)),
+}  # fmt: skip
+
+
+class Plane(Domain):
+    """Exact experts in two dimensions."""
+
+    name = "plane"
+    title = "Plane"
+    level_unit = "plane units"
+
+    def models(self) -> list[ModelInfo]:
+        infos = [ModelInfo(id, title, text, "exact") for id, (title, text, _) in MIXTURES.items()]
+        return [*infos, ModelInfo("custom", "Your own mixture", "modes that you place yourself", "exact")]
+
+    def examples(self) -> dict[str, Recipe]:
+        def recipe(models: Sequence[str], operator: OrRecipe | AndRecipe, steps: int = 100) -> Recipe:
+            experts = [Expert(model=model) for model in models]
+            return Recipe(domain="plane", experts=experts, operator=operator, levels=Levels(steps=steps), batch=1024)
+
+        return {
+            "Overlapping modes: AND finds the shared one": recipe(["overlap_a", "overlap_b"], AndRecipe(), 200),
+            "Two rows of modes: OR samples both": recipe(["rows_upper", "rows_lower"], OrRecipe(), 200),
+            "Ring AND grid: where they cross": recipe(["ring", "grid"], AndRecipe(), 200),
+            "Three experts: OR": recipe(["petal_a", "petal_b", "petal_c"], OrRecipe(), 200),
+            "Three experts: AND meets in the middle": recipe(["petal_a", "petal_b", "petal_c"], AndRecipe(), 200),
+        }
+
+    def check(self, recipe: Recipe) -> None:
+        if recipe.dtype != "float32":
+            raise RecipeError("The plane computes in float64 whatever the networks' dtype; leave dtype at float32.")
+
+    def load(self, expert: Expert, device: str, dtype: str) -> GaussianMixture:
+        title, _, mixture = ("Your mixture", "", expert.mixture) if expert.mixture else MIXTURES[expert.model]
+        # MPS has no float64; everywhere else the plane is exact to rounding.
+        kind = torch.float32 if device == "mps" else torch.float64
+        return GaussianMixture(mixture.means, mixture.variances, mixture.masses, title, kind)
+
+    def space(self, experts: Sequence[GaussianMixture]) -> Euclidean:
+        return experts[0].space
+
+    def level_range(self, experts: Sequence[GaussianMixture]) -> tuple[float, float]:
+        return 0.02, 20.0
+
+    def preview(self, step: Step, experts: Sequence[GaussianMixture], most: int) -> dict[str, np.ndarray]:
+        """Positions [n, 2] in the view, estimated and exact log-densities and weights [experts, n], density grids."""
+        shown = step.samples[:most].cpu()
+        axis = torch.linspace(-HALF_WIDTH, HALF_WIDTH, GRID, dtype=torch.float64)
+        grid = torch.cartesian_prod(axis, axis).flip(1) / to_view(step.level)
+        contours = torch.stack([expert.log_density(grid, step.level).view(GRID, GRID) for expert in experts])
+        exact = torch.stack([expert.log_density(shown, step.level) for expert in experts])
+        return {
+            "positions": (shown * to_view(step.level)).numpy().astype(np.float32),
+            "log_density": step.log_density[:, :most].cpu().numpy(),
+            "exact": exact.double().numpy(),
+            "weights": step.weights[:, :most].cpu().numpy(),
+            "contours": contours.numpy().astype(np.float32),
+            "extent": np.array([-HALF_WIDTH, HALF_WIDTH, -HALF_WIDTH, HALF_WIDTH]),
+        }
+
+    def preview_png(self, result: Result) -> bytes:
+        """The samples as a scatter, each coloured by the expert that weighs most."""
+        size = 512
+        picture = Image.new("RGB", (size, size), "white")
+        draw = ImageDraw.Draw(picture)
+        view = result.samples["x"] * to_view(result.level)
+        pixels = (view * [1, -1] / HALF_WIDTH + 1) / 2 * size
+        for (x, y), expert in zip(pixels, result.weights.argmax(0), strict=True):
+            if math.isfinite(x) and math.isfinite(y):
+                draw.ellipse((x - 2, y - 2, x + 2, y + 2), fill=COLOURS[expert % len(COLOURS)])
+        return png(picture, result.recipe)
+
+    def exports(self, result: Result) -> list[Export]:
+        return [
+            Export("samples.png", "Scatter (PNG)", "image/png", lambda: self.preview_png(result)),
+            Export("samples.csv", "Samples (CSV)", "text/csv", lambda: _samples_csv(result)),
+        ]
+
+    def describe(self, result: Result) -> dict[str, Any]:
+        experts = [self.load(expert, "cpu", "float32") for expert in result.recipe.experts]
+        if len(experts) < 2:
+            return {}
+        y = torch.from_numpy(result.samples["x"]).double()
+        exact = torch.stack([expert.log_density(y, result.level) for expert in experts]).numpy()
+        return {
+            "true gap |log q_1 - log q_2|, mean (nats)": float(np.abs(exact[0] - exact[1]).mean()),
+            "error of the estimated log q_1 - log q_2, mean (nats)": float(
+                np.abs((result.log_density[0] - result.log_density[1]) - (exact[0] - exact[1])).mean()
+            ),
+        }
+
+
+def to_view(level: float) -> float:
+    """The factor from canonical coordinates to the variance-preserving view, 1 / sqrt(1 + s^2).
+
+    In it the samples stay in one window at all levels; at the data end it is the plane itself.
+    """
+    return 1 / math.sqrt(1 + level * level)
+
+
+def _samples_csv(result: Result) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text)
+    count = len(result.log_density)
+    writer.writerow(["x", "y", *(f"log_density_{i + 1}" for i in range(count)), *(f"weight_{i + 1}" for i in range(count))])
+    for row in np.column_stack([result.samples["x"], result.log_density.T, result.weights.T]):
+        writer.writerow([f"{value:.9g}" for value in row])
+    return text.getvalue().encode()

@@ -1,0 +1,160 @@
+"""Tables of results: what `superdiff evaluate NAME` writes to docs/tables/NAME.json, and the README's tables made from it.
+
+Fractions are between 0 and 1, errors are standard errors, names are lower case with underscores.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from .errors import OutputError, SuperDiffError
+from .run import write_whole
+
+TABLES = Path("docs") / "tables"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class Value(_Strict):
+    """A figure and its standard error (None where there is none, as for a count)."""
+
+    value: float
+    error: float | None = Field(None, ge=0)
+
+
+class Row(_Strict):
+    """One line: how many samples, the seconds that they took, and figures by name."""
+
+    name: str = Field(pattern=r"^[a-z0-9_]+(/[a-z0-9_]+)*$")
+    samples: int = Field(ge=0)
+    seconds: float = Field(ge=0)
+    values: dict[str, Value]
+
+
+class Table(_Strict):
+    """What docs/tables/NAME.json holds."""
+
+    command: str
+    seeds: list[int]
+    steps: int | None = None
+    notes: str = ""
+    rows: list[Row]
+
+    def row(self, name: str) -> Row:
+        """The row called `name`; raises KeyError."""
+        for row in self.rows:
+            if row.name == name:
+                return row
+        raise KeyError(name)
+
+
+def write_table(table: Table, path: Path) -> None:
+    """Write a table whole or not at all; raises OutputError."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"The folder {path.parent} cannot be written: {error.strerror}. Choose another one.") from None
+    write_whole(path, (json.dumps(table.model_dump(exclude_none=True), indent=1) + "\n").encode())
+
+
+def read_table(path: Path) -> Table:
+    """Read a table; raises SuperDiffError with one sentence when it is missing or is no table."""
+    try:
+        return Table.model_validate_json(path.read_text(encoding="utf-8"))
+    except OSError:
+        raise SuperDiffError(f"There is no table {path}; 'superdiff evaluate {path.stem}' makes it.") from None
+    except ValidationError:
+        raise SuperDiffError(f"{path} is no table of results; 'superdiff evaluate {path.stem}' makes it again.") from None
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of figures: its key in the JSON, its title, and how a figure is written."""
+
+    key: str
+    title: str
+    digits: int = 2
+    percent: bool = False
+
+    def text(self, value: Value | None) -> str:
+        """The figure with its error, "9.10 ± 0.30" or "50% ± 1%"; empty where there is none."""
+        if value is None:
+            return ""
+        scale, unit = (100, "%") if self.percent else (1, "")
+        written = f"{value.value * scale:.{self.digits}f}{unit}"
+        return written if value.error is None else f"{written} ± {value.error * scale:.{self.digits}f}{unit}"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a table is shown: columns, titles of rows by name, and the paper's figures beside ours.
+
+    Attributes:
+        paper: text by row name, one for each of `paper_columns`; "" where the paper has no figure.
+    """
+
+    columns: list[Column]
+    row_titles: dict[str, str] = field(default_factory=dict)
+    paper_columns: list[str] = field(default_factory=list)
+    paper: dict[str, list[str]] = field(default_factory=dict)
+
+
+def markdown_table(table: Table, layout: Layout) -> str:
+    """The table in Markdown, one line a row, followed by the command that makes it and its notes."""
+    titles = ["", *(column.title for column in layout.columns), *layout.paper_columns]
+    lines = [_line(titles), _line(["---"] * len(titles))]
+    for row in table.rows:
+        figures = [column.text(row.values.get(column.key)) for column in layout.columns]
+        paper = layout.paper.get(row.name, [""] * len(layout.paper_columns))
+        lines.append(_line([layout.row_titles.get(row.name, row.name), *figures, *paper]))
+    return "\n".join([*lines, "", f"`{table.command}` {table.notes}".rstrip()])
+
+
+def _line(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def layouts() -> dict[str, Layout]:
+    """The layout of each table by its name; a new table is one line here."""
+    from .domains.pictures.evaluate import LAYOUT as pictures
+
+    return {"pictures": pictures}
+
+
+def update_readme(path: Path, tables: Path | None = None, known: Callable[[], dict[str, Layout]] = layouts) -> bool:
+    """Write every table between its markers `<!-- table:NAME -->` and `<!-- /table -->` anew.
+
+    Args:
+        path: a Markdown file.
+        tables: the folder of the JSON files; None for docs/tables beside `path`.
+        known: gives the layouts.
+
+    Returns:
+        Whether the file was changed.
+
+    Raises:
+        SuperDiffError: for a table that is missing or has no layout.
+    """
+    folder = path.parent / TABLES if tables is None else tables
+    shown = known()
+
+    def fill(match: re.Match[str]) -> str:
+        name = match[2]
+        if name not in shown:
+            raise SuperDiffError(f"{path.name} asks for a table '{name}'; there are {', '.join(shown)}.")
+        return f"{match[1]}\n{markdown_table(read_table(folder / f'{name}.json'), shown[name])}\n{match[3]}"
+
+    before = path.read_text(encoding="utf-8")
+    pattern = r"(<!-- table:([a-z0-9_]+) -->).*?(<!-- /table -->)"
+    after = re.sub(pattern, fill, before, flags=re.DOTALL)
+    if after != before:
+        write_whole(path, after.encode())
+    return after != before

@@ -1,0 +1,179 @@
+r"""Where samples live: inner products, noise, steps and priors of Euclidean, centred and rotation spaces.
+
+A state is one tensor [batch, ...] or, for products, a dictionary of them; a *tangent* (score, drift, noise) has the
+same tree. All that the sampling loop asks of a space is here, so neither the loop nor the estimators know what a
+sample is. In canonical coordinates the forward process is Brownian motion of variance s^2 in every one of them:
+
+    Euclidean    y = x_0 + s eps
+    centred      the same within the subspace of zero centre of mass, of dimension d (n - 1)
+    SO(3)        R = R_0 B, B Brownian, with score and noise in the body frame: R' = R exp(hat(v))
+
+On SO(3) the Laplacian belongs to the metric in which the length of v is the rotation angle, and densities are taken
+against the uniform distribution.
+
+Masks are boolean, True where a dimension (or point) exists; masked ones stay exactly zero (the identity on SO(3))
+and take no part in any inner product.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from . import rotations
+
+State = Tensor | dict[str, Tensor]
+
+
+class Geometry(ABC):
+    """One component's space."""
+
+    #: Shape of one tangent vector, without the batch.
+    tangent_shape: tuple[int, ...]
+
+    @abstractmethod
+    def prior(self, batch: int, level: float, generator: torch.Generator, dtype: torch.dtype, device: str) -> Tensor:
+        """Samples at the highest level, [batch, ...]."""
+
+    @abstractmethod
+    def log_prior(self, y: Tensor, level: float) -> Tensor:
+        """log-density of the prior at y, [batch], nats, float64."""
+
+    @abstractmethod
+    def project(self, tangent: Tensor) -> Tensor:
+        """The tangent's part within the space: masked, and centred where the space is."""
+
+    def noise(self, batch: int, generator: torch.Generator, dtype: torch.dtype, device: str) -> Tensor:
+        """A standard normal tangent, [batch, *tangent_shape]; drawn on the CPU, so that devices agree."""
+        return self.project(torch.randn((batch, *self.tangent_shape), generator=generator, dtype=dtype).to(device))
+
+    def probe(self, batch: int, generator: torch.Generator, dtype: torch.dtype, device: str) -> Tensor:
+        """A Rademacher tangent with E[v v^T] = the projection, for Hutchinson's trace estimate."""
+        signs = torch.randint(0, 2, (batch, *self.tangent_shape), generator=generator).mul_(2).sub_(1)
+        return self.project(signs.to(device=device, dtype=dtype))
+
+    def inner(self, first: Tensor, second: Tensor) -> Tensor:
+        """Inner product of two projected tangents, [batch], float64."""
+        if first.device.type == "mps":  # no float64 there
+            return (first * second).flatten(1).sum(1).cpu().double()
+        return (first.double() * second.double()).flatten(1).sum(1)
+
+    def move(self, y: Tensor, tangent: Tensor) -> Tensor:
+        """The point reached from y along a tangent (the retraction)."""
+        return y + tangent
+
+
+class Euclidean(Geometry):
+    """R^d in any shape.
+
+    Args:
+        shape: of one sample, without the batch.
+        mask: boolean, broadcastable to [batch, *shape]; None for no mask.
+    """
+
+    def __init__(self, shape: Sequence[int], mask: Tensor | None = None) -> None:
+        self.tangent_shape = tuple(shape)
+        self.mask = mask
+
+    def project(self, tangent: Tensor) -> Tensor:
+        return tangent if self.mask is None else tangent * self.mask.to(tangent)
+
+    def prior(self, batch: int, level: float, generator: torch.Generator, dtype: torch.dtype, device: str) -> Tensor:
+        return level * self.noise(batch, generator, dtype, device)
+
+    def dimensions(self, batch: int) -> Tensor:
+        """Dimensions of each sample, [batch], float64."""
+        if self.mask is None:
+            return torch.full((batch,), float(math.prod(self.tangent_shape)), dtype=torch.float64)
+        return self.mask.expand(batch, *self.tangent_shape).flatten(1).sum(1).double().cpu()
+
+    def log_prior(self, y: Tensor, level: float) -> Tensor:
+        square = self.inner(y, y)
+        dimensions = self.dimensions(len(y)).to(square.device)
+        return -0.5 * (square / level**2 + dimensions * math.log(2 * math.pi * level**2))
+
+
+class Centred(Euclidean):
+    """Point clouds [batch, points, d] with zero centre of mass (Hoogeboom et al. 2022, arXiv 2203.17003).
+
+    Args:
+        shape: (points, d).
+        mask: boolean [points] or [batch, points], True for points that exist.
+    """
+
+    def __init__(self, shape: Sequence[int], mask: Tensor | None = None) -> None:
+        if len(shape) != 2:
+            raise ValueError(f"A centred space needs a shape (points, dimensions), got {tuple(shape)}.")
+        super().__init__(shape, None if mask is None else mask.unsqueeze(-1))
+
+    def project(self, tangent: Tensor) -> Tensor:
+        if self.mask is None:
+            return tangent - tangent.mean(-2, keepdim=True)
+        mask = self.mask.to(tangent)
+        masked = tangent * mask
+        mean = masked.sum(-2, keepdim=True) / mask.sum(-2, keepdim=True).clamp_min(1)
+        return (masked - mean) * mask
+
+    def dimensions(self, batch: int) -> Tensor:
+        return super().dimensions(batch) - self.tangent_shape[1]
+
+
+class SO3(Geometry):
+    """Rotations [batch, *shape, 3, 3], with tangents [batch, *shape, 3] in the body frame: R' = R exp(hat(v)).
+
+    The prior is uniform: right once level^2 is above about 10, where an isotropic Gaussian on SO(3) differs from
+    uniform by less than exp(-level^2).
+
+    Args:
+        shape: of the rotations in one sample, for instance (residues,).
+        mask: boolean, broadcastable to [batch, *shape].
+    """
+
+    def __init__(self, shape: Sequence[int] = (), mask: Tensor | None = None) -> None:
+        self.tangent_shape = (*shape, 3)
+        self.mask = None if mask is None else mask.unsqueeze(-1)
+
+    def project(self, tangent: Tensor) -> Tensor:
+        return tangent if self.mask is None else tangent * self.mask.to(tangent)
+
+    def prior(self, batch: int, level: float, generator: torch.Generator, dtype: torch.dtype, device: str) -> Tensor:
+        uniform = rotations.uniform((batch, *self.tangent_shape[:-1]), generator, dtype).to(device)
+        if self.mask is None:
+            return uniform
+        return torch.where(self.mask.unsqueeze(-1).to(device), uniform, torch.eye(3, dtype=dtype, device=device))
+
+    def log_prior(self, y: Tensor, level: float) -> Tensor:
+        return torch.zeros(len(y), dtype=torch.float64)
+
+    def move(self, y: Tensor, tangent: Tensor) -> Tensor:
+        return y @ rotations.exponential(tangent)
+
+
+class Product:
+    """A product of spaces: a state is a dictionary of components, log-densities add up over them.
+
+    Args:
+        components: a geometry for each component's name; the empty name is kept for a state that is one tensor.
+    """
+
+    def __init__(self, components: dict[str, Geometry]) -> None:
+        if not components:
+            raise ValueError("A product of spaces needs at least one component.")
+        self.components = components
+
+    @staticmethod
+    def of(space: Geometry | Product) -> Product:
+        """`space` itself, or the product that has it as its only, nameless component."""
+        return space if isinstance(space, Product) else Product({"": space})
+
+    def pack(self, state: dict[str, Tensor]) -> State:
+        """The user's view of a state: the tensor itself where the only component has no name."""
+        return state[""] if list(state) == [""] else dict(state)
+
+    def unpack(self, state: State) -> dict[str, Tensor]:
+        """The loop's view of a state."""
+        return state if isinstance(state, dict) else {"": state}

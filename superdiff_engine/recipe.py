@@ -1,0 +1,279 @@
+"""What the user asks for: one small document, validated before anything is loaded, stored with every result.
+
+A recipe is JSON. It travels as a file, inside an exported picture, or in a link (`to_link`); it never names a path:
+models are addressed by the ids that `superdiff models` lists.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import math
+import zlib
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from . import compose
+from .errors import RecipeError
+
+LARGEST_RECIPE = 64 * 1024
+MOST_EXPERTS = 8
+#: A mixture that the user edits in the plane stays within this distance of the origin.
+PLANE_EXTENT = 10.0
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
+
+
+Coordinate = Annotated[float, Field(ge=-PLANE_EXTENT, le=PLANE_EXTENT)]
+Variance = Annotated[float, Field(ge=1e-4, le=100.0)]
+Bias = Annotated[float, Field(ge=-1e4, le=1e4)]
+
+
+class Mixture(_Strict):
+    """A Gaussian mixture in the plane: isotropic modes with means, variances and relative masses."""
+
+    means: list[Annotated[list[Coordinate], Field(min_length=2, max_length=2)]] = Field(min_length=1, max_length=64)
+    variances: list[Variance]
+    masses: list[Annotated[float, Field(gt=0, le=1e6)]] | None = None
+
+    @model_validator(mode="after")
+    def _lengths(self) -> Mixture:
+        for name, values in (("variances", self.variances), ("masses", self.masses)):
+            if values is not None and len(values) != len(self.means):
+                raise ValueError(f"{name} needs {len(self.means)} values, one a mode, got {len(values)}")
+        return self
+
+
+class Expert(_Strict):
+    """One expert: a model by its id, or a mixture given in the recipe itself (domain "plane")."""
+
+    model: str = Field(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*){0,2}$")
+    mixture: Mixture | None = None
+
+    @model_validator(mode="after")
+    def _mixture(self) -> Expert:
+        if (self.model == "custom") != (self.mixture is not None):
+            raise ValueError("an expert has a mixture exactly when its model is 'custom'")
+        return self
+
+
+class OrRecipe(_Strict):
+    """kappa = softmax(temperature * log q + bias)."""
+
+    name: Literal["or"] = "or"
+    temperature: float = Field(1.0, ge=0, le=1e6)
+    bias: list[Bias] | None = None
+
+    def build(self) -> compose.Operator:
+        return compose.Or(self.temperature, self.bias)
+
+
+class AndRecipe(_Strict):
+    """Equal log-densities, up to the offsets in `bias`; `ridge` in nats, 0 for the paper's exact system."""
+
+    name: Literal["and"] = "and"
+    bias: list[Bias] | None = None
+    ridge: float = Field(1.0, ge=0, le=1e6)
+
+    def build(self) -> compose.Operator:
+        return compose.And(self.bias, self.ridge)
+
+
+class AverageRecipe(_Strict):
+    """Equal weights."""
+
+    name: Literal["average"] = "average"
+
+    def build(self) -> compose.Operator:
+        return compose.Average()
+
+
+class FixedRecipe(_Strict):
+    """Weights given by the user; they sum to 1."""
+
+    name: Literal["fixed"] = "fixed"
+    weights: list[Annotated[float, Field(ge=-100, le=100)]]
+
+    @model_validator(mode="after")
+    def _sum(self) -> FixedRecipe:
+        if not math.isclose(math.fsum(self.weights), 1.0, abs_tol=1e-6):
+            raise ValueError(f"weights must sum to 1, these sum to {math.fsum(self.weights):.6g}")
+        return self
+
+    def build(self) -> compose.Operator:
+        return compose.Fixed(self.weights)
+
+
+class SingleRecipe(_Strict):
+    """One expert alone, by its position (0 is the first)."""
+
+    name: Literal["single"] = "single"
+    index: int = Field(0, ge=0)
+
+    def build(self) -> compose.Operator:
+        return compose.Single(self.index)
+
+
+class CoinFlipRecipe(_Strict):
+    """One expert a sample, drawn with odds exp(bias)."""
+
+    name: Literal["coin_flip"] = "coin_flip"
+    bias: list[Bias] | None = None
+
+    def build(self) -> compose.Operator:
+        return compose.CoinFlip(self.bias)
+
+
+OperatorRecipe = Annotated[
+    OrRecipe | AndRecipe | AverageRecipe | FixedRecipe | SingleRecipe | CoinFlipRecipe, Field(discriminator="name")
+]
+
+
+class Levels(_Strict):
+    """The grid of noise levels: `steps` steps from `highest` to `lowest` (None: what the models were trained for)."""
+
+    steps: int = Field(100, ge=1, le=10_000)
+    spacing: Literal["karras", "log"] = "karras"
+    highest: float | None = Field(None, gt=0, le=1e6)
+    lowest: float | None = Field(None, gt=0, le=1e6)
+    rho: float = Field(7.0, ge=1, le=100)
+
+    @model_validator(mode="after")
+    def _order(self) -> Levels:
+        if self.highest is not None and self.lowest is not None and self.lowest >= self.highest:
+            raise ValueError(f"lowest ({self.lowest}) must lie below highest ({self.highest})")
+        return self
+
+
+class Recipe(_Strict):
+    """Everything that decides the samples of a run."""
+
+    version: Literal[1] = 1
+    domain: Literal["plane", "pictures"]
+    experts: list[Expert] = Field(min_length=1, max_length=MOST_EXPERTS)
+    operator: OperatorRecipe = OrRecipe()
+    levels: Levels = Levels()
+    solver: Literal["euler", "ancestral", "ode", "ode_heun"] = "euler"
+    estimator: Literal["ito", "trapezoid", "hutchinson", "exact"] = "trapezoid"
+    batch: int = Field(64, ge=1, le=16_384)
+    seed: int = Field(0, ge=0, lt=2**63)
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    dtype: Literal["float32", "float16", "bfloat16"] = "float32"
+
+    @model_validator(mode="after")
+    def _fits(self) -> Recipe:
+        count = len(self.experts)
+        for field in ("bias", "weights"):
+            values = getattr(self.operator, field, None)
+            if values is not None and len(values) != count:
+                raise ValueError(f"{field} needs {count} values, one an expert, got {len(values)}")
+        if isinstance(self.operator, SingleRecipe) and self.operator.index >= count:
+            raise ValueError(f"index {self.operator.index} names no expert, there are {count} (0 is the first)")
+        if self.solver.startswith("ode") and self.estimator in ("ito", "trapezoid"):
+            raise ValueError(
+                f"estimator '{self.estimator}' needs the noise of an SDE; with solver '{self.solver}' choose "
+                "'hutchinson' or 'exact'"
+            )
+        return self
+
+    def to_json(self) -> str:
+        """Indented JSON, ending in a newline."""
+        return self.model_dump_json(indent=2, exclude_none=True) + "\n"
+
+    def to_link(self) -> str:
+        """A compact form for a query parameter: URL-safe base64 of deflated JSON."""
+        packed = zlib.compress(self.model_dump_json(exclude_defaults=True).encode(), 9)
+        return base64.urlsafe_b64encode(packed).decode().rstrip("=")
+
+
+def parse_recipe(text: str | bytes) -> Recipe:
+    """Read a recipe from JSON.
+
+    Raises:
+        RecipeError: with one sentence that names the field and what is wrong.
+    """
+    if len(text) > LARGEST_RECIPE:
+        raise RecipeError(f"This recipe is larger than {LARGEST_RECIPE // 1024} KiB; a recipe is a small JSON document.")
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        raise RecipeError("This is not a recipe: it is not valid JSON.") from None
+    if not isinstance(document, dict):
+        raise RecipeError("This is not a recipe: the JSON document must be an object with a domain and experts.")
+    return make_recipe(document)
+
+
+def make_recipe(document: dict) -> Recipe:
+    """Validate a recipe given as a dictionary; raises RecipeError as `parse_recipe` does."""
+    try:
+        recipe = Recipe.model_validate(document)
+    except ValidationError as error:
+        raise RecipeError(_sentence(error)) from None
+    except RecursionError:
+        raise RecipeError("This is not a recipe: it is nested too deeply.") from None
+    _check_domain(recipe)
+    return recipe
+
+
+def load_recipe(path: Path) -> Recipe:
+    """Read a recipe from a JSON file; raises RecipeError."""
+    try:
+        if path.stat().st_size > LARGEST_RECIPE:
+            return parse_recipe(b" " * (LARGEST_RECIPE + 1))
+        text = path.read_bytes()
+    except OSError as error:
+        raise RecipeError(f"The recipe {path} could not be read: {error.strerror}.") from None
+    return parse_recipe(text)
+
+
+def recipe_from_link(link: str) -> Recipe:
+    """Read what `Recipe.to_link` wrote; raises RecipeError on anything else."""
+    broken = RecipeError("This link holds no valid recipe: it was cut off or changed on the way.")
+    if len(link) > LARGEST_RECIPE:
+        raise broken
+    try:
+        packed = base64.b64decode(link + "=" * (-len(link) % 4), altchars=b"-_", validate=True)
+        unpacker = zlib.decompressobj()
+        # A few bytes can unpack to gigabytes: read no more than a recipe may hold.
+        text = unpacker.decompress(packed, LARGEST_RECIPE + 1)
+    except (binascii.Error, ValueError, zlib.error):
+        raise broken from None
+    if not unpacker.eof:
+        raise broken
+    return parse_recipe(text)
+
+
+def _check_domain(recipe: Recipe) -> None:
+    from .domains import domain_of_model, get_domain  # the registry imports Expert from here
+
+    for expert in recipe.experts:
+        owner = domain_of_model(expert.model)
+        if owner is None:
+            raise RecipeError(f"There is no model called '{expert.model}'; 'superdiff models' lists what there is.")
+        if owner != recipe.domain:
+            raise RecipeError(
+                f"All experts of a recipe come from one domain: '{expert.model}' belongs to {owner}, "
+                f"this recipe is for {recipe.domain}."
+            )
+    get_domain(recipe.domain).check(recipe)
+
+
+def _sentence(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_context=False)[0]
+    tags = {"or", "and", "average", "fixed", "single", "coin_flip"}
+    location = first["loc"]
+    where = ".".join(str(part + 1 if isinstance(part, int) else part) for part in location if part not in tags)
+    name = f"'{where}'" if where else "as a whole"
+    if first["type"] == "extra_forbidden":
+        return f"The recipe has a field that does not exist: {name}; remove it or correct its spelling."
+    if first["type"] == "missing":
+        return f"The recipe lacks {name}; add it."
+    if first["type"] == "too_short" and where == "experts":
+        return "The recipe has no experts; add at least one."
+    message = first["msg"].removeprefix("Value error, ")
+    return f"The recipe is wrong at {name}: {message[0].lower() + message[1:]}."

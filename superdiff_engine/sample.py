@@ -1,0 +1,369 @@
+r"""The loop: all experts walk down one shared noise path, and the operator weighs them at every level.
+
+In canonical coordinates a step from level s to s' < s, with h = s^2 - s'^2, is
+
+    y' = y + mix + noise,      mix = g sum_i kappa_i S_i
+
+    solver      g           variance of the noise
+    euler       h           h                   Euler-Maruyama (arXiv 2412.17762, eq. 2)
+    ancestral   h           h s'^2 / s^2        DDPM's posterior variance (arXiv 2006.11239)
+    ode         s (s - s')  0                   DDIM (arXiv 2010.02502): exact where the denoised mean stands still
+    ode_heun    s (s - s')  0                   with Heun's correction (arXiv 2206.00364, Algorithm 1)
+
+The order within a step: scores at y; the estimator closes the last increment with them; the noise is drawn; the
+operator weighs, knowing that very noise; the sample moves. One network evaluation an expert and step.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from .compose import CoinFlip, Operator, Prediction, Single
+from .density import End, Segment, make_estimator
+from .errors import ScoreError, SuperDiffError
+from .geometry import Geometry, Product, State
+from .score import Guidance, ScoreModel, evaluate
+
+Solver = Literal["euler", "ancestral", "ode", "ode_heun"]
+SOLVERS = ("euler", "ancestral", "ode", "ode_heun")
+
+
+@dataclass(frozen=True)
+class Step:
+    """What the loop yields at one level.
+
+    Attributes:
+        index: 0 at the highest level, the number of steps at the lowest.
+        level: the noise level s (the first component's, where they differ).
+        samples: y, [batch, ...] or a dictionary of components.
+        denoised: the weighted denoised mean sum_i kappa_i D_i, like `samples`.
+        log_density: log q_i(y), [experts, batch], nats, float64, canonical coordinates.
+        weights: kappa, [experts, batch], float64; sums to 1 over the experts (a mean over components, where each has its own).
+        component_log_density: the parts of `log_density` by component.
+        component_weights: the weights by component.
+    """
+
+    index: int
+    level: float
+    samples: State
+    denoised: State
+    log_density: Tensor
+    weights: Tensor
+    component_log_density: dict[str, Tensor]
+    component_weights: dict[str, Tensor]
+
+
+def sample(
+    experts: Sequence[ScoreModel],
+    operator: Operator,
+    levels: Tensor | dict[str, Tensor],
+    *,
+    batch: int,
+    seed: int = 0,
+    estimator: str = "trapezoid",
+    solver: str = "euler",
+    space: Geometry | Product | None = None,
+    guidance: Guidance | None = None,
+    per_component: bool = False,
+    device: str = "cpu",
+    dtype: torch.dtype | None = None,
+) -> Iterator[Step]:
+    """Sample a composition of experts; yields one `Step` a level, the highest first.
+
+    Args:
+        experts: score models of one space.
+        operator: how to weigh them.
+        levels: decreasing noise levels [steps + 1], or such a grid for each component of a product.
+        batch: how many samples.
+        seed: of the run's one generator.
+        estimator: "ito", "trapezoid", "hutchinson" or "exact"; "none" for operators that need no log-density.
+        solver: "euler", "ancestral", "ode" or "ode_heun".
+        space: where samples live; None for the first expert's own.
+        guidance: classifier-free guidance of the mix.
+        per_component: let each component of a product have weights of its own.
+        dtype: of the samples; None for the first expert's own, or float32.
+
+    Raises:
+        ValueError: if the arguments do not fit together.
+        ScoreError: when an expert's score is not finite; it names expert, step and level.
+        SuperDiffError: when the weights are not finite (AND with ridge 0 where the experts agree).
+    """
+    loop = _Loop(experts, operator, levels, batch, seed, estimator, solver, space, guidance, per_component, device, dtype)
+    return loop.steps()
+
+
+class _Loop:
+    """One run's state; `steps` reads like the derivation above."""
+
+    def __init__(
+        self,
+        experts: Sequence[ScoreModel],
+        operator: Operator,
+        levels: Tensor | dict[str, Tensor],
+        batch: int,
+        seed: int,
+        estimator: str,
+        solver: str,
+        space: Geometry | Product | None,
+        guidance: Guidance | None,
+        per_component: bool,
+        device: str,
+        dtype: torch.dtype | None,
+    ) -> None:
+        if not experts:
+            raise ValueError("There are no experts; give at least one.")
+        if batch < 1:
+            raise ValueError(f"batch must be at least 1, got {batch}.")
+        if solver not in SOLVERS:
+            raise ValueError(f"solver must be one of {', '.join(SOLVERS)}, got '{solver}'.")
+        self.experts, self.operator, self.batch, self.guidance = list(experts), operator, batch, guidance
+        self.space = Product.of(experts[0].space if space is None else space)
+        self.names = list(self.space.components)
+        self.levels = _grids(levels, self.names)
+        self.solver, self.deterministic = solver, solver.startswith("ode")
+        self.estimator = None if estimator == "none" else make_estimator(estimator)
+        if self.estimator is not None and self.deterministic and not self.estimator.along_ode:
+            raise ValueError(f"estimator '{estimator}' needs noise; with solver '{solver}' choose 'hutchinson' or 'exact'.")
+        if self.estimator is None and operator.needs_density:
+            raise ValueError(f"{type(operator).__name__} needs log-densities; choose an estimator.")
+        if per_component and isinstance(operator, CoinFlip):
+            raise ValueError("A coin flip chooses an expert for the whole sample; it has no weights by component.")
+        self.per_component, self.device = per_component, device
+        self.dtype = getattr(experts[0], "dtype", torch.float32) if dtype is None else dtype
+        self.generator = torch.Generator().manual_seed(seed)
+        # The operator's and the probes' draws have generators of their own: whichever operator or estimator is
+        # chosen, the same seed gives the same noise path.
+        self.side = torch.Generator().manual_seed((seed + 0x5D1F) % 2**63)
+        operator.start(len(self.experts), batch, self.side)
+        # Without densities, an expert that never weighs in need not be evaluated.
+        alone = operator.index if self.estimator is None and isinstance(operator, Single) else None
+        self.active = list(range(len(self.experts))) if alone is None else [alone]
+
+    def steps(self) -> Iterator[Step]:
+        steps = len(self.levels[self.names[0]]) - 1
+        y = {
+            name: geometry.prior(self.batch, self.levels[name][0], self.generator, self.dtype, self.device)
+            for name, geometry in self.space.components.items()
+        }
+        log_density = {
+            name: geometry.log_prior(y[name], self.levels[name][0]).cpu().repeat(len(self.experts), 1)
+            * (self.estimator is not None)
+            for name, geometry in self.space.components.items()
+        }
+        segments: dict[str, Segment] = {}
+        weights: dict[str, Tensor] = {}
+        for index in range(steps + 1):
+            ends, reference = self._scores(y, index)
+            if self.estimator is not None:
+                for name, segment in segments.items():
+                    geometry = self.space.components[name]
+                    log_density[name] = log_density[name] + self.estimator.increment(geometry, segment, ends[name]).cpu()
+            last = index == steps
+            plan = {} if last else {name: self._plan(name, index) for name in self.names}
+            predictions = {} if last else self._predict(plan, ends, reference, index)
+            weights = self._weigh(log_density, predictions, weights, last, index)
+            mixed = {name: self._mix(name, ends[name].scores, reference, weights[name], index) for name in self.names}
+            yield self._step(index, y, mixed, log_density, weights)
+            if last:
+                return
+            for name, (gain, noise) in plan.items():
+                segments[name] = Segment(self._variance_step(name, index), gain * mixed[name], noise, ends[name])
+            moved = self._move(y, segments)
+            if self.solver == "ode_heun":
+                moved = self._correct(y, moved, mixed, weights, segments, index)
+            y = moved
+
+    def _variance_step(self, name: str, index: int) -> float:
+        s, lower = self.levels[name][index : index + 2]
+        return s * s - lower * lower
+
+    def _plan(self, name: str, index: int) -> tuple[float, Tensor | None]:
+        """The coming step's gain g, and its noise."""
+        s, lower = self.levels[name][index : index + 2]
+        if self.deterministic:
+            return s * (s - lower), None
+        h = s * s - lower * lower
+        variance = h if self.solver == "euler" else h * lower**2 / s**2
+        draw = self.space.components[name].noise(self.batch, self.generator, self.dtype, self.device)
+        return h, math.sqrt(variance) * draw
+
+    def _level(self, index: int) -> float | dict[str, float]:
+        values = {name: self.levels[name][index] for name in self.names}
+        return values[""] if self.names == [""] else values
+
+    @torch.no_grad()
+    def _scores(self, y: dict[str, Tensor], index: int) -> tuple[dict[str, End], dict[str, Tensor] | None]:
+        level, packed = self._level(index), self.space.pack(y)
+        active = [self.experts[position] for position in self.active]
+        reference = None if self.guidance is None else self.guidance.reference
+        found = None
+        if self.estimator is not None:
+            found = self.estimator.divergences(active, self.space, packed, level, self.side)
+        if found is None:
+            scores, divergences = evaluate([*active, *([reference] if reference else [])], packed, level), None
+        else:
+            scores, divergences = found
+            scores = [*scores, *(evaluate([reference], packed, level) if reference else [])]
+        trees = [self.space.unpack(score) for score in scores]
+        for position, tree in enumerate(trees):
+            if not all(bool(tree[name].isfinite().all()) for name in self.names):
+                culprit = self.active[position] if position < len(active) else len(self.experts)
+                title = (self.experts[culprit] if position < len(active) else reference).title  # type: ignore[union-attr]
+                raise ScoreError(culprit, title, index, self.levels[self.names[0]][index])
+        ends = {}
+        for name in self.names:
+            geometry = self.space.components[name]
+            tangents = [geometry.project(tree[name]) for tree in trees[: len(active)]]
+            squares = torch.stack([geometry.inner(tangent, tangent) for tangent in tangents])
+            ends[name] = End(tangents, squares, None if divergences is None else divergences[name])
+        unconditional = None
+        if reference is not None:
+            unconditional = {name: self.space.components[name].project(trees[-1][name]) for name in self.names}
+        return ends, unconditional
+
+    def _predict(
+        self,
+        plan: dict[str, tuple[float, Tensor | None]],
+        ends: dict[str, End],
+        reference: dict[str, Tensor] | None,
+        index: int,
+    ) -> dict[str, Prediction]:
+        """How the coming step will change the log-densities, by component; empty if the operator does not ask.
+
+        The plain Ito change, or the chain rule's without noise: <mix + noise, S_i> - h/2 (|S_i|^2 [+ div S_i]).
+        """
+        if not self.operator.needs_prediction:
+            return {}
+        predictions = {}
+        for name, (gain, noise) in plan.items():
+            geometry, end, h = self.space.components[name], ends[name], self._variance_step(name, index)
+            guidance = 1.0 if self.guidance is None else self.guidance.at(self.levels[name][index])
+            scores = end.scores
+            slope = torch.stack([torch.stack([geometry.inner(a, b) for b in scores]) for a in scores])
+            constant = -0.5 * h * end.squares
+            if self.deterministic and end.divergences is not None:
+                constant = constant - 0.5 * h * end.divergences
+            fixed = noise
+            if reference is not None:
+                pull = gain * (1 - guidance) * reference[name]
+                fixed = pull if noise is None else noise + pull
+            if fixed is not None:
+                constant = constant + torch.stack([geometry.inner(fixed, score) for score in scores])
+            predictions[name] = Prediction(constant.cpu(), (gain * guidance * slope).cpu())
+        return predictions
+
+    def _weigh(
+        self,
+        log_density: dict[str, Tensor],
+        predictions: dict[str, Prediction],
+        previous: dict[str, Tensor],
+        last: bool,
+        index: int,
+    ) -> dict[str, Tensor]:
+        if last and self.operator.needs_prediction and previous:
+            return previous  # no step is left to steer
+        if self.per_component:
+            weights = {name: self.operator.weights(log_density[name], predictions.get(name)) for name in self.names}
+        else:
+            joint = None
+            if predictions:
+                joint = Prediction(
+                    torch.stack([p.constant for p in predictions.values()]).sum(0),
+                    torch.stack([p.slope for p in predictions.values()]).sum(0),
+                )
+            common = self.operator.weights(_total(log_density), joint)
+            weights = dict.fromkeys(self.names, common)
+        if not all(bool(value.isfinite().all()) for value in weights.values()):
+            raise SuperDiffError(
+                f"{type(self.operator).__name__}'s weights are no longer finite at step {index}: the experts agree there "
+                "and the system is singular. Use a ridge above 0 (1 nat is the default)."
+            )
+        return weights
+
+    def _mix(
+        self,
+        name: str,
+        scores: list[Tensor],
+        reference: dict[str, Tensor] | None,
+        weights: Tensor,
+        index: int,
+    ) -> Tensor:
+        """sum_i kappa_i S_i, guided."""
+        shape = (self.batch,) + (1,) * (scores[0].ndim - 1)
+        chosen = weights[self.active].to(scores[0])
+        mixed = torch.stack([weight.view(shape) * score for weight, score in zip(chosen, scores, strict=True)]).sum(0)
+        if self.guidance is None or reference is None:
+            return mixed
+        return torch.lerp(reference[name], mixed, self.guidance.at(self.levels[name][index]))
+
+    def _move(self, y: dict[str, Tensor], segments: dict[str, Segment]) -> dict[str, Tensor]:
+        moved = {}
+        for name, segment in segments.items():
+            displacement = segment.mix if segment.noise is None else segment.mix + segment.noise
+            moved[name] = self.space.components[name].move(y[name], displacement)
+        return moved
+
+    def _correct(
+        self,
+        y: dict[str, Tensor],
+        moved: dict[str, Tensor],
+        mixed: dict[str, Tensor],
+        weights: dict[str, Tensor],
+        segments: dict[str, Segment],
+        index: int,
+    ) -> dict[str, Tensor]:
+        """Heun: the mean of the slopes s S at both ends, with the weights of the step's beginning."""
+        ends, reference = self._scores(moved, index + 1)
+        for name in self.names:
+            s, lower = self.levels[name][index : index + 2]
+            after = self._mix(name, ends[name].scores, reference, weights[name], index + 1)
+            mix = 0.5 * (s - lower) * (s * mixed[name] + lower * after)
+            segments[name] = Segment(segments[name].variance_step, mix, None, segments[name].start)
+        return self._move(y, segments)
+
+    def _step(
+        self,
+        index: int,
+        y: dict[str, Tensor],
+        mixed: dict[str, Tensor],
+        log_density: dict[str, Tensor],
+        weights: dict[str, Tensor],
+    ) -> Step:
+        denoised = {
+            name: geometry.move(y[name], self.levels[name][index] ** 2 * mixed[name])
+            for name, geometry in self.space.components.items()
+        }
+        return Step(
+            index=index,
+            level=self.levels[self.names[0]][index],
+            samples=self.space.pack(y),
+            denoised=self.space.pack(denoised),
+            log_density=_total(log_density),
+            weights=torch.stack(list(weights.values())).mean(0) if self.per_component else weights[self.names[0]],
+            component_log_density=dict(log_density),
+            component_weights=dict(weights),
+        )
+
+
+def _grids(levels: Tensor | dict[str, Tensor], names: list[str]) -> dict[str, list[float]]:
+    given = levels if isinstance(levels, dict) else dict.fromkeys(names, levels)
+    if set(given) != set(names):
+        raise ValueError(f"levels must be given for {', '.join(names)}; got {', '.join(given)}.")
+    grids = {name: [float(value) for value in given[name]] for name in names}
+    lengths = {len(grid) for grid in grids.values()}
+    if len(lengths) != 1 or min(lengths) < 2:
+        raise ValueError("Every component needs a grid of the same number of levels, at least two.")
+    for grid in grids.values():
+        if any(not math.isfinite(s) or s <= 0 for s in grid) or any(a <= b for a, b in zip(grid, grid[1:], strict=False)):
+            raise ValueError("Noise levels must be positive, finite and strictly decreasing.")
+    return grids
+
+
+def _total(parts: dict[str, Tensor]) -> Tensor:
+    return torch.stack(list(parts.values())).sum(0)

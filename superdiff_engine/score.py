@@ -1,0 +1,178 @@
+r"""Experts: anything that knows a score in canonical coordinates, and wrappers that turn trained networks into one.
+
+A network sees x_t = alpha y at its own time and predicts one of four things; with sigma = s alpha each gives the score
+S = grad log q(y) = -eps / s:
+
+    epsilon        eps = out
+    v_prediction   v = alpha eps - sigma x_0      eps = (sigma x_t + alpha v) / (alpha^2 + sigma^2)
+    flow           v = eps - x_0                  eps = (x_t + alpha v) / (alpha + sigma)
+    sample         x_0 = out                      S = (x_0 - y) / s^2
+
+(v: Salimans and Ho 2022, arXiv 2202.00512; flow: Lipman et al. 2023, arXiv 2210.02747.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from .geometry import Euclidean, Geometry, Product, State
+from .noise import Schedule
+
+Level = float | dict[str, float]
+Prediction = Literal["epsilon", "v_prediction", "sample", "flow"]
+
+
+@runtime_checkable
+class ScoreModel(Protocol):
+    """An expert: a family of densities q_s(y), one for each level, known by their score."""
+
+    title: str
+    space: Geometry | Product
+
+    def score(self, y: State, level: Any) -> State:
+        """grad log q at y [batch, ...] and `level` (a float; for products a dictionary of floats, as y is)."""
+        ...
+
+
+class NetworkScore:
+    """The score of a trained denoiser.
+
+    Args:
+        network: maps (x_t [batch, *shape], time [batch]) to its prediction [batch, *shape].
+        schedule: the forward process it was trained on.
+        prediction: what it predicts.
+        shape: of one sample.
+        title: for charts and messages.
+
+    Raises:
+        ValueError: for an unknown kind of prediction.
+    """
+
+    def __init__(
+        self,
+        network: Callable[[Tensor, Tensor], Tensor],
+        schedule: Schedule,
+        prediction: Prediction,
+        shape: Sequence[int],
+        title: str = "network",
+    ) -> None:
+        if prediction not in get_args(Prediction):
+            raise ValueError(f"prediction must be one of {', '.join(get_args(Prediction))}, got '{prediction}'.")
+        self.network, self.schedule, self.prediction, self.title = network, schedule, prediction, title
+        self.space = Euclidean(shape)
+
+    def score(self, y: Tensor, level: float) -> Tensor:
+        """[batch, *shape], float32 at least, whatever the network runs in."""
+        levels = torch.full((len(y),), float(level), dtype=torch.float64)
+        alpha, sigma = (float(self.schedule.alpha(levels)[0]), float(self.schedule.sigma(levels)[0]))
+        x = alpha * y
+        out = self.network(x, self.schedule.time(levels).to(device=y.device, dtype=y.dtype)).to(y.dtype)
+        return score_from_prediction(self.prediction, out, x, alpha, sigma)
+
+
+def score_from_prediction(prediction: str, out: Tensor, x: Tensor, alpha: float, sigma: float) -> Tensor:
+    """The canonical score from a network's output at x_t = x, by the table above; shape of `x`."""
+    level = sigma / alpha
+    if prediction == "sample":
+        return (out - x / alpha) / level**2
+    if prediction == "epsilon":
+        noise = out
+    elif prediction == "v_prediction":
+        noise = (sigma * x + alpha * out) / (alpha**2 + sigma**2)
+    else:
+        noise = (x + alpha * out) / (alpha + sigma)
+    return -noise / level
+
+
+class EDMScore:
+    """The score of a raw network under Karras et al.'s preconditioning (arXiv 2206.00364, Table 1).
+
+    D(y, s) = c_skip y + c_out F(c_in y, ln(s) / 4), S = (D - y) / s^2.
+
+    Args:
+        network: F, maps (c_in y, c_noise [batch]) to [batch, *shape].
+        data_std: sigma_data.
+    """
+
+    def __init__(
+        self,
+        network: Callable[[Tensor, Tensor], Tensor],
+        shape: Sequence[int],
+        data_std: float = 0.5,
+        title: str = "EDM network",
+    ) -> None:
+        self.network, self.data_std, self.title = network, data_std, title
+        self.space = Euclidean(shape)
+
+    def score(self, y: Tensor, level: float) -> Tensor:
+        """[batch, *shape]."""
+        s, data = float(level), self.data_std
+        total = s * s + data * data
+        noise = torch.full((len(y),), s, dtype=y.dtype, device=y.device).log() / 4
+        out = self.network(y / total**0.5, noise).to(y.dtype)
+        denoised = (data * data / total) * y + (s * data / total**0.5) * out
+        return (denoised - y) / s**2
+
+
+class SharedNetwork(Protocol):
+    """A network that scores several conditions (prompts, say) in one batched call."""
+
+    def scores(self, y: State, level: Any, conditions: Sequence[Any]) -> list[State]:
+        """One score a condition, each of the shape of y."""
+        ...
+
+
+@dataclass(frozen=True)
+class ConditionedScore:
+    """One condition of a shared network, as an expert."""
+
+    network: SharedNetwork
+    condition: Any
+    space: Geometry | Product
+    title: str = "condition"
+
+    def score(self, y: State, level: Any) -> State:
+        """The score under this condition alone."""
+        return self.network.scores(y, level, [self.condition])[0]
+
+
+@dataclass(frozen=True)
+class Guidance:
+    """Classifier-free guidance (Ho and Salimans 2022, arXiv 2207.12598) on the mix of the experts.
+
+    The drift becomes S_0 + w (sum_i kappa_i S_i - S_0); the tracked log-densities stay those of the experts.
+
+    Args:
+        reference: the unconditional expert, S_0.
+        weight: w, or a function of the level that gives it.
+    """
+
+    reference: ScoreModel
+    weight: float | Callable[[float], float]
+
+    def at(self, level: float) -> float:
+        """w at a level."""
+        return self.weight(level) if callable(self.weight) else self.weight
+
+
+def evaluate(experts: Sequence[ScoreModel], y: State, level: Any) -> list[State]:
+    """All experts' scores at y; experts that share one network go through it in one batched call."""
+    scores: list[State | None] = [None] * len(experts)
+    groups: dict[int, list[int]] = {}
+    for position, expert in enumerate(experts):
+        if isinstance(expert, ConditionedScore):
+            groups.setdefault(id(expert.network), []).append(position)
+        else:
+            scores[position] = expert.score(y, level)
+    for members in groups.values():
+        shared = [experts[position] for position in members]
+        network = shared[0].network  # type: ignore[attr-defined]
+        results = network.scores(y, level, [expert.condition for expert in shared])  # type: ignore[attr-defined]
+        for position, result in zip(members, results, strict=True):
+            scores[position] = result
+    return scores  # type: ignore[return-value]

@@ -1,0 +1,121 @@
+"""The record of a run while it happens: one thread appends steps, others read thinned snapshots.
+
+Memory: scalars only. For every step the trace keeps the log-densities and weights of the first few samples and the
+means over all of them; of the samples themselves it keeps the latest preview and a bounded number of frames.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+import numpy as np
+
+from .sample import Step
+
+#: How many samples' own curves are kept.
+TRACED_SAMPLES = 64
+#: How many previews are kept to be played back; when full, every other one is dropped.
+MOST_FRAMES = 60
+
+
+@dataclass(frozen=True)
+class Curves:
+    """A snapshot of the trace, k steps of it.
+
+    index [k]; level [k]; log_density and weights [k, experts, traced samples]; mean_log_density and mean_weights
+    [k, experts], means over all samples. Log-densities are in nats, in canonical coordinates.
+    """
+
+    index: np.ndarray
+    level: np.ndarray
+    log_density: np.ndarray
+    weights: np.ndarray
+    mean_log_density: np.ndarray
+    mean_weights: np.ndarray
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A preview with the step and level at which it was taken."""
+
+    index: int
+    level: float
+    preview: dict[str, np.ndarray]
+
+
+class Trace:
+    """Columns that grow by one row a step. Safe to read from other threads while one thread appends."""
+
+    def __init__(self, steps: int, experts: int, batch: int) -> None:
+        kept = min(batch, TRACED_SAMPLES)
+        self._lock = threading.Lock()
+        self._rows = 0
+        self._index = np.zeros(steps + 1, np.int64)
+        self._level = np.zeros(steps + 1)
+        self._log_density = np.zeros((steps + 1, experts, kept), np.float32)
+        self._weights = np.zeros((steps + 1, experts, kept), np.float32)
+        self._mean_log_density = np.zeros((steps + 1, experts))
+        self._mean_weights = np.zeros((steps + 1, experts))
+        self._frames: list[Frame] = []
+        self._stride = 1
+        self._offered = 0
+        self._latest: Frame | None = None
+
+    def __len__(self) -> int:
+        return self._rows
+
+    def append(self, step: Step) -> None:
+        """Add one step's scalars."""
+        log_density = step.log_density.cpu().numpy()
+        weights = step.weights.double().cpu().numpy()
+        kept = self._log_density.shape[2]
+        with self._lock:
+            row = self._rows
+            self._index[row], self._level[row] = step.index, step.level
+            self._log_density[row] = log_density[:, :kept]
+            self._weights[row] = weights[:, :kept]
+            self._mean_log_density[row] = log_density.mean(1)
+            self._mean_weights[row] = weights.mean(1)
+            self._rows += 1
+
+    def add_frame(self, frame: Frame) -> None:
+        """Make `frame` the latest preview, and keep it for playback if its turn has come."""
+        with self._lock:
+            self._latest = frame
+            if self._offered % self._stride == 0:
+                self._frames.append(frame)
+            self._offered += 1
+            if len(self._frames) > MOST_FRAMES:
+                self._frames = self._frames[::2]
+                self._stride *= 2
+
+    @property
+    def latest(self) -> Frame | None:
+        """The newest preview."""
+        with self._lock:
+            return self._latest
+
+    @property
+    def frames(self) -> list[Frame]:
+        """The kept previews, oldest first, ending with the newest."""
+        with self._lock:
+            frames = list(self._frames)
+            if self._latest is not None and (not frames or frames[-1] is not self._latest):
+                frames.append(self._latest)
+            return frames
+
+    def curves(self, most: int | None = None) -> Curves:
+        """A copy of the rows so far, thinned to about `most` of them (the last row is always in it)."""
+        with self._lock:
+            rows = np.arange(self._rows)
+            if most is not None and self._rows > most:
+                rows = np.unique(np.linspace(0, self._rows - 1, most).round().astype(int))
+            return Curves(
+                self._index[rows],
+                self._level[rows],
+                self._log_density[rows],
+                self._weights[rows],
+                self._mean_log_density[rows],
+                self._mean_weights[rows],
+            )

@@ -1,0 +1,132 @@
+"""Estimators against exact densities: the design's bars on Gaussian mixtures, other spaces, ODE and SDE."""
+
+import math
+
+import pytest
+import torch
+
+from oracles import CentredGaussian, Pair, RotationMixture, in_64_dimensions, last, overlapping
+from superdiff_engine import Or, Single, karras_levels, log_levels, sample
+from superdiff_engine.domains.plane import GaussianMixture
+from superdiff_engine.rotations import uniform
+
+
+def error_of_difference(experts, step):
+    exact = [expert.log_density(step.samples, step.level) for expert in experts]
+    return ((step.log_density[0] - step.log_density[1]) - (exact[0] - exact[1])).abs().mean().item()
+
+
+def test_trapezoid_meets_its_bar_in_64_dimensions(device):
+    """At 100 steps: at most 12 nats, and at least 7 times below the Ito estimator."""
+    experts, levels = in_64_dimensions(), karras_levels(100, 20.0, 0.02)
+    errors = {
+        name: error_of_difference(
+            experts, last(sample(experts, Or(), levels, batch=1024, estimator=name, device=device))
+        )
+        for name in ("ito", "trapezoid")
+    }
+    assert errors["trapezoid"] <= 12
+    assert errors["ito"] >= 7 * errors["trapezoid"]
+
+
+def test_ito_has_the_right_sign_of_its_quadratic_term():
+    """One Gaussian in 16-D, drawn from its own score: the estimate has no bias of tens of nats."""
+    expert = GaussianMixture(torch.zeros(1, 16), [1.0])
+    step = last(sample([expert], Single(0), karras_levels(400, 20.0, 0.02), batch=512, estimator="ito"))
+    bias = (step.log_density[0] - expert.log_density(step.samples, step.level)).mean().item()
+    assert abs(bias) < 1.5
+
+
+@pytest.mark.parametrize("estimator", ["ito", "trapezoid", "hutchinson", "exact"])
+def test_estimates_converge_with_steps(estimator):
+    experts = overlapping()
+    errors = []
+    for steps in (30, 300):
+        levels = karras_levels(steps, 20.0, 0.05)
+        step = last(sample(experts, Or(), levels, batch=256, estimator=estimator))
+        errors.append(error_of_difference(experts, step))
+    assert errors[1] < 0.5 * errors[0]
+
+
+@pytest.mark.parametrize("solver", ["ode", "ode_heun", "ancestral"])
+def test_exact_trace_gives_absolute_density_on_any_path(solver):
+    """Along the ODE, and along ancestral steps whose noise is less than the step removes."""
+    mixture = GaussianMixture([[-1.0, 0.5], [1.0, -0.5]], [0.3, 0.2])
+    levels = karras_levels(800, 20.0, 0.05)
+    step = last(sample([mixture], Single(0), levels, batch=128, estimator="exact", solver=solver))
+    error = step.log_density[0] - mixture.log_density(step.samples, step.level)
+    assert error.abs().mean().item() < 0.1
+
+
+def test_hutchinson_is_an_unbiased_trace():
+    """Its mean over many samples is the exact trace's result; one probe a step scatters around it."""
+    mixture = GaussianMixture(torch.randn(3, 8), [0.3, 0.4, 0.5])
+    levels = karras_levels(200, 20.0, 0.05)
+    runs = {
+        name: last(sample([mixture], Single(0), levels, batch=512, estimator=name, solver="ode"))
+        for name in ("hutchinson", "exact")
+    }
+    assert torch.allclose(runs["hutchinson"].samples, runs["exact"].samples)
+    difference = (runs["hutchinson"].log_density - runs["exact"].log_density)[0]
+    standard_error = difference.std().item() / math.sqrt(512)
+    assert abs(difference.mean().item()) < 4 * standard_error + 1e-3
+
+
+def test_exact_trace_refuses_large_samples():
+    expert = GaussianMixture(torch.zeros(1, 300), [1.0])
+    with pytest.raises(ValueError, match="at most 256"):
+        last(sample([expert], Single(0), karras_levels(2, 20.0, 0.05), batch=2, estimator="exact", solver="ode"))
+
+
+def rotation_experts():
+    centres = uniform((4,), torch.Generator().manual_seed(3))
+    return [RotationMixture(centres[:2], 0.05, "first"), RotationMixture(centres[2:], 0.05, "second")]
+
+
+@pytest.mark.parametrize("estimator", ["ito", "trapezoid"])
+def test_estimators_follow_the_isotropic_gaussian_on_so3(estimator):
+    """log q of mixtures of IGSO(3), absolutely and in difference, after a walk from the uniform prior."""
+    experts = rotation_experts()
+    step = last(sample(experts, Or(), log_levels(600, 3.5, 0.2), batch=256, estimator=estimator))
+    for expert, estimate in zip(experts, step.log_density, strict=True):
+        exact = expert.log_density(step.samples, step.level)
+        near = exact > exact.median()
+        assert (estimate - exact)[near].abs().mean().item() < 0.35
+    assert error_of_difference(experts, step) < 2.0
+
+
+def test_exact_trace_follows_so3_along_the_ode():
+    experts = rotation_experts()[:1]
+    step = last(
+        sample(experts, Single(0), log_levels(300, 3.5, 0.2), batch=32, estimator="exact", solver="ode")
+    )
+    error = step.log_density[0] - experts[0].log_density(step.samples, step.level)
+    assert error.abs().mean().item() < 0.1
+
+
+def test_centred_points_are_followed_and_stay_centred():
+    """The trace within the subspace gives absolute densities; the trapezoid has no bias beyond its own scatter."""
+    mask = torch.tensor([True, True, True, True, False])
+    places = torch.randn(2, 5, 3, dtype=torch.float64)
+    experts = [CentredGaussian(place, 0.2, mask) for place in places]
+    levels = karras_levels(400, 200.0, 0.05)  # high: the start density N(0, s^2) is then exact
+    step = last(sample(experts, Or(), levels, batch=64, estimator="exact", solver="ode"))
+    assert step.samples.sum(1).abs().max() < 1e-5 and (step.samples[:, 4] == 0).all()
+    for expert, estimate in zip(experts, step.log_density, strict=True):
+        assert (estimate - expert.log_density(step.samples, step.level)).abs().mean().item() < 0.1
+    step = last(sample(experts[:1], Single(0), levels, batch=512))
+    error = step.log_density[0] - experts[0].log_density(step.samples, step.level)
+    assert abs(error.mean().item()) < 4 * error.std().item() / math.sqrt(512) + 0.05
+
+
+@pytest.mark.parametrize("solver", ["euler", "ode"])
+def test_log_densities_add_up_over_a_product(solver):
+    """Components have grids of their own, and each log-density is that of its own component."""
+    plane, points = overlapping()[0], CentredGaussian(torch.randn(4, 3, dtype=torch.float64), 0.2)
+    pair = Pair(plane=plane, points=points)
+    levels = {"plane": karras_levels(400, 200.0, 0.05), "points": log_levels(400, 300.0, 0.1)}
+    step = last(sample([pair, pair], Or(), levels, batch=32, estimator="exact", solver=solver, per_component=True))
+    parts = step.component_log_density
+    assert torch.allclose(step.log_density, parts["plane"] + parts["points"])
+    assert (parts["plane"][0] - plane.log_density(step.samples["plane"], 0.05)).abs().mean().item() < 0.1
+    assert (parts["points"][0] - points.log_density(step.samples["points"], 0.1)).abs().mean().item() < 0.15
