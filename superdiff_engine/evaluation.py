@@ -1,4 +1,4 @@
-"""Tables of results: what `superdiff evaluate NAME` writes to docs/tables/NAME.json, and the README's tables made from it.
+"""Tables of results: what `superdiff evaluate NAME` writes to docs/tables/NAME.json, and the README's made from them.
 
 Fractions are between 0 and 1, errors are standard errors, names are lower case with underscores.
 """
@@ -61,7 +61,7 @@ def write_table(table: Table, path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"The folder {path.parent} cannot be written: {error.strerror}. Choose another one.") from None
+        raise OutputError(f"The folder {path.parent} cannot be written: {error.strerror}.") from None
     write_whole(path, (json.dumps(table.model_dump(exclude_none=True), indent=1) + "\n").encode())
 
 
@@ -72,7 +72,7 @@ def read_table(path: Path) -> Table:
     except OSError:
         raise SuperDiffError(f"There is no table {path}; 'superdiff evaluate {path.stem}' makes it.") from None
     except ValidationError:
-        raise SuperDiffError(f"{path} is no table of results; 'superdiff evaluate {path.stem}' makes it again.") from None
+        raise SuperDiffError(f"{path} is no table; 'superdiff evaluate {path.stem}' makes it again.") from None
 
 
 @dataclass(frozen=True)

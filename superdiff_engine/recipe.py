@@ -187,7 +187,7 @@ class Recipe(_Strict):
 
     def to_link(self) -> str:
         """A compact form for a query parameter: URL-safe base64 of deflated JSON."""
-        packed = zlib.compress(self.model_dump_json(exclude_defaults=True).encode(), 9)
+        packed = zlib.compress(self.model_dump_json(exclude_none=True).encode(), 9)
         return base64.urlsafe_b64encode(packed).decode().rstrip("=")
 
 

