@@ -111,7 +111,9 @@ def models() -> None:
 def train(
     name: Annotated[str, typer.Argument(help="garments_a, garments_b, garments_ab or garment_classifier")],
     minutes: Annotated[float, typer.Option(help="budget, minutes of wall clock over all runs", min=0.01)] = 60.0,
-    data: Annotated[Path | None, typer.Option(help="folder of the data, if it is not where its package puts it")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="folder of the data, if it is not where its package puts it")
+    ] = None,
 ) -> None:
     """Train an embedded model from its data; stopping and starting again resumes."""
     from .domains.pictures.train import TRAINABLE, train_model

@@ -43,7 +43,7 @@ class Operator(ABC):
     #: Whether the weights depend on the log-densities at all.
     needs_density = False
 
-    def start(self, experts: int, batch: int, generator: torch.Generator) -> None:
+    def start(self, experts: int, batch: int, generator: torch.Generator) -> None:  # noqa: B027
         """Called once before the first step; checks the parameters and draws what is drawn once a run.
 
         Raises:

@@ -1,16 +1,16 @@
 r"""Log-density estimators: how much log q_i changes along one step from (y, s) to (y', s').
 
-With h = s^2 - s'^2, the step y' - y = mix + noise (noise of variance h per dimension for the SDE, none for the ODE), and
-scores S, S' at the two ends:
+With h = s^2 - s'^2, the step y' - y = mix + noise (noise of variance h in each dimension for the SDE, none for the
+ODE), and scores S, S' at the two ends:
 
     ito         <y' - y, S> - h/2 |S|^2                                    arXiv 2412.17762, Theorem 1 / eq. 13, in y
     trapezoid   <noise, S> + 1/2 <mix, S + S'> - h/4 (|S|^2 + |S'|^2)      its drift part, by the trapezoidal rule
     hutchinson, exact
                 1/2 <y' - y, S + S'> - h/4 (|S|^2 + |S'|^2 + div S + div S')
 
-The first two need no derivative of the network: under the SDE the divergence cancels in Ito's formula. The third is the
-ordinary chain rule along the path (d log q / d s^2 = (div S + |S|^2) / 2), true for any path, with the divergence from a
-Rademacher probe or as the full trace (Prop. 5 there; Hutchinson 1989).
+The first two need no derivative of the network: under the SDE the divergence cancels in Ito's formula. The third is
+the ordinary chain rule along the path (d log q / d s^2 = (div S + |S|^2) / 2), true for any path, with the divergence
+from a Rademacher probe or as the full trace (Prop. 5 there; Hutchinson 1989).
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Estimator(ABC):
 
     @abstractmethod
     def increment(self, geometry: Geometry, segment: Segment, end: End) -> Tensor:
-        """log q_i(y') - log q_i(y), [experts, batch], nats, float64."""
+        """Log q_i(y') - log q_i(y), [experts, batch], nats, float64."""
 
 
 class Ito(Estimator):
@@ -181,7 +181,7 @@ def _divergence(
         scores = space.unpack(expert.score(space.pack(moved), level))
         totals = {name: torch.zeros(len(value), dtype=torch.float64) for name, value in state.items()}
         for number, probe in enumerate(probes):
-            along = sum((scores[name] * value).sum() for name, value in probe.items())
+            along = torch.stack([(scores[name] * value).sum() for name, value in probe.items()]).sum()
             names = list(probe)
             gradients = torch.autograd.grad(
                 along, [tangents[name] for name in names], retain_graph=number + 1 < len(probes), allow_unused=True

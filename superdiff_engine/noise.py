@@ -68,7 +68,9 @@ class DiscreteVP(Schedule):
         table = torch.as_tensor(alphas_cumprod, dtype=torch.float64).detach().cpu()
         table = table[table > 0]
         if table.ndim != 1 or len(table) < 2 or bool((table >= 1).any()) or bool((table.diff() >= 0).any()):
-            raise ValueError("alphas_cumprod must be a list of at least two values that decrease and lie within (0, 1).")
+            raise ValueError(
+                "alphas_cumprod must be a list of at least two values that decrease and lie within (0, 1)."
+            )
         self.log_levels = 0.5 * (torch.log1p(-table) - torch.log(table))
         self.lowest = float(self.log_levels[0].exp())
         self.highest = float(self.log_levels[-1].exp())

@@ -52,7 +52,9 @@ class Mixture(_Strict):
 class Expert(_Strict):
     """One expert: a model by its id, or a mixture given in the recipe itself (domain "plane")."""
 
-    model: str = Field(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*){0,2}$")
+    model: str = Field(
+        min_length=1, max_length=200, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*){0,2}$"
+    )
     mixture: Mixture | None = None
 
     @model_validator(mode="after")
@@ -198,7 +200,9 @@ def parse_recipe(text: str | bytes) -> Recipe:
         RecipeError: with one sentence that names the field and what is wrong.
     """
     if len(text) > LARGEST_RECIPE:
-        raise RecipeError(f"This recipe is larger than {LARGEST_RECIPE // 1024} KiB; a recipe is a small JSON document.")
+        raise RecipeError(
+            f"This recipe is larger than {LARGEST_RECIPE // 1024} KiB; a recipe is a small JSON document."
+        )
     try:
         document = json.loads(text)
     except (ValueError, RecursionError):

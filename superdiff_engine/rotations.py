@@ -4,9 +4,10 @@ exp and log between rotation vectors and matrices, uniform rotations, and the he
 the uniform distribution, of Brownian motion of variance v after starting at the identity, as a function of the angle w:
 
     f(w; v) = sum_l (2 l + 1) exp(-l (l + 1) v / 2) sin((l + 1/2) w) / sin(w / 2)
-            = sqrt(pi) t^(-3/2) e^(t/4) sum_n (-1)^n (w + 2 pi n) exp(-(w + 2 pi n)^2 / (4 t)) / (2 sin(w / 2)),  t = v / 2
+            = sqrt(pi) t^(-3/2) e^(t/4) sum_n (-1)^n (w + 2 pi n) exp(-(w + 2 pi n)^2 / (4 t)) / (2 sin(w / 2))
 
-The second line is the first by Poisson summation: the first converges fast for large v, the second for small v.
+The second line is the first by Poisson summation: the first converges fast for large v, the second for small v;
+t = v / 2.
 References: Nikolayev and Savyolov 1970; Leach et al. 2022; Yim et al. 2023 (FrameDiff, arXiv 2302.02277).
 """
 
@@ -87,7 +88,7 @@ def uniform(shape: Sequence[int], generator: torch.Generator, dtype: torch.dtype
 
 
 def igso3_log_density(angle: Tensor, variance: float) -> Tensor:
-    """log f(angle; variance) against the uniform distribution, nats, shape of `angle` (radians, 0 to pi; float64).
+    """Log f(angle; variance) against the uniform distribution, nats, shape of `angle` (radians, 0 to pi; float64).
 
     Raises:
         ValueError: if the variance is not positive.

@@ -17,7 +17,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -269,7 +269,8 @@ def write_whole(path: Path, content: bytes) -> None:
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise OutputError(
-            f"{path.name} could not be written to {path.parent}: {error.strerror}. Free space there or choose another folder."
+            f"{path.name} could not be written to {path.parent}: {error.strerror}. Free space there or choose another "
+            "folder."
         ) from error
 
 
@@ -289,7 +290,7 @@ def trace_columns(trace: Trace) -> dict[str, np.ndarray]:
     shape = (steps, experts, samples)
 
     def spread(values: np.ndarray, axis: int) -> np.ndarray:
-        view = [None, None, None]
+        view: list[slice | None] = [None, None, None]
         view[axis] = slice(None)
         return np.broadcast_to(values[tuple(view)], shape).ravel()
 
@@ -335,7 +336,7 @@ def samples_npz(result: Result) -> bytes:
     return buffer.getvalue()
 
 
-def _as_arrays(state: object) -> dict[str, np.ndarray]:
+def _as_arrays(state: Any) -> dict[str, np.ndarray]:
     components = state if isinstance(state, dict) else {"x": state}
     return {name: value.detach().cpu().numpy() for name, value in components.items()}
 

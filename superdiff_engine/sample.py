@@ -19,6 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -44,7 +45,8 @@ class Step:
         samples: y, [batch, ...] or a dictionary of components.
         denoised: the weighted denoised mean sum_i kappa_i D_i, like `samples`.
         log_density: log q_i(y), [experts, batch], nats, float64, canonical coordinates.
-        weights: kappa, [experts, batch], float64; sums to 1 over the experts (a mean over components, where each has its own).
+        weights: kappa, [experts, batch], float64; sums to 1 over the experts (a mean over components that weigh
+            apart).
         component_log_density: the parts of `log_density` by component.
         component_weights: the weights by component.
     """
@@ -87,6 +89,7 @@ def sample(
         space: where samples live; None for the first expert's own.
         guidance: classifier-free guidance of the mix.
         per_component: let each component of a product have weights of its own.
+        device: of the samples; the experts' networks must be there.
         dtype: of the samples; None for the first expert's own, or float32.
 
     Raises:
@@ -94,7 +97,9 @@ def sample(
         ScoreError: when an expert's score is not finite; it names expert, step and level.
         SuperDiffError: when the weights are not finite (AND with ridge 0 where the experts agree).
     """
-    loop = _Loop(experts, operator, levels, batch, seed, estimator, solver, space, guidance, per_component, device, dtype)
+    loop = _Loop(
+        experts, operator, levels, batch, seed, estimator, solver, space, guidance, per_component, device, dtype
+    )
     return loop.steps()
 
 
@@ -129,7 +134,9 @@ class _Loop:
         self.solver, self.deterministic = solver, solver.startswith("ode")
         self.estimator = None if estimator == "none" else make_estimator(estimator)
         if self.estimator is not None and self.deterministic and not self.estimator.along_ode:
-            raise ValueError(f"estimator '{estimator}' needs noise; with solver '{solver}' choose 'hutchinson' or 'exact'.")
+            raise ValueError(
+                f"estimator '{estimator}' needs noise; with solver '{solver}' choose 'hutchinson' or 'exact'."
+            )
         if self.estimator is None and operator.needs_density:
             raise ValueError(f"{type(operator).__name__} needs log-densities; choose an estimator.")
         if per_component and isinstance(operator, CoinFlip):
@@ -163,7 +170,9 @@ class _Loop:
             if self.estimator is not None:
                 for name, segment in segments.items():
                     geometry = self.space.components[name]
-                    log_density[name] = log_density[name] + self.estimator.increment(geometry, segment, ends[name]).cpu()
+                    log_density[name] = (
+                        log_density[name] + self.estimator.increment(geometry, segment, ends[name]).cpu()
+                    )
             last = index == steps
             plan = {} if last else {name: self._plan(name, index) for name in self.names}
             predictions = {} if last else self._predict(plan, ends, reference, index)
@@ -281,8 +290,8 @@ class _Loop:
             weights = dict.fromkeys(self.names, common)
         if not all(bool(value.isfinite().all()) for value in weights.values()):
             raise SuperDiffError(
-                f"{type(self.operator).__name__}'s weights are no longer finite at step {index}: the experts agree there "
-                "and the system is singular. Use a ridge above 0 (1 nat is the default)."
+                f"{type(self.operator).__name__}'s weights are no longer finite at step {index}: the experts agree "
+                "there and the system is singular. Use a ridge above 0 (1 nat is the default)."
             )
         return weights
 
@@ -360,7 +369,7 @@ def _grids(levels: Tensor | dict[str, Tensor], names: list[str]) -> dict[str, li
     if len(lengths) != 1 or min(lengths) < 2:
         raise ValueError("Every component needs a grid of the same number of levels, at least two.")
     for grid in grids.values():
-        if any(not math.isfinite(s) or s <= 0 for s in grid) or any(a <= b for a, b in zip(grid, grid[1:], strict=False)):
+        if any(not math.isfinite(s) or s <= 0 for s in grid) or any(a <= b for a, b in pairwise(grid)):
             raise ValueError("Noise levels must be positive, finite and strictly decreasing.")
     return grids
 

@@ -35,7 +35,7 @@ class ScoreModel(Protocol):
     space: Geometry | Product
 
     def score(self, y: State, level: Any) -> State:
-        """grad log q at y [batch, ...] and `level` (a float; for products a dictionary of floats, as y is)."""
+        """Grad log q at y [batch, ...] and `level` (a float; for products a dictionary of floats, as y is)."""
         ...
 
 
@@ -156,7 +156,7 @@ class Guidance:
     weight: float | Callable[[float], float]
 
     def at(self, level: float) -> float:
-        """w at a level."""
+        """W at a level."""
         return self.weight(level) if callable(self.weight) else self.weight
 
 

@@ -158,6 +158,10 @@ def denoising_loss(
     Args:
         network: maps (x_t [batch, ...], time [batch]) to v [batch, ...].
         data: x_0, [batch, ...].
+        schedule: the forward process to train on.
+        generator: of levels and noise.
+        log_mean: mean of log s.
+        log_std: its standard deviation.
     """
     draw = torch.randn(len(data), generator=generator, dtype=torch.float64)
     levels = (log_mean + log_std * draw).exp().clamp(schedule.lowest, schedule.highest)

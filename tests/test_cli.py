@@ -58,7 +58,8 @@ def test_interrupting_keeps_what_there_is(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "word"), [("{", "not valid JSON"), (json.dumps(RECIPE | {"color": 1}), "'color'"), (None, "could not be read")]
+    ("text", "word"),
+    [("{", "not valid JSON"), (json.dumps(RECIPE | {"color": 1}), "'color'"), (None, "could not be read")],
 )
 def test_a_bad_recipe_is_one_sentence(tmp_path, text, word):
     if text is not None:

@@ -48,7 +48,7 @@ def test_and_without_ridge_closes_the_gap_in_one_step(experts):
 
 
 def test_and_of_two_is_the_closed_form():
-    """c = -(gap + n) / (D + lam), D = |drift_1 - drift_2|^2 / var, for the half difference's worth of each expert."""
+    """C = -(gap + n) / (D + lam), D = |drift_1 - drift_2|^2 / var, for the half difference's worth of each expert."""
     prediction, log_density, ridge = a_prediction(2), torch.randn(2, 5, dtype=torch.float64), 0.7
     weights = start(And(ridge=ridge), 2).weights(log_density, prediction)
     even = torch.full((2, 5), 0.5, dtype=torch.float64)

@@ -85,7 +85,7 @@ def rotation_experts():
 
 @pytest.mark.parametrize("estimator", ["ito", "trapezoid"])
 def test_estimators_follow_the_isotropic_gaussian_on_so3(estimator):
-    """log q of mixtures of IGSO(3), absolutely and in difference, after a walk from the uniform prior."""
+    """Log q of mixtures of IGSO(3), absolutely and in difference, after a walk from the uniform prior."""
     experts = rotation_experts()
     step = last(sample(experts, Or(), log_levels(600, 3.5, 0.2), batch=256, estimator=estimator))
     for expert, estimate in zip(experts, step.log_density, strict=True):
@@ -97,9 +97,7 @@ def test_estimators_follow_the_isotropic_gaussian_on_so3(estimator):
 
 def test_exact_trace_follows_so3_along_the_ode():
     experts = rotation_experts()[:1]
-    step = last(
-        sample(experts, Single(0), log_levels(300, 3.5, 0.2), batch=32, estimator="exact", solver="ode")
-    )
+    step = last(sample(experts, Single(0), log_levels(300, 3.5, 0.2), batch=32, estimator="exact", solver="ode"))
     error = step.log_density[0] - experts[0].log_density(step.samples, step.level)
     assert error.abs().mean().item() < 0.1
 

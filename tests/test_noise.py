@@ -30,7 +30,7 @@ def test_time_and_level_are_inverse(schedule):
 
 
 def test_flow_is_a_straight_path():
-    """alpha = 1 - t and sigma = t."""
+    """Alpha = 1 - t and sigma = t."""
     time = torch.linspace(0.01, 0.99, 9, dtype=torch.float64)
     level = Flow().level(time)
     assert torch.allclose(Flow().alpha(level), 1 - time) and torch.allclose(Flow().sigma(level), time)

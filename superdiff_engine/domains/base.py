@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from ..recipe import Expert, Recipe
     from ..run import Result
     from ..sample import Step
-    from ..score import ScoreModel
 
 
 @dataclass(frozen=True)
@@ -62,19 +61,19 @@ class Domain(ABC):
         """Raise RecipeError for what only this domain can know to be wrong."""
 
     @abstractmethod
-    def load(self, expert: Expert, device: str, dtype: str) -> ScoreModel:
+    def load(self, expert: Expert, device: str, dtype: str) -> Any:
         """The score model of one expert; raises ModelError with one sentence."""
 
     @abstractmethod
-    def space(self, experts: Sequence[ScoreModel]) -> Geometry:
+    def space(self, experts: Sequence[Any]) -> Geometry:
         """Where samples live; raises ModelError if the experts' samples differ in shape."""
 
     @abstractmethod
-    def level_range(self, experts: Sequence[ScoreModel]) -> tuple[float, float]:
+    def level_range(self, experts: Sequence[Any]) -> tuple[float, float]:
         """(lowest, highest) level that all experts can be asked for and the domain recommends."""
 
     @abstractmethod
-    def preview(self, step: Step, experts: Sequence[ScoreModel], most: int) -> dict[str, np.ndarray]:
+    def preview(self, step: Step, experts: Sequence[Any], most: int) -> dict[str, np.ndarray]:
         """A cheap picture of the samples now, for at most `most` of them."""
 
     @abstractmethod

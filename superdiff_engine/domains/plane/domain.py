@@ -38,18 +38,20 @@ def _mixture(means: list[list[float]], variance: float) -> Mixture:
     return Mixture(means=means, variances=[variance] * len(means))
 
 
+_GRID_LINES = (-2.4, -1.2, 0.0, 1.2, 2.4)
+_PETAL = "one of three broad modes around the origin"
 #: id -> (title, description, mixture)
 MIXTURES: dict[str, tuple[str, str, Mixture]] = {
     "rows_upper": ("Upper row", "three modes in a row above the axis", _mixture([[x, 1.0] for x in (-2, 0, 2)], 0.09)),
     "rows_lower": ("Lower row", "three modes in a row below the axis", _mixture([[x, -1.0] for x in (-2, 0, 2)], 0.09)),
-    "overlap_a": ("Upper pair", "two modes; shares the left one with 'Left pair'", _mixture([[-1.5, 1.5], [1.5, 1.5]], 0.16)),
-    "overlap_b": ("Left pair", "two modes; shares the upper one with 'Upper pair'", _mixture([[-1.5, -1.5], [-1.5, 1.5]], 0.16)),
+    "overlap_a": ("Upper pair", "shares its left mode with 'Left pair'", _mixture([[-1.5, 1.5], [1.5, 1.5]], 0.16)),
+    "overlap_b": ("Left pair", "shares its upper mode with 'Upper pair'", _mixture([[-1.5, -1.5], [-1.5, 1.5]], 0.16)),
     "ring": ("Ring", "24 modes on a circle of radius 2", _mixture(_ring(24, 2.0), 0.04)),
-    "grid": ("Grid", "25 modes on a square grid", _mixture([[x, y] for x in (-2.4, -1.2, 0, 1.2, 2.4) for y in (-2.4, -1.2, 0, 1.2, 2.4)], 0.04)),
-    "petal_a": ("Petal 1", "one of three broad modes around the origin", _mixture([[0.0, 1.0], [0.0, 2.2]], 0.5)),
-    "petal_b": ("Petal 2", "one of three broad modes around the origin", _mixture([[-0.87, -0.5], [-1.9, -1.1]], 0.5)),
-    "petal_c": ("Petal 3", "one of three broad modes around the origin", _mixture([[0.87, -0.5], [1.9, -1.1]], 0.5)),
-}  # fmt: skip
+    "grid": ("Grid", "25 modes on a square", _mixture([[x, y] for x in _GRID_LINES for y in _GRID_LINES], 0.04)),
+    "petal_a": ("Petal 1", _PETAL, _mixture([[0.0, 1.0], [0.0, 2.2]], 0.5)),
+    "petal_b": ("Petal 2", _PETAL, _mixture([[-0.87, -0.5], [-1.9, -1.1]], 0.5)),
+    "petal_c": ("Petal 3", _PETAL, _mixture([[0.87, -0.5], [1.9, -1.1]], 0.5)),
+}
 
 
 class Plane(Domain):
@@ -86,15 +88,16 @@ class Plane(Domain):
         kind = torch.float32 if device == "mps" else torch.float64
         return GaussianMixture(mixture.means, mixture.variances, mixture.masses, title, kind)
 
-    def space(self, experts: Sequence[GaussianMixture]) -> Euclidean:
+    def space(self, experts: Sequence[Any]) -> Euclidean:
         return experts[0].space
 
-    def level_range(self, experts: Sequence[GaussianMixture]) -> tuple[float, float]:
+    def level_range(self, experts: Sequence[Any]) -> tuple[float, float]:
         return 0.02, 20.0
 
-    def preview(self, step: Step, experts: Sequence[GaussianMixture], most: int) -> dict[str, np.ndarray]:
+    def preview(self, step: Step, experts: Sequence[Any], most: int) -> dict[str, np.ndarray]:
         """Positions [n, 2] in the view, estimated and exact log-densities and weights [experts, n], density grids."""
-        shown = step.samples[:most].cpu()
+        samples: Any = step.samples
+        shown = samples[:most].cpu()
         axis = torch.linspace(-HALF_WIDTH, HALF_WIDTH, GRID, dtype=torch.float64)
         grid = torch.cartesian_prod(axis, axis).flip(1) / to_view(step.level)
         contours = torch.stack([expert.log_density(grid, step.level).view(GRID, GRID) for expert in experts])
@@ -152,7 +155,9 @@ def _samples_csv(result: Result) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text)
     count = len(result.log_density)
-    writer.writerow(["x", "y", *(f"log_density_{i + 1}" for i in range(count)), *(f"weight_{i + 1}" for i in range(count))])
+    writer.writerow(
+        ["x", "y", *(f"log_density_{i + 1}" for i in range(count)), *(f"weight_{i + 1}" for i in range(count))]
+    )
     for row in np.column_stack([result.samples["x"], result.log_density.T, result.weights.T]):
         writer.writerow([f"{value:.9g}" for value in row])
     return text.getvalue().encode()

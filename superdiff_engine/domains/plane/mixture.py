@@ -59,11 +59,11 @@ class GaussianMixture:
         return self.log_masses.to(y) + log_normal, variances
 
     def log_density(self, y: Tensor, level: float | Tensor) -> Tensor:
-        """log q at y [batch, d] and `level`, [batch], nats."""
+        """Log q at y [batch, d] and `level`, [batch], nats."""
         return torch.logsumexp(self._log_parts(y, level)[0], -1)
 
     def score(self, y: Tensor, level: float | Tensor) -> Tensor:
-        """grad log q at y [batch, d] and `level`, [batch, d]."""
+        """Grad log q at y [batch, d] and `level`, [batch, d]."""
         parts, variances = self._log_parts(y, level)
         pull = torch.softmax(parts, -1) / variances
         return pull @ self.means.to(y) - pull.sum(-1, keepdim=True) * y

@@ -1,0 +1,89 @@
+import json
+
+import pytest
+
+from superdiff_engine.errors import OutputError, SuperDiffError
+from superdiff_engine.evaluation import (
+    Column,
+    Layout,
+    Row,
+    Table,
+    Value,
+    layouts,
+    markdown_table,
+    read_table,
+    update_readme,
+    write_table,
+)
+
+TABLE = Table(
+    command="superdiff evaluate tiny",
+    seeds=[0, 1],
+    steps=50,
+    notes="Two rows.",
+    rows=[
+        Row(
+            name="or/sde",
+            samples=2000,
+            seconds=610.0,
+            values={"fid": Value(value=9.1, error=0.3), "share": Value(value=0.5, error=0.01)},
+        ),
+        Row(name="a", samples=10, seconds=1, values={"fid": Value(value=12)}),
+    ],
+)
+LAYOUT = Layout(
+    [Column("fid", "FID"), Column("share", "share", 0, percent=True)], {"or/sde": "OR"}, ["paper"], {"a": ["4"]}
+)
+
+
+def test_a_table_is_written_in_the_layout_of_the_design(tmp_path):
+    path = tmp_path / "docs" / "tables" / "tiny.json"
+    write_table(TABLE, path)
+    document = json.loads(path.read_text())
+    assert list(document) == ["command", "seeds", "steps", "notes", "rows"]
+    assert document["rows"][0]["values"]["fid"] == {"value": 9.1, "error": 0.3}
+    assert read_table(path) == TABLE
+
+
+def test_markdown_shows_figures_errors_and_the_papers():
+    assert markdown_table(TABLE, LAYOUT).splitlines() == [
+        "|  | FID | share | paper |",
+        "| --- | --- | --- | --- |",
+        "| OR | 9.10 ± 0.30 | 50% ± 1% |  |",
+        "| a | 12.00 |  | 4 |",
+        "",
+        "`superdiff evaluate tiny` Two rows.",
+    ]
+
+
+def test_readme_is_filled_between_its_markers_only(tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text("before\n<!-- table:tiny -->\nold\n<!-- /table -->\nafter\n")
+    write_table(TABLE, tmp_path / "docs" / "tables" / "tiny.json")
+    assert update_readme(readme, known=lambda: {"tiny": LAYOUT})
+    text = readme.read_text()
+    assert text.startswith("before\n<!-- table:tiny -->\n|  | FID")
+    assert text.endswith("<!-- /table -->\nafter\n")
+    assert "old" not in text
+    assert not update_readme(readme, known=lambda: {"tiny": LAYOUT})  # nothing left to change
+
+
+def test_tables_that_are_missing_or_wrong_give_one_sentence(tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text("<!-- table:tiny --><!-- /table -->")
+    with pytest.raises(SuperDiffError, match=r"There is no table .*superdiff evaluate tiny"):
+        update_readme(readme, known=lambda: {"tiny": LAYOUT})
+    with pytest.raises(SuperDiffError, match="asks for a table 'tiny'"):
+        update_readme(readme, known=dict)
+    path = tmp_path / "tiny.json"
+    path.write_text('{"rows": 3}')
+    with pytest.raises(SuperDiffError, match="is no table"):
+        read_table(path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot be written"):
+        write_table(TABLE, tmp_path / "file" / "tiny.json")
+
+
+def test_every_layout_names_what_its_rows_hold():
+    assert set(layouts()) == {"pictures"}
+    assert set(layouts()["pictures"].paper) <= set(layouts()["pictures"].row_titles)
