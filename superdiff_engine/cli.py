@@ -139,16 +139,19 @@ def train(
 def evaluate(
     domain: Annotated[str, typer.Argument(help="pictures")],
     samples: Annotated[int, typer.Option(help="samples a row", min=2)] = 2000,
-    out: Annotated[Path | None, typer.Option(help="where the table goes")] = None,
+    steps: Annotated[int, typer.Option(help="steps of the sampler", min=1)] = 40,
+    batch: Annotated[int, typer.Option(help="samples sampled at once", min=1)] = 125,
+    seed: Annotated[int, typer.Option(help="seed of the first batch", min=0)] = 0,
+    row: Annotated[list[str] | None, typer.Option(help="only this row, such as or/sde; may be given again")] = None,
+    out: Annotated[Path, typer.Option(help="where the table goes")] = Path("docs/tables/pictures.json"),
 ) -> None:
-    """Measure a domain as the paper does and write its table (docs/tables/NAME.json)."""
+    """Measure a domain as the paper does and write its table; stopping and starting again resumes."""
     if domain != "pictures":
         raise SuperDiffError(f"There is no evaluation for '{domain}'; there is one for pictures.")
     from .domains.pictures.evaluate import evaluate as evaluate_pictures
 
-    target = Path("docs/tables/pictures.json") if out is None else out
-    evaluate_pictures(samples=samples, out=target, progress=lambda line: console.print(line, markup=False))
-    console.print(f"Wrote {target}", markup=False)
+    evaluate_pictures(samples, steps, batch, seed, row, out, lambda line: console.print(line, markup=False))
+    console.print(f"Wrote {out}", markup=False)
 
 
 @app.command(name="readme", hidden=True)
