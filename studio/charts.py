@@ -1,0 +1,207 @@
+"""Live charts: ECharts options made from snapshots of a trace.
+
+They update in place (the same canvas from the first tick to the last), so they carry no animation, and all data go
+as one table a chart, which Streamlit sends in binary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+
+from superdiff_engine.trace import Curves
+
+from .contours import density_lines
+from .palette import GUIDE, NEUTRAL
+
+#: Rows of a live curve.
+LIVE_POINTS = 300
+#: How many samples' own curves are drawn behind the mean.
+THIN_CURVES = 8
+#: Rows of each of them.
+THIN_POINTS = 100
+#: Samples in the live "estimated against exact".
+COMPARED = 160
+#: From this weight on a sample takes its expert's colour.
+OWNED = 0.75
+
+View = Literal["value", "difference", "weights"]
+TITLES: dict[View, str] = {
+    "value": "Log-density of each expert",
+    "difference": "Difference to the experts' mean",
+    "weights": "Weights κ",
+}
+UNITS: dict[View, str] = {"value": "log q, nats", "difference": "log q − mean, nats", "weights": "κ"}
+
+
+def select(curves: Curves, view: View) -> tuple[np.ndarray, np.ndarray]:
+    """Means [k, experts] and single samples' values [k, experts, samples] of a view."""
+    if view == "weights":
+        return curves.mean_weights, curves.weights
+    if view == "value":
+        return curves.mean_log_density, curves.log_density
+    mean = curves.mean_log_density
+    return (
+        mean - mean.mean(1, keepdims=True),
+        curves.log_density - curves.log_density.mean(1, keepdims=True),
+    )
+
+
+def curve_option(
+    curves: Curves, view: View, names: Sequence[str], colours: Sequence[str], steps: int, thin: bool
+) -> dict[str, Any]:
+    """Curves over the steps, one colour an expert: the mean bold, single samples thin."""
+    means, singles = select(curves, view)
+    table: dict[str, np.ndarray] = {"step": curves.index}
+    tables, series = [], []
+    if thin:
+        rows = np.unique(np.linspace(0, len(curves.index) - 1, THIN_POINTS).astype(int))
+        for expert, colour in enumerate(colours):
+            # One series for all of an expert's thin curves, with gaps between them: three times as quick to draw.
+            values = singles[rows, expert, :THIN_CURVES].T
+            gap = np.full((len(values), 1), np.nan)
+            step = np.tile(np.append(curves.index[rows], np.nan), len(values))
+            tables.append({"source": _table(step=step, value=np.concatenate([values, gap], axis=1).ravel())})
+            line = _line("value", colour, 1.0, 0.3) | {"datasetIndex": len(tables), "silent": True, "z": 1}
+            series.append(line | {"tooltip": {"show": False}})
+    for order, (name, colour, values) in enumerate(zip(names, colours, means.T, strict=True)):
+        # The first expert's line is broader, so that lines on top of each other show both colours.
+        table[name] = values
+        series.append(_line(name, colour, 4.2 if order == 0 else 2.2, 1.0) | {"name": name, "z": 3})
+    return _frame() | {
+        "legend": _legend(names, "roundRect", 14, 4),
+        "tooltip": {"trigger": "axis"},
+        "dataset": [{"source": _table(**table)}, *tables],
+        "xAxis": _axis("step", minimum=0, maximum=steps, gap=24),
+        "yAxis": _axis(UNITS[view], gap=46) | {"scale": True},
+        "series": series,
+    }
+
+
+def plane_option(
+    preview: dict[str, np.ndarray], names: Sequence[str], colours: Sequence[str], theme: str
+) -> dict[str, Any]:
+    """The plane: contour lines of every expert at the level of now, and the samples over them."""
+    extent = preview["extent"]
+    tables, series = [], []
+    for order, (name, colour, grid) in enumerate(zip(names, colours, preview["contours"], strict=True)):
+        lines = density_lines(grid, extent)
+        tables.append({"source": _table(x=lines[:, 0], y=lines[:, 1])})
+        line = _line("y", colour, 2.8 if order == 0 else 1.4, 0.9) | {"encode": {"x": "x", "y": "y"}, "z": 3}
+        line |= {"name": name, "datasetIndex": len(tables) - 1, "silent": True, "tooltip": {"show": False}}
+        series.append(line)
+    owner = owners(preview["weights"])
+    for expert in range(-1, len(names)):
+        points = preview["positions"][owner == expert]
+        colour = NEUTRAL[theme] if expert < 0 else colours[expert]
+        tables.append({"source": _table(x=points[:, 0], y=points[:, 1])})
+        series.append(_dots(colour, 4, 0.6) | {"datasetIndex": len(tables) - 1, "encode": {"x": "x", "y": "y"}, "z": 2})
+    x0, x1, y0, y1 = (float(value) for value in extent)
+    return _frame() | {
+        "legend": _legend(names, "roundRect", 14, 4),
+        "dataset": tables,
+        "xAxis": _axis("x", minimum=x0, maximum=x1, gap=24),
+        "yAxis": _axis("y", minimum=y0, maximum=y1, gap=28),
+        "series": series,
+    }
+
+
+def agreement_option(
+    preview: dict[str, np.ndarray], names: Sequence[str], colours: Sequence[str], theme: str
+) -> dict[str, Any]:
+    """Estimated against exact log-density of the samples now; on the diagonal they agree."""
+    tables, series = [], []
+    preview = {key: preview[key][:, :COMPARED] for key in ("log_density", "exact")}
+    low = float(min(preview["log_density"].min(), preview["exact"].min()))
+    high = float(max(preview["log_density"].max(), preview["exact"].max()))
+    ends = np.array([low, high])
+    for name, colour, estimated, exact in zip(names, colours, preview["log_density"], preview["exact"], strict=True):
+        tables.append({"source": _table(estimated=estimated, exact=exact)})
+        dots = _dots(colour, 4, 0.5) | {"name": name, "datasetIndex": len(tables) - 1}
+        series.append(dots | {"encode": {"x": "estimated", "y": "exact"}})
+    diagonal = _line("exact", GUIDE[theme], 1.2, 1.0) | {"datasetIndex": len(tables), "silent": True, "z": 4}
+    series.append(diagonal | {"encode": {"x": "estimated", "y": "exact"}, "tooltip": {"show": False}})
+    tables.append({"source": _table(estimated=ends, exact=ends)})
+    return _frame() | {
+        "legend": _legend(names, "circle", 8, 8),
+        "dataset": tables,
+        "xAxis": _axis("estimated log q, nats", gap=24) | {"scale": True},
+        "yAxis": _axis("exact log q, nats", gap=46) | {"scale": True},
+        "series": series,
+    }
+
+
+def owners(weights: np.ndarray) -> np.ndarray:
+    """For each sample the expert that has nearly all the weight, or -1 where they share it; weights [experts, n]."""
+    first = weights.argmax(0)
+    owned = weights.max(0) >= OWNED
+    # With a single expert there is nothing to tell apart.
+    return np.where(owned & (len(weights) > 1), first, -1)
+
+
+def pair_error(log_density: np.ndarray, exact: np.ndarray) -> float | None:
+    """Mean error of the estimated log q_1 - log q_2 in nats; None for a single expert."""
+    if len(exact) < 2:
+        return None
+    return float(np.abs((log_density[0] - log_density[1]) - (exact[0] - exact[1])).mean())
+
+
+def _table(**columns: np.ndarray) -> pa.Table:
+    # Arrow at once: a pandas table on the way costs five times as much. NaN becomes null, a gap in a line.
+    return pa.table(
+        {name: pa.array(np.asarray(values, np.float32), from_pandas=True) for name, values in columns.items()}
+    )
+
+
+def _frame() -> dict[str, Any]:
+    return {"animation": False, "grid": {"left": 64, "right": 14, "top": 30, "bottom": 44, "outerBoundsMode": "none"}}
+
+
+def _legend(names: Sequence[str], icon: str, width: int, height: int) -> dict[str, Any]:
+    # Not to be clicked: an update would forget the click.
+    return {
+        "data": list(names),
+        "selectedMode": False,
+        "icon": icon,
+        "itemWidth": width,
+        "itemHeight": height,
+        "top": 0,
+    }
+
+
+def _axis(name: str, gap: int, minimum: float | None = None, maximum: float | None = None) -> dict[str, Any]:
+    axis: dict[str, Any] = {
+        "type": "value",
+        "name": name,
+        "nameLocation": "middle",
+        "nameGap": gap,
+        "axisLine": {"onZero": False},
+        "splitLine": {"lineStyle": {"opacity": 0.35}},
+    }
+    if minimum is not None:
+        axis |= {"min": minimum, "max": maximum}
+    return axis
+
+
+def _line(column: str, colour: str, width: float, opacity: float) -> dict[str, Any]:
+    return {
+        "type": "line",
+        "encode": {"x": "step", "y": column},
+        "showSymbol": False,
+        "color": colour,
+        "lineStyle": {"color": colour, "width": width, "opacity": opacity, "cap": "round"},
+    }
+
+
+def _dots(colour: str, size: int, opacity: float) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "symbolSize": size,
+        "itemStyle": {"color": colour, "opacity": opacity},
+        "color": colour,
+        "silent": True,
+        "tooltip": {"show": False},
+    }

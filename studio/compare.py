@@ -1,0 +1,108 @@
+"""Runs side by side: the same recipe and seed with only the operator changed."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from superdiff_engine.recipe import Recipe, make_recipe
+
+from . import figures, session
+from .exports import draw_downloads
+from .guard import guarded
+from .jobs import Job
+from .live import draw_small_progress, names_of
+from .palette import expert_colours, theme_name
+from .pictures import SHOWN, grid_png, to_uint8
+from .results import FIGURE_POINTS, draw_figures_of, draw_heading
+from .words import OPERATORS
+
+
+def with_operator(recipe: Recipe, name: str) -> Recipe:
+    """The same recipe with another operator; biases are kept where the new one has them."""
+    document = recipe.model_dump()
+    operator: dict[str, object] = {"name": name}
+    bias = getattr(recipe.operator, "bias", None)
+    if bias is not None and OPERATORS[name].bias:
+        operator["bias"] = bias
+    if name == "fixed":
+        operator["weights"] = [1 / len(recipe.experts)] * len(recipe.experts)
+    document["operator"] = operator
+    return make_recipe(document)
+
+
+def draw_run_beside(job: Job) -> None:
+    """The choice of another operator, and the button that runs it beside."""
+    with st.container(border=True, key="beside"):
+        _choice(job, "Compare: run again with only the operator changed")
+
+
+def _choice(job: Job, label: str) -> None:
+    others = [name for name in OPERATORS if name != job.recipe.operator.name]
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        name = st.selectbox(
+            label, others, format_func=lambda other: OPERATORS[other].title, key=f"other-{job.id}", width=330
+        )
+        st.button(
+            "Run beside",
+            icon=":material/compare:",
+            key="run-beside",
+            on_click=lambda: session.run_beside(with_operator(job.recipe, name)),
+            disabled=len(st.session_state["shown"]) >= session.MOST_COMPARED,
+            help=f"Same experts, same seed, another operator; up to {session.MOST_COMPARED} side by side",
+        )
+
+
+def draw_comparison(jobs: list[Job]) -> None:
+    """Two or more runs in columns, then their figures below each other."""
+    for job, column in zip(jobs, st.columns(len(jobs), gap="medium"), strict=True):
+        with column, guarded("a run of the comparison"):
+            _column(job)
+    _choice(jobs[0], "Add another operator")
+
+
+def _column(job: Job) -> None:
+    if not job.finished:
+        draw_small_progress(job)
+        return
+    draw_heading(job, save=False)
+    with st.container(horizontal=True, gap="small"):
+        draw_downloads(job)
+        st.button(
+            "Close",
+            icon=":material/close:",
+            key=f"close-{job.id}",
+            on_click=session.remove,
+            args=(job.id,),
+            help="Take this run out of the comparison",
+        )
+    result = job.run.result
+    if result is None:
+        return
+    names, colours = names_of(job), expert_colours(len(job.run.titles))
+    frame = job.run.trace.latest
+    if frame is not None and "exact" in frame.preview:
+        figure = figures.plane_figure(frame.preview, names, colours, theme_name(), height=400)
+        figure.update_layout(showlegend=False)
+        st.plotly_chart(figure, key=f"plane-{job.id}", config=figures.config(), alt="The finished samples in the plane")
+    else:
+        shown = to_uint8(result.denoised["x"][:SHOWN])
+        st.image(grid_png(shown, cell=56), width="stretch", output_format="PNG", alt=f"{len(shown)} finished pictures")
+    means = {
+        "expert": names,
+        "log q, nats": result.log_density.mean(1),
+        "κ": result.weights.mean(1),
+    }
+    number = st.column_config.NumberColumn(format="%.3f")
+    st.dataframe(
+        pd.DataFrame(means),
+        hide_index=True,
+        column_config={"log q, nats": number, "κ": number},
+        alt="Final log-density and weight of every expert, means over the samples",
+    )
+    draw_figures_of(job, result)
+    curves = job.run.trace.curves(most=FIGURE_POINTS)
+    for view in ("difference", "weights"):
+        figure = figures.curve_figure(curves, view, names, colours, "level", height=260)
+        figure.update_layout(showlegend=False)
+        st.plotly_chart(figure, key=f"{view}-{job.id}", config=figures.config(), alt=f"{view} against the level")

@@ -1,0 +1,177 @@
+"""Finished figures: plotly, to be zoomed, hovered and saved. The level axis runs from noise to data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from superdiff_engine.trace import Curves
+
+from .charts import TITLES, UNITS, View, owners, select
+from .contours import DEPTHS, density_lines
+from .palette import GUIDE, NEUTRAL
+
+#: How many single samples are drawn behind the mean of a finished run.
+THIN_CURVES = 16
+
+_CONFIG: dict[str, Any] = {"displaylogo": False, "toImageButtonOptions": {"format": "svg", "filename": "superdiff"}}
+
+
+def config() -> dict[str, Any]:
+    """What every figure's tool bar offers."""
+    return dict(_CONFIG)
+
+
+def curve_figure(
+    curves: Curves,
+    view: View,
+    names: Sequence[str],
+    colours: Sequence[str],
+    against: str,
+    sample: int | None = None,
+    height: int = 320,
+) -> go.Figure:
+    """A view of the trace against the level s or the step.
+
+    Args:
+        curves: what to draw.
+        view: which quantity.
+        names: of the experts.
+        colours: of the experts.
+        against: "level" or "step".
+        sample: draw this sample alone, in place of the mean and the others behind it.
+        height: in pixels.
+    """
+    means, singles = select(curves, view)
+    x = curves.level if against == "level" else curves.index.astype(float)
+    figure = go.Figure()
+    for expert, (name, colour) in enumerate(zip(names, colours, strict=True)):
+        if sample is None:
+            values = singles[:, expert, :THIN_CURVES].astype(float)
+            # One trace for all thin lines: each ends in a gap.
+            gap = np.full((1, values.shape[1]), np.nan)
+            figure.add_scatter(
+                x=np.tile(np.append(x, np.nan), values.shape[1]),
+                y=np.concatenate([values, gap]).T.ravel(),
+                mode="lines",
+                line={"color": colour, "width": 0.7},
+                opacity=0.25,
+                hoverinfo="skip",
+                showlegend=False,
+                legendgroup=str(expert),
+            )
+    for expert, (name, colour) in enumerate(zip(names, colours, strict=True)):
+        figure.add_scatter(
+            x=x,
+            y=means[:, expert] if sample is None else singles[:, expert, sample],
+            mode="lines",
+            name=_escape(name),
+            line={"color": colour, "width": 4.2 if expert == 0 else 2.2},
+            legendgroup=str(expert),
+            hovertemplate="%{y:.4g}<extra>" + _escape(name) + "</extra>",
+        )
+    _lay_out(figure, height, UNITS[view])
+    figure.update_layout(title={"text": TITLES[view], "font": {"size": 14}}, hovermode="x unified")
+    if against == "level":
+        figure.update_xaxes(type="log", autorange="reversed", title_text="level s (noise → data)", dtick=1)
+    else:
+        figure.update_xaxes(title_text="step")
+    return figure
+
+
+def plane_figure(
+    preview: dict[str, np.ndarray],
+    names: Sequence[str],
+    colours: Sequence[str],
+    theme: str,
+    picked: int | None = None,
+    height: int = 460,
+) -> go.Figure:
+    """The samples over the contour lines of every expert; a click on a sample picks it."""
+    figure = go.Figure()
+    for order, (name, colour, grid) in enumerate(zip(names, colours, preview["contours"], strict=True)):
+        lines = density_lines(grid, preview["extent"])
+        figure.add_scatter(
+            x=lines[:, 0],
+            y=lines[:, 1],
+            mode="lines",
+            name=_escape(name),
+            line={"color": colour, "width": 2.8 if order == 0 else 1.4},
+            hoverinfo="skip",
+        )
+    owner = owners(preview["weights"])
+    point_colours = np.array([*colours, NEUTRAL[theme]])[owner]
+    index = np.arange(len(owner))
+    figure.add_scatter(
+        x=preview["positions"][:, 0],
+        y=preview["positions"][:, 1],
+        mode="markers",
+        name="samples",
+        customdata=index,
+        marker={"size": 5, "color": point_colours, "opacity": 0.65},
+        hovertemplate="sample %{customdata}: (%{x:.3f}, %{y:.3f})<extra></extra>",
+        showlegend=False,
+        selected={"marker": {"opacity": 0.9}},
+        unselected={"marker": {"opacity": 0.65}},
+    )
+    if picked is not None:
+        figure.add_scatter(
+            x=preview["positions"][[picked], 0],
+            y=preview["positions"][[picked], 1],
+            mode="markers",
+            marker={"size": 15, "symbol": "circle-open", "color": NEUTRAL[theme], "line": {"width": 2.5}},
+            hoverinfo="skip",
+            showlegend=False,
+        )
+    x0, x1, y0, y1 = (float(value) for value in preview["extent"])
+    _lay_out(figure, height, "y")
+    figure.update_xaxes(title_text="x", range=[x0, x1], constrain="domain")
+    figure.update_yaxes(range=[y0, y1], scaleanchor="x", constrain="domain")
+    return figure
+
+
+def agreement_figure(
+    preview: dict[str, np.ndarray], names: Sequence[str], colours: Sequence[str], theme: str, height: int = 320
+) -> go.Figure:
+    """Estimated against exact log-density of the samples, with the diagonal on which they agree."""
+    figure = go.Figure()
+    for name, colour, estimated, exact in zip(names, colours, preview["log_density"], preview["exact"], strict=True):
+        figure.add_scatter(
+            x=estimated,
+            y=exact,
+            mode="markers",
+            name=_escape(name),
+            marker={"size": 4, "color": colour, "opacity": 0.6},
+            hovertemplate="estimated %{x:.3f}, exact %{y:.3f}<extra>" + _escape(name) + "</extra>",
+        )
+    both = np.concatenate([preview["log_density"].ravel(), preview["exact"].ravel()])
+    ends = [float(both.min()), float(both.max())]
+    line = {"color": GUIDE[theme], "width": 1.2, "dash": "dash"}
+    figure.add_scatter(x=ends, y=ends, mode="lines", line=line, showlegend=False, hoverinfo="skip")
+    _lay_out(figure, height, "exact log q, nats")
+    figure.update_layout(title={"text": "Estimated against exact log-density", "font": {"size": 14}})
+    figure.update_xaxes(title_text="estimated log q, nats")
+    return figure
+
+
+def contour_note() -> str:
+    """What the contour lines mean, in one sentence."""
+    depths = ", ".join(f"{depth:g}" for depth in DEPTHS)
+    return f"Lines: each expert's exact density, {depths} nats below its highest point."
+
+
+def _lay_out(figure: go.Figure, height: int, unit: str) -> None:
+    figure.update_layout(
+        height=height,
+        margin={"l": 8, "r": 8, "t": 40, "b": 8},
+        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 1, "xanchor": "right"},
+    )
+    figure.update_yaxes(title_text=unit)
+
+
+def _escape(text: str) -> str:
+    # plotly reads a little HTML in names; titles of models come from outside.
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -1,0 +1,368 @@
+"""The recipe form: what to compose, how, and with which numbers. Values live in `form_state`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pandas as pd
+import streamlit as st
+
+from superdiff_engine.domains import domains, get_domain
+from superdiff_engine.errors import SuperDiffError
+from superdiff_engine.recipe import MOST_EXPERTS
+
+from . import form_state
+from .guard import guarded, show_sentence
+from .palette import dot
+from .uploads import recipe_from_file
+from .words import ESTIMATORS, OPERATORS, SOLVERS, estimators_for
+
+_KEEP: Literal["session"] = "session"
+
+
+def draw_form() -> None:
+    """All of the form but the Run button."""
+    _domain_and_example()
+    _experts()
+    _operator()
+    with st.expander("Sampling", icon=":material/tune:", key="sampling"):
+        _sampling()
+    with st.expander("Load a recipe", icon=":material/upload_file:", key="loading"):
+        _upload()
+
+
+def _domain_and_example() -> None:
+    keep = st.session_state
+    titles = {name: domain.title for name, domain in domains().items()}
+    st.segmented_control(
+        "Domain",
+        list(titles),
+        format_func=titles.__getitem__,
+        required=True,
+        key="f.domain",
+        on_change=lambda: form_state.change_domain(keep["f.domain"]),
+        persist_state=_KEEP,
+        label_visibility="collapsed",
+    )
+    examples = get_domain(keep["f.domain"]).examples()
+
+    def take() -> None:
+        title = keep["f.example"]
+        if title in examples:
+            form_state.load(examples[title], example=title)
+
+    st.selectbox(
+        "Start from an example",
+        list(examples),
+        index=None,
+        placeholder="Choose an example",
+        key="f.example",
+        on_change=take,
+        persist_state=_KEEP,
+    )
+
+
+def _experts() -> None:
+    keep = st.session_state
+    slots = keep["experts"]
+    infos = {info.id: info for info in get_domain(keep["f.domain"]).models()}
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        st.markdown("##### Experts", help="The models to compose. Each keeps its number and colour in every chart.")
+        st.button(
+            "Add",
+            icon=":material/add:",
+            on_click=form_state.add_expert,
+            disabled=len(slots) >= MOST_EXPERTS or not infos,
+            key="add-expert",
+            type="tertiary",
+            help=f"Add an expert (at most {MOST_EXPERTS})",
+        )
+    if not infos:
+        st.info(
+            "No models of this domain were found; `superdiff models` in a terminal lists where they are looked for."
+        )
+    for position, slot in enumerate(slots):
+        with st.container(
+            horizontal=True, vertical_alignment="center", gap="xxsmall", wrap=False, key=f"expert-{slot}"
+        ):
+            st.markdown(dot(position), width="content")
+            _model_choice(position, slot, list(infos), {key: info.title for key, info in infos.items()})
+            st.button(
+                "",
+                icon=":material/arrow_upward:",
+                key=f"up-{slot}",
+                help=f"Move expert {position + 1} up",
+                on_click=form_state.move_expert,
+                args=(slot, -1),
+                disabled=position == 0,
+                type="tertiary",
+            )
+            st.button(
+                "",
+                icon=":material/arrow_downward:",
+                key=f"down-{slot}",
+                help=f"Move expert {position + 1} down",
+                on_click=form_state.move_expert,
+                args=(slot, 1),
+                disabled=position == len(slots) - 1,
+                type="tertiary",
+            )
+            st.button(
+                "",
+                icon=":material/close:",
+                key=f"remove-{slot}",
+                help=f"Remove expert {position + 1}",
+                on_click=form_state.remove_expert,
+                args=(slot,),
+                disabled=len(slots) == 1,
+                type="tertiary",
+            )
+        if keep[f"f.model.{slot}"] == "custom":
+            _modes(position, slot)
+
+
+def _model_choice(position: int, slot: int, models: list[str], titles: dict[str, str]) -> None:
+    chosen = st.session_state[f"f.model.{slot}"]
+    # A hub's models are not listed: they are typed in, or came with a recipe.
+    options = models if chosen in models or not chosen else [*models, chosen]
+    st.selectbox(
+        f"Expert {position + 1}",
+        options,
+        format_func=lambda model: titles.get(model, model),
+        key=f"f.model.{slot}",
+        accept_new_options=st.session_state["f.domain"] == "pictures",
+        label_visibility="collapsed",
+        persist_state=_KEEP,
+    )
+
+
+def _modes(position: int, slot: int) -> None:
+    """An editable table of modes. The editor's changes are relative to the table it began with, so that one is kept."""
+    keep = st.session_state
+    editor = f"editor.{slot}"
+    current = keep.get(f"modes.{slot}")
+    if current is None:
+        current = pd.DataFrame(form_state.NEW_MODES)
+    if editor not in keep or f"modes-begun.{slot}" not in keep:
+        keep[f"modes-begun.{slot}"] = current.reset_index(drop=True)
+    number = st.column_config.NumberColumn
+    keep[f"modes.{slot}"] = st.data_editor(
+        keep[f"modes-begun.{slot}"],
+        key=editor,
+        num_rows="dynamic",
+        hide_index=True,
+        alt=f"Modes of expert {position + 1}: place, variance and mass",
+        column_config={
+            "x": number("x", min_value=-10.0, max_value=10.0, default=0.0, step=0.01),
+            "y": number("y", min_value=-10.0, max_value=10.0, default=0.0, step=0.01),
+            "variance": number("variance", min_value=1e-4, max_value=100.0, default=0.16, step=0.0001),
+            "mass": number(
+                "mass", min_value=1e-6, max_value=1e6, default=1.0, step=0.01, help="Relative to the others"
+            ),
+        },
+    )
+
+
+def _operator() -> None:
+    keep = st.session_state
+    slots = keep["experts"]
+    st.pills(
+        "Operator",
+        list(OPERATORS),
+        format_func=lambda name: OPERATORS[name].title,
+        required=True,
+        wrap=True,
+        key="f.operator",
+        persist_state=_KEEP,
+        help="How the experts' scores become one: the weights κ of the experts at every step.",
+    )
+    name = keep["f.operator"]
+    words = OPERATORS[name]
+    st.caption(f"{words.line} ${words.formula}$")
+    if name == "or":
+        st.number_input(
+            "Temperature T",
+            min_value=0.0,
+            max_value=1e6,
+            step=0.5,
+            format="%g",
+            key="f.temperature",
+            persist_state=_KEEP,
+            help="How sharply the log-densities decide. 1 samples the mixture of the experts; 0 ignores the densities; "
+            "large values let the likeliest expert take all.",
+        )
+    if name == "single":
+        if keep["f.single"] not in slots:
+            keep["f.single"] = slots[0]
+        st.selectbox(
+            "The expert that makes the samples",
+            slots,
+            format_func=lambda slot: f"Expert {slots.index(slot) + 1}",
+            key="f.single",
+            persist_state=_KEEP,
+        )
+    if name == "fixed":
+        _per_expert("Weight", "f.weight", "Weights may be negative; they must sum to 1.")
+        st.button(
+            "Make them even", icon=":material/balance:", on_click=form_state.even_weights, type="tertiary", key="even"
+        )
+    if words.bias and len(slots) > 1:
+        with st.expander("Biases, in nats", key=f"biases-{name}"):
+            st.caption(words.bias)
+            _per_expert("Expert", "f.bias", None)
+
+
+def _per_expert(label: str, key: str, help_text: str | None) -> None:
+    with st.grid(columns=2, min_column_width=120, gap="xsmall"):
+        for position, slot in enumerate(st.session_state["experts"]):
+            st.session_state.setdefault(f"{key}.{slot}", 0.0)
+            st.number_input(
+                f"{dot(position)} {label} {position + 1}",
+                min_value=-1e4 if key == "f.bias" else -100.0,
+                max_value=1e4 if key == "f.bias" else 100.0,
+                step=0.1,
+                format="%.6g",
+                key=f"{key}.{slot}",
+                help=help_text,
+                persist_state=_KEEP,
+            )
+
+
+def _sampling() -> None:
+    keep = st.session_state
+    with st.grid(columns=2, min_column_width=130, gap="xsmall"):
+        st.number_input(
+            "Steps",
+            min_value=1,
+            max_value=10_000,
+            step=10,
+            key="f.steps",
+            persist_state=_KEEP,
+            help="Steps from pure noise to the samples. More steps: more exact, and slower in proportion.",
+        )
+        st.number_input("Samples", min_value=1, max_value=16_384, step=16, key="f.batch", persist_state=_KEEP)
+    st.selectbox(
+        "Solver",
+        list(SOLVERS),
+        format_func=SOLVERS.__getitem__,
+        key="f.solver",
+        on_change=form_state.settle_estimator,
+        persist_state=_KEEP,
+        help="How a step is taken. An SDE adds fresh noise at every step; an ODE does not, so the same seed flows "
+        "the same way.",
+    )
+    fitting = estimators_for(keep["f.solver"], keep["f.domain"])
+    if keep["f.estimator"] not in fitting:
+        keep["f.estimator"] = fitting[0]
+    st.selectbox(
+        "Log-density estimator",
+        fitting,
+        format_func=ESTIMATORS.__getitem__,
+        key="f.estimator",
+        persist_state=_KEEP,
+        help="How log q is followed. The Itô estimators come free with an SDE; an ODE needs a divergence.",
+    )
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="xsmall", wrap=False):
+        st.text_input(
+            "Seed", key="f.seed", max_chars=19, persist_state=_KEEP, help="The same seed repeats the same run."
+        )
+        st.button("", icon=":material/casino:", key="roll", on_click=form_state.roll_seed, help="Roll a new seed")
+    st.toggle(
+        "Keep this seed for the next run",
+        key="f.lock",
+        persist_state=_KEEP,
+        help="Off: every run rolls a new seed.",
+    )
+    if keep["f.operator"] == "and":
+        st.number_input(
+            "Ridge of AND, in nats",
+            min_value=0.0,
+            max_value=1e6,
+            step=0.5,
+            format="%g",
+            key="f.ridge",
+            persist_state=_KEEP,
+            help="Calms the weights where the experts agree. 0 is the paper's exact system, whose weights may explode.",
+        )
+    with st.grid(columns=2, min_column_width=130, gap="xsmall"):
+        st.number_input(
+            "Highest level s",
+            min_value=1e-6,
+            max_value=1e6,
+            value=None,
+            format="%g",
+            key="f.highest",
+            placeholder="the models' own",
+            persist_state=_KEEP,
+            help="The noise level at which the run begins.",
+        )
+        st.number_input(
+            "Lowest level s",
+            min_value=1e-6,
+            max_value=1e6,
+            value=None,
+            format="%g",
+            key="f.lowest",
+            placeholder="the models' own",
+            persist_state=_KEEP,
+            help="The noise level at which the run ends.",
+        )
+        st.selectbox(
+            "Spacing of levels",
+            ["karras", "log"],
+            format_func={"karras": "Karras", "log": "Even in log s"}.__getitem__,
+            key="f.spacing",
+            persist_state=_KEEP,
+        )
+        st.number_input(
+            "Karras' rho",
+            min_value=1.0,
+            max_value=100.0,
+            step=1.0,
+            format="%g",
+            key="f.rho",
+            disabled=keep["f.spacing"] != "karras",
+            persist_state=_KEEP,
+        )
+        st.selectbox("Device", ["auto", "cpu", "cuda", "mps"], key="f.device", persist_state=_KEEP)
+        st.selectbox(
+            "Precision",
+            ["float32", "float16", "bfloat16"],
+            key="f.dtype",
+            disabled=keep["f.domain"] == "plane",
+            persist_state=_KEEP,
+            help="Of the networks; log-densities are always summed in float64.",
+        )
+    st.toggle("Save a record of each run on disk", key="f.save", persist_state=_KEEP)
+
+
+def _upload() -> None:
+    def take() -> None:
+        file = st.session_state[_upload_key()]
+        if file is None:
+            return
+        st.session_state["upload-problem"] = ""
+        try:
+            form_state.load(recipe_from_file(file.getvalue()))
+            st.session_state["upload-done"] = True
+        except SuperDiffError as error:
+            st.session_state["upload-problem"] = str(error)
+        # A fresh uploader: the same file can be loaded again, and nothing stays behind in memory.
+        st.session_state["uploads"] = st.session_state.get("uploads", 0) + 1
+
+    with guarded("loading a recipe"):
+        st.file_uploader(
+            "A recipe (JSON), or a PNG or NPZ exported here",
+            type=["json", "png", "npz"],
+            key=_upload_key(),
+            on_change=take,
+            max_upload_size=32,
+        )
+    if st.session_state.get("upload-problem"):
+        show_sentence(st.session_state["upload-problem"])
+    elif st.session_state.pop("upload-done", False):
+        st.success("The recipe is in the form; press Run.", icon=":material/check:")
+
+
+def _upload_key() -> str:
+    return f"upload-{st.session_state.get('uploads', 0)}"

@@ -1,0 +1,189 @@
+"""The recipe form's memory: widgets' values in the session under "f.*", and the way between them and a recipe.
+
+Experts come and go, so each has a number of its own (`Slot`), and its widgets' keys carry that number.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from superdiff_engine.domains import get_domain
+from superdiff_engine.recipe import MOST_EXPERTS, Recipe, make_recipe
+
+from .words import estimators_for
+
+#: What a new mixture of one's own starts as.
+NEW_MODES = {"x": [-1.5, 1.5], "y": [0.0, 0.0], "variance": [0.16, 0.16], "mass": [1.0, 1.0]}
+
+#: Seeds that are rolled stay short enough to be read out.
+_LARGEST_ROLL = 10**6
+
+
+def state() -> Any:
+    """The session's state; a function so that what is the form's is easy to find."""
+    return st.session_state
+
+
+def ensure() -> None:
+    """Open with the first example of the first domain, once a session."""
+    if "experts" not in state():
+        change_domain("plane")
+
+
+def change_domain(name: str) -> None:
+    """Switch to a domain and its first example."""
+    examples = get_domain(name).examples()
+    title = next(iter(examples))
+    load(examples[title], example=title)
+
+
+def load(recipe: Recipe, example: str | None = None) -> None:
+    """Put a recipe into the form. Call it before the form's widgets are drawn, or in a callback."""
+    keep = state()
+    keep["f.domain"], keep["f.example"] = recipe.domain, example
+    keep["experts"] = []
+    for position, expert in enumerate(recipe.experts):
+        slot = _new_slot()
+        keep["experts"].append(slot)
+        keep[f"f.model.{slot}"] = expert.model
+        bias = getattr(recipe.operator, "bias", None)
+        weights = getattr(recipe.operator, "weights", None)
+        keep[f"f.bias.{slot}"] = float(bias[position]) if bias else 0.0
+        keep[f"f.weight.{slot}"] = float(weights[position]) if weights else 1 / len(recipe.experts)
+        if expert.mixture is not None:
+            mixture = expert.mixture
+            keep[f"modes.{slot}"] = pd.DataFrame(
+                {
+                    "x": [float(mean[0]) for mean in mixture.means],
+                    "y": [float(mean[1]) for mean in mixture.means],
+                    "variance": [float(value) for value in mixture.variances],
+                    "mass": [float(value) for value in mixture.masses or [1.0] * len(mixture.means)],
+                }
+            )
+    operator = recipe.operator
+    keep["f.operator"] = operator.name
+    keep["f.temperature"] = float(getattr(operator, "temperature", 1.0))
+    keep["f.ridge"] = float(getattr(operator, "ridge", 1.0))
+    keep["f.single"] = keep["experts"][getattr(operator, "index", 0)]
+    keep["f.steps"], keep["f.spacing"] = recipe.levels.steps, recipe.levels.spacing
+    keep["f.highest"], keep["f.lowest"], keep["f.rho"] = recipe.levels.highest, recipe.levels.lowest, recipe.levels.rho
+    keep["f.solver"], keep["f.estimator"] = recipe.solver, recipe.estimator
+    keep["f.batch"], keep["f.seed"] = recipe.batch, str(recipe.seed)
+    keep["f.device"], keep["f.dtype"] = recipe.device, recipe.dtype
+    keep.setdefault("f.lock", True)
+    keep.setdefault("f.save", True)
+
+
+def document() -> dict[str, Any]:
+    """What the form says, as a recipe's dictionary (not yet validated)."""
+    keep = state()
+    slots = keep["experts"]
+    experts: list[dict[str, Any]] = []
+    for slot in slots:
+        expert: dict[str, Any] = {"model": keep.get(f"f.model.{slot}") or ""}
+        if expert["model"] == "custom":
+            expert["mixture"] = _mixture(keep.get(f"modes.{slot}"))
+        experts.append(expert)
+    name = keep["f.operator"]
+    operator: dict[str, Any] = {"name": name}
+    if name in ("or", "and", "coin_flip"):
+        biases = [keep[f"f.bias.{slot}"] for slot in slots]
+        operator["bias"] = biases if any(biases) else None
+    if name == "or":
+        operator["temperature"] = keep["f.temperature"]
+    if name == "and":
+        operator["ridge"] = keep["f.ridge"]
+    if name == "fixed":
+        operator["weights"] = [keep[f"f.weight.{slot}"] for slot in slots]
+    if name == "single":
+        operator["index"] = slots.index(keep["f.single"]) if keep["f.single"] in slots else 0
+    return {
+        "domain": keep["f.domain"],
+        "experts": experts,
+        "operator": operator,
+        "levels": {
+            "steps": keep["f.steps"],
+            "spacing": keep["f.spacing"],
+            "highest": keep["f.highest"],
+            "lowest": keep["f.lowest"],
+            "rho": keep["f.rho"],
+        },
+        "solver": keep["f.solver"],
+        "estimator": keep["f.estimator"],
+        "batch": keep["f.batch"],
+        "seed": keep["f.seed"].strip(),
+        "device": keep["f.device"],
+        "dtype": keep["f.dtype"],
+    }
+
+
+def recipe_now() -> Recipe:
+    """The recipe that the form describes; raises RecipeError with one sentence."""
+    return make_recipe(document())
+
+
+def add_expert() -> None:
+    """One more expert: the first model that is not in the list yet."""
+    keep = state()
+    if len(keep["experts"]) >= MOST_EXPERTS:
+        return
+    taken = {keep.get(f"f.model.{slot}") for slot in keep["experts"]}
+    models = [info.id for info in get_domain(keep["f.domain"]).models()]
+    slot = _new_slot()
+    keep["experts"] = [*keep["experts"], slot]
+    keep[f"f.model.{slot}"] = next((model for model in models if model not in taken), models[0] if models else "")
+    keep[f"f.bias.{slot}"], keep[f"f.weight.{slot}"] = 0.0, 0.0
+
+
+def remove_expert(slot: int) -> None:
+    """Take an expert out of the list."""
+    state()["experts"] = [other for other in state()["experts"] if other != slot]
+
+
+def move_expert(slot: int, by: int) -> None:
+    """Move an expert up (by = -1) or down (by = 1)."""
+    slots = list(state()["experts"])
+    place = slots.index(slot)
+    target = place + by
+    if 0 <= target < len(slots):
+        slots[place], slots[target] = slots[target], slots[place]
+        state()["experts"] = slots
+
+
+def even_weights() -> None:
+    """Set all fixed weights to one over the number of experts."""
+    slots = state()["experts"]
+    for slot in slots:
+        state()[f"f.weight.{slot}"] = 1 / len(slots)
+
+
+def roll_seed() -> None:
+    """A new random seed."""
+    state()["f.seed"] = str(secrets.randbelow(_LARGEST_ROLL))
+
+
+def settle_estimator() -> None:
+    """After another solver was chosen: keep the estimator if it fits, else take the first that does."""
+    fitting = estimators_for(state()["f.solver"], state()["f.domain"])
+    if state()["f.estimator"] not in fitting:
+        state()["f.estimator"] = fitting[0]
+
+
+def _new_slot() -> int:
+    state()["slots"] = state().get("slots", 0) + 1
+    return int(state()["slots"])
+
+
+def _mixture(table: pd.DataFrame | None) -> dict[str, Any]:
+    modes = (pd.DataFrame(NEW_MODES) if table is None else table).dropna(how="all")
+    # A cell that is still empty while a row is being typed counts as its default.
+    modes = modes.fillna({"x": 0.0, "y": 0.0, "variance": 0.16, "mass": 1.0})
+    return {
+        "means": modes[["x", "y"]].astype(float).values.tolist(),
+        "variances": modes["variance"].astype(float).tolist(),
+        "masses": modes["mass"].astype(float).tolist(),
+    }

@@ -1,0 +1,119 @@
+"""The guide: what the studio's words mean, for people who teach or learn them, and the models with their cards."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from superdiff_engine.assets import assets_folder
+from superdiff_engine.domains import domains
+
+from .guard import guarded
+from .words import OPERATORS, SOURCES
+
+WORDS: list[tuple[str, str]] = [
+    (
+        "Expert",
+        "A trained diffusion model. Shown a noisy sample, it says which way to go to make the sample more like its "
+        "training "
+        "data. That direction is its **score**; where the way leads in the end, its best guess of the clean sample, "
+        "is what "
+        "its **denoiser** returns. The two hold the same information.",
+    ),
+    (
+        "Noise level s",
+        "How much noise a sample still carries, in the unit of the data: the sample is *data + s × noise*. A run "
+        "begins at a "
+        "high level, where nothing but noise is to be seen, and walks down to a low one. Every kind of diffusion "
+        "model can be "
+        "put on this one scale, so models that were trained differently can be composed.",
+    ),
+    (
+        "Log-density log q",
+        "How likely an expert finds a sample at the level of now, as a logarithm, in **nats**. Only differences say "
+        "something: "
+        "1 nat more means 2.7 times as likely, 2.3 nats ten times, and 10 nats is beyond doubt. The studio follows "
+        "it for every "
+        "expert and sample along the way, at no extra cost, with the *Itô density estimator*.",
+    ),
+    (
+        "Weights κ",
+        "How much each expert has to say about a sample's next step. They sum to 1 for every sample. Under AND they "
+        "may leave "
+        "the range from 0 to 1 for a moment: steering away from an expert is allowed.",
+    ),
+    (
+        "Temperature T",
+        "How sharply OR decides. At T = 1 the samples are those of the experts' mixture. At T = 0 the log-densities "
+        "are "
+        "ignored. At large T the likeliest expert takes a sample over as soon as it is ahead.",
+    ),
+    (
+        "Bias ℓ",
+        "A head start, in nats. For OR it sets the odds: with a bias of 1.1 (the logarithm of 3) an expert gets "
+        "three times as "
+        "many samples as one with 0. For AND it is an offset: an expert with a bias of 2 is held 2 nats more likely.",
+    ),
+    (
+        "Ridge",
+        "AND solves for the weights that keep the log-densities level. Where the experts agree, any weights would "
+        "do, and the "
+        "exact solution explodes. The ridge keeps the weights calm there; 1 nat is a good value, 0 is the paper's "
+        "system.",
+    ),
+    (
+        "Solver and estimator",
+        "The solver takes the steps: an SDE with fresh noise at each, or an ODE without. The estimator follows the "
+        "log-densities. The trapezoidal Itô estimator is as quick as the paper's and needs about ten times fewer "
+        "steps for the "
+        "same error.",
+    ),
+]
+
+
+def draw_guide() -> None:
+    """Words, operators, models, and where it all comes from."""
+    st.markdown("## Guide")
+    st.markdown(
+        "The studio composes diffusion models while they sample, without training anything. Choose experts and an "
+        "operator on "
+        "the **Compose** page, press Run, and watch how likely each expert finds the samples as they form."
+    )
+    st.markdown("### Words")
+    with st.grid(columns=2, min_column_width=340, gap="small", border=True) as cells:
+        for title, text in WORDS:
+            with cells.cell():
+                st.markdown(f"**{title}**\n\n{text}")
+    st.markdown("### Operators")
+    with st.grid(columns=3, min_column_width=280, gap="small", border=True) as cells:
+        for words in OPERATORS.values():
+            with cells.cell():
+                st.markdown(f"**{words.title}**\n\n{words.line}\n\n${words.formula}$")
+                if words.bias:
+                    st.caption(f"Bias: {words.bias}")
+    with guarded("the list of models"):
+        _models()
+    st.markdown("### Where it comes from")
+    st.markdown(
+        "Skreta, Atanackovic, Bose, Tong, Neklyudov, *The Superposition of Diffusion Models Using the Itô Density "
+        "Estimator*, "
+        "2025, arXiv 2412.17762. The trapezoidal estimator and AND with ridge and feedback are this studio's own."
+    )
+
+
+def _models() -> None:
+    st.markdown("### Models")
+    for domain in domains().values():
+        infos = domain.models()
+        if not infos:
+            continue
+        st.markdown(f"**{domain.title}**")
+        rows = [(info.title, info.id, info.description, SOURCES.get(info.source, info.source)) for info in infos]
+        table = pd.DataFrame(rows, columns=["model", "id in recipes", "what it is", "where from"])
+        st.dataframe(table, hide_index=True, alt=f"Models of the domain {domain.title}")
+        for info in infos:
+            # Only cards that ship with the studio are shown as Markdown: they were written here.
+            card = assets_folder() / info.id / "README.md"
+            if info.source == "embedded" and card.is_file():
+                with st.expander(f"Model card: {info.title}", key=f"card-{info.id}"):
+                    st.markdown(card.read_text("utf-8").partition("\n---\n")[2] or card.read_text("utf-8"))

@@ -1,0 +1,168 @@
+"""The live view of a run: one fragment that looks at the trace a few times a second and never touches the run."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from superdiff_engine.trace import Frame
+
+from . import charts
+from .guard import guarded, plain
+from .jobs import Job
+from .palette import expert_colours, theme_name
+from .pictures import SHOWN, grid_png
+from .session import registry
+from .words import STATES
+
+#: Seconds between two looks.
+TICK = 0.2
+_CHART_HEIGHT = 225
+_PREVIEW = 370
+
+
+def draw_live(job: Job) -> None:
+    """Progress, charts and preview of a job that has not ended; starts the page over when it ends."""
+    with st.container(key="live"):
+        # A machine under load may take longer than half a second for a look: without this the page would grey out what
+        # is about to be redrawn, and flicker.
+        st.html("<style>.st-key-live [data-stale='true'] { opacity: 1 !important; }</style>")
+        _tick(job.id)
+
+
+@st.fragment(run_every=TICK)
+def _tick(job_id: str) -> None:
+    job = registry().find(job_id)
+    if job is None or job.finished:
+        st.rerun()
+        return
+    with guarded("the live view"):
+        _progress(job)
+        if len(job.run.trace):
+            _charts(job)
+
+
+def draw_small_progress(job: Job) -> None:
+    """Only the progress and the preview of a job, for a column beside others."""
+    _small_tick(job.id)
+
+
+@st.fragment(run_every=TICK)
+def _small_tick(job_id: str) -> None:
+    job = registry().find(job_id)
+    if job is None or job.finished:
+        st.rerun()
+        return
+    with guarded("the live view"):
+        _progress(job)
+        frame = job.run.trace.latest
+        if frame is not None:
+            draw_preview(frame, names_of(job), f"small-{job.id}", 400)
+
+
+def names_of(job: Job) -> list[str]:
+    """What the experts are called in charts: their number and title, so that two of a kind can be told apart."""
+    return [f"{position} {title}" for position, title in enumerate(job.run.titles, start=1)]
+
+
+def _progress(job: Job) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", wrap=False):
+        st.progress(min(max(job.run.fraction, 0.0), 1.0), text=progress_text(job))
+        st.button(
+            "Cancel",
+            icon=":material/stop_circle:",
+            key=f"cancel-{job.id}",
+            on_click=registry().cancel,
+            args=(job,),
+            disabled=job.run.cancelling,
+            help="Stop within one step and keep what there is",
+        )
+
+
+def progress_text(job: Job) -> str:
+    """Where a job is, in one line."""
+    run = job.run
+    if run.state == "queued":
+        ahead = registry().ahead(job)
+        return f"Waiting: {ahead} run{'' if ahead == 1 else 's'} ahead" if ahead else "Waiting to begin"
+    if run.cancelling:
+        return "Cancelling: stops after this step"
+    if not len(run.trace):
+        return "Loading the experts" if run.state == "loading" else "Taking the first step"
+    done = len(run.trace) - 1
+    if run.state == "done":
+        return "Saving"
+    parts = [f"{STATES[run.state]}: step {done} of {run.recipe.levels.steps}"]
+    last = run.trace.latest
+    if last is not None:
+        parts.append(f"level s = {last.level:.3g}")
+    parts.append(f"{seconds_text(run.seconds)} so far")
+    if run.eta is not None:
+        parts.append(f"{seconds_text(run.eta)} to go")
+    return plain(" · ".join(parts))
+
+
+def seconds_text(seconds: float) -> str:
+    """A time for people: 0.4 s, 12 s, 3 min 05 s."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    return f"{whole} s" if whole < 100 else f"{whole // 60} min {whole % 60:02d} s"
+
+
+def _charts(job: Job) -> None:
+    run = job.run
+    names, colours = names_of(job), expert_colours(len(run.titles))
+    curves = run.trace.curves(most=charts.LIVE_POINTS)
+    frame = run.trace.latest
+    steps = run.recipe.levels.steps
+    plane = frame is not None and "exact" in frame.preview
+    thin = st.session_state.get("live-thin", True)
+
+    def curve(view: charts.View, height: int, switch: bool = False) -> None:
+        with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+            st.markdown(f"**{charts.TITLES[view]}**", width="content")
+            if switch:
+                st.toggle("single samples", value=True, key="live-thin", help="Thin curves behind the bold means")
+        option = charts.curve_option(curves, view, names, colours, steps, thin)
+        alt = f"{charts.TITLES[view]} against the step, one curve an expert"
+        st.echarts_chart(option, key=f"live-{view}", height=height, alt=alt)
+
+    above = st.columns([_PREVIEW, 520], gap="medium")
+    with above[0]:
+        st.markdown("**Samples now**")
+        if frame is not None:
+            draw_preview(frame, names, "live", _PREVIEW - 10)
+    with above[1]:
+        curve("value", _PREVIEW - 10, switch=True)
+    below = st.columns(3 if plane else 2, gap="medium")
+    with below[0]:
+        curve("difference", _CHART_HEIGHT)
+    with below[1]:
+        curve("weights", _CHART_HEIGHT)
+    if plane and frame is not None:
+        with below[2]:
+            draw_agreement(frame, names, "live", _CHART_HEIGHT)
+
+
+def draw_preview(frame: Frame, names: list[str], key: str, size: int) -> None:
+    """The samples of a frame: the plane with its contours, or a grid of pictures."""
+    preview = frame.preview
+    if "pictures" in preview:
+        shown = preview["pictures"][:SHOWN]
+        alt = f"{len(shown)} pictures at level {frame.level:.3g}"
+        st.image(grid_png(shown), width="stretch", output_format="PNG", alt=alt)
+        return
+    option = charts.plane_option(preview, names, expert_colours(len(names)), theme_name())
+    alt = f"The samples in the plane at level {frame.level:.3g}, with contour lines of every expert's density"
+    st.echarts_chart(option, key=f"{key}-plane", height=size, alt=alt)
+
+
+def draw_agreement(frame: Frame, names: list[str], key: str, height: int) -> None:
+    """Estimated against exact log-density, with the mean error of the difference in the title."""
+    error = charts.pair_error(frame.preview["log_density"], frame.preview["exact"])
+    note = "" if error is None else f" · error {error:.2g} nats"
+    meaning = "The samples' log-densities; on the diagonal the estimate is exact. The error is that of log q₁ − log q₂."
+    st.markdown(f"**Estimated against exact**{note}", help=meaning)
+    option = charts.agreement_option(frame.preview, names, expert_colours(len(names)), theme_name())
+    alt = "Estimated against exact log-density of the samples; on the diagonal they agree"
+    st.echarts_chart(option, key=f"{key}-agreement", height=height, alt=alt)

@@ -1,0 +1,18 @@
+"""Compose: choose experts and an operator on the left, watch and keep the result on the right."""
+
+import streamlit as st
+
+from studio import session
+from studio.form import draw_form
+from studio.guard import guarded
+from studio.stage import draw_run_button, draw_stage
+
+with guarded("the page"):
+    session.start_session()
+    form, stage = st.columns([1, 2.7], gap="large")
+    with form, guarded("the form"):
+        draw_form()
+        draw_run_button()
+        session.warm_up(st.session_state["f.domain"])
+    with stage, guarded("the results"):
+        draw_stage()

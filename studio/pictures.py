@@ -1,0 +1,51 @@
+"""Small pictures side by side in one PNG, for the live view and for choosing one of the results."""
+
+from __future__ import annotations
+
+import io
+import math
+
+import numpy as np
+from PIL import Image
+
+#: How many pictures a grid shows.
+SHOWN = 64
+_FRAME = np.array([213, 94, 0], np.uint8)
+
+
+def grid_png(pictures: np.ndarray, cell: int = 56, picked: int | None = None) -> bytes:
+    """Pictures uint8 [n, H, W] or [n, H, W, 3] as a grid of about square shape; `picked` gets a frame.
+
+    Args:
+        pictures: what to show.
+        cell: width in pixels that each is enlarged to, by a whole factor.
+        picked: the index of the one to frame.
+    """
+    count, height, width = pictures.shape[:3]
+    columns = max(1, math.ceil(math.sqrt(count)))
+    factor = max(1, cell // width)
+    rows = math.ceil(count / columns)
+    border = 2
+    tall, wide = height * factor + 2 * border, width * factor + 2 * border
+    colour = np.repeat(pictures[..., None], 3, axis=-1) if pictures.ndim == 3 else pictures
+    # Transparent gaps, so that the grid looks right on a light and on a dark page.
+    sheet = np.zeros((rows * tall, columns * wide, 4), np.uint8)
+    for index in range(count):
+        top, left = (index // columns) * tall, (index % columns) * wide
+        if index == picked:
+            sheet[top : top + tall, left : left + wide, :3] = _FRAME
+            sheet[top : top + tall, left : left + wide, 3] = 255
+        inside = sheet[top + border : top + tall - border, left + border : left + wide - border]
+        inside[..., :3] = colour[index].repeat(factor, axis=0).repeat(factor, axis=1)
+        inside[..., 3] = 255
+    buffer = io.BytesIO()
+    # Speed counts here more than size: the file is drawn several times a second.
+    Image.fromarray(sheet).save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
+
+
+def to_uint8(pictures: np.ndarray) -> np.ndarray:
+    """Pictures [n, C, H, W] in [-1, 1] as uint8 [n, H, W] (one channel) or [n, H, W, 3]."""
+    scaled = (np.nan_to_num(pictures).clip(-1, 1) + 1) * 127.5
+    whole = scaled.round().astype(np.uint8)
+    return whole[:, 0] if whole.shape[1] == 1 else whole[:, :3].transpose(0, 2, 3, 1)

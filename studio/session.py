@@ -1,0 +1,112 @@
+"""What a browser tab looks at: the ids of its runs, in the address line so that a reload finds them again."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+import streamlit as st
+
+from superdiff_engine.errors import SuperDiffError
+from superdiff_engine.recipe import Recipe, recipe_from_link
+
+from . import form_state
+from .jobs import Job, Jobs, is_job_id, runs_folder
+
+#: How many runs are shown side by side.
+MOST_COMPARED = 4
+
+
+@st.cache_resource(show_spinner=False)
+def registry() -> Jobs:
+    """The server's one registry of jobs."""
+    return Jobs(runs_folder())
+
+
+@st.cache_resource(show_spinner=False)
+def warm_up(domain: str) -> None:
+    """Import what a domain's first run needs in the background, while the user still reads the form."""
+    if domain == "pictures":
+        threading.Thread(target=_import_diffusers, name="superdiff-warm-up", daemon=True).start()
+
+
+def _import_diffusers() -> None:
+    try:
+        import diffusers  # noqa: F401
+    except Exception:
+        logging.getLogger("superdiff.studio").exception("warming up")
+
+
+def start_session() -> None:
+    """Once a tab: open what the address line names, a recipe or runs; errors are kept as one sentence."""
+    keep = st.session_state
+    if keep.get("started"):
+        return
+    keep["started"] = True
+    keep["shown"] = []
+    keep["problem"] = ""
+    form_state.ensure()
+    link = st.query_params.get("recipe")
+    named = [job_id for job_id in st.query_params.get("run", "").split(",") if job_id][:MOST_COMPARED]
+    jobs = [job for job in map(registry().find, named) if job is not None]
+    if jobs:
+        keep["shown"] = [job.id for job in jobs]
+        form_state.load(jobs[0].recipe)
+    elif named:
+        keep["problem"] = _lost(named[0])
+    if link is not None:
+        try:
+            form_state.load(recipe_from_link(link))
+        except SuperDiffError as error:
+            keep["problem"] = str(error)
+        # Consumed: a later reload must not undo what the user has changed since.
+        del st.query_params["recipe"]
+
+
+def _lost(job_id: str) -> str:
+    if is_job_id(job_id) and (runs_folder() / job_id).is_dir():
+        return f"This run is no longer in memory; its record is in {runs_folder() / job_id}."
+    return "This link names a run that this server does not know (any more)."
+
+
+def shown_jobs() -> list[Job]:
+    """The jobs that this tab shows, first the one that was run, then those to compare it with."""
+    found = [registry().find(job_id) for job_id in st.session_state["shown"]]
+    return [job for job in found if job is not None]
+
+
+def show(job_ids: list[str]) -> None:
+    """Show these jobs in this tab, and name them in the address line."""
+    st.session_state["shown"] = job_ids
+    if job_ids:
+        st.query_params["run"] = ",".join(job_ids)
+    else:
+        st.query_params.pop("run", None)
+
+
+def run_form() -> None:
+    """Run what the form describes (a callback)."""
+    keep = st.session_state
+    keep["problem"] = ""
+    try:
+        if not keep["f.lock"]:
+            form_state.roll_seed()
+        show([registry().submit(form_state.recipe_now(), save=keep["f.save"]).id])
+    except SuperDiffError as error:
+        keep["problem"] = str(error)
+
+
+def run_beside(recipe: Recipe) -> None:
+    """Run another recipe beside what is shown (a callback)."""
+    keep = st.session_state
+    keep["problem"] = ""
+    try:
+        job = registry().submit(recipe, save=keep["f.save"])
+        show([*keep["shown"], job.id][-MOST_COMPARED:])
+    except SuperDiffError as error:
+        keep["problem"] = str(error)
+
+
+def remove(job_id: str) -> None:
+    """Take a run out of this tab's view (a callback)."""
+    show([other for other in st.session_state["shown"] if other != job_id])

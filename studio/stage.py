@@ -1,0 +1,65 @@
+"""The right side of the page: what runs, what has run, and what to do with it."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from superdiff_engine.errors import SuperDiffError
+
+from . import form_state, session
+from .compare import draw_comparison, draw_run_beside
+from .experts import draw_experts
+from .guard import guarded, show_sentence
+from .live import draw_live
+from .results import draw_results
+
+
+def draw_run_button() -> None:
+    """Run, or the sentence that says why not."""
+    busy = any(not job.finished for job in session.shown_jobs())
+    problem = ""
+    try:
+        form_state.recipe_now()
+    except SuperDiffError as error:
+        problem = str(error)
+    st.button(
+        "Run",
+        type="primary",
+        icon=":material/play_arrow:",
+        shortcut="Ctrl+Enter",
+        width="stretch",
+        key="run",
+        on_click=session.run_form,
+        disabled=busy or bool(problem),
+        help="Compose the experts with these settings",
+    )
+    if problem:
+        show_sentence(problem)
+
+
+def draw_stage() -> None:
+    """The live view, the results, or a word of welcome."""
+    if st.session_state["problem"]:
+        show_sentence(st.session_state["problem"])
+    jobs = session.shown_jobs()
+    if not jobs:
+        _welcome()
+    elif len(jobs) > 1:
+        draw_comparison(jobs)
+    elif not jobs[0].finished:
+        draw_live(jobs[0])
+    else:
+        draw_results(jobs[0])
+        with guarded("the comparison"):
+            draw_run_beside(jobs[0])
+
+
+def _welcome() -> None:
+    st.markdown("### Compose diffusion models and watch them negotiate")
+    st.markdown(
+        "Each **expert** on the left is a diffusion model. While samples form out of noise, the studio follows every "
+        "expert's **log-density**: how likely it finds each sample. The **operator** turns these into **weights**, and "
+        "the weights decide whom a sample follows at its next step.\n\nPress **Run**, or Ctrl+Enter."
+    )
+    with guarded("the preview of the experts"):
+        draw_experts()

@@ -1,0 +1,169 @@
+"""The domain "pictures": experts, live previews, and PNGs that carry their recipe."""
+
+from __future__ import annotations
+
+import io
+import math
+import zipfile
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...errors import ModelError
+from ...geometry import Euclidean
+from ...pictures import png
+from ...recipe import (
+    AndRecipe,
+    AverageRecipe,
+    CoinFlipRecipe,
+    Expert,
+    Levels,
+    OperatorRecipe,
+    OrRecipe,
+    Recipe,
+    SingleRecipe,
+)
+from ...run import Result
+from ...sample import Step
+from ..base import Domain, Export, ModelInfo
+from . import model
+from .data import CLASS_NAMES, EXPERT_CLASSES
+
+#: Below this level the eye (and the classifier) sees no noise in pictures of 256 greys.
+LOWEST_LEVEL = 0.02
+#: Above it nothing of a picture in [-1, 1] is left to see.
+HIGHEST_LEVEL = 80.0
+#: The longest side, in pixels, that a grid's pictures are enlarged to (by whole factors).
+GRID_CELL = 112
+
+
+class Pictures(Domain):
+    """Unconditional picture models."""
+
+    name = "pictures"
+    title = "Pictures"
+    level_unit = "half the range from black to white"
+
+    def models(self) -> list[ModelInfo]:
+        return model.list_models()
+
+    def owns(self, model_id: str) -> bool:
+        return model.owns(model_id)
+
+    def examples(self) -> dict[str, Recipe]:
+        def recipe(operator: OperatorRecipe, *models: str, steps: int = 50) -> Recipe:
+            return Recipe(
+                domain="pictures",
+                experts=[Expert(model=name) for name in models or ("garments_a", "garments_b")],
+                operator=operator,
+                levels=Levels(steps=steps),
+                solver="ancestral",
+                estimator="trapezoid",
+                batch=64,
+            )
+
+        return {
+            "OR: all ten garments from two experts of five": recipe(OrRecipe()),
+            "AND: pictures that both experts find equally likely": recipe(AndRecipe()),
+            "Average: the usual mixing of scores, to compare with": recipe(AverageRecipe()),
+            "Coin flip: what OR should be as good as": recipe(CoinFlipRecipe()),
+            "One expert alone, the other looks on": recipe(SingleRecipe(index=0)),
+            "One model of all ten, to compare with": recipe(SingleRecipe(index=0), "garments_ab"),
+        }
+
+    def check(self, recipe: Recipe) -> None:
+        """Nothing beyond what every recipe is checked for: shapes are known when the models are loaded."""
+
+    def load(self, expert: Expert, device: str, dtype: str) -> Any:
+        return model.load_expert(expert.model, device, dtype)
+
+    def space(self, experts: Sequence[Any]) -> Euclidean:
+        shapes = [expert.space.tangent_shape for expert in experts]
+        for expert, shape in zip(experts, shapes, strict=True):
+            if shape != shapes[0]:
+                raise ModelError(
+                    f"Experts of one run need pictures of one shape: {experts[0].title} makes {_size(shapes[0])}, "
+                    f"{expert.title} makes {_size(shape)}."
+                )
+        return experts[0].space
+
+    def level_range(self, experts: Sequence[Any]) -> tuple[float, float]:
+        lowest = max(LOWEST_LEVEL, *(expert.schedule.lowest for expert in experts))
+        highest = min(HIGHEST_LEVEL, *(expert.schedule.highest for expert in experts))
+        return lowest, highest
+
+    def preview(self, step: Step, experts: Sequence[Any], most: int) -> dict[str, np.ndarray]:
+        """{"pictures": uint8 [n, H, W] or [n, H, W, 3]}: the denoised means, what the run would end in from here."""
+        denoised: Any = step.denoised
+        return {"pictures": to_uint8(denoised[:most])}
+
+    def preview_png(self, result: Result) -> bytes:
+        return png(picture_grid(_pictures(result)), result.recipe)
+
+    def picture_png(self, result: Result, index: int) -> bytes:
+        """Picture `index` of the result at its own size, as a PNG with the recipe inside."""
+        return png(_pictures(result)[index], result.recipe)
+
+    def exports(self, result: Result) -> list[Export]:
+        return [
+            Export("pictures.png", "Grid (PNG)", "image/png", lambda: self.preview_png(result)),
+            Export("pictures.zip", "Single pictures (ZIP of PNGs)", "application/zip", lambda: self._zip(result)),
+        ]
+
+    def _zip(self, result: Result) -> bytes:
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w") as archive:  # PNGs are compressed already
+            for index in range(len(result.denoised["x"])):
+                archive.writestr(f"picture_{index:05d}.png", self.picture_png(result, index))
+            archive.writestr("recipe.json", result.recipe.to_json())
+        return buffer.getvalue()
+
+    def describe(self, result: Result) -> dict[str, Any]:
+        """The share of each garment, by the embedded classifier; empty for experts of anything else."""
+        if not all(expert.model in EXPERT_CLASSES for expert in result.recipe.experts):
+            return {}
+        from .classifier import classify, load_classifier
+
+        try:
+            network = load_classifier()
+        except ModelError:
+            return {}  # a run without figures is still a run
+        _, probabilities = classify(network, torch.from_numpy(result.denoised["x"]))
+        counts = torch.bincount(probabilities.argmax(1), minlength=len(CLASS_NAMES))
+        shares = (counts.double() / len(probabilities)).tolist()
+        return {f"share of {name}": share for name, share in zip(CLASS_NAMES, shares, strict=True) if share > 0}
+
+
+def to_uint8(pictures: Tensor) -> np.ndarray:
+    """Pictures [n, C, H, W] in [-1, 1] as uint8 [n, H, W] (C = 1) or [n, H, W, 3]."""
+    scaled = pictures.detach().float().nan_to_num(0).clamp(-1, 1).add(1).mul(127.5).round().to(torch.uint8).cpu()
+    return (scaled[:, 0] if scaled.shape[1] == 1 else scaled.permute(0, 2, 3, 1)).numpy()
+
+
+def picture_grid(pictures: np.ndarray, columns: int | None = None) -> np.ndarray:
+    """Pictures uint8 [n, H, W] or [n, H, W, 3] side by side, enlarged by a whole factor, one pixel apart."""
+    count, height, width = pictures.shape[:3]
+    columns = columns or math.ceil(math.sqrt(count))
+    rows = math.ceil(count / columns)
+    # No grid is wider than about 4,000 pixels: some programs refuse larger ones.
+    scale = max(1, min(GRID_CELL // max(height, width), 4000 // (columns * width)))
+    enlarged = pictures.repeat(scale, axis=1).repeat(scale, axis=2)
+    cell_height, cell_width = height * scale + 1, width * scale + 1
+    grid = np.zeros((rows * cell_height - 1, columns * cell_width - 1, *pictures.shape[3:]), np.uint8)
+    for index, picture in enumerate(enlarged):
+        row, column = divmod(index, columns)
+        top, left = row * cell_height, column * cell_width
+        grid[top : top + cell_height - 1, left : left + cell_width - 1] = picture
+    return grid
+
+
+def _pictures(result: Result) -> np.ndarray:
+    return to_uint8(torch.from_numpy(result.denoised["x"]))
+
+
+def _size(shape: Sequence[int]) -> str:
+    channels, height, width = shape
+    return f"{height} x {width} {'grey' if channels == 1 else 'RGB'}"

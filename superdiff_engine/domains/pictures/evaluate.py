@@ -1,0 +1,331 @@
+"""The paper's Table 1 for the embedded garment models: `superdiff evaluate pictures`.
+
+Every row samples the same number of pictures from the same seeds. A row is made in chunks of one batch, which are kept
+in ~/.cache/superdiff/evaluation (by a hash of all that decides them): an interrupted evaluation goes on where it was.
+
+Two identities save work. Without log-densities an expert alone needs one network call a step; and a coin flip takes,
+sample by sample, what either expert alone makes of the same noise, so its row is picked from the rows a and b.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import math
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ...assets import assets_folder
+from ...compose import And, Average, CoinFlip, Operator, Or, Single
+from ...errors import SuperDiffError
+from ...evaluation import Column, Layout, Row, Table, Value, read_table, write_table
+from ...noise import karras_levels
+from ...run import write_whole
+from ...sample import sample
+from .classifier import CLASSIFIER, classifier_accuracy, load_classifier, load_reference
+from .data import EXPERT_CLASSES
+from .domain import HIGHEST_LEVEL, LOWEST_LEVEL, to_uint8
+from .metrics import measure
+from .model import WEIGHTS, load_expert, write_card
+
+CACHE = Path.home() / ".cache" / "superdiff" / "evaluation"
+#: The solver behind each half of the table.
+SOLVERS = {"ode": "ode", "sde": "ancestral"}
+BOTH = ("garments_a", "garments_b")
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """What a row composes: experts, a maker of the operator, and whether it needs log-densities."""
+
+    experts: tuple[str, ...]
+    operator: Callable[[], Operator]
+    densities: bool = False
+
+
+KINDS = {
+    "a": _Kind(("garments_a",), lambda: Single(0)),
+    "b": _Kind(("garments_b",), lambda: Single(0)),
+    "ab": _Kind(("garments_ab",), lambda: Single(0)),
+    "coin_flip": _Kind(BOTH, CoinFlip),
+    "average": _Kind(BOTH, Average),
+    "or": _Kind(BOTH, Or, densities=True),
+    "or_t100": _Kind(BOTH, lambda: Or(temperature=100.0), densities=True),
+    "and": _Kind(BOTH, And, densities=True),
+}
+#: In the order of their need: what the rest is compared with comes first.
+ROWS = tuple(f"{kind}/{half}" for half in ("sde", "ode") for kind in KINDS)
+
+LAYOUT = Layout(
+    columns=[
+        Column("fashion_fid", "Fashion-FID (lower is better)"),
+        Column("fashion_is", "Fashion-IS (higher is better)"),
+        Column("class_share", "share of classes 0 to 4", digits=1, percent=True),
+    ],
+    row_titles={
+        f"{kind}/{half}": f"{title}, {half.upper()}"
+        for half in SOLVERS
+        for kind, title in {
+            "a": "model A (classes 0 to 4)",
+            "b": "model B (classes 5 to 9)",
+            "ab": "one model of all ten",
+            "coin_flip": "coin flip of A and B",
+            "average": "average of A and B",
+            "or": "**A OR B**",
+            "or_t100": "**A OR B, T = 100**",
+            "and": "**A AND B**",
+        }.items()
+    },
+    paper_columns=["paper, CIFAR-10: FID", "paper: IS"],
+    paper={
+        "a/ode": ["14.00", "8.73"],
+        "a/sde": ["15.33", "7.98"],
+        "b/ode": ["13.09", "7.89"],
+        "b/sde": ["13.50", "7.98"],
+        "ab/ode": ["6.00", "8.95"],
+        "ab/sde": ["3.50", "9.14"],
+        "coin_flip/ode": ["4.28", "9.14"],
+        "coin_flip/sde": ["3.99", "9.36"],
+        "or/ode": ["4.41", "9.12"],
+        "or/sde": ["4.00", "9.36"],
+        "or_t100/ode": ["4.11", "9.21"],
+        "or_t100/sde": ["4.00", "9.48"],
+    },
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What all rows share. Levels are in the pictures' units (black -1, white 1)."""
+
+    steps: int = 30
+    batch: int = 125
+    seed: int = 0
+    dtype: str = "bfloat16"
+    lowest: float = LOWEST_LEVEL
+    highest: float = HIGHEST_LEVEL
+    rho: float = 7.0
+
+    def folder(self, row: str) -> Path:
+        """Where this row's chunks are kept; decided by the settings, the row, and its experts' weights."""
+        experts = KINDS[row.partition("/")[0]].experts
+        solver = SOLVERS[row.partition("/")[2]]
+        digests = [hashlib.sha256(_weights(name).read_bytes()).hexdigest() for name in experts]
+        key = json.dumps([row, solver, asdict(self), digests], sort_keys=True)
+        return CACHE / hashlib.sha256(key.encode()).hexdigest()[:16]
+
+
+def evaluate(
+    samples: int = 2000,
+    steps: int = 30,
+    batch: int = 125,
+    seed: int = 0,
+    rows: Sequence[str] | None = None,
+    out: Path = Path("docs/tables/pictures.json"),
+    progress: Callable[[str], None] = print,
+    workers: int | None = None,
+    dtype: str = "bfloat16",
+) -> Table:
+    """Make (or go on with) the table, and write it after every row; every finished row of these settings is in it.
+
+    Args:
+        samples: pictures a row.
+        steps: of the sampler.
+        batch: pictures a chunk.
+        seed: chunk k is sampled from the seed `seed + k`.
+        rows: names as in ROWS; None for all.
+        out: the JSON file.
+        progress: takes one line at a time.
+        workers: processes that sample chunks side by side, sharing the CPU's cores; None for one a core.
+        dtype: what the networks compute in.
+
+    Raises:
+        ModelError: when an embedded model is missing or damaged.
+        SuperDiffError: for a row that does not exist.
+        OutputError: when a file cannot be written.
+    """
+    asked = list(ROWS if rows is None else rows)
+    for row in asked:
+        if row not in ROWS:
+            raise SuperDiffError(f"There is no row '{row}'; choose from {', '.join(ROWS)}.")
+    settings = Settings(steps, batch, seed, dtype)
+    chunks = math.ceil(samples / batch)
+    workers = (os.cpu_count() or 1) if workers is None else workers
+    pool = _start_pool(workers)
+    try:
+        for row in asked:
+            _sample_row(row, chunks, settings, pool, progress)
+            table = _table(samples, chunks, settings, workers)
+            write_table(table, out)
+            made = table.row(row)
+            figures = ", ".join(f"{name} {value.value:.3f} +- {value.error:.3f}" for name, value in made.values.items())
+            progress(f"{row}: {figures}; {made.seconds:.0f} s")
+    finally:
+        if pool is not None:
+            pool.shutdown(cancel_futures=True)
+    if out.resolve() == (assets_folder().parent / "docs" / "tables" / "pictures.json").resolve():
+        for name in EXPERT_CLASSES:
+            if (assets_folder() / name).is_dir():
+                write_card(assets_folder() / name, read_table(out))
+    return table
+
+
+def _sample_row(
+    row: str, chunks: int, settings: Settings, pool: Executor | None, progress: Callable[[str], None]
+) -> None:
+    """Make the chunks that are not there yet."""
+    kind, _, half = row.partition("/")
+    for name in KINDS[kind].experts:
+        load_expert(name)  # a damaged model is reported here, in one sentence, and not by a worker
+    if kind == "coin_flip":
+        for part in ("a", "b"):
+            _sample_row(f"{part}/{half}", chunks, settings, pool, progress)
+        return
+    folder = settings.folder(row)
+    todo = [chunk for chunk in range(chunks) if not _chunk_file(folder, chunk).is_file()]
+    if not todo:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    started = time.monotonic()
+    for done, _ in enumerate(_in_parallel(row, todo, settings, pool), start=1):
+        left = (time.monotonic() - started) / done * (len(todo) - done)
+        progress(f"{row}: {chunks - len(todo) + done} of {chunks} chunks, {left:.0f} s to go")
+
+
+def _in_parallel(row: str, todo: list[int], settings: Settings, pool: Executor | None) -> Iterator[None]:
+    if pool is None:
+        for chunk in todo:
+            make_chunk(row, chunk, settings)
+            yield
+        return
+    for future in as_completed([pool.submit(make_chunk, row, chunk, settings) for chunk in todo]):
+        future.result()
+        yield
+
+
+def _start_pool(workers: int) -> ProcessPoolExecutor | None:
+    """Processes that share the cores: small networks use two cores better as two processes than as two threads."""
+    if workers == 1:
+        return None
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    return ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (threads,))
+
+
+def make_chunk(row: str, chunk: int, settings: Settings) -> None:
+    """Sample one batch of a row and keep it: pictures uint8 [batch, 28, 28], seconds."""
+    kind, solver = KINDS[row.partition("/")[0]], SOLVERS[row.partition("/")[2]]
+    experts: list[Any] = [load_expert(name, "cpu", settings.dtype) for name in kind.experts]
+    started = time.monotonic()
+    estimator = "none" if not kind.densities else "hutchinson" if solver.startswith("ode") else "trapezoid"
+    levels = karras_levels(settings.steps, settings.highest, settings.lowest, settings.rho)
+    steps = sample(
+        experts,
+        kind.operator(),
+        levels,
+        batch=settings.batch,
+        seed=settings.seed + chunk,
+        estimator=estimator,
+        solver=solver,
+    )
+    last: Any = deque(steps, maxlen=1)[0]
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, pictures=to_uint8(last.denoised), seconds=time.monotonic() - started)
+    write_whole(_chunk_file(settings.folder(row), chunk), buffer.getvalue())
+
+
+def _chunk_file(folder: Path, chunk: int) -> Path:
+    return folder / f"chunk_{chunk:04d}.npz"
+
+
+def read_row(row: str, chunks: int, settings: Settings) -> tuple[np.ndarray, float] | None:
+    """Pictures uint8 [chunks * batch, 28, 28] and the seconds of one process; None while chunks are missing."""
+    kind, _, half = row.partition("/")
+    if kind == "coin_flip":
+        sides = [read_row(f"{part}/{half}", chunks, settings) for part in ("a", "b")]
+        if sides[0] is None or sides[1] is None:
+            return None
+        heads = np.concatenate([coin_flips(settings.batch, settings.seed + chunk) for chunk in range(chunks)])
+        # Each sample needs its own expert's call only, half of each row's.
+        return np.where(heads[:, None, None], sides[0][0], sides[1][0]), (sides[0][1] + sides[1][1]) / 2
+    if not all(_weights(name).is_file() for name in KINDS[kind].experts):
+        return None
+    folder = settings.folder(row)
+    files = [_chunk_file(folder, chunk) for chunk in range(chunks)]
+    if not all(file.is_file() for file in files):
+        return None
+    stored = [np.load(file) for file in files]
+    return np.concatenate([part["pictures"] for part in stored]), float(sum(part["seconds"] for part in stored))
+
+
+def coin_flips(batch: int, seed: int) -> np.ndarray:
+    """Whether each of `batch` samples falls to the first of two experts, by the operator CoinFlip; boolean."""
+    flip = CoinFlip()
+    flip.start(2, batch, torch.Generator().manual_seed(seed))
+    return flip.weights(torch.zeros(2, batch), None)[0].numpy() > 0
+
+
+def _table(samples: int, chunks: int, settings: Settings, workers: int) -> Table:
+    rows = []
+    for name in ROWS:
+        found = read_row(name, chunks, settings)
+        if found is None:
+            continue
+        pictures, seconds = found
+        values = _figures(pictures[:samples], settings.folder(name))
+        rows.append(Row(name=name, samples=samples, seconds=round(seconds / workers, 1), values=values))
+    return Table(
+        command=f"superdiff evaluate pictures --samples {samples}",
+        seeds=[settings.seed + chunk for chunk in range(chunks)],
+        steps=settings.steps,
+        notes=_notes(settings, workers),
+        rows=rows,
+    )
+
+
+def _figures(pictures: np.ndarray, folder: Path) -> dict[str, Value]:
+    """The figures of a row, kept beside its chunks: the bootstrap takes seconds."""
+    judge = (assets_folder() / CLASSIFIER / "model.safetensors").read_bytes()
+    key = hashlib.sha256(judge + pictures.tobytes()).hexdigest()[:16]
+    kept = folder / f"figures_{key}.json"
+    if kept.is_file():
+        return {name: Value(**figure) for name, figure in json.loads(kept.read_text()).items()}
+    scaled = torch.from_numpy(pictures).float().div(127.5).sub(1).unsqueeze(1)
+    figures = {name: asdict(figure) for name, figure in measure(scaled, load_classifier(), load_reference()).items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(kept, json.dumps(figures).encode())
+    return {name: Value(**figure) for name, figure in figures.items()}
+
+
+def _notes(settings: Settings, workers: int) -> str:
+    real = _real_data()
+    floor = ", ".join(f"{name} {value['fashion_fid']:.2f} / {value['fashion_is']:.2f}" for name, value in real.items())
+    return (
+        f"Fashion-FID and Fashion-IS are FID's and IS's analogues on this project's garment classifier (test accuracy "
+        f"{classifier_accuracy():.1%}), against the 10,000 test pictures; errors are bootstrap standard errors. "
+        f"{'2,000 real pictures have (Fashion-FID / Fashion-IS): ' + floor + '. ' if floor else ''}"
+        f"{settings.steps} steps from s = {settings.highest:g} to {settings.lowest:g} (Karras, rho {settings.rho:g}). "
+        f"SDE: {SOLVERS['sde']} with the trapezoidal Ito estimator; ODE: Euler (DDIM), Hutchinson's for OR and AND; "
+        f"{settings.dtype} networks. Seconds are wall clock with {workers} processes of one thread; the coin flip's "
+        "are half of A's and B's together."
+    )
+
+
+def _real_data() -> dict[str, dict[str, float]]:
+    """Figures of 2,000 real training pictures, kept in the classifier's config when it was trained."""
+    config = json.loads((assets_folder() / CLASSIFIER / "config.json").read_text())
+    return config.get("real_pictures", {})
+
+
+def _weights(name: str) -> Path:
+    return assets_folder() / name / "unet" / WEIGHTS

@@ -1,0 +1,392 @@
+"""Experts from unconditional diffusers pipelines: a folder, or a repository of a model hub.
+
+A pipeline folder holds model_index.json, a UNet2DModel (unet/config.json and safetensors weights) and the DDPM or DDIM
+scheduler that it was trained with (scheduler/scheduler_config.json). Old repositories keep all of it at the top. A
+small superdiff.json beside it, which other programs ignore, may add a title, a description and how pictures are
+rearranged for the network.
+
+Pictures are tensors [channels, height, width] in [-1, 1].
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import re
+from collections.abc import Sequence
+from contextlib import nullcontext
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ...assets import assets_folder
+from ...errors import ModelError
+from ...noise import DiscreteVP
+from ...run import write_whole
+from ...score import NetworkScore
+from ..base import ModelInfo
+from .data import CLASS_NAMES, EXPERT_CLASSES
+
+if TYPE_CHECKING:
+    from ...evaluation import Table
+
+#: Folders of the user's own pipelines, separated as PATH is; each pipeline is a folder directly below one of them.
+FOLDERS_VARIABLE = "SUPERDIFF_MODELS"
+WEIGHTS = "diffusion_pytorch_model.safetensors"
+FIGURES = ("fashion_fid", "fashion_is")
+_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
+_LOCAL = re.compile(rf"local/({_NAME})")
+_HUB = re.compile(rf"hub/({_NAME}/{_NAME})")
+
+
+class TrainingFacts(BaseModel):
+    """How an embedded model was trained: minutes of wall clock on `hardware`, optimizer steps of `batch` pictures, and
+    the mean loss of the last reports.
+    """
+
+    minutes: float
+    steps: int
+    batch: int
+    loss: float
+    hardware: str
+
+
+class PictureSettings(BaseModel):
+    """What superdiff.json says; all of it may be missing."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    title: str | None = Field(default=None, max_length=80)
+    description: str = Field(default="", max_length=400)
+    #: The network sees pictures rearranged by torch's pixel_unshuffle with this factor (an orthonormal map).
+    pixel_unshuffle: int = Field(default=1, ge=1, le=16)
+    picture_shape: tuple[int, int, int] | None = None
+    classes: list[int] | None = None
+    training: TrainingFacts | None = None
+
+
+class PictureNetwork(nn.Module):
+    """A UNet2DModel as a function of pictures: (x_t [batch, C, H, W], time [batch]) -> the like of x_t, float32.
+
+    Args:
+        unet: float32 weights; moved and cast here.
+        patch: the factor of pixel_unshuffle.
+        dtype: what the network computes in. bfloat16 on a CPU runs under autocast, which keeps the weights exact.
+    """
+
+    def __init__(self, unet: Any, patch: int, device: str, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.patch, self.device_type = patch, torch.device(device).type
+        self.autocast = self.device_type == "cpu" and dtype == torch.bfloat16
+        self.dtype = torch.float32 if self.autocast else dtype
+        # nn.Module's own `to`: that of diffusers warns about every cast.
+        nn.Module.to(unet, device=device, dtype=self.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.unet = unet.eval().requires_grad_(False)
+
+    def forward(self, x: Tensor, time: Tensor) -> Tensor:
+        x = functional.pixel_unshuffle(x, self.patch).to(self.dtype).contiguous(memory_format=torch.channels_last)
+        with torch.autocast(self.device_type, torch.bfloat16) if self.autocast else nullcontext():
+            out = self.unet(x, time).sample
+        return functional.pixel_shuffle(out.float(), self.patch)
+
+
+def owns(model: str) -> bool:
+    """Whether `model` is written like an id of this domain: embedded, "local/NAME" or "hub/OWNER/NAME"."""
+    return model in EXPERT_CLASSES or bool(_LOCAL.fullmatch(model) or _HUB.fullmatch(model))
+
+
+def list_models() -> list[ModelInfo]:
+    """Embedded models, then the user's own folders; hub repositories are not listed but can be asked for."""
+    infos = []
+    for name in EXPERT_CLASSES:
+        folder = assets_folder() / name
+        if folder.is_dir():
+            settings = _settings(folder, strict=False)
+            infos.append(ModelInfo(name, settings.title or name, settings.description, "embedded"))
+    for name, folder in _local_folders().items():
+        settings = _settings(folder, strict=False)
+        text = settings.description or f"diffusers pipeline in {folder}"
+        infos.append(ModelInfo(f"local/{name}", settings.title or name, text, "local"))
+    return infos
+
+
+def load_expert(model: str, device: str = "cpu", dtype: str = "float32") -> NetworkScore:
+    """The score model of a pipeline, kept in memory for the next run.
+
+    Args:
+        model: an id that `owns` accepts.
+        device: a torch device.
+        dtype: "float32", "float16" or "bfloat16", what the network computes in; scores are float32.
+
+    Raises:
+        ModelError: with one sentence, when the model is not there or is not what it should be.
+    """
+    folder = _folder(model)
+    weights = _part(folder, "unet") / WEIGHTS
+    # The file's time is part of the key, so that a model which was trained again is read again.
+    stamp = weights.stat().st_mtime_ns if weights.is_file() else 0
+    return _load(folder, model, device, dtype, stamp)
+
+
+@lru_cache(maxsize=16)
+def _load(folder: Path, model: str, device: str, dtype: str, stamp: int) -> NetworkScore:
+    settings = _settings(folder, strict=True)
+    _check_index(folder)
+    schedule, prediction = _read_scheduler(_part(folder, "scheduler"))
+    unet = _read_unet(_part(folder, "unet"))
+    shape = _picture_shape(unet.config, settings, folder)
+    network = PictureNetwork(unet, settings.pixel_unshuffle, device, getattr(torch, dtype))
+    return NetworkScore(network, schedule, prediction, shape, settings.title or model.rpartition("/")[2])
+
+
+def _folder(model: str) -> Path:
+    if model in EXPERT_CLASSES:
+        folder = assets_folder() / model
+        if not folder.is_dir():
+            raise ModelError(f"The embedded model {folder} is missing; install SuperDiff Studio again.")
+        return folder
+    if local := _LOCAL.fullmatch(model):
+        folders = _local_folders()
+        if local[1] not in folders:
+            raise ModelError(
+                f"There is no pipeline folder called '{local[1]}'; put it into a folder named in {FOLDERS_VARIABLE}."
+            )
+        return folders[local[1]]
+    if hub := _HUB.fullmatch(model):
+        return _download(hub[1])
+    raise ModelError(f"'{model}' is no model of pictures; write 'hub/OWNER/NAME' for a repository of the model hub.")
+
+
+def _local_folders() -> dict[str, Path]:
+    folders: dict[str, Path] = {}
+    for parent in os.environ.get(FOLDERS_VARIABLE, "").split(os.pathsep):
+        if parent and Path(parent).is_dir():
+            for folder in sorted(Path(parent).iterdir()):
+                if re.fullmatch(_NAME, folder.name) and (folder / "model_index.json").is_file():
+                    folders.setdefault(folder.name, folder)
+    return folders
+
+
+def _download(repository: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
+
+    try:
+        # Only settings and safetensors: nothing that could hold code.
+        return Path(snapshot_download(repository, allow_patterns=["*.json", "*.safetensors"]))
+    except (RepositoryNotFoundError, HFValidationError):  # a gated repository is one of the former
+        raise ModelError(f"The model hub has no public repository '{repository}'; check its owner and name.") from None
+    except (OSError, RuntimeError):  # offline, refused, timed out, or a full disk
+        raise ModelError(
+            f"The model hub could not be reached for '{repository}'; connect to the network, or put the downloaded "
+            f"repository into a folder named in {FOLDERS_VARIABLE}."
+        ) from None
+
+
+def _part(folder: Path, name: str) -> Path:
+    """The folder of a pipeline's component; old repositories keep everything at the top."""
+    return folder / name if (folder / name).is_dir() else folder
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError:
+        raise ModelError(f"{path} is missing or cannot be read; copy the whole pipeline folder again.") from None
+    except ValueError:
+        raise ModelError(f"{path} is not valid JSON; copy the whole pipeline folder again.") from None
+    if not isinstance(content, dict):
+        raise ModelError(f"{path} must hold a JSON object; copy the whole pipeline folder again.")
+    return content
+
+
+def _settings(folder: Path, strict: bool) -> PictureSettings:
+    path = folder / "superdiff.json"
+    if not path.exists():
+        return PictureSettings()
+    try:
+        return PictureSettings.model_validate(_read_json(path))
+    except ModelError:
+        if strict:
+            raise
+    except ValidationError as error:
+        if strict:
+            first = error.errors(include_url=False)[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise ModelError(f"{path} is wrong at '{where}' ({first['msg']}); correct it or remove the file.") from None
+    return PictureSettings()
+
+
+def _check_index(folder: Path) -> None:
+    index = _read_json(folder / "model_index.json")
+    pairs = {name: value for name, value in index.items() if isinstance(value, list) and len(value) == 2}
+    parts = {name: str(value[1]) for name, value in pairs.items() if value[1] is not None}
+    if parts.get("unet") != "UNet2DModel" or set(parts) != {"unet", "scheduler"}:
+        listed = ", ".join(f"{name} {kind}" for name, kind in parts.items()) or "nothing"
+        raise ModelError(
+            f"{folder.name} is no unconditional picture model: it needs a UNet2DModel and a scheduler, it has {listed}."
+        )
+
+
+def _read_scheduler(folder: Path) -> tuple[DiscreteVP, Literal["epsilon", "v_prediction", "sample"]]:
+    from diffusers import DDIMScheduler, DDPMScheduler
+
+    path = folder / "scheduler_config.json"
+    config = _read_json(path)
+    classes: dict[str, Any] = {"DDPMScheduler": DDPMScheduler, "DDIMScheduler": DDIMScheduler}
+    kind = str(config.get("_class_name"))
+    if kind not in classes:
+        raise ModelError(f"{path} names {kind}; a DDPMScheduler or a DDIMScheduler is needed.")
+    prediction = config.get("prediction_type", "epsilon")
+    if prediction not in ("epsilon", "v_prediction", "sample"):
+        raise ModelError(f"{path} has prediction_type '{prediction}'; epsilon, v_prediction and sample are known.")
+    try:
+        return DiscreteVP(classes[kind].from_config(config).alphas_cumprod), prediction
+    except (ValueError, TypeError, NotImplementedError, RuntimeError) as error:
+        raise ModelError(f"{path} describes no usable noise schedule: {error}") from None
+
+
+def _read_unet(folder: Path) -> Any:
+    from diffusers import UNet2DModel
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    config = _read_json(folder / "config.json")
+    if config.get("class_embed_type") is not None or config.get("num_class_embeds") is not None:
+        raise ModelError(f"{folder / 'config.json'} is of a model with class labels; an unconditional one is needed.")
+    try:
+        unet = UNet2DModel.from_config(config)
+    except (ValueError, TypeError, KeyError, AttributeError, RuntimeError, ZeroDivisionError) as error:
+        raise ModelError(f"{folder / 'config.json'} describes no UNet2DModel that can be built: {error}") from None
+    path = folder / WEIGHTS
+    if not path.is_file():
+        raise ModelError(f"The weight file {path} is missing; copy the model again, with its weights as safetensors.")
+    try:
+        state = load_file(path)
+    except (SafetensorError, OSError, ValueError):
+        raise ModelError(f"The weight file {path} is damaged or was cut off; copy the model again.") from None
+    unet._fix_state_dict_keys_on_load(state)  # the attention layers of models from before diffusers 0.15
+    try:
+        unet.load_state_dict({name: value.float() for name, value in state.items()}, strict=True)
+    except RuntimeError:
+        raise ModelError(
+            f"The weight file {path} does not fit its config.json (tensors are missing or of another shape); copy both "
+            "from the same model."
+        ) from None
+    return unet
+
+
+def _picture_shape(config: Any, settings: PictureSettings, folder: Path) -> tuple[int, int, int]:
+    size = config.sample_size
+    sizes: Sequence[int] = (size, size) if isinstance(size, int) else tuple(size or ())
+    patch = settings.pixel_unshuffle
+    if config.in_channels != config.out_channels:
+        raise ModelError(
+            f"{folder.name} has other channels in its output than in its input; use a model with fixed variance."
+        )
+    if len(sizes) != 2 or config.in_channels % patch**2:
+        raise ModelError(f"{folder.name} does not say how large its pictures are (sample_size in unet/config.json).")
+    shape = (config.in_channels // patch**2, sizes[0] * patch, sizes[1] * patch)
+    if shape[0] not in (1, 3) or settings.picture_shape not in (None, shape):
+        raise ModelError(f"{folder.name} makes states of shape {shape}; grey or RGB pictures of one size are needed.")
+    return shape
+
+
+def save_expert(name: str, unet: Any, facts: TrainingFacts, folder: Path, patch: int = 2) -> None:
+    """Write an embedded expert as a diffusers pipeline folder, with superdiff.json and a model card.
+
+    Weights are stored in float16 (half the size; `load_expert` computes in float32 all the same).
+
+    Args:
+        name: one of EXPERT_CLASSES.
+        unet: trained with v-prediction on DDPM's linear schedule, on pixel-unshuffled pictures.
+        facts: of its training, for the model card.
+        folder: to write.
+        patch: the factor of pixel_unshuffle.
+    """
+    from diffusers import DDPMPipeline, DDPMScheduler
+
+    scheduler = DDPMScheduler(
+        num_train_timesteps=1000, beta_schedule="linear", prediction_type="v_prediction", clip_sample=False
+    )
+    half = copy.deepcopy(unet)
+    nn.Module.to(half, "cpu", torch.float16, memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    pipeline: Any = DDPMPipeline(half, scheduler)
+    pipeline.save_pretrained(folder, safe_serialization=True)
+    (folder / "unet" / WEIGHTS).chmod(0o644)  # safetensors makes it readable for its owner only
+    classes = EXPERT_CLASSES[name]
+    letters = name.removeprefix("garments_").upper()
+    described = "all ten garments" if len(classes) == len(CLASS_NAMES) else ", ".join(CLASS_NAMES[i] for i in classes)
+    size = int(unet.config.sample_size) * patch
+    settings = PictureSettings(
+        title=f"Garments {letters}",
+        description=described[0].upper() + described[1:],
+        pixel_unshuffle=patch,
+        picture_shape=(int(unet.config.in_channels) // patch**2, size, size),
+        classes=list(classes),
+        training=facts,
+    )
+    write_whole(folder / "superdiff.json", (settings.model_dump_json(indent=2) + "\n").encode())
+    write_card(folder, None)
+
+
+def write_card(folder: Path, table: Table | None) -> None:
+    """Write an embedded expert's README.md, from its superdiff.json and the rows of `table` (None: not measured)."""
+    settings = _settings(folder, strict=True)
+    facts, name = settings.training, folder.name
+    weights = _part(folder, "unet") / WEIGHTS
+    parameters = sum(value.numel() for value in _read_unet(_part(folder, "unet")).parameters())
+    quality = "Not measured yet: run `superdiff evaluate pictures`."
+    if table is not None:
+        lines = ["| solver | samples | steps | Fashion-FID | Fashion-IS |", "| --- | --- | --- | --- | --- |"]
+        for row in table.rows:
+            if row.name.startswith(f"{name.removeprefix('garments_')}/"):
+                fid, score = (f"{row.values[key].value:.2f} ± {row.values[key].error:.2f}" for key in FIGURES)
+                solver = row.name.rpartition("/")[2].upper()
+                lines.append(f"| {solver} | {row.samples} | {table.steps} | {fid} | {score} |")
+        quality = "\n".join(lines)
+    garments = ", ".join(CLASS_NAMES[index] for index in settings.classes or [])
+    trained = "unknown"
+    if facts is not None:
+        trained = (
+            f"{facts.minutes:.0f} minutes on {facts.hardware}: {facts.steps:,} steps of {facts.batch} pictures, "
+            f"last mean loss {facts.loss:.4f} (v-prediction)"
+        )
+    size = weights.stat().st_size / 1e6
+    kinds = "five kinds of garment" if len(settings.classes or []) == 5 else "ten kinds of garment"
+    card = f"""# {settings.title}
+
+An unconditional diffusion model of garments ({settings.description}): a diffusers DDPM pipeline that
+SuperDiff Studio embeds as the expert `{name}`.
+
+| | |
+| --- | --- |
+| Data | Fashion-MNIST (arXiv 1708.07747), Debian package dataset-fashion-mnist: training pictures of these classes |
+| Classes | {garments} |
+| Licence | MIT (data and weights) |
+| Network | UNet2DModel, {parameters / 1e6:.2f} million parameters, on pictures rearranged to 4 x 14 x 14 |
+| File | {size:.1f} MB, float16 |
+| Schedule | DDPM, linear betas, 1000 steps, v-prediction |
+| Training | {trained} |
+
+## Measured quality
+
+{quality}
+
+Fashion-FID and Fashion-IS use this project's own classifier (assets/garment_classifier): no published FID compares.
+
+## Limits
+
+28 x 28 grey pictures of {kinds}, after a short training on a CPU: some samples have frayed outlines or mix
+two garments. A plain diffusers pipeline does not know of the rearranged pixels: apply
+`torch.nn.functional.pixel_shuffle(x, {settings.pixel_unshuffle})` to its output.
+
+Made by `superdiff train {name}`.
+"""
+    write_whole(folder / "README.md", card.encode())

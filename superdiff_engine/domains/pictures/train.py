@@ -1,0 +1,135 @@
+"""Training of the embedded garment models: the paper's disjoint halves, and one model of both.
+
+Each is a diffusers UNet2DModel on 2 x 2 pixel-unshuffled pictures ([1, 28, 28] -> [4, 14, 14], an orthonormal
+re-arrangement: noise stays noise), v-prediction on DDPM's linear schedule.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from diffusers import UNet2DModel
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ...assets import assets_folder
+from ...errors import ModelError
+from ...noise import DiscreteVP
+from ...training import TrainingPlan, TrainingProgress, denoising_loss, train
+from .classifier import CLASSIFIER, ClassifierTask, GarmentClassifier, reference_of, save_classifier
+from .data import EXPERT_CLASSES, Pictures, load_fashion_mnist
+from .metrics import measure
+from .model import TrainingFacts, save_expert
+
+PATCH = 2
+#: Minutes on two CPU cores after which each embedded model is as good as its model card says.
+MINUTES = {"garments_a": 32.0, "garments_b": 29.0, "garments_ab": 32.0, CLASSIFIER: 8.0}
+TRAINABLE = tuple(MINUTES)
+CHECKPOINTS = Path.home() / ".cache" / "superdiff" / "checkpoints"
+
+
+def garment_unet() -> UNet2DModel:
+    """A U-Net of 2.6 million parameters, chosen by its step time on two CPU cores."""
+    return UNet2DModel(
+        sample_size=14,
+        in_channels=PATCH**2,
+        out_channels=PATCH**2,
+        block_out_channels=(64, 128),
+        down_block_types=("DownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "UpBlock2D"),
+        layers_per_block=1,
+        norm_num_groups=8,
+        attention_head_dim=64,
+    )
+
+
+@dataclass
+class GarmentTask:
+    """v-prediction of the garments of some classes."""
+
+    network: nn.Module
+    pictures: Tensor
+    schedule: DiscreteVP
+    batch: int = 64
+
+    @classmethod
+    def create(cls, name: str, folder: Path | None = None, seed: int = 0) -> GarmentTask:
+        torch.manual_seed(seed)
+        data = load_fashion_mnist("train", folder).of_classes(EXPERT_CLASSES[name])
+        network = cast(Any, garment_unet()).to(memory_format=torch.channels_last)
+        return cls(network, functional.pixel_unshuffle(data.pictures, PATCH), DiscreteVP.linear())
+
+    def loss(self, generator: torch.Generator) -> Tensor:
+        chosen = torch.randint(len(self.pictures), (self.batch,), generator=generator)
+        data = self.pictures[chosen].contiguous(memory_format=torch.channels_last)
+        return denoising_loss(lambda x, t: self.network(x, t).sample, data, self.schedule, generator, -0.6, 1.2)
+
+
+def train_model(
+    name: str,
+    minutes: float | None = None,
+    data_folder: Path | None = None,
+    report: Callable[[TrainingProgress], None] = lambda progress: None,
+    folder: Path | None = None,
+) -> Path:
+    """Train an embedded model and write its folder; resumes from its checkpoint in ~/.cache/superdiff/checkpoints.
+
+    Args:
+        name: "garments_a", "garments_b", "garments_ab" or "garment_classifier".
+        minutes: of training in all, resumed ones included; None for the model's own.
+        data_folder: with the idx files of Fashion-MNIST; None for where Debian puts them.
+        report: called about every ten seconds.
+        folder: where the folder `name` is written; None for the embedded models' own.
+
+    Returns:
+        The folder that was written.
+
+    Raises:
+        ModelError: for a name that is not one of these.
+        FileNotFoundError: when the data are not there; the message says how to get them.
+    """
+    if name not in MINUTES:
+        raise ModelError(f"There is no training for '{name}'; choose {', '.join(MINUTES)}.")
+    minutes = MINUTES[name] if minutes is None else minutes
+    target = (assets_folder() if folder is None else folder) / name
+    checkpoint = CHECKPOINTS / f"{name}.ckpt"
+    if name == CLASSIFIER:
+        test = load_fashion_mnist("test", data_folder)
+        plan = TrainingPlan(minutes, 2e-3, warmup_steps=100, decay_fraction=0.8, ema_decay=0.998, checkpoint_minutes=2)
+        network, progress = train(ClassifierTask.create(data_folder), plan, checkpoint, report)
+        judge = cast(GarmentClassifier, network)
+        save_classifier(judge, progress, test, target, _real_figures(judge, test, data_folder))
+        return target
+    task = GarmentTask.create(name, data_folder)
+    network, progress = train(task, TrainingPlan(minutes, checkpoint_minutes=5), checkpoint, report)
+    recent = [loss for _, loss in progress.losses[-20:]] or [progress.loss]
+    facts = TrainingFacts(
+        minutes=progress.minutes,
+        steps=progress.step,
+        batch=task.batch,
+        loss=sum(recent) / len(recent),
+        hardware=f"{os.cpu_count()} {platform.machine()} CPU cores, bfloat16",
+    )
+    save_expert(name, network, facts, target)
+    return target
+
+
+def _real_figures(network: GarmentClassifier, test: Pictures, data_folder: Path | None) -> dict[str, dict[str, float]]:
+    """Fashion-FID and Fashion-IS of 2,000 real training pictures: all classes, and what each half alone could reach."""
+    reference = reference_of(network, test)
+    data = load_fashion_mnist("train", data_folder)
+    generator = torch.Generator().manual_seed(0)
+    figures = {}
+    names = {"garments_ab": "all ten classes", "garments_a": "classes 0 to 4 only", "garments_b": "classes 5 to 9 only"}
+    for name, title in names.items():
+        chosen = data.of_classes(EXPERT_CLASSES[name]).pictures
+        chosen = chosen[torch.randperm(len(chosen), generator=generator)[:2000]]
+        measured = measure(chosen, network, reference)
+        figures[title] = {key: round(measured[key].value, 3) for key in ("fashion_fid", "fashion_is")}
+    return figures

@@ -1,0 +1,97 @@
+"""A real server and a real Chromium, offline."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PATIENCE = 60_000  # milliseconds; machines that run tests are busy
+
+
+@pytest.fixture(scope="session")
+def studio(tmp_path_factory):
+    """The address of a running studio, whose runs go to a folder of the tests."""
+    folder = tmp_path_factory.mktemp("studio")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = os.environ | {"SUPERDIFF_RUNS": str(folder / "runs"), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    script = ROOT / "studio" / "app.py"
+    command = [sys.executable, "-m", "streamlit", "run", str(script), f"--server.port={port}", "--server.headless=true"]
+    with (folder / "log").open("wb") as log:
+        server = subprocess.Popen(command, cwd=script.parent, env=environment, stdout=log, stderr=log)
+    address = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(600):
+            try:
+                urllib.request.urlopen(f"{address}/_stcore/health", timeout=5).close()
+                break
+            except OSError:
+                assert server.poll() is None, (folder / "log").read_text()
+                time.sleep(0.1)
+        yield address
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """The browser; the test is skipped where there is none."""
+    path = os.environ.get("SUPERDIFF_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None:
+        pytest.skip("no Chromium on this machine; name one in SUPERDIFF_CHROMIUM")
+    from playwright.sync_api import sync_playwright
+
+    switches = [
+        "--no-sandbox",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--no-first-run",
+    ]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=switches)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def context(chromium):
+    """One browser profile, so that the studio's code is loaded once.
+
+    It can reach nothing but this machine; `foreign` lists what else it tried.
+    """
+    context = chromium.new_context(viewport={"width": 1440, "height": 900}, accept_downloads=True)
+    context.set_default_timeout(PATIENCE)
+    foreign = []
+
+    def gate(route):
+        if route.request.url.startswith("http://127.0.0.1:"):
+            route.continue_()
+        else:
+            foreign.append(route.request.url)
+            route.abort()
+
+    context.route("**/*", gate)
+    context.foreign = foreign
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def page(context, studio):
+    """The studio, open and ready."""
+    page = context.new_page()
+    page.goto(studio)
+    page.get_by_role("button", name="Run").first.wait_for()
+    yield page
+    page.close()

@@ -1,0 +1,163 @@
+"""The plane from Run to an exported PNG, as a user would do it."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from studio.uploads import recipe_from_file
+from superdiff_engine.domains import get_domain
+from superdiff_engine.recipe import make_recipe
+
+pytestmark = pytest.mark.browser
+
+# Every node that a live chart, preview or progress bar draws on; each gets a mark that a remount would lose.
+MARK = """() => {
+    const parts = [...document.querySelectorAll('[data-testid="stEChartsChart"] canvas, [data-testid="stProgress"]')];
+    parts.forEach((part, place) => { part.dataset.mark = String(place); });
+    window.removed = 0;
+    new MutationObserver((changes) => {
+        for (const change of changes)
+            for (const node of change.removedNodes)
+                if (node.dataset?.mark || node.querySelector?.('[data-mark]')) window.removed += 1;
+    }).observe(document.body, {childList: true, subtree: true});
+    return parts.length;
+}"""
+MARKS = "() => document.querySelectorAll('[data-mark]').length"
+PROGRESS = re.compile(r"step \d+ of \d+")
+
+
+def link(steps, operator="and"):
+    """The query of a plane recipe with as many steps as a test needs time."""
+    recipe = next(iter(get_domain("plane").examples().values())).model_dump()
+    recipe |= {"levels": {"steps": steps}, "operator": {"name": operator}, "batch": 64}
+    return "?recipe=" + make_recipe(recipe).to_link()
+
+
+def open_with(context, studio, query):
+    page = context.new_page()
+    page.goto(studio + "/" + query)
+    page.get_by_role("button", name="Run").first.wait_for()
+    return page
+
+
+def step_now(page):
+    return int(re.search(r"step (\d+) of", page.get_by_text(PROGRESS).first.inner_text())[1])
+
+
+def wait_for_next_step(page, after):
+    page.wait_for_function(
+        """(after) => {
+            const found = document.body.innerText.match(/step (\\d+) of/);
+            return found && Number(found[1]) > after;
+        }""",
+        arg=after,
+    )
+    return step_now(page)
+
+
+def test_from_run_to_exported_png(page, context, tmp_path):
+    """Ctrl+Enter runs the example to its end; the PNG holds its recipe; nothing was asked of the network."""
+    page.keyboard.press("Control+Enter")
+    page.get_by_text("Finished").wait_for()
+    page.get_by_role("button", name="Save").click()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Scatter (PNG)").click()
+    target = tmp_path / "scatter.png"
+    download.value.save_as(target)
+    content = target.read_bytes()
+    assert content.startswith(b"\x89PNG\r\n\x1a\n")
+    assert b"superdiff_recipe" in content
+    assert recipe_from_file(content) == next(iter(get_domain("plane").examples().values())).model_copy(
+        update={"levels": recipe_from_file(content).levels}
+    )
+    assert re.fullmatch(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{8}-samples\.png", Path(download.value.suggested_filename).name)
+    assert context.foreign == []
+
+
+def test_a_long_run_is_live_survives_a_reload_and_is_cancelled(context, studio):
+    """Live charts move without being remounted; a reload finds the run again; Cancel keeps what there is."""
+    page = open_with(context, studio, link(10_000))
+    page.keyboard.press("Control+Enter")
+    page.get_by_text(PROGRESS).first.wait_for()
+    page.wait_for_function("() => document.querySelectorAll('[data-testid=stEChartsChart] canvas').length >= 5")
+    # Charts mount one after the other; what is watched begins once all of them have been drawn.
+    seen = wait_for_next_step(page, step_now(page))
+    marked = page.evaluate(MARK)
+    assert marked >= 6
+    for _ in range(6):
+        seen = wait_for_next_step(page, seen)
+    assert page.evaluate(MARKS) == marked
+    assert page.evaluate("() => window.removed") == 0
+
+    page.reload()
+    page.get_by_text(PROGRESS).first.wait_for()
+    assert wait_for_next_step(page, seen) > seen
+
+    page.get_by_role("button", name="Cancel").click()
+    page.get_by_text("Cancelled at step").wait_for()
+    page.get_by_role("button", name="Save").wait_for()
+    page.close()
+
+
+def test_a_second_tab_waits_its_turn(context, studio):
+    """Two tabs queue for the device, and the one that waits can be cancelled."""
+    first = open_with(context, studio, link(10_000))
+    first.keyboard.press("Control+Enter")
+    first.get_by_text(PROGRESS).first.wait_for()
+    second = open_with(context, studio, link(20, "or"))
+    second.keyboard.press("Control+Enter")
+    second.get_by_text("Waiting: 1 run ahead").wait_for()
+    second.get_by_role("button", name="Cancel").click()
+    second.get_by_text("cancelled before its first step").wait_for()
+    first.get_by_role("button", name="Cancel").click()
+    first.get_by_text("Cancelled at step").wait_for()
+    first.close()
+    second.close()
+
+
+def test_a_comparison_stands_side_by_side(context, studio):
+    """Another operator on the same seed appears beside the first run."""
+    page = open_with(context, studio, link(20))
+    page.keyboard.press("Control+Enter")
+    page.get_by_text("Finished").wait_for()
+    page.get_by_role("button", name="Run beside").click()
+    page.wait_for_function("() => (document.body.innerText.match(/Finished/g) || []).length === 2")
+    assert page.url.count("-") >= 4  # two ids in the address line
+    page.close()
+
+
+def test_hostile_links_give_one_sentence(context, studio):
+    """A broken link and an unknown run: a sentence each, and a page that works."""
+    for query, sentence in (
+        ("?recipe=AAAA<script>alert(1)</script>", "holds no valid recipe"),
+        ("?run=../../etc/passwd", "does not know"),
+    ):
+        page = open_with(context, studio, query)
+        page.get_by_text(sentence).wait_for()
+        assert page.get_by_text("Traceback").count() == 0
+        assert page.get_by_role("button", name="Run").first.is_enabled()
+        page.close()
+
+
+def test_a_recipe_from_a_file(page, tmp_path):
+    """An uploaded recipe fills the form; a damaged one gives a sentence and leaves the form as it was."""
+    recipe = {"domain": "plane", "experts": [{"model": "ring"}, {"model": "grid"}], "operator": {"name": "average"}}
+    good, bad = tmp_path / "good.json", tmp_path / "bad.json"
+    good.write_text(json.dumps(recipe | {"seed": 4242}))
+    bad.write_text(json.dumps(recipe | {"seed": -1}))
+    page.get_by_text("Load a recipe").click()
+    page.locator("input[type=file]").set_input_files(bad)
+    page.get_by_text("The recipe is wrong at 'seed'").wait_for()
+    # The uploader is replaced by a fresh one after each file.
+    page.wait_for_function("() => document.querySelectorAll('input[type=file]').length === 1")
+    page.locator("input[type=file]").set_input_files(good)
+    page.get_by_text("The recipe is in the form").wait_for()
+    page.get_by_text("All experts have the same say").wait_for()
+
+
+def test_a_narrow_window_has_no_sideways_scrolling(page):
+    """At 420 pixels everything stacks."""
+    page.set_viewport_size({"width": 420, "height": 900})
+    page.wait_for_function("() => document.documentElement.scrollWidth <= window.innerWidth")

@@ -1,0 +1,213 @@
+"""The page without a browser: form, run, results, and what it says when something is wrong."""
+
+import time
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+import studio
+from studio import session
+from superdiff_engine.recipe import make_recipe
+
+APP = Path(studio.__file__).parent / "app.py"
+
+
+@pytest.fixture
+def app(tmp_path, monkeypatch):
+    """The page as a new tab on a new server sees it."""
+    monkeypatch.setenv("SUPERDIFF_RUNS", str(tmp_path / "runs"))
+    session.registry.clear()
+    return AppTest.from_file(str(APP), default_timeout=60)
+
+
+def button(app, key):
+    return next(found for found in app.button if found.key == key)
+
+
+def field(app, key):
+    return next(
+        found for kind in ("number_input", "text_input", "selectbox") for found in app.get(kind) if found.key == key
+    )
+
+
+def words(app):
+    return " ".join(element.value for kind in ("markdown", "error", "info", "caption") for element in app.get(kind))
+
+
+def run_to_the_end(app):
+    button(app, "run").click()
+    app.run()
+    for job in session.registry()._jobs.values():
+        assert job.run.finished.wait(60)
+    app.run()
+
+
+def small(app, steps=4, batch=8):
+    app.run()
+    field(app, "f.steps").set_value(steps)
+    field(app, "f.batch").set_value(batch)
+    app.run()
+
+
+def test_the_page_opens_with_an_example(app):
+    app.run()
+    assert not app.exception
+    assert not app.error
+    assert not button(app, "run").disabled
+
+
+def test_from_the_form_to_results(app):
+    small(app)
+    run_to_the_end(app)
+    assert not app.exception
+    assert not app.error
+    assert "Finished" in words(app)
+    assert app.query_params["run"]
+
+
+def test_every_operator_runs(app):
+    small(app)
+    for name in ("or", "and", "average", "fixed", "single", "coin_flip"):
+        app.session_state["f.operator"] = name
+        app.run()
+        assert not app.error, name
+        run_to_the_end(app)
+        assert not app.exception, name
+        assert "Finished" in words(app), name
+
+
+def test_experts_are_added_moved_and_removed(app):
+    small(app)
+    first, second = app.session_state["experts"]
+    button(app, "add-expert").click()
+    app.run()
+    third = app.session_state["experts"][2]
+    button(app, f"up-{third}").click()
+    app.run()
+    assert app.session_state["experts"] == [first, third, second]
+    button(app, f"remove-{first}").click()
+    app.run()
+    assert app.session_state["experts"] == [third, second]
+    run_to_the_end(app)
+    assert "Finished" in words(app)
+
+
+def test_an_ode_offers_only_the_estimators_that_fit(app):
+    small(app)
+    field(app, "f.solver").select("ode")
+    app.run()
+    assert field(app, "f.estimator").value == "hutchinson"
+    assert not app.error
+
+
+def test_weights_that_do_not_sum_to_one_are_one_sentence(app):
+    small(app)
+    app.session_state["f.operator"] = "fixed"
+    app.run()
+    slot = app.session_state["experts"][0]
+    field(app, f"f.weight.{slot}").set_value(0.9)
+    app.run()
+    assert len(app.error) == 1
+    assert "sum to 1" in app.error[0].value.replace("\\", "")
+    assert button(app, "run").disabled
+
+
+def test_a_seed_that_is_no_number_is_one_sentence(app):
+    small(app)
+    field(app, "f.seed").set_value("<b>dice</b>")
+    app.run()
+    assert len(app.error) == 1
+    assert button(app, "run").disabled
+
+
+def test_a_link_fills_the_form(app):
+    experts = [{"model": "ring"}, {"model": "custom", "mixture": {"means": [[1, 2]], "variances": [0.5]}}]
+    recipe = make_recipe({"domain": "plane", "experts": experts, "seed": 12345678901234567, "levels": {"steps": 3}})
+    app.query_params["recipe"] = recipe.to_link()
+    app.run()
+    assert not app.exception
+    assert not app.error
+    assert app.session_state["f.seed"] == "12345678901234567"
+    run_to_the_end(app)
+    (job,) = session.registry()._jobs.values()
+    assert (
+        job.recipe.experts
+        == make_recipe(
+            {
+                "domain": "plane",
+                "experts": [experts[0], {"model": "custom", "mixture": experts[1]["mixture"] | {"masses": [1]}}],
+            }
+        ).experts
+    )
+
+
+@pytest.mark.parametrize(
+    "query", [{"recipe": "<script>"}, {"recipe": "A" * 100_000}, {"run": "../../etc"}, {"run": ",,x"}]
+)
+def test_a_bad_link_is_one_sentence_and_the_page_works(app, query):
+    for key, value in query.items():
+        app.query_params[key] = value
+    app.run()
+    assert not app.exception
+    assert len(app.error) == 1
+    assert not button(app, "run").disabled
+
+
+def test_a_run_that_cannot_be_written_says_so(app, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("SUPERDIFF_RUNS", str(tmp_path / "file"))
+    session.registry.clear()
+    small(app)
+    run_to_the_end(app)
+    assert not app.exception
+    assert len(app.error) == 1
+    assert "cannot be written" in app.error[0].value
+
+
+def test_a_cancelled_run_shows_what_it_made(app):
+    small(app, steps=10_000)
+    button(app, "run").click()
+    app.run()
+    (job,) = session.registry()._jobs.values()
+    while len(job.run.trace) < 5:
+        time.sleep(0.02)
+    app.run()
+    button(app, f"cancel-{job.id}").click()
+    app.run()
+    assert job.run.finished.wait(60)
+    app.run()
+    assert not app.exception
+    assert "Cancelled at step" in words(app)
+
+
+def test_every_view_of_the_results_draws(app):
+    small(app)
+    run_to_the_end(app)
+    (job,) = session.registry()._jobs.values()
+    for view in ("Replay", "Curves", "Table", "Samples"):
+        app.session_state[f"view-{job.id}"] = view
+        app.run()
+        assert not app.exception, view
+        assert not app.error, view
+
+
+def test_the_same_run_with_another_operator_stands_beside(app):
+    small(app)
+    run_to_the_end(app)
+    button(app, "run-beside").click()
+    app.run()
+    jobs = list(session.registry()._jobs.values())
+    assert all(job.run.finished.wait(60) for job in jobs)
+    app.run()
+    assert not app.exception
+    assert len(jobs) == 2
+    assert jobs[0].recipe.operator.name != jobs[1].recipe.operator.name
+    assert jobs[0].recipe.model_copy(update={"operator": jobs[1].recipe.operator}) == jobs[1].recipe
+
+
+def test_the_guide_opens(app):
+    app.switch_page("pages/guide.py")
+    app.run()
+    assert not app.exception
+    assert not app.error
