@@ -59,7 +59,9 @@ def studio(
     }
     command += [f"--{name}={value}" for name, value in options.items()]
     # Streamlit looks for its configuration (themes, limits) in the folder it is started from.
-    sys.exit(subprocess.call(command, cwd=script.parent))
+    # Threads that wait for each other sleep instead of spinning: the page needs the cores too.
+    environment = {"OMP_WAIT_POLICY": "PASSIVE"} | dict(os.environ)
+    sys.exit(subprocess.call(command, cwd=script.parent, env=environment))
 
 
 @app.command()

@@ -4,9 +4,15 @@ With h = s^2 - s'^2, the step y' - y = mix + noise (noise of variance h in each 
 ODE), and scores S, S' at the two ends:
 
     ito         <y' - y, S> - h/2 |S|^2                                    arXiv 2412.17762, Theorem 1 / eq. 13, in y
-    trapezoid   <noise, S> + 1/2 <mix, S + S'> - h/4 (|S|^2 + |S'|^2)      its drift part, by the trapezoidal rule
+    trapezoid   <noise, S> + 1/2 <mix, S + S'> - h/2 L(|S|^2, |S'|^2)      its drift part, by a rule of both ends
+                + 1/2 (1 - h/var) <noise, S' - S>                          where the noise's variance is not h
     hutchinson, exact
                 1/2 <y' - y, S + S'> - h/4 (|S|^2 + |S'|^2 + div S + div S')
+
+L(a, b) = (a - b) / (ln a - ln b) is the logarithmic mean: the mean of |S|^2 over the step is that for a Gaussian
+expert, whose |S|^2 goes as 1 / (v + s^2), where the arithmetic mean is far too large over a large step (in 784
+dimensions and 25 steps, 1300 nats against 500). The last term is the part of Ito's formula that cancels only for noise
+of variance h, (var - h) / 2 div S, with the noise that was drawn as Hutchinson's probe: it costs nothing.
 
 The first two need no derivative of the network: under the SDE the divergence cancels in Ito's formula. The third is
 the ordinary chain rule along the path (d log q / d s^2 = (div S + |S|^2) / 2), true for any path, with the divergence
@@ -46,9 +52,10 @@ class End:
 
 @dataclass(frozen=True)
 class Segment:
-    """A step that has been taken, in one component: h, the two parts of the displacement, and where it began."""
+    """A step that has been taken, in one component: h, the noise's variance, the displacement's two parts, its start."""
 
     variance_step: float
+    noise_variance: float
     mix: Tensor
     noise: Tensor | None
     start: End
@@ -80,13 +87,19 @@ class Ito(Estimator):
 
 
 class Trapezoid(Estimator):
-    """The Ito estimator with its drift part by the trapezoidal rule; at no further network evaluation."""
+    """The Ito estimator with its drift part from both ends of the step; at no further network evaluation."""
 
     def increment(self, geometry: Geometry, segment: Segment, end: End) -> Tensor:
         start = segment.start
         drift = 0.5 * (_inner(geometry, segment.mix, start.scores) + _inner(geometry, segment.mix, end.scores))
-        change = drift - 0.25 * segment.variance_step * (start.squares + end.squares)
-        return change if segment.noise is None else change + _inner(geometry, segment.noise, start.scores)
+        change = drift - 0.5 * segment.variance_step * logarithmic_mean(start.squares, end.squares)
+        if segment.noise is None:
+            return change
+        before = _inner(geometry, segment.noise, start.scores)
+        missing = 1 - segment.variance_step / segment.noise_variance
+        if missing == 0:
+            return change + before
+        return change + before + 0.5 * missing * (_inner(geometry, segment.noise, end.scores) - before)
 
 
 class ChainRule(Estimator):
@@ -156,6 +169,15 @@ def make_estimator(name: str) -> Estimator:
     if name not in makers:
         raise ValueError(f"estimator must be one of {', '.join(makers)}, got '{name}'.")
     return makers[name]()
+
+
+def logarithmic_mean(first: Tensor, second: Tensor) -> Tensor:
+    """(a - b) / (ln a - ln b) of two non-negative tensors, element by element; a where they are equal."""
+    ratio = (first / second).log()
+    near = ratio.abs() < 1e-4  # there the arithmetic mean differs by less than 1e-9 of it
+    mean = (first - second) / torch.where(near, torch.ones_like(ratio), ratio)
+    # Zero scores (a masked sample, a symmetric point) have the mean 0 with anything.
+    return torch.where(near | ~ratio.isfinite(), 0.5 * (first + second) * near, mean)
 
 
 def _displacement(segment: Segment) -> Tensor:

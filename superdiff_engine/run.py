@@ -165,6 +165,8 @@ class Run:
         self.titles = [getattr(expert, "title", title) for expert, title in zip(experts, self.titles, strict=True)]
         levels = make_levels(recipe, domain.level_range(experts))
         log.append(f"device {device}, levels {levels[0]:.6g} to {levels[-1]:.6g}")
+        if domain.threads is not None and device == "cpu":
+            torch.set_num_threads(domain.threads)  # of the thread that executes the run
         self.state = "running"
         self._started = time.monotonic()
         previewed = saved = -float("inf")

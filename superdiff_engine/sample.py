@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal
 
@@ -182,7 +182,9 @@ class _Loop:
             if last:
                 return
             for name, (gain, noise) in plan.items():
-                segments[name] = Segment(self._variance_step(name, index), gain * mixed[name], noise, ends[name])
+                h = self._variance_step(name, index)
+                variance = self._noise_variance(name, index)
+                segments[name] = Segment(h, variance, gain * mixed[name], noise, ends[name])
             moved = self._move(y, segments)
             if self.solver == "ode_heun":
                 moved = self._correct(y, moved, mixed, weights, segments, index)
@@ -197,10 +199,13 @@ class _Loop:
         s, lower = self.levels[name][index : index + 2]
         if self.deterministic:
             return s * (s - lower), None
-        h = s * s - lower * lower
-        variance = h if self.solver == "euler" else h * lower**2 / s**2
         draw = self.space.components[name].noise(self.batch, self.generator, self.dtype, self.device)
-        return h, math.sqrt(variance) * draw
+        return s * s - lower * lower, math.sqrt(self._noise_variance(name, index)) * draw
+
+    def _noise_variance(self, name: str, index: int) -> float:
+        s, lower = self.levels[name][index : index + 2]
+        factor = {"euler": 1.0, "ancestral": lower**2 / s**2}.get(self.solver, 0.0)
+        return self._variance_step(name, index) * factor
 
     def _level(self, index: int) -> float | dict[str, float]:
         values = {name: self.levels[name][index] for name in self.names}
@@ -333,7 +338,7 @@ class _Loop:
             s, lower = self.levels[name][index : index + 2]
             after = self._mix(name, ends[name].scores, reference, weights[name], index + 1)
             mix = 0.5 * (s - lower) * (s * mixed[name] + lower * after)
-            segments[name] = Segment(segments[name].variance_step, mix, None, segments[name].start)
+            segments[name] = replace(segments[name], mix=mix)
         return self._move(y, segments)
 
     def _step(

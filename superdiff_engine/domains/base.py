@@ -43,6 +43,8 @@ class Domain(ABC):
     title: str
     #: Unit of the samples and so of the noise level, for axis labels.
     level_unit: str
+    #: CPU threads for a run; None leaves torch its own choice.
+    threads: int | None = None
 
     @abstractmethod
     def models(self) -> list[ModelInfo]:

@@ -60,6 +60,8 @@ class Plane(Domain):
     name = "plane"
     title = "Plane"
     level_unit = "plane units"
+    # Its tensors are small: more threads would only wait for each other, and starve the page that shows the run.
+    threads = 1
 
     def models(self) -> list[ModelInfo]:
         infos = [ModelInfo(id, title, text, "exact") for id, (title, text, _) in MIXTURES.items()]
