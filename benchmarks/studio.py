@@ -73,9 +73,7 @@ def main() -> None:
                 times = [at for _, at in seen]
                 rate = (len(times) - 1) / (times[-1] - times[0]) * 1000
                 first = (times[0] - pressed) / 1000
-                print(
-                    f"{attempt} run: first tick {first:.2f} s after Run (bar: 2 s), {rate:.1f} updates a second (bar: 4)"
-                )
+                print(f"{attempt} run: first tick {first:.2f} s after Run (bar: 2 s), {rate:.1f} updates/s (bar: 4)")
                 page.get_by_role("button", name="Cancel").click()
                 page.get_by_text("Cancelled at step").wait_for()
         finally:
