@@ -52,7 +52,7 @@ class End:
 
 @dataclass(frozen=True)
 class Segment:
-    """A step that has been taken, in one component: h, the noise's variance, the displacement's two parts, its start."""
+    """A step that was taken, in one component: h, the noise's variance, the parts of the displacement, its start."""
 
     variance_step: float
     noise_variance: float
