@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-import threading
+import sys
 
 import streamlit as st
 
@@ -23,18 +22,14 @@ def registry() -> Jobs:
     return Jobs(runs_folder())
 
 
-@st.cache_resource(show_spinner=False)
 def warm_up(domain: str) -> None:
-    """Import what a domain's first run needs in the background, while the user still reads the form."""
-    if domain == "pictures":
-        threading.Thread(target=_import_diffusers, name="superdiff-warm-up", daemon=True).start()
+    """Import what a domain's first run needs before it can be asked for, not beside a live page.
 
-
-def _import_diffusers() -> None:
-    try:
-        import diffusers  # noqa: F401
-    except Exception:
-        logging.getLogger("superdiff.studio").exception("warming up")
+    Thousands of small files, read while a page ticks, take minutes: every one of them gives way to the page's threads.
+    """
+    if domain == "pictures" and "diffusers.models.unets.unet_2d" not in sys.modules:
+        with st.spinner("Loading diffusers, once"):
+            from diffusers import DDIMScheduler, DDPMScheduler, UNet2DModel  # noqa: F401
 
 
 def start_session() -> None:

@@ -12,7 +12,7 @@ with guarded("the page"):
     form, stage = st.columns([1, 2.7], gap="large")
     with form, guarded("the form"):
         draw_form()
-        draw_run_button()
         session.warm_up(st.session_state["f.domain"])
+        draw_run_button()
     with stage, guarded("the results"):
         draw_stage()
