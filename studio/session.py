@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 import streamlit as st
@@ -19,6 +20,7 @@ MOST_COMPARED = 4
 @st.cache_resource(show_spinner=False)
 def registry() -> Jobs:
     """The server's one registry of jobs."""
+    gc.freeze()  # as in warm_up, for torch
     return Jobs(runs_folder())
 
 
@@ -30,6 +32,9 @@ def warm_up(domain: str) -> None:
     if domain == "pictures" and "diffusers.models.unets.unet_2d" not in sys.modules:
         with st.spinner("Loading diffusers, once"):
             from diffusers import DDIMScheduler, DDPMScheduler, UNet2DModel  # noqa: F401
+        # Streamlit collects all garbage after every tick; modules never are, and a million of their objects would hold
+        # the interpreter for most of the time between two ticks.
+        gc.freeze()
 
 
 def start_session() -> None:
