@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,10 +13,14 @@ from superdiff_engine.trace import Curves
 
 from .charts import TITLES, UNITS, View, owners, select
 from .contours import DEPTHS, density_lines
-from .palette import GUIDE, NEUTRAL
+from .palette import GUIDE, NEUTRAL, PICKED
+from .pictures import grid_png, grid_shape
 
 #: How many single samples are drawn behind the mean of a finished run.
 THIN_CURVES = 16
+
+#: What a gallery's column is about wide, in pixels.
+_GALLERY_WIDTH = 470
 
 _CONFIG: dict[str, Any] = {"displaylogo": False, "toImageButtonOptions": {"format": "svg", "filename": "superdiff"}}
 
@@ -76,7 +81,11 @@ def curve_figure(
     _lay_out(figure, height, UNITS[view])
     figure.update_layout(title={"text": TITLES[view], "font": {"size": 14}}, hovermode="x unified")
     if against == "level":
-        figure.update_xaxes(type="log", autorange="reversed", title_text="level s (noise → data)", dtick=1)
+        # A run that was cut short spans less than a decade or two: label 2 and 5 as well there.
+        wide = len(x) and x.max() > 300 * x.min()
+        figure.update_xaxes(
+            type="log", autorange="reversed", title_text="level s (noise → data)", dtick=1 if wide else "D2"
+        )
     else:
         figure.update_xaxes(title_text="step")
     return figure
@@ -130,6 +139,53 @@ def plane_figure(
     _lay_out(figure, height, "y")
     figure.update_xaxes(title_text="x", range=[x0, x1], constrain="domain")
     figure.update_yaxes(range=[y0, y1], scaleanchor="x", constrain="domain")
+    return figure
+
+
+def gallery_figure(pictures: np.ndarray, first: int, picked: int | None, cell: int = 84) -> go.Figure:
+    """Pictures uint8 [n, H, W] or [n, H, W, 3] as a grid in which a click picks one; numbered from `first`.
+
+    Args:
+        pictures: what to show.
+        first: the number of the first of them.
+        picked: the number of the one that is framed.
+        cell: width of one picture in pixels, at least.
+    """
+    count, height, width = pictures.shape[:3]
+    columns, rows = grid_shape(count)
+    index = np.arange(count)
+    row, column = index // columns, index % columns
+    figure = go.Figure()
+    source = "data:image/png;base64," + base64.b64encode(grid_png(pictures, cell)).decode()
+    figure.add_layout_image(
+        source=source, xref="x", yref="y", x=0, y=0, sizex=columns, sizey=rows, sizing="stretch", layer="below"
+    )
+    # Unseen points in the middle of the pictures, nearest of which a click takes.
+    figure.add_scatter(
+        x=column + 0.5,
+        y=row + 0.5,
+        mode="markers",
+        customdata=index + first,
+        marker={"size": 20, "opacity": 0},
+        hovertemplate="sample %{customdata}<extra></extra>",
+        selected={"marker": {"opacity": 0}},
+        unselected={"marker": {"opacity": 0}},
+        showlegend=False,
+    )
+    if picked is not None and 0 <= picked - first < count:
+        x, y = int(column[picked - first]), int(row[picked - first])
+        figure.add_shape(type="rect", x0=x, x1=x + 1, y0=y, y1=y + 1, line={"color": PICKED, "width": 4})
+    figure.update_layout(
+        height=round((_GALLERY_WIDTH if count > 1 else 300) * rows / columns * height / width),
+        margin={"l": 0, "r": 0, "t": 0, "b": 0},
+        hovermode="closest",
+        hoverdistance=-1,
+        dragmode=False,
+        plot_bgcolor="rgba(0,0,0,0)",
+    )
+    hidden = {"visible": False, "fixedrange": True, "constrain": "domain"}
+    figure.update_xaxes(range=[0, columns], **hidden)
+    figure.update_yaxes(range=[rows, 0], scaleanchor="x", scaleratio=height / width, constraintoward="top", **hidden)
     return figure
 
 

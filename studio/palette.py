@@ -13,6 +13,8 @@ EXPERT_COLOURS = {
 NEUTRAL = {"light": "#2f3b44", "dark": "#e6ebef"}
 #: The diagonal in "estimated against exact", and other lines that only guide the eye.
 GUIDE = {"light": "#8a97a1", "dark": "#74828d"}
+#: The frame of the picture that was picked.
+PICKED = "#e8590c"
 
 
 def theme_name() -> str:

@@ -10,21 +10,24 @@ from PIL import Image
 
 #: How many pictures a grid shows.
 SHOWN = 64
-_FRAME = np.array([213, 94, 0], np.uint8)
 
 
-def grid_png(pictures: np.ndarray, cell: int = 56, picked: int | None = None) -> bytes:
-    """Pictures uint8 [n, H, W] or [n, H, W, 3] as a grid of about square shape; `picked` gets a frame.
+def grid_shape(count: int) -> tuple[int, int]:
+    """(columns, rows) of a grid of about square shape for `count` pictures."""
+    columns = max(1, math.ceil(math.sqrt(count)))
+    return columns, math.ceil(count / columns)
+
+
+def grid_png(pictures: np.ndarray, cell: int = 56) -> bytes:
+    """Pictures uint8 [n, H, W] or [n, H, W, 3] as a grid of about square shape.
 
     Args:
         pictures: what to show.
         cell: width in pixels that each is enlarged to, by a whole factor.
-        picked: the index of the one to frame.
     """
     count, height, width = pictures.shape[:3]
-    columns = max(1, math.ceil(math.sqrt(count)))
+    columns, rows = grid_shape(count)
     factor = max(1, cell // width)
-    rows = math.ceil(count / columns)
     border = 2
     tall, wide = height * factor + 2 * border, width * factor + 2 * border
     colour = np.repeat(pictures[..., None], 3, axis=-1) if pictures.ndim == 3 else pictures
@@ -32,9 +35,6 @@ def grid_png(pictures: np.ndarray, cell: int = 56, picked: int | None = None) ->
     sheet = np.zeros((rows * tall, columns * wide, 4), np.uint8)
     for index in range(count):
         top, left = (index // columns) * tall, (index % columns) * wide
-        if index == picked:
-            sheet[top : top + tall, left : left + wide, :3] = _FRAME
-            sheet[top : top + tall, left : left + wide, 3] = 255
         inside = sheet[top + border : top + tall - border, left + border : left + wide - border]
         inside[..., :3] = colour[index].repeat(factor, axis=0).repeat(factor, axis=1)
         inside[..., 3] = 255

@@ -70,11 +70,10 @@ def draw_heading(job: Job, save: bool = True) -> None:
             f"Cancelled at step {run.result.index}, level {run.result.level:.3g}: {kept}.",
             icon=":material/stop_circle:",
         )
-    if run.recipe.solver == "ancestral" and run.state == "done":
+    if run.recipe.solver == "ancestral" and run.recipe.estimator == "ito" and run.state == "done":
         st.caption(
-            "The ancestral solver adds less noise than its step removes: with few steps absolute log-densities are "
-            "biased, "
-            "while their differences are not."
+            "The ancestral solver adds less noise than its step removes: the Itô estimator's absolute log-densities "
+            "are biased at few steps, their differences are not. The trapezoidal estimator accounts for it."
         )
 
 
@@ -107,7 +106,7 @@ def _plane_samples(job: Job, result: Result) -> None:
         figure = figures.plane_figure(preview, names, colours, theme, picked)
         st.plotly_chart(
             figure,
-            key=f"plane-{job.id}",
+            key=f"samples-{job.id}",
             on_select=lambda: _take_click(job.id),
             selection_mode="points",
             config=figures.config(),
@@ -119,7 +118,7 @@ def _plane_samples(job: Job, result: Result) -> None:
 
 
 def _take_click(job_id: str) -> None:
-    points = st.session_state[f"plane-{job_id}"].selection.points
+    points = st.session_state[f"samples-{job_id}"].selection.points
     for point in points:
         # A click that merely clears the selection brings no point, and the contour lines carry no number.
         if "customdata" in point:
@@ -135,13 +134,21 @@ def _picture_samples(job: Job, result: Result) -> None:
     page = picked // SHOWN
     shown = pictures[page * SHOWN : (page + 1) * SHOWN]
     with left:
-        alt = f"{len(shown)} finished pictures, number {picked} framed"
-        st.image(grid_png(shown, cell=84, picked=picked % SHOWN), width="stretch", output_format="PNG", alt=alt)
+        st.plotly_chart(
+            figures.gallery_figure(shown, page * SHOWN, picked),
+            key=f"samples-{job.id}",
+            on_select=lambda: _take_click(job.id),
+            selection_mode="points",
+            config=figures.config() | {"displayModeBar": False},
+            alt=f"{len(shown)} finished pictures, number {picked} framed",
+        )
+        note = "Click a picture to see its own curves."
         if len(pictures) > SHOWN:
-            st.caption(
-                f"Pictures {page * SHOWN} to {page * SHOWN + len(shown) - 1} of {len(pictures)}; pick one to turn the "
-                f"page."
+            note += (
+                f" Shown: {page * SHOWN} to {page * SHOWN + len(shown) - 1} of {len(pictures)}; choose a number for "
             )
+            note += "another page."
+        st.caption(note)
     with right:
         with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
             st.image(grid_png(pictures[[picked]], cell=112), width=118, output_format="PNG", alt=f"Picture {picked}")

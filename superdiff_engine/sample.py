@@ -103,6 +103,14 @@ def sample(
     return loop.steps()
 
 
+def side_generator(seed: int) -> torch.Generator:
+    """The generator of the operator's and the probes' draws in a run of this seed.
+
+    It is apart from the noise's: whichever operator or estimator is chosen, the same seed gives the same noise path.
+    """
+    return torch.Generator().manual_seed((seed + 0x5D1F) % 2**63)
+
+
 class _Loop:
     """One run's state; `steps` reads like the derivation above."""
 
@@ -144,9 +152,7 @@ class _Loop:
         self.per_component, self.device = per_component, device
         self.dtype = getattr(experts[0], "dtype", torch.float32) if dtype is None else dtype
         self.generator = torch.Generator().manual_seed(seed)
-        # The operator's and the probes' draws have generators of their own: whichever operator or estimator is
-        # chosen, the same seed gives the same noise path.
-        self.side = torch.Generator().manual_seed((seed + 0x5D1F) % 2**63)
+        self.side = side_generator(seed)
         operator.start(len(self.experts), batch, self.side)
         # Without densities, an expert that never weighs in need not be evaluated.
         alone = operator.index if self.estimator is None and isinstance(operator, Single) else None

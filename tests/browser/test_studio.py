@@ -4,7 +4,9 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from studio.uploads import recipe_from_file
 from superdiff_engine.domains import get_domain
@@ -28,10 +30,10 @@ MARKS = "() => document.querySelectorAll('[data-mark]').length"
 PROGRESS = re.compile(r"step \d+ of \d+")
 
 
-def link(steps, operator="and"):
-    """The query of a plane recipe with as many steps as a test needs time."""
-    recipe = next(iter(get_domain("plane").examples().values())).model_dump()
-    recipe |= {"levels": {"steps": steps}, "operator": {"name": operator}, "batch": 64}
+def link(steps, operator="and", domain="plane", batch=64):
+    """The query of a recipe with as many steps as a test needs time."""
+    recipe = next(iter(get_domain(domain).examples().values())).model_dump()
+    recipe |= {"levels": {"steps": steps}, "operator": {"name": operator}, "batch": batch}
     return "?recipe=" + make_recipe(recipe).to_link()
 
 
@@ -40,6 +42,12 @@ def open_with(context, studio, query):
     page.goto(studio + "/" + query)
     page.get_by_role("button", name="Run").first.wait_for()
     return page
+
+
+def save(download, folder):
+    target = folder / Path(download.value.suggested_filename).name
+    download.value.save_as(target)
+    return target
 
 
 def step_now(page):
@@ -64,9 +72,7 @@ def test_from_run_to_exported_png(page, context, tmp_path):
     page.get_by_role("button", name="Save").click()
     with page.expect_download() as download:
         page.get_by_role("button", name="Scatter (PNG)").click()
-    target = tmp_path / "scatter.png"
-    download.value.save_as(target)
-    content = target.read_bytes()
+    content = save(download, tmp_path).read_bytes()
     assert content.startswith(b"\x89PNG\r\n\x1a\n")
     assert b"superdiff_recipe" in content
     assert recipe_from_file(content) == next(iter(get_domain("plane").examples().values())).model_copy(
@@ -115,6 +121,33 @@ def test_a_second_tab_waits_its_turn(context, studio):
     first.get_by_text("Cancelled at step").wait_for()
     first.close()
     second.close()
+
+
+def test_pictures_from_run_to_one_picture(context, studio, tmp_path):
+    """Two embedded networks are composed; a click on a picture chooses it, and its PNG is the one of the NPZ."""
+    page = open_with(context, studio, link(3, "or", "pictures", 9))
+    page.keyboard.press("Control+Enter")
+    page.get_by_text("Finished").wait_for()
+    gallery = page.locator(".js-plotly-plot").first
+    gallery.wait_for()
+    page.wait_for_function("() => document.querySelector('.js-plotly-plot image')")
+    box = gallery.bounding_box()
+    # 3 x 3 pictures fill the width from the top: the middle one is number 4.
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["width"] / 2 + 10)
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["width"] / 2)
+    page.mouse.down()
+    page.mouse.up()
+    page.get_by_alt_text("Picture 4").wait_for()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="This picture (PNG)").click()
+    one = save(download, tmp_path)
+    page.get_by_role("button", name="Save").click()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Samples (NPZ)").click()
+    denoised = np.load(save(download, tmp_path))["denoised_x"]
+    assert recipe_from_file(one.read_bytes()).domain == "pictures"
+    np.testing.assert_allclose(np.asarray(Image.open(one)), (denoised[4, 0].clip(-1, 1) + 1) * 127.5, atol=0.51)
+    page.close()
 
 
 def test_a_comparison_stands_side_by_side(context, studio):

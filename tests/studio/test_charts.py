@@ -1,15 +1,18 @@
 """Charts and contour lines, as far as they can be judged without looking."""
 
+import base64
+import io
 import json
 import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from studio import charts, palette
 from studio.contours import contour_segments, density_lines
-from studio.figures import curve_figure, plane_figure
+from studio.figures import curve_figure, gallery_figure, plane_figure
 from studio.pictures import grid_png, to_uint8
 from superdiff_engine.recipe import make_recipe
 from superdiff_engine.run import Run
@@ -86,7 +89,21 @@ def test_samples_belong_to_an_expert_that_has_nearly_all_the_weight():
 def test_a_grid_of_pictures_is_a_png_of_any_count():
     for count in (1, 5, 64):
         assert grid_png(to_uint8(np.zeros((count, 1, 28, 28)))).startswith(b"\x89PNG")
-    assert grid_png(to_uint8(np.full((3, 3, 32, 32), np.nan)), picked=1).startswith(b"\x89PNG")
+    assert grid_png(to_uint8(np.full((3, 3, 32, 32), np.nan))).startswith(b"\x89PNG")
+
+
+def test_a_click_in_the_gallery_finds_the_picture_under_it():
+    """The unseen points lie in the middle of the pictures as the drawn grid has them, numbered over all pages."""
+    pictures = np.arange(1, 8, dtype=np.uint8)[:, None, None] * np.ones((1, 28, 28), np.uint8) * 30
+    figure = gallery_figure(pictures, 64, 69)
+    image = figure.layout.images[0]
+    drawn = np.asarray(Image.open(io.BytesIO(base64.b64decode(image.source.partition(",")[2]))))
+    points = figure.data[0]
+    for x, y, number in zip(points.x, points.y, points.customdata, strict=True):
+        row, column = int(y / image.sizey * drawn.shape[0]), int(x / image.sizex * drawn.shape[1])
+        assert drawn[row, column, 0] == pictures[number - 64, 0, 0]
+    frame = figure.layout.shapes[0]
+    assert (frame.x0 + 0.5, frame.y0 + 0.5) == (points.x[5], points.y[5])
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -32,7 +32,7 @@ from ...errors import SuperDiffError
 from ...evaluation import Column, Layout, Row, Table, Value, read_table, write_table
 from ...noise import karras_levels
 from ...run import write_whole
-from ...sample import sample
+from ...sample import sample, side_generator
 from .classifier import CLASSIFIER, classifier_accuracy, load_classifier, load_reference
 from .data import EXPERT_CLASSES
 from .domain import HIGHEST_LEVEL, LOWEST_LEVEL, to_uint8
@@ -269,9 +269,9 @@ def read_row(row: str, chunks: int, settings: Settings) -> tuple[np.ndarray, flo
 
 
 def coin_flips(batch: int, seed: int) -> np.ndarray:
-    """Whether each of `batch` samples falls to the first of two experts, by the operator CoinFlip; boolean."""
+    """Whether each of a run's `batch` samples falls to the first of two experts, by the operator CoinFlip; boolean."""
     flip = CoinFlip()
-    flip.start(2, batch, torch.Generator().manual_seed(seed))
+    flip.start(2, batch, side_generator(seed))
     return flip.weights(torch.zeros(2, batch), None)[0].numpy() > 0
 
 
