@@ -16,6 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import sync_playwright
 
 from superdiff_engine.domains import get_domain
@@ -56,7 +57,9 @@ def main() -> None:
                 try:
                     page.goto(f"http://127.0.0.1:{port}/")
                     break
-                except Exception:
+                except PlaywrightError:
+                    if server.poll() is not None or time.perf_counter() - started > 120:
+                        sys.exit("The studio did not start; run `superdiff studio` to see why.")
                     time.sleep(0.1)
             page.get_by_role("button", name="Run").first.wait_for()
             print(f"page ready: {time.perf_counter() - started:.1f} s after the command (bar: 10 s)")

@@ -285,28 +285,18 @@ def _sampling() -> None:
             help="Calms the weights where the experts agree. 0 is the paper's exact system, whose weights may explode.",
         )
     with st.grid(columns=2, min_column_width=130, gap="xsmall"):
-        st.number_input(
-            "Highest level s",
-            min_value=1e-6,
-            max_value=1e6,
-            value=None,
-            format="%g",
-            key="f.highest",
-            placeholder="the models' own",
-            persist_state=_KEEP,
-            help="The noise level at which the run begins.",
-        )
-        st.number_input(
-            "Lowest level s",
-            min_value=1e-6,
-            max_value=1e6,
-            value=None,
-            format="%g",
-            key="f.lowest",
-            placeholder="the models' own",
-            persist_state=_KEEP,
-            help="The noise level at which the run ends.",
-        )
+        for which, end in (("highest", "begins"), ("lowest", "ends")):
+            st.number_input(
+                f"{which.capitalize()} level s",
+                min_value=1e-6,
+                max_value=1e6,
+                value=None,
+                format="%g",
+                key=f"f.{which}",
+                placeholder="the models' own",
+                persist_state=_KEEP,
+                help=f"The noise level at which the run {end}.",
+            )
         st.selectbox(
             "Spacing of levels",
             ["karras", "log"],

@@ -29,25 +29,13 @@ def draw_live(job: Job) -> None:
         _tick(job.id)
 
 
-@st.fragment(run_every=TICK)
-def _tick(job_id: str) -> None:
-    job = registry().find(job_id)
-    if job is None or job.finished:
-        st.rerun()
-        return
-    with guarded("the live view"):
-        _progress(job)
-        if len(job.run.trace):
-            _charts(job)
-
-
 def draw_small_progress(job: Job) -> None:
     """Only the progress and the preview of a job, for a column beside others."""
-    _small_tick(job.id)
+    _tick(job.id, small=True)
 
 
 @st.fragment(run_every=TICK)
-def _small_tick(job_id: str) -> None:
+def _tick(job_id: str, small: bool = False) -> None:
     job = registry().find(job_id)
     if job is None or job.finished:
         st.rerun()
@@ -55,8 +43,10 @@ def _small_tick(job_id: str) -> None:
     with guarded("the live view"):
         _progress(job)
         frame = job.run.trace.latest
-        if frame is not None:
+        if small and frame is not None:
             draw_preview(frame, names_of(job), f"small-{job.id}", 400)
+        elif not small and len(job.run.trace):
+            _charts(job)
 
 
 def names_of(job: Job) -> list[str]:

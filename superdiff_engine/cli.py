@@ -141,7 +141,7 @@ def train(
 def evaluate(
     domain: Annotated[str, typer.Argument(help="pictures")],
     samples: Annotated[int, typer.Option(help="samples a row", min=2)] = 2000,
-    steps: Annotated[int, typer.Option(help="steps of the sampler", min=1)] = 25,
+    steps: Annotated[int, typer.Option(help="steps of the sampler", min=1)] = 50,
     batch: Annotated[int, typer.Option(help="samples sampled at once", min=1)] = 125,
     seed: Annotated[int, typer.Option(help="seed of the first batch", min=0)] = 0,
     row: Annotated[list[str] | None, typer.Option(help="only this row, such as or/sde; may be given again")] = None,

@@ -109,7 +109,7 @@ LAYOUT = Layout(
 class Settings:
     """What all rows share. Levels are in the pictures' units (black -1, white 1)."""
 
-    steps: int = 25
+    steps: int = 50
     batch: int = 125
     seed: int = 0
     dtype: str = "bfloat16"
@@ -128,7 +128,7 @@ class Settings:
 
 def evaluate(
     samples: int = 2000,
-    steps: int = 25,
+    steps: int = 50,
     batch: int = 125,
     seed: int = 0,
     rows: Sequence[str] | None = None,
