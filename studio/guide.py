@@ -15,58 +15,49 @@ WORDS: list[tuple[str, str]] = [
     (
         "Expert",
         "A trained diffusion model. Shown a noisy sample, it says which way to go to make the sample more like its "
-        "training "
-        "data. That direction is its **score**; where the way leads in the end, its best guess of the clean sample, "
-        "is what "
-        "its **denoiser** returns. The two hold the same information.",
+        "training data. That direction is its **score**; where the way leads in the end, its best guess of the clean "
+        "sample, is what its **denoiser** returns. The two hold the same information.",
     ),
     (
         "Noise level s",
         "How much noise a sample still carries, in the unit of the data: the sample is *data + s × noise*. A run "
-        "begins at a "
-        "high level, where nothing but noise is to be seen, and walks down to a low one. Every kind of diffusion "
-        "model can be "
-        "put on this one scale, so models that were trained differently can be composed.",
+        "begins at a high level, where nothing but noise is to be seen, and walks down to a low one. Every kind of "
+        "diffusion model can be put on this one scale, so models that were trained differently can be composed.",
     ),
     (
         "Log-density log q",
         "How likely an expert finds a sample at the level of now, as a logarithm, in **nats**. Only differences say "
-        "something: "
-        "1 nat more means 2.7 times as likely, 2.3 nats ten times, and 10 nats is beyond doubt. The studio follows "
-        "it for every "
-        "expert and sample along the way, at no extra cost, with the *Itô density estimator*.",
+        "something: 1 nat more means 2.7 times as likely, 2.3 nats ten times, and 10 nats is beyond doubt. The "
+        "studio follows it for every expert and sample along the way, at no extra cost, with the *Itô density "
+        "estimator*.",
     ),
     (
         "Weights κ",
         "How much each expert has to say about a sample's next step. They sum to 1 for every sample. Under AND they "
-        "may leave "
-        "the range from 0 to 1 for a moment: steering away from an expert is allowed.",
+        "may leave the range from 0 to 1 for a moment: steering away from an expert is allowed.",
     ),
     (
         "Temperature T",
         "How sharply OR decides. At T = 1 the samples are those of the experts' mixture. At T = 0 the log-densities "
-        "are "
-        "ignored. At large T the likeliest expert takes a sample over as soon as it is ahead.",
+        "are ignored. At large T the likeliest expert takes a sample over as soon as it is ahead.",
     ),
     (
         "Bias ℓ",
         "A head start, in nats. For OR it sets the odds: with a bias of 1.1 (the logarithm of 3) an expert gets "
-        "three times as "
-        "many samples as one with 0. For AND it is an offset: an expert with a bias of 2 is held 2 nats more likely.",
+        "three times as many samples as one with 0. For AND it is an offset: an expert with a bias of 2 is held 2 "
+        "nats more likely.",
     ),
     (
         "Ridge",
         "AND solves for the weights that keep the log-densities level. Where the experts agree, any weights would "
-        "do, and the "
-        "exact solution explodes. The ridge keeps the weights calm there; 1 nat is a good value, 0 is the paper's "
-        "system.",
+        "do, and the exact solution explodes. The ridge keeps the weights calm there; 1 nat is a good value, 0 is "
+        "the paper's system.",
     ),
     (
         "Solver and estimator",
         "The solver takes the steps: an SDE with fresh noise at each, or an ODE without. The estimator follows the "
         "log-densities. The trapezoidal Itô estimator is as quick as the paper's and needs about ten times fewer "
-        "steps for the "
-        "same error.",
+        "steps for the same error.",
     ),
 ]
 
@@ -76,8 +67,7 @@ def draw_guide() -> None:
     st.markdown("## Guide")
     st.markdown(
         "The studio composes diffusion models while they sample, without training anything. Choose experts and an "
-        "operator on "
-        "the **Compose** page, press Run, and watch how likely each expert finds the samples as they form."
+        "operator on the **Compose** page, press Run, and watch how likely each expert finds the samples as they form."
     )
     st.markdown("### Words")
     with st.grid(columns=2, min_column_width=340, gap="small", border=True) as cells:
@@ -96,8 +86,8 @@ def draw_guide() -> None:
     st.markdown("### Where it comes from")
     st.markdown(
         "Skreta, Atanackovic, Bose, Tong, Neklyudov, *The Superposition of Diffusion Models Using the Itô Density "
-        "Estimator*, "
-        "2025, arXiv 2412.17762. The trapezoidal estimator and AND with ridge and feedback are this studio's own."
+        "Estimator*, 2025, arXiv 2412.17762. The trapezoidal estimator and AND with ridge and feedback are this "
+        "studio's own."
     )
 
 
