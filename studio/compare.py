@@ -13,7 +13,7 @@ from .guard import guarded
 from .jobs import Job
 from .live import draw_small_progress, names_of
 from .palette import expert_colours, theme_name
-from .pictures import SHOWN, grid_png, to_uint8
+from .pictures import SHOWN, grid_png
 from .results import FIGURE_POINTS, draw_figures_of, draw_heading
 from .words import OPERATORS
 
@@ -85,8 +85,8 @@ def _column(job: Job) -> None:
         figure = figures.plane_figure(frame.preview, names, colours, theme_name(), height=400)
         figure.update_layout(showlegend=False)
         st.plotly_chart(figure, key=f"plane-{job.id}", config=figures.config(), alt="The finished samples in the plane")
-    else:
-        shown = to_uint8(result.denoised["x"][:SHOWN])
+    elif "pictures" in result.decoded:
+        shown = result.decoded["pictures"][:SHOWN]
         st.image(grid_png(shown, cell=56), width="stretch", output_format="PNG", alt=f"{len(shown)} finished pictures")
     means = {
         "expert": names,

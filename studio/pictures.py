@@ -42,10 +42,3 @@ def grid_png(pictures: np.ndarray, cell: int = 56) -> bytes:
     # Speed counts here more than size: the file is drawn several times a second.
     Image.fromarray(sheet).save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
-
-
-def to_uint8(pictures: np.ndarray) -> np.ndarray:
-    """Pictures [n, C, H, W] in [-1, 1] as uint8 [n, H, W] (one channel) or [n, H, W, 3]."""
-    scaled = (np.nan_to_num(pictures).clip(-1, 1) + 1) * 127.5
-    whole = scaled.round().astype(np.uint8)
-    return whole[:, 0] if whole.shape[1] == 1 else whole[:, :3].transpose(0, 2, 3, 1)

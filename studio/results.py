@@ -16,7 +16,7 @@ from .guard import guarded, plain, show_sentence
 from .jobs import Job
 from .live import draw_agreement, draw_preview, names_of, seconds_text
 from .palette import dot, expert_colours, theme_name
-from .pictures import SHOWN, grid_png, to_uint8
+from .pictures import SHOWN, grid_png
 from .words import STATES, operator_summary
 
 #: Points of a curve in a finished figure.
@@ -70,6 +70,8 @@ def draw_heading(job: Job, save: bool = True) -> None:
             f"Cancelled at step {run.result.index}, level {run.result.level:.3g}: {kept}.",
             icon=":material/stop_circle:",
         )
+    for note in run.notes:
+        st.caption(f":material/info: {plain(note)}")
     if run.recipe.solver == "ancestral" and run.recipe.estimator == "ito" and run.state == "done":
         st.caption(
             "The ancestral solver adds less noise than its step removes: the Itô estimator's absolute log-densities "
@@ -127,7 +129,9 @@ def _take_click(job_id: str) -> None:
 
 
 def _picture_samples(job: Job, result: Result) -> None:
-    pictures = to_uint8(result.denoised["x"])
+    pictures = result.decoded.get("pictures")
+    if pictures is None:
+        return  # the notes above say why
     left, right = st.columns([1.1, 1], gap="medium")
     with right:
         picked = _pick(job, len(pictures))

@@ -49,13 +49,18 @@ class Mixture(_Strict):
         return self
 
 
+#: Text that a user typed: no control characters (they would be unseen in the form and in file headers).
+Text = Annotated[str, Field(max_length=2000, pattern=r"^[^\x00-\x1f\x7f]*$")]
+
+
 class Expert(_Strict):
-    """One expert: a model by its id, or a mixture given in the recipe itself (domain "plane")."""
+    """One expert: a model by its id, a mixture given in the recipe itself (domain "plane"), or a model's prompt."""
 
     model: str = Field(
         min_length=1, max_length=200, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*){0,2}$"
     )
     mixture: Mixture | None = None
+    prompt: Text | None = None
 
     @model_validator(mode="after")
     def _mixture(self) -> Expert:
@@ -136,6 +141,39 @@ OperatorRecipe = Annotated[
 ]
 
 
+class GuidanceRecipe(_Strict):
+    """Classifier-free guidance of `weight` (1 is none), at levels from `lowest` to `highest` (None: at all levels)."""
+
+    weight: float = Field(4.0, ge=0, le=100)
+    negative_prompt: Text = ""
+    lowest: float | None = Field(None, ge=0, le=1e6)
+    highest: float | None = Field(None, gt=0, le=1e6)
+
+    @model_validator(mode="after")
+    def _order(self) -> GuidanceRecipe:
+        if self.lowest is not None and self.highest is not None and self.lowest >= self.highest:
+            raise ValueError(f"lowest ({self.lowest}) must lie below highest ({self.highest})")
+        return self
+
+
+class PipelineRecipe(_Strict):
+    """How a text-to-image pipeline runs: its size in pixels (None: its own), and ways to save memory or time."""
+
+    height: int | None = Field(None, ge=8, le=4096)
+    width: int | None = Field(None, ge=8, le=4096)
+    vae_slicing: bool = False
+    vae_tiling: bool = False
+    attention_slicing: bool = False
+    cpu_offload: bool = False
+    compile: bool = False
+
+    @model_validator(mode="after")
+    def _both(self) -> PipelineRecipe:
+        if (self.height is None) != (self.width is None):
+            raise ValueError("height and width are given together, or neither")
+        return self
+
+
 class Levels(_Strict):
     """The grid of noise levels: `steps` steps from `highest` to `lowest` (None: what the models were trained for)."""
 
@@ -166,6 +204,8 @@ class Recipe(_Strict):
     seed: int = Field(0, ge=0, lt=2**63)
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     dtype: Literal["float32", "float16", "bfloat16"] = "float32"
+    guidance: GuidanceRecipe | None = None
+    pipeline: PipelineRecipe | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> Recipe:
@@ -256,7 +296,7 @@ def _check_domain(recipe: Recipe) -> None:
     from .domains import domain_of_model, get_domain  # the registry imports Expert from here
 
     for expert in recipe.experts:
-        owner = domain_of_model(expert.model)
+        owner = domain_of_model(expert.model, recipe.domain)
         if owner is None:
             raise RecipeError(f"There is no model called '{expert.model}'; 'superdiff models' lists what there is.")
         if owner != recipe.domain:
@@ -264,7 +304,11 @@ def _check_domain(recipe: Recipe) -> None:
                 f"All experts of a recipe come from one domain: '{expert.model}' belongs to {owner}, "
                 f"this recipe is for {recipe.domain}."
             )
-    get_domain(recipe.domain).check(recipe)
+    domain = get_domain(recipe.domain)
+    worded = recipe.guidance or recipe.pipeline or any(expert.prompt is not None for expert in recipe.experts)
+    if worded and not domain.prompted:
+        raise RecipeError(f"Prompts, guidance and pipeline settings need a model of text; {domain.title} has none.")
+    domain.check(recipe)
 
 
 def _sentence(error: ValidationError) -> str:

@@ -14,7 +14,7 @@ import secrets
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -45,12 +45,14 @@ class Result:
     """What a run made; of a cancelled or failed run, what it had made by then.
 
     samples: y at the last level, by component ("x" when there is only one), [batch, ...]; denoised: the weighted
-    denoised mean, likewise; log_density and weights: [experts, batch]; level: where the samples stand.
+    denoised mean, likewise; decoded: what it stands for ("pictures", say), empty where it is that already or could not
+    be decoded; log_density and weights: [experts, batch]; level: where the samples stand.
     """
 
     recipe: Recipe
     samples: dict[str, np.ndarray]
     denoised: dict[str, np.ndarray]
+    decoded: dict[str, np.ndarray]
     log_density: np.ndarray
     weights: np.ndarray
     level: float
@@ -81,6 +83,7 @@ class Run:
         self.titles = [expert.model for expert in recipe.experts]
         self.finished = threading.Event()
         self._previews = previews
+        self._own_notes: list[str] = []
         self._cancel = threading.Event()
         self._started: float | None = None
         self._ended: float | None = None
@@ -139,7 +142,8 @@ class Run:
             self._ended = time.monotonic()
             last = self._last if last is None else last
             if last is not None:
-                self.result = self._make_result(last)
+                self.result = self._make_result(last, log)
+                log += self.notes
             try:
                 self._save(log)
             except SuperDiffError as error:
@@ -152,6 +156,7 @@ class Run:
         return self.result
 
     _last: Step | None = None
+    _experts: Sequence[Any] = ()
 
     def _complete(self, step: Step | None) -> bool:
         return step is not None and step.index == self.recipe.levels.steps
@@ -161,7 +166,8 @@ class Run:
         self.state = "loading"
         device = resolve_device(recipe.device)
         domain = get_domain(recipe.domain)
-        experts = [domain.load(expert, device, recipe.dtype) for expert in recipe.experts]
+        prepared = domain.prepare(recipe, device)
+        experts = self._experts = prepared.experts
         self.titles = [getattr(expert, "title", title) for expert, title in zip(experts, self.titles, strict=True)]
         levels = make_levels(recipe, domain.level_range(experts))
         log.append(f"device {device}, levels {levels[0]:.6g} to {levels[-1]:.6g}")
@@ -179,6 +185,7 @@ class Run:
             estimator=recipe.estimator,
             solver=recipe.solver,
             space=domain.space(experts),
+            guidance=prepared.guidance,
             device=device,
         ):
             self._last = step
@@ -198,11 +205,26 @@ class Run:
                 break
         return self._last
 
-    def _make_result(self, step: Step) -> Result:
+    @property
+    def notes(self) -> list[str]:
+        """What the user should know of this run so far, in sentences."""
+        return get_domain(self.recipe.domain).notes(self._experts) + self._own_notes
+
+    def _decode(self, step: Step, log: list[str]) -> dict[str, np.ndarray]:
+        try:
+            return get_domain(self.recipe.domain).decode(step, self._experts)
+        except Exception as error:  # the samples themselves are there, and are kept
+            log.append(traceback.format_exc())
+            reason = str(error) if isinstance(error, SuperDiffError) else _explain(error)
+            self._own_notes.append(f"The samples could not be decoded: {reason}")
+            return {}
+
+    def _make_result(self, step: Step, log: list[str]) -> Result:
         return Result(
             recipe=self.recipe,
             samples=_as_arrays(step.samples),
             denoised=_as_arrays(step.denoised),
+            decoded=self._decode(step, log),
             log_density=step.log_density.cpu().numpy(),
             weights=step.weights.double().cpu().numpy(),
             level=step.level,
@@ -220,7 +242,9 @@ class Run:
             write_whole(self.folder / "trace.parquet", trace_parquet(self.trace))
         if self.result is not None:
             write_whole(self.folder / "samples.npz", samples_npz(self.result))
-            write_whole(self.folder / "preview.png", get_domain(self.recipe.domain).preview_png(self.result))
+            preview = get_domain(self.recipe.domain).preview_png(self.result)
+            if preview is not None:
+                write_whole(self.folder / "preview.png", preview)
         log.append(f"{self.state} after {len(self.trace)} levels, {self.seconds:.3f} s {self.message}")
         write_whole(self.folder / "run.log", ("\n".join(log) + "\n").encode())
         status = {
@@ -322,10 +346,10 @@ def trace_csv(trace: Trace) -> bytes:
 
 
 def samples_npz(result: Result) -> bytes:
-    """Samples, denoised means, final log-densities and weights, and the recipe, as a compressed NPZ (no pickles)."""
+    """Samples, denoised means, what these stand for, final log-densities, weights, the recipe: an NPZ, no pickles."""
     buffer = io.BytesIO()
     arrays = {f"samples_{name}": value for name, value in result.samples.items()}
-    arrays |= {f"denoised_{name}": value for name, value in result.denoised.items()}
+    arrays |= {f"denoised_{name}": value for name, value in result.denoised.items()} | result.decoded
     np.savez_compressed(
         buffer,
         allow_pickle=False,

@@ -31,8 +31,13 @@ Prediction = Literal["epsilon", "v_prediction", "sample", "flow"]
 class ScoreModel(Protocol):
     """An expert: a family of densities q_s(y), one for each level, known by their score."""
 
-    title: str
-    space: Geometry | Product
+    @property
+    def title(self) -> str:
+        """For charts and messages."""
+
+    @property
+    def space(self) -> Geometry | Product:
+        """Where samples live."""
 
     def score(self, y: State, level: Any) -> State:
         """Grad log q at y [batch, ...] and `level` (a float; for products a dictionary of floats, as y is)."""

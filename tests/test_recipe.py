@@ -51,6 +51,11 @@ BAD = {
         GOOD | {"experts": [{"model": "custom", "mixture": {"means": [[0, 0]], "variances": []}}]},
         "variances needs 1",
     ),
+    "guidance without prompts": (GOOD | {"guidance": {"weight": 4}}, "guidance"),
+    "a prompt in the plane": (GOOD | {"experts": [{"model": "ring", "prompt": "a cat"}]}, "Prompts"),
+    "a prompt with control characters": (GOOD | {"experts": [{"model": "ring", "prompt": "a\x00cat"}]}, "prompt"),
+    "guidance upside down": (GOOD | {"guidance": {"lowest": 5, "highest": 1}}, "below highest"),
+    "half a size": (GOOD | {"pipeline": {"height": 64}}, "height and width"),
     "markup": (GOOD | {"experts": [{"model": "<script>alert(1)</script>"}]}, "model"),
 }
 

@@ -50,6 +50,19 @@ def test_a_finished_run_is_whole_on_disk(tmp_path):
         assert parse_recipe(picture.text[RECIPE_CHUNK]) == run.recipe
 
 
+def test_samples_outlive_a_decoder_that_fails(tmp_path, monkeypatch):
+    """Hours of sampling are not lost because the last picture could not be made; the user is told, the log knows why."""
+    first = Run(recipe()).execute()
+    monkeypatch.setattr(Plane, "decode", lambda *_: (_ for _ in ()).throw(RuntimeError("no such kernel")))
+    run = Run(recipe(), tmp_path / "run")
+    result = run.execute()
+    assert np.array_equal(result.samples["x"], first.samples["x"])
+    assert result.decoded == {}
+    assert run.state == "done"
+    assert any("could not be decoded" in note for note in run.notes)
+    assert "no such kernel" in (run.folder / "run.log").read_text()
+
+
 def test_the_trace_on_disk_holds_the_very_numbers_of_the_run(tmp_path):
     run = Run(recipe(), tmp_path / "run")
     result = run.execute()

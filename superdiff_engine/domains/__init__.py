@@ -23,9 +23,9 @@ def get_domain(name: str) -> Domain:
     return domains()[name]
 
 
-def domain_of_model(model: str) -> str | None:
-    """The name of the domain that owns the model id, or None."""
-    for name, domain in domains().items():
+def domain_of_model(model: str, first: str) -> str | None:
+    """The name of the domain that owns the model id, or None; the domain `first` is asked before the others."""
+    for name, domain in sorted(domains().items(), key=lambda item: item[0] != first):
         if domain.owns(model):
             return name
     return None

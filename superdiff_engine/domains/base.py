@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ..recipe import Expert, Recipe
     from ..run import Result
     from ..sample import Step
+    from ..score import Guidance
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,14 @@ class ModelInfo:
     title: str
     description: str
     source: str  # "exact", "embedded", "local" or "hub"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a run walks with: its experts, and the guidance of their mix."""
+
+    experts: list[Any]
+    guidance: Guidance | None = None
 
 
 @dataclass(frozen=True)
@@ -45,6 +54,8 @@ class Domain(ABC):
     level_unit: str
     #: CPU threads for a run; None leaves torch its own choice.
     threads: int | None = None
+    #: Whether experts are prompts of a model; only then do recipes have prompts, guidance and pipeline settings.
+    prompted = False
 
     @abstractmethod
     def models(self) -> list[ModelInfo]:
@@ -66,6 +77,10 @@ class Domain(ABC):
     def load(self, expert: Expert, device: str, dtype: str) -> Any:
         """The score model of one expert; raises ModelError with one sentence."""
 
+    def prepare(self, recipe: Recipe, device: str) -> Prepared:
+        """Everything that a run of the recipe needs; raises ModelError with one sentence."""
+        return Prepared([self.load(expert, device, recipe.dtype) for expert in recipe.experts])
+
     @abstractmethod
     def space(self, experts: Sequence[Any]) -> Geometry:
         """Where samples live; raises ModelError if the experts' samples differ in shape."""
@@ -78,9 +93,17 @@ class Domain(ABC):
     def preview(self, step: Step, experts: Sequence[Any], most: int) -> dict[str, np.ndarray]:
         """A cheap picture of the samples now, for at most `most` of them."""
 
+    def decode(self, step: Step, experts: Sequence[Any]) -> dict[str, np.ndarray]:
+        """What a run's samples stand for, such as {"pictures": uint8 [batch, H, W, 3]}; empty if it is themselves."""
+        return {}
+
+    def notes(self, experts: Sequence[Any]) -> list[str]:
+        """What the user should know of a run, in sentences: words that were cut off, memory that was short."""
+        return []
+
     @abstractmethod
-    def preview_png(self, result: Result) -> bytes:
-        """A PNG of the finished samples, for the run's folder and for README-sized pictures."""
+    def preview_png(self, result: Result) -> bytes | None:
+        """A PNG of the finished samples, for the run's folder; None where there is nothing to show."""
 
     @abstractmethod
     def exports(self, result: Result) -> list[Export]:

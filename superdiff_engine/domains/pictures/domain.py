@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import io
-import math
-import zipfile
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from ...errors import ModelError
 from ...geometry import Euclidean
-from ...pictures import png
+from ...pictures import grid_png, picture_exports, picture_png, to_uint8
 from ...recipe import (
     AndRecipe,
     AverageRecipe,
@@ -36,8 +32,6 @@ from .data import CLASS_NAMES, EXPERT_CLASSES
 LOWEST_LEVEL = 0.02
 #: Above it nothing of a picture in [-1, 1] is left to see.
 HIGHEST_LEVEL = 80.0
-#: The longest side, in pixels, that a grid's pictures are enlarged to (by whole factors).
-GRID_CELL = 112
 
 
 class Pictures(Domain):
@@ -100,26 +94,20 @@ class Pictures(Domain):
         denoised: Any = step.denoised
         return {"pictures": to_uint8(denoised[:most])}
 
-    def preview_png(self, result: Result) -> bytes:
-        return png(picture_grid(_pictures(result)), result.recipe)
+    def decode(self, step: Step, experts: Sequence[Any]) -> dict[str, np.ndarray]:
+        """{"pictures": uint8 [batch, H, W] or [batch, H, W, 3]}."""
+        denoised: Any = step.denoised
+        return {"pictures": to_uint8(denoised)}
+
+    def preview_png(self, result: Result) -> bytes | None:
+        return grid_png(result)
 
     def picture_png(self, result: Result, index: int) -> bytes:
         """Picture `index` of the result at its own size, as a PNG with the recipe inside."""
-        return png(_pictures(result)[index], result.recipe)
+        return picture_png(result, index)
 
     def exports(self, result: Result) -> list[Export]:
-        return [
-            Export("pictures.png", "Grid (PNG)", "image/png", lambda: self.preview_png(result)),
-            Export("pictures.zip", "Single pictures (ZIP of PNGs)", "application/zip", lambda: self._zip(result)),
-        ]
-
-    def _zip(self, result: Result) -> bytes:
-        buffer = io.BytesIO()
-        with zipfile.ZipFile(buffer, "w") as archive:  # PNGs are compressed already
-            for index in range(len(result.denoised["x"])):
-                archive.writestr(f"picture_{index:05d}.png", self.picture_png(result, index))
-            archive.writestr("recipe.json", result.recipe.to_json())
-        return buffer.getvalue()
+        return picture_exports(result)
 
     def describe(self, result: Result) -> dict[str, Any]:
         """The share of each garment, by the embedded classifier; empty for experts of anything else."""
@@ -135,33 +123,6 @@ class Pictures(Domain):
         counts = torch.bincount(probabilities.argmax(1), minlength=len(CLASS_NAMES))
         shares = (counts.double() / len(probabilities)).tolist()
         return {f"share of {name}": share for name, share in zip(CLASS_NAMES, shares, strict=True) if share > 0}
-
-
-def to_uint8(pictures: Tensor) -> np.ndarray:
-    """Pictures [n, C, H, W] in [-1, 1] as uint8 [n, H, W] (C = 1) or [n, H, W, 3]."""
-    scaled = pictures.detach().float().nan_to_num(0).clamp(-1, 1).add(1).mul(127.5).round().to(torch.uint8).cpu()
-    return (scaled[:, 0] if scaled.shape[1] == 1 else scaled.permute(0, 2, 3, 1)).numpy()
-
-
-def picture_grid(pictures: np.ndarray, columns: int | None = None) -> np.ndarray:
-    """Pictures uint8 [n, H, W] or [n, H, W, 3] side by side, enlarged by a whole factor, one pixel apart."""
-    count, height, width = pictures.shape[:3]
-    columns = columns or math.ceil(math.sqrt(count))
-    rows = math.ceil(count / columns)
-    # No grid is wider than about 4,000 pixels: some programs refuse larger ones.
-    scale = max(1, min(GRID_CELL // max(height, width), 4000 // (columns * width)))
-    enlarged = pictures.repeat(scale, axis=1).repeat(scale, axis=2)
-    cell_height, cell_width = height * scale + 1, width * scale + 1
-    grid = np.zeros((rows * cell_height - 1, columns * cell_width - 1, *pictures.shape[3:]), np.uint8)
-    for index, picture in enumerate(enlarged):
-        row, column = divmod(index, columns)
-        top, left = row * cell_height, column * cell_width
-        grid[top : top + cell_height - 1, left : left + cell_width - 1] = picture
-    return grid
-
-
-def _pictures(result: Result) -> np.ndarray:
-    return to_uint8(torch.from_numpy(result.denoised["x"]))
 
 
 def _size(shape: Sequence[int]) -> str:

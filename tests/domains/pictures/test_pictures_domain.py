@@ -8,8 +8,7 @@ from PIL import Image
 
 from superdiff_engine import ModelError
 from superdiff_engine.domains.pictures import Pictures
-from superdiff_engine.domains.pictures.domain import picture_grid, to_uint8
-from superdiff_engine.pictures import RECIPE_CHUNK
+from superdiff_engine.pictures import RECIPE_CHUNK, picture_grid, to_uint8
 from superdiff_engine.recipe import make_recipe, parse_recipe
 from superdiff_engine.run import Run
 
