@@ -51,7 +51,7 @@ def test_a_finished_run_is_whole_on_disk(tmp_path):
 
 
 def test_samples_outlive_a_decoder_that_fails(tmp_path, monkeypatch):
-    """Hours of sampling are not lost because the last picture could not be made; the user is told, the log knows why."""
+    """Samples are not lost because the last picture could not be made; the user is told, the log knows why."""
     first = Run(recipe()).execute()
     monkeypatch.setattr(Plane, "decode", lambda *_: (_ for _ in ()).throw(RuntimeError("no such kernel")))
     run = Run(recipe(), tmp_path / "run")

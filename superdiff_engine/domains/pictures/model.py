@@ -11,9 +11,6 @@ Pictures are tensors [channels, height, width] in [-1, 1].
 from __future__ import annotations
 
 import copy
-import json
-import os
-import re
 from collections.abc import Sequence
 from contextlib import nullcontext
 from functools import lru_cache
@@ -21,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -31,18 +28,14 @@ from ...noise import DiscreteVP
 from ...run import write_whole
 from ...score import NetworkScore
 from ..base import ModelInfo
+from ..sources import find_folder, is_foreign, local_pipelines, read_json, read_settings, unreachable
 from .data import CLASS_NAMES, EXPERT_CLASSES
 
 if TYPE_CHECKING:
     from ...evaluation import Table
 
-#: Folders of the user's own pipelines, separated as PATH is; each pipeline is a folder directly below one of them.
-FOLDERS_VARIABLE = "SUPERDIFF_MODELS"
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 FIGURES = ("fashion_fid", "fashion_is")
-_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
-_LOCAL = re.compile(rf"local/({_NAME})")
-_HUB = re.compile(rf"hub/({_NAME}/{_NAME})")
 
 
 class TrainingFacts(BaseModel):
@@ -98,7 +91,7 @@ class PictureNetwork(nn.Module):
 
 def owns(model: str) -> bool:
     """Whether `model` is written like an id of this domain: embedded, "local/NAME" or "hub/OWNER/NAME"."""
-    return model in EXPERT_CLASSES or bool(_LOCAL.fullmatch(model) or _HUB.fullmatch(model))
+    return model in EXPERT_CLASSES or is_foreign(model)
 
 
 def list_models() -> list[ModelInfo]:
@@ -109,7 +102,7 @@ def list_models() -> list[ModelInfo]:
         if folder.is_dir():
             settings = _settings(folder, strict=False)
             infos.append(ModelInfo(name, settings.title or name, settings.description, "embedded"))
-    for name, folder in _local_folders().items():
+    for name, folder in local_pipelines(lambda kind: not kind.startswith("StableDiffusion")).items():
         settings = _settings(folder, strict=False)
         text = settings.description or f"diffusers pipeline in {folder}"
         infos.append(ModelInfo(f"local/{name}", settings.title or name, text, "local"))
@@ -151,26 +144,7 @@ def _folder(model: str) -> Path:
         if not folder.is_dir():
             raise ModelError(f"The embedded model {folder} is missing; install SuperDiff Studio again.")
         return folder
-    if local := _LOCAL.fullmatch(model):
-        folders = _local_folders()
-        if local[1] not in folders:
-            raise ModelError(
-                f"There is no pipeline folder called '{local[1]}'; put it into a folder named in {FOLDERS_VARIABLE}."
-            )
-        return folders[local[1]]
-    if hub := _HUB.fullmatch(model):
-        return _download(hub[1])
-    raise ModelError(f"'{model}' is no model of pictures; write 'hub/OWNER/NAME' for a repository of the model hub.")
-
-
-def _local_folders() -> dict[str, Path]:
-    folders: dict[str, Path] = {}
-    for parent in os.environ.get(FOLDERS_VARIABLE, "").split(os.pathsep):
-        if parent and Path(parent).is_dir():
-            for folder in sorted(Path(parent).iterdir()):
-                if re.fullmatch(_NAME, folder.name) and (folder / "model_index.json").is_file():
-                    folders.setdefault(folder.name, folder)
-    return folders
+    return find_folder(model, _download)
 
 
 def _download(repository: str) -> Path:
@@ -183,10 +157,7 @@ def _download(repository: str) -> Path:
     except (RepositoryNotFoundError, HFValidationError):  # a gated repository is one of the former
         raise ModelError(f"The model hub has no public repository '{repository}'; check its owner and name.") from None
     except (OSError, RuntimeError):  # offline, refused, timed out, or a full disk
-        raise ModelError(
-            f"The model hub could not be reached for '{repository}'; connect to the network, or put the downloaded "
-            f"repository into a folder named in {FOLDERS_VARIABLE}."
-        ) from None
+        raise unreachable(repository) from None
 
 
 def _part(folder: Path, name: str) -> Path:
@@ -194,37 +165,17 @@ def _part(folder: Path, name: str) -> Path:
     return folder / name if (folder / name).is_dir() else folder
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError:
-        raise ModelError(f"{path} is missing or cannot be read; copy the whole pipeline folder again.") from None
-    except ValueError:
-        raise ModelError(f"{path} is not valid JSON; copy the whole pipeline folder again.") from None
-    if not isinstance(content, dict):
-        raise ModelError(f"{path} must hold a JSON object; copy the whole pipeline folder again.")
-    return content
-
-
 def _settings(folder: Path, strict: bool) -> PictureSettings:
-    path = folder / "superdiff.json"
-    if not path.exists():
-        return PictureSettings()
     try:
-        return PictureSettings.model_validate(_read_json(path))
+        return read_settings(folder, PictureSettings)
     except ModelError:
         if strict:
             raise
-    except ValidationError as error:
-        if strict:
-            first = error.errors(include_url=False)[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise ModelError(f"{path} is wrong at '{where}' ({first['msg']}); correct it or remove the file.") from None
-    return PictureSettings()
+        return PictureSettings()
 
 
 def _check_index(folder: Path) -> None:
-    index = _read_json(folder / "model_index.json")
+    index = read_json(folder / "model_index.json")
     pairs = {name: value for name, value in index.items() if isinstance(value, list) and len(value) == 2}
     parts = {name: str(value[1]) for name, value in pairs.items() if value[1] is not None}
     if parts.get("unet") != "UNet2DModel" or set(parts) != {"unet", "scheduler"}:
@@ -238,7 +189,7 @@ def _read_scheduler(folder: Path) -> tuple[DiscreteVP, Literal["epsilon", "v_pre
     from diffusers import DDIMScheduler, DDPMScheduler
 
     path = folder / "scheduler_config.json"
-    config = _read_json(path)
+    config = read_json(path)
     classes: dict[str, Any] = {"DDPMScheduler": DDPMScheduler, "DDIMScheduler": DDIMScheduler}
     kind = str(config.get("_class_name"))
     if kind not in classes:
@@ -257,7 +208,7 @@ def _read_unet(folder: Path) -> Any:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    config = _read_json(folder / "config.json")
+    config = read_json(folder / "config.json")
     if config.get("class_embed_type") is not None or config.get("num_class_embeds") is not None:
         raise ModelError(f"{folder / 'config.json'} is of a model with class labels; an unconditional one is needed.")
     try:
