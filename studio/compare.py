@@ -17,6 +17,9 @@ from .pictures import SHOWN, grid_png
 from .results import FIGURE_POINTS, draw_figures_of, draw_heading
 from .words import OPERATORS
 
+#: Up to so many runs are shown with their curves; more are a strip of samples, so many in a row.
+_SIDE_BY_SIDE, _STRIP = 3, 4
+
 
 def with_operator(recipe: Recipe, name: str) -> Recipe:
     """The same recipe with another operator; biases are kept where the new one has them."""
@@ -29,6 +32,26 @@ def with_operator(recipe: Recipe, name: str) -> Recipe:
         operator["weights"] = [1 / len(recipe.experts)] * len(recipe.experts)
     document["operator"] = operator
     return make_recipe(document)
+
+
+def variants(recipe: Recipe) -> list[Recipe]:
+    """What to see a run beside: AND, OR, average, a joint prompt and every expert alone, but for what it is itself."""
+    found = [with_operator(recipe, name) for name in ("and", "or", "average")]
+    if recipe.experts[0].prompt is not None and len(recipe.experts) > 1:
+        joint = " and ".join(expert.prompt or "" for expert in recipe.experts)
+        document = with_operator(recipe, "average").model_dump() | {
+            "experts": [{"model": recipe.experts[0].model, "prompt": joint}]
+        }
+        found.append(make_recipe(document))
+    for index in range(len(recipe.experts)):
+        alone = recipe.model_dump() | {"operator": {"name": "single", "index": index}}
+        found.append(make_recipe(alone))
+    return [other for other in found if _shown_operator(other) != _shown_operator(recipe)]
+
+
+def _shown_operator(recipe: Recipe) -> tuple[object, ...]:
+    operator = recipe.operator
+    return operator.name, getattr(operator, "index", None), len(recipe.experts)
 
 
 def draw_run_beside(job: Job) -> None:
@@ -51,17 +74,29 @@ def _choice(job: Job, label: str) -> None:
             disabled=len(st.session_state["shown"]) >= session.MOST_COMPARED,
             help=f"Same experts, same seed, another operator; up to {session.MOST_COMPARED} side by side",
         )
+        rest = variants(job.recipe)[: session.MOST_COMPARED - len(st.session_state["shown"])]
+        if rest and len(st.session_state["shown"]) == 1:
+            st.button(
+                "Run all beside",
+                icon=":material/view_column:",
+                key="run-all-beside",
+                on_click=lambda: session.run_beside(*rest),
+                help="AND, OR, average, joint prompt and each expert alone, on the same seed, in one press",
+            )
 
 
 def draw_comparison(jobs: list[Job]) -> None:
     """Two or more runs in columns, then their figures below each other."""
-    for job, column in zip(jobs, st.columns(len(jobs), gap="medium"), strict=True):
-        with column, guarded("a run of the comparison"):
-            _column(job)
+    wide = len(jobs) if len(jobs) <= _SIDE_BY_SIDE else _STRIP
+    for start in range(0, len(jobs), wide):
+        row = jobs[start : start + wide]
+        for job, column in zip(row, st.columns(wide, gap="medium"), strict=False):
+            with column, guarded("a run of the comparison"):
+                _column(job, brief=len(jobs) > _SIDE_BY_SIDE)
     _choice(jobs[0], "Add another operator")
 
 
-def _column(job: Job) -> None:
+def _column(job: Job, brief: bool) -> None:
     if not job.finished:
         draw_small_progress(job)
         return
@@ -82,7 +117,7 @@ def _column(job: Job) -> None:
     names, colours = names_of(job), expert_colours(len(job.run.titles))
     frame = job.run.trace.latest
     if frame is not None and "exact" in frame.preview:
-        figure = figures.plane_figure(frame.preview, names, colours, theme_name(), height=400)
+        figure = figures.plane_figure(frame.preview, names, colours, theme_name(), height=250 if brief else 400)
         figure.update_layout(showlegend=False)
         st.plotly_chart(figure, key=f"plane-{job.id}", config=figures.config(), alt="The finished samples in the plane")
     elif "pictures" in result.decoded:
@@ -100,6 +135,8 @@ def _column(job: Job) -> None:
         column_config={"log q, nats": number, "κ": number},
         alt="Final log-density and weight of every expert, means over the samples",
     )
+    if brief:
+        return
     draw_figures_of(job, result)
     curves = job.run.trace.curves(most=FIGURE_POINTS)
     for view in ("difference", "weights"):

@@ -37,6 +37,11 @@ def draw_experts() -> None:
     infos = {info.id: info for info in domain.models()}
     for position, expert in enumerate(recipe.experts):
         info = infos.get(expert.model)
+        if expert.prompt is not None:
+            st.markdown(
+                f"{dot(position)} **{plain(expert.prompt)}**: a prompt of {plain(info.title if info else expert.model)}"
+            )
+            continue
         about = f": {info.description}" if info else ""
         st.markdown(f"{dot(position)} **{plain(info.title if info else expert.model)}**{plain(about)}")
 

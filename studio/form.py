@@ -15,7 +15,7 @@ from . import form_state
 from .guard import guarded, show_sentence
 from .palette import dot
 from .uploads import recipe_from_file
-from .words import ESTIMATORS, OPERATORS, SOLVERS, estimators_for
+from .words import ESTIMATORS, OPERATORS, SAVINGS, SOLVERS, estimators_for
 
 _KEEP: Literal["session"] = "session"
 
@@ -33,7 +33,8 @@ def draw_form() -> None:
 
 def _domain_and_example() -> None:
     keep = st.session_state
-    titles = {name: domain.title for name, domain in domains().items()}
+    # A domain without a model on this machine is offered once a recipe (with a hub's model, say) asks for it.
+    titles = {name: domain.title for name, domain in domains().items() if domain.models() or name == keep["f.domain"]}
     st.segmented_control(
         "Domain",
         list(titles),
@@ -65,19 +66,25 @@ def _domain_and_example() -> None:
 def _experts() -> None:
     keep = st.session_state
     slots = keep["experts"]
-    infos = {info.id: info for info in get_domain(keep["f.domain"]).models()}
+    domain = get_domain(keep["f.domain"])
+    infos = {info.id: info for info in domain.models()}
+    titles = {key: info.title for key, info in infos.items()}
+    if domain.prompted:
+        _model_choice("Model", "f.text_model", list(infos), titles, labelled=True)
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        st.markdown("##### Experts", help="The models to compose. Each keeps its number and colour in every chart.")
+        meaning = "The prompts to compose." if domain.prompted else "The models to compose."
+        title = "Prompts" if domain.prompted else "Experts"
+        st.markdown(f"##### {title}", help=f"{meaning} Each keeps its number and colour in every chart.")
         st.button(
             "Add",
             icon=":material/add:",
             on_click=form_state.add_expert,
-            disabled=len(slots) >= MOST_EXPERTS or not infos,
+            disabled=len(slots) >= MOST_EXPERTS or not (infos or domain.prompted),
             key="add-expert",
             type="tertiary",
             help=f"Add an expert (at most {MOST_EXPERTS})",
         )
-    if not infos:
+    if not infos and not domain.prompted:
         st.info(
             "No models of this domain were found; `superdiff models` in a terminal lists where they are looked for."
         )
@@ -86,7 +93,10 @@ def _experts() -> None:
             horizontal=True, vertical_alignment="center", gap="xxsmall", wrap=False, key=f"expert-{slot}"
         ):
             st.markdown(dot(position), width="content")
-            _model_choice(position, slot, list(infos), {key: info.title for key, info in infos.items()})
+            if domain.prompted:
+                _prompt(position, slot, domain.suggestions(keep["f.text_model"] or ""))
+            else:
+                _model_choice(f"Expert {position + 1}", f"f.model.{slot}", list(infos), titles)
             st.button(
                 "",
                 icon=":material/arrow_upward:",
@@ -117,23 +127,69 @@ def _experts() -> None:
                 disabled=len(slots) == 1,
                 type="tertiary",
             )
-        if keep[f"f.model.{slot}"] == "custom":
+        if keep[f"f.model.{slot}"] == "custom" and not domain.prompted:
             _modes(position, slot)
+    if domain.prompted:
+        _guidance()
 
 
-def _model_choice(position: int, slot: int, models: list[str], titles: dict[str, str]) -> None:
-    chosen = st.session_state[f"f.model.{slot}"]
-    # A hub's models are not listed: they are typed in, or came with a recipe.
-    options = models if chosen in models or not chosen else [*models, chosen]
+def _model_choice(label: str, key: str, models: list[str], titles: dict[str, str], labelled: bool = False) -> None:
     st.selectbox(
-        f"Expert {position + 1}",
-        options,
+        label,
+        _with_chosen(models, key),
         format_func=lambda model: titles.get(model, model),
-        key=f"f.model.{slot}",
-        accept_new_options=st.session_state["f.domain"] == "pictures",
-        label_visibility="collapsed",
+        key=key,
+        accept_new_options=st.session_state["f.domain"] != "plane",
+        label_visibility="visible" if labelled else "collapsed",
         persist_state=_KEEP,
+        help="For a model of a hub, type hub/OWNER/NAME." if labelled else None,
     )
+
+
+def _with_chosen(options: list[str], key: str) -> list[str]:
+    """The options, and what was typed in or came with a recipe."""
+    chosen = st.session_state[key]
+    return options if chosen in options or not chosen else [*options, chosen]
+
+
+def _prompt(position: int, slot: int, suggestions: list[str]) -> None:
+    key, label, words = f"f.prompt.{slot}", f"Prompt {position + 1}", "What should the pictures show?"
+    if suggestions:
+        st.selectbox(
+            label,
+            _with_chosen(suggestions, key),
+            key=key,
+            index=None,
+            accept_new_options=True,
+            placeholder=words,
+            label_visibility="collapsed",
+            persist_state=_KEEP,
+        )
+        return
+    st.text_input(label, key=key, max_chars=2000, placeholder=words, label_visibility="collapsed", persist_state=_KEEP)
+
+
+def _guidance() -> None:
+    with st.grid(columns=2, min_column_width=130, gap="xsmall"):
+        st.number_input(
+            "Guidance w",
+            min_value=0.0,
+            max_value=100.0,
+            step=0.5,
+            format="%g",
+            key="f.guidance",
+            persist_state=_KEEP,
+            help="How strongly the pictures follow the prompts; 1 is none. The log-densities stay those of the prompts "
+            "without guidance.",
+        )
+        st.text_input(
+            "Negative prompt",
+            key="f.negative",
+            max_chars=2000,
+            persist_state=_KEEP,
+            placeholder="none",
+            help="What guidance leads away from.",
+        )
 
 
 def _modes(position: int, slot: int) -> None:
@@ -323,7 +379,45 @@ def _sampling() -> None:
             persist_state=_KEEP,
             help="Of the networks; log-densities are always summed in float64.",
         )
+    if get_domain(keep["f.domain"]).prompted:
+        _pipeline()
     st.toggle("Save a record of each run on disk", key="f.save", persist_state=_KEEP)
+
+
+def _pipeline() -> None:
+    """What only text-to-image pipelines have: the picture's size, guidance by level, and ways to save memory."""
+    with st.grid(columns=2, min_column_width=130, gap="xsmall"):
+        for side in ("height", "width"):
+            st.number_input(
+                f"{side.capitalize()}, pixels",
+                min_value=8,
+                max_value=4096,
+                value=None,
+                step=8,
+                key=f"f.{side}",
+                placeholder="the model's own",
+                persist_state=_KEEP,
+            )
+        for end, words in (("highest", "up to"), ("lowest", "from")):
+            st.number_input(
+                f"Guidance {words} level s",
+                min_value=0.0,
+                max_value=1e6,
+                value=None,
+                format="%g",
+                key=f"f.guide_{end}",
+                placeholder="all levels",
+                persist_state=_KEEP,
+                help="Guidance only between two levels keeps more variety (arXiv 2404.07724).",
+            )
+    st.multiselect(
+        "Memory and speed",
+        list(SAVINGS),
+        format_func=SAVINGS.__getitem__,
+        key="f.savings",
+        persist_state=_KEEP,
+        placeholder="nothing special",
+    )
 
 
 def _upload() -> None:

@@ -12,9 +12,9 @@ import pandas as pd
 import streamlit as st
 
 from superdiff_engine.domains import get_domain
-from superdiff_engine.recipe import MOST_EXPERTS, Recipe, make_recipe
+from superdiff_engine.recipe import MOST_EXPERTS, GuidanceRecipe, PipelineRecipe, Recipe, make_recipe
 
-from .words import estimators_for
+from .words import SAVINGS, estimators_for
 
 #: What a new mixture of one's own starts as.
 NEW_MODES = {"x": [-1.5, 1.5], "y": [0.0, 0.0], "variance": [0.16, 0.16], "mass": [1.0, 1.0]}
@@ -50,6 +50,7 @@ def load(recipe: Recipe, example: str | None = None) -> None:
         slot = _new_slot()
         keep["experts"].append(slot)
         keep[f"f.model.{slot}"] = expert.model
+        keep[f"f.prompt.{slot}"] = expert.prompt or ""
         bias = getattr(recipe.operator, "bias", None)
         weights = getattr(recipe.operator, "weights", None)
         keep[f"f.bias.{slot}"] = float(bias[position]) if bias else 0.0
@@ -64,6 +65,12 @@ def load(recipe: Recipe, example: str | None = None) -> None:
                     "mass": [float(value) for value in mixture.masses or [1.0] * len(mixture.means)],
                 }
             )
+    guidance, pipeline = recipe.guidance or GuidanceRecipe(weight=1.0), recipe.pipeline or PipelineRecipe()
+    keep["f.text_model"] = recipe.experts[0].model
+    keep["f.guidance"], keep["f.negative"] = float(guidance.weight), guidance.negative_prompt
+    keep["f.guide_lowest"], keep["f.guide_highest"] = guidance.lowest, guidance.highest
+    keep["f.height"], keep["f.width"] = pipeline.height, pipeline.width
+    keep["f.savings"] = [name for name in SAVINGS if getattr(pipeline, name)]
     operator = recipe.operator
     keep["f.operator"] = operator.name
     keep["f.temperature"] = float(getattr(operator, "temperature", 1.0))
@@ -82,9 +89,12 @@ def document() -> dict[str, Any]:
     """What the form says, as a recipe's dictionary (not yet validated)."""
     keep = state()
     slots = keep["experts"]
+    prompted = get_domain(keep["f.domain"]).prompted
     experts: list[dict[str, Any]] = []
     for slot in slots:
         expert: dict[str, Any] = {"model": keep.get(f"f.model.{slot}") or ""}
+        if prompted:
+            expert = {"model": keep["f.text_model"] or "", "prompt": (keep.get(f"f.prompt.{slot}") or "").strip()}
         if expert["model"] == "custom":
             expert["mixture"] = _mixture(keep.get(f"modes.{slot}"))
         experts.append(expert)
@@ -101,7 +111,7 @@ def document() -> dict[str, Any]:
         operator["weights"] = [keep[f"f.weight.{slot}"] for slot in slots]
     if name == "single":
         operator["index"] = slots.index(keep["f.single"]) if keep["f.single"] in slots else 0
-    return {
+    return (_prompting() if prompted else {}) | {
         "domain": keep["f.domain"],
         "experts": experts,
         "operator": operator,
@@ -121,6 +131,24 @@ def document() -> dict[str, Any]:
     }
 
 
+def _prompting() -> dict[str, Any]:
+    """Guidance and pipeline settings, where experts are prompts."""
+    keep = state()
+    savings = dict.fromkeys(keep["f.savings"], True)
+    size = {"height": keep["f.height"], "width": keep["f.width"]}
+    guided = keep["f.guidance"] != 1 or keep["f.negative"]
+    guidance = {
+        "weight": keep["f.guidance"],
+        "negative_prompt": keep["f.negative"] or "",
+        "lowest": keep["f.guide_lowest"],
+        "highest": keep["f.guide_highest"],
+    }
+    return {
+        "guidance": guidance if guided else None,
+        "pipeline": savings | size if savings or any(size.values()) else None,
+    }
+
+
 def recipe_now() -> Recipe:
     """The recipe that the form describes; raises RecipeError with one sentence."""
     return make_recipe(document())
@@ -136,6 +164,7 @@ def add_expert() -> None:
     slot = _new_slot()
     keep["experts"] = [*keep["experts"], slot]
     keep[f"f.model.{slot}"] = next((model for model in models if model not in taken), models[0] if models else "")
+    keep[f"f.prompt.{slot}"] = ""
     keep[f"f.bias.{slot}"], keep[f"f.weight.{slot}"] = 0.0, 0.0
 
 

@@ -21,7 +21,7 @@ from superdiff_engine.run import Run, resolve_device
 log = logging.getLogger("superdiff.studio")
 
 #: Finished runs that stay in memory; the least recently looked at goes first. Their folders stay on disk.
-KEPT = 8
+KEPT = 16
 
 _ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{8}")
 

@@ -17,7 +17,7 @@ from .jobs import Job
 from .live import draw_agreement, draw_preview, names_of, seconds_text
 from .palette import dot, expert_colours, theme_name
 from .pictures import SHOWN, grid_png
-from .words import STATES, operator_summary
+from .words import STATES, run_title
 
 #: Points of a curve in a finished figure.
 FIGURE_POINTS = 300
@@ -51,7 +51,7 @@ def draw_heading(job: Job, save: bool = True) -> None:
     """What was run, how it ended, and the files."""
     run = job.run
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", gap="small"):
-        st.markdown(f"### {plain(operator_summary(job.recipe.operator))}", width="content")
+        st.markdown(f"### {plain(run_title(job.recipe))}", width="content")
         if save:
             draw_downloads(job)
     facts = [

@@ -13,8 +13,13 @@ from superdiff_engine.recipe import Recipe, recipe_from_link
 from . import form_state
 from .jobs import Job, Jobs, is_job_id, runs_folder
 
+#: The last module that a domain's first run imports; the plane needs nothing but torch.
+_FIRST_NEEDS = {
+    "pictures": "diffusers.models.unets.unet_2d",
+    "prompts": "diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion",
+}
 #: How many runs are shown side by side.
-MOST_COMPARED = 4
+MOST_COMPARED = 8
 
 
 @st.cache_resource(show_spinner=False)
@@ -29,9 +34,12 @@ def warm_up(domain: str) -> None:
 
     Thousands of small files, read while a page ticks, take minutes: every one of them gives way to the page's threads.
     """
-    if domain == "pictures" and "diffusers.models.unets.unet_2d" not in sys.modules:
+    if domain in _FIRST_NEEDS and _FIRST_NEEDS[domain] not in sys.modules:
         with st.spinner("Loading diffusers, once"):
-            from diffusers import DDIMScheduler, DDPMScheduler, UNet2DModel  # noqa: F401
+            if domain == "pictures":
+                from diffusers import DDIMScheduler, DDPMScheduler, UNet2DModel  # noqa: F401
+            else:
+                from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel  # noqa: F401
         # Streamlit collects all garbage after every tick; modules never are, and a million of their objects would hold
         # the interpreter for most of the time between two ticks.
         gc.freeze()
@@ -96,15 +104,17 @@ def run_form() -> None:
         keep["problem"] = str(error)
 
 
-def run_beside(recipe: Recipe) -> None:
-    """Run another recipe beside what is shown (a callback)."""
+def run_beside(*recipes: Recipe) -> None:
+    """Run other recipes beside what is shown (a callback)."""
     keep = st.session_state
     keep["problem"] = ""
-    try:
-        job = registry().submit(recipe, save=keep["f.save"])
+    for recipe in recipes:
+        try:
+            job = registry().submit(recipe, save=keep["f.save"])
+        except SuperDiffError as error:
+            keep["problem"] = str(error)
+            return
         show([*keep["shown"], job.id][-MOST_COMPARED:])
-    except SuperDiffError as error:
-        keep["problem"] = str(error)
 
 
 def remove(job_id: str) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import streamlit as st
 
+from superdiff_engine.domains import get_domain
 from superdiff_engine.errors import SuperDiffError
 
 from . import form_state, session
 from .compare import draw_comparison, draw_run_beside
 from .experts import draw_experts
-from .guard import guarded, show_sentence
+from .guard import guarded, plain, show_sentence
 from .live import draw_live
 from .results import draw_results
 
@@ -17,9 +18,10 @@ from .results import draw_results
 def draw_run_button() -> None:
     """Run, or the sentence that says why not."""
     busy = any(not job.finished for job in session.shown_jobs())
-    problem = ""
+    problem, remarks = "", []
     try:
-        form_state.recipe_now()
+        recipe = form_state.recipe_now()
+        remarks = get_domain(recipe.domain).remarks(recipe)
     except SuperDiffError as error:
         problem = str(error)
     st.button(
@@ -35,6 +37,8 @@ def draw_run_button() -> None:
     )
     if problem:
         show_sentence(problem)
+    for remark in remarks:
+        st.caption(f":material/info: {plain(remark)}")
 
 
 def draw_stage() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from superdiff_engine.recipe import Recipe
+
 
 @dataclass(frozen=True)
 class Operator:
@@ -65,6 +67,15 @@ ESTIMATORS: dict[str, str] = {
     "exact": "Exact trace (slow)",
 }
 
+#: Ways of a text-to-image pipeline to save memory or time, by their names in recipes.
+SAVINGS: dict[str, str] = {
+    "vae_slicing": "decode one picture at a time",
+    "vae_tiling": "decode in tiles",
+    "attention_slicing": "attention in slices",
+    "cpu_offload": "CPU offload (needs CUDA)",
+    "compile": "torch.compile (slow first step)",
+}
+
 STATES: dict[str, str] = {
     "queued": "Waiting",
     "loading": "Loading the experts",
@@ -86,6 +97,13 @@ def estimators_for(solver: str, domain: str) -> list[str]:
     """The estimators that go with a solver: the Itô estimators need noise, the exact trace a small dimension."""
     fitting = ["hutchinson", "exact"] if solver.startswith("ode") else list(ESTIMATORS)
     return [name for name in fitting if name != "exact" or domain == "plane"]
+
+
+def run_title(recipe: Recipe) -> str:
+    """A run in a few words: its operator, or the prompt where there is only one."""
+    if len(recipe.experts) == 1 and recipe.experts[0].prompt is not None:
+        return f"One prompt: {recipe.experts[0].prompt}"
+    return operator_summary(recipe.operator)
 
 
 def operator_summary(operator: object) -> str:

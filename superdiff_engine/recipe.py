@@ -194,7 +194,7 @@ class Recipe(_Strict):
     """Everything that decides the samples of a run."""
 
     version: Literal[1] = 1
-    domain: Literal["plane", "pictures"]
+    domain: Literal["plane", "pictures", "prompts"]
     experts: list[Expert] = Field(min_length=1, max_length=MOST_EXPERTS)
     operator: OperatorRecipe = OrRecipe()
     levels: Levels = Levels()

@@ -17,7 +17,16 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from .assets import assets_folder
 from .noise import Schedule
+
+
+def checkpoints_folder() -> Path:
+    """Where trainings keep their checkpoints: .checkpoints in a checkout (git ignores it), else the user's cache."""
+    root = assets_folder().parent
+    return (
+        root / ".checkpoints" if (root / "pyproject.toml").is_file() else Path.home() / ".cache/superdiff/checkpoints"
+    )
 
 
 class TrainingTask(Protocol):

@@ -1,5 +1,6 @@
 """The command line as a user types it: sampling, listing, and one sentence for what is wrong."""
 
+import importlib
 import json
 import os
 import signal
@@ -9,6 +10,8 @@ import sys
 import time
 
 import pytest
+
+from superdiff_engine.cli import TRAINABLE
 
 RECIPE = {
     "domain": "plane",
@@ -42,6 +45,11 @@ def test_models_lists_every_domain():
     assert result.returncode == 0
     for name in ("overlap_a", "ring", "garments_a", "garments_b", "garments_ab"):
         assert name in result.stdout
+
+
+def test_everything_that_can_be_trained_is_offered():
+    trainings = {name: importlib.import_module(f"superdiff_engine.domains.{name}.train") for name in TRAINABLE.values()}
+    assert {model: name for name, training in trainings.items() for model in training.MINUTES} == TRAINABLE
 
 
 def test_interrupting_keeps_what_there_is(tmp_path):

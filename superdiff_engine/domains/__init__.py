@@ -14,8 +14,9 @@ def domains() -> dict[str, Domain]:
     """All domains by name, in the order in which they are offered."""
     from .pictures import Pictures
     from .plane import Plane
+    from .prompts import Prompts
 
-    return {domain.name: domain for domain in (Plane(), Pictures())}
+    return {domain.name: domain for domain in (Plane(), Pictures(), Prompts())}
 
 
 def get_domain(name: str) -> Domain:

@@ -65,6 +65,14 @@ class Domain(ABC):
         """Whether `model` is an id of this domain."""
         return any(info.id == model for info in self.models())
 
+    def suggestions(self, model: str) -> list[str]:
+        """Prompts that `model` is known to understand, to choose from; empty where any text will do."""
+        return []
+
+    def remarks(self, recipe: Recipe) -> list[str]:
+        """What the user should know before running a recipe that is right in itself, in sentences."""
+        return []
+
     @abstractmethod
     def examples(self) -> dict[str, Recipe]:
         """Ready recipes by title; the first is what the studio opens with."""

@@ -21,7 +21,7 @@ from torch.nn import functional
 from ...assets import assets_folder
 from ...errors import ModelError
 from ...noise import DiscreteVP
-from ...training import TrainingPlan, TrainingProgress, denoising_loss, train
+from ...training import TrainingPlan, TrainingProgress, checkpoints_folder, denoising_loss, train
 from .classifier import CLASSIFIER, ClassifierTask, GarmentClassifier, reference_of, save_classifier
 from .data import EXPERT_CLASSES, Pictures, load_fashion_mnist
 from .metrics import measure
@@ -30,8 +30,7 @@ from .model import TrainingFacts, save_expert
 PATCH = 2
 #: Minutes on two CPU cores after which each embedded model is as good as its model card says.
 MINUTES = {"garments_a": 32.0, "garments_b": 29.0, "garments_ab": 32.0, CLASSIFIER: 8.0}
-TRAINABLE = tuple(MINUTES)
-CHECKPOINTS = Path.home() / ".cache" / "superdiff" / "checkpoints"
+CHECKPOINTS = checkpoints_folder()
 
 
 def garment_unet() -> UNet2DModel:
@@ -78,7 +77,7 @@ def train_model(
     report: Callable[[TrainingProgress], None] = lambda progress: None,
     folder: Path | None = None,
 ) -> Path:
-    """Train an embedded model and write its folder; resumes from its checkpoint in ~/.cache/superdiff/checkpoints.
+    """Train an embedded model and write its folder; resumes from its checkpoint in `checkpoints_folder()`.
 
     Args:
         name: "garments_a", "garments_b", "garments_ab" or "garment_classifier".

@@ -1,0 +1,190 @@
+"""The domain "prompts": prompts of one text-to-image model as experts, guided, decoded by the model's VAE."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ...assets import assets_folder
+from ...errors import ModelError, RecipeError
+from ...geometry import Euclidean
+from ...pictures import grid_png, picture_exports, picture_png
+from ...recipe import (
+    AndRecipe,
+    AverageRecipe,
+    CoinFlipRecipe,
+    Expert,
+    GuidanceRecipe,
+    Levels,
+    OperatorRecipe,
+    OrRecipe,
+    PipelineRecipe,
+    Recipe,
+    SingleRecipe,
+)
+from ...run import Result
+from ...sample import Step
+from ...score import Guidance
+from ..base import Domain, Export, ModelInfo, Prepared
+from ..sources import is_foreign, local_pipelines, read_settings
+from .captions import unknown_words
+from .encoding import FAMILIES
+from .loading import PipelineOptions, PromptSettings, find_folder
+from .pipeline import TextToImage, interval_guidance, load_text_to_image
+
+#: The embedded model, and the one that examples name where it is not installed: the paper's kind.
+EMBEDDED = "emoji"
+PAPERS_KIND = "hub/stable-diffusion-v1-5/stable-diffusion-v1-5"
+#: Below this level nothing changes that the eye could see.
+LOWEST_LEVEL = 0.03
+
+
+class Prompts(Domain):
+    """Prompts of a text-to-image pipeline."""
+
+    name = "prompts"
+    title = "Prompts"
+    level_unit = "standard deviations of the latents"
+    prompted = True
+
+    def models(self) -> list[ModelInfo]:
+        infos = []
+        embedded = assets_folder() / EMBEDDED
+        if embedded.is_dir():
+            settings = read_settings(embedded, PromptSettings)
+            infos.append(ModelInfo(EMBEDDED, settings.title or EMBEDDED, settings.description, "embedded"))
+        for name, folder in local_pipelines(FAMILIES.__contains__).items():
+            infos.append(ModelInfo(f"local/{name}", name, f"text-to-image pipeline in {folder}", "local"))
+        return infos
+
+    def owns(self, model: str) -> bool:
+        return model == EMBEDDED or is_foreign(model)
+
+    def suggestions(self, model: str) -> list[str]:
+        settings = self._settings(model)
+        return [] if settings is None else settings.suggestions
+
+    def remarks(self, recipe: Recipe) -> list[str]:
+        """Words that the model has never seen, where it says which ones it has."""
+        settings = self._settings(recipe.experts[0].model)
+        if settings is None or settings.vocabulary is None:
+            return []
+        texts = [expert.prompt or "" for expert in recipe.experts]
+        if recipe.guidance is not None:
+            texts.append(recipe.guidance.negative_prompt)
+        words = unknown_words(" ".join(texts), settings.vocabulary)
+        if not words:
+            return []
+        listed = ", ".join(f"'{word}'" for word in words[:8]) + (" and more" if len(words) > 8 else "")
+        return [f"{settings.title} has not learned {listed}: such words mean next to nothing to it."]
+
+    def _settings(self, model: str) -> PromptSettings | None:
+        folder = assets_folder() / EMBEDDED
+        return read_settings(folder, PromptSettings) if model == EMBEDDED and folder.is_dir() else None
+
+    def examples(self) -> dict[str, Recipe]:
+        embedded = (assets_folder() / EMBEDDED).is_dir()
+        model = EMBEDDED if embedded else PAPERS_KIND
+
+        def recipe(operator: OperatorRecipe, *prompts: str) -> Recipe:
+            return Recipe(
+                domain="prompts",
+                experts=[Expert(model=model, prompt=prompt) for prompt in prompts],
+                operator=operator,
+                levels=Levels(steps=50),
+                solver="ancestral",
+                batch=8 if embedded else 1,
+                guidance=GuidanceRecipe(weight=4.0 if embedded else 7.5),
+            )
+
+        return {
+            "AND: a sunflower that is a lemon": recipe(AndRecipe(), "a sunflower", "a lemon"),
+            "AND: a rocket that is a cactus": recipe(AndRecipe(), "a rocket", "a cactus"),
+            "OR: an otter or a duck": recipe(OrRecipe(), "an otter", "a duck"),
+            "Average, to compare with AND": recipe(AverageRecipe(), "a sunflower", "a lemon"),
+            "Coin flip, to compare with OR": recipe(CoinFlipRecipe(), "an otter", "a duck"),
+            "Three prompts: AND": recipe(AndRecipe(), "a cat", "a pumpkin", "a moon"),
+            "One prompt, the other looks on": recipe(SingleRecipe(index=0), "a sunflower", "a lemon"),
+        }
+
+    def check(self, recipe: Recipe) -> None:
+        if len({expert.model for expert in recipe.experts}) > 1:
+            raise RecipeError("Prompts of one run share one model; give all experts the same.")
+        for number, expert in enumerate(recipe.experts, start=1):
+            if not (expert.prompt or "").strip():
+                raise RecipeError(f"Expert {number} has no prompt; write what its pictures should show.")
+
+    def load(self, expert: Expert, device: str, dtype: str) -> Any:
+        return load_text_to_image(find_model(expert.model), device, dtype).expert(expert.prompt or "")
+
+    def prepare(self, recipe: Recipe, device: str) -> Prepared:
+        settings = recipe.pipeline or PipelineRecipe()
+        options = PipelineOptions(**settings.model_dump(exclude={"height", "width"}))
+        network = load_text_to_image(find_model(recipe.experts[0].model), device, recipe.dtype, options)
+        size = None if settings.height is None or settings.width is None else (settings.height, settings.width)
+        experts = [network.expert(expert.prompt or "", size) for expert in recipe.experts]
+        return Prepared(experts, _guidance(network, recipe.guidance, size))
+
+    def space(self, experts: Sequence[Any]) -> Euclidean:
+        return experts[0].space
+
+    def level_range(self, experts: Sequence[Any]) -> tuple[float, float]:
+        lowest, highest = _network(experts).level_range
+        return max(LOWEST_LEVEL, lowest), highest
+
+    def preview(self, step: Step, experts: Sequence[Any], most: int) -> dict[str, np.ndarray]:
+        """{"pictures": uint8 [n, h, w, 3]}: the denoised latents by a linear map, one pixel a latent."""
+        denoised: Any = step.denoised
+        return {"pictures": _network(experts).preview(denoised[: min(most, 64)])}
+
+    def decode(self, step: Step, experts: Sequence[Any]) -> dict[str, np.ndarray]:
+        """{"pictures": uint8 [batch, H, W, 3]}, by the VAE."""
+        denoised: Any = step.denoised
+        return {"pictures": _network(experts).decode(denoised)}
+
+    def notes(self, experts: Sequence[Any]) -> list[str]:
+        if not experts:
+            return []
+        found = [warning for expert in experts for warning in expert.condition.warnings]
+        splits = _network(experts).splits
+        if splits:
+            found.append(
+                f"The memory was short: calls to the network were halved {splits} time{'s' if splits > 1 else ''}. "
+                "The samples are the same, the run is slower; a smaller batch or float16 avoids it."
+            )
+        return found
+
+    def preview_png(self, result: Result) -> bytes | None:
+        return grid_png(result)
+
+    def picture_png(self, result: Result, index: int) -> bytes:
+        """Picture `index` of the result at its own size, as a PNG with the recipe inside."""
+        return picture_png(result, index)
+
+    def exports(self, result: Result) -> list[Export]:
+        return picture_exports(result)
+
+
+def find_model(model: str) -> Any:
+    """The folder of the pipeline `model`: the embedded one, "local/NAME" or "hub/OWNER/NAME"; raises ModelError."""
+    if model != EMBEDDED:
+        return find_folder(model)
+    folder = assets_folder() / EMBEDDED
+    if not folder.is_dir():
+        raise ModelError(f"The embedded model {folder} is missing; install SuperDiff Studio again.")
+    return folder
+
+
+def _network(experts: Sequence[Any]) -> TextToImage:
+    return experts[0].network
+
+
+def _guidance(network: TextToImage, recipe: GuidanceRecipe | None, size: tuple[int, int] | None) -> Guidance | None:
+    if recipe is None or recipe.weight == 1:
+        return None
+    if recipe.lowest is None and recipe.highest is None:
+        return network.guidance(recipe.weight, recipe.negative_prompt, size)
+    bounds = (recipe.lowest or 0.0, recipe.highest or float("inf"))
+    return network.guidance(interval_guidance(recipe.weight, *bounds), recipe.negative_prompt, size)

@@ -1,0 +1,313 @@
+r"""Text-to-image pipelines as experts: one network, one expert a prompt.
+
+A latent diffusion model (Rombach et al. 2022, arXiv 2112.10752) denoises latents x_t of a VAE. In canonical coordinates
+y = x_t / alpha_t a prompt c is an expert with the score S(y, s | c), where (alpha, sigma, time) at the level
+s = sigma / alpha come from the model's own process:
+
+    Stable Diffusion 1, 2, XL    alpha^2 = alphas_cumprod[t]             epsilon, v or x_0 prediction
+    Stable Diffusion 3           alpha = 1 - t / 1000, sigma = t / 1000  flow prediction
+
+All prompts, and the unconditional expert of guidance, are rows of one batched call to the network. Samples live in
+latent space: [C, H / f, W / f] for pictures of H x W pixels, with the VAE's factor f (8).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...errors import ModelError
+from ...geometry import Euclidean, State
+from ...pictures import to_uint8
+from ...score import ConditionedScore, Guidance, score_from_prediction
+from .encoding import Condition, encode, zeros_like
+from .loading import LoadedPipeline, PipelineOptions, load_pipeline, out_of_memory
+
+#: Pictures that the VAE decodes at once: its activations are far larger than the latents.
+DECODED_AT_ONCE = 4
+#: Prompts whose embeddings are kept.
+PROMPTS_KEPT = 64
+
+#: No way to save memory or time.
+PLAIN = PipelineOptions()
+
+Size = tuple[int, int]
+
+
+def load_text_to_image(
+    folder: Path, device: str = "cpu", dtype: str = "float32", options: PipelineOptions = PLAIN
+) -> TextToImage:
+    """A pipeline's network, kept in memory with its embeddings for the next expert and the next run.
+
+    Args:
+        folder: of the pipeline, with model_index.json.
+        device: a torch device.
+        dtype: "float32", "float16" or "bfloat16", what the networks compute in; scores are float32.
+        options: ways to save memory or time.
+
+    Raises:
+        ModelError: with one sentence, when the folder is not what it should be.
+    """
+    # The newest file's time is part of the key, so that a model which was written again is read again.
+    files = [path for kind in ("*.json", "*.safetensors") for path in folder.rglob(kind) if path.is_file()]
+    stamp = max((path.stat().st_mtime_ns for path in files), default=0)
+    return _load(folder, device, dtype, options, stamp)
+
+
+@lru_cache(maxsize=2)
+def _load(folder: Path, device: str, dtype: str, options: PipelineOptions, stamp: int) -> TextToImage:
+    return TextToImage(load_pipeline(folder, device, dtype, options))
+
+
+class Chunks:
+    """Rows through a network: all at once, and when the memory is short half as many from then on.
+
+    Attributes:
+        most: rows at once; None for all.
+        splits: how often the memory was short.
+    """
+
+    def __init__(self, most: int | None = None) -> None:
+        self.most, self.splits = most, 0
+
+    def run(self, function: Callable[[slice], Tensor], rows: int, title: str) -> Tensor:
+        """`function` of slices that cover `rows` rows, put together again.
+
+        Raises:
+            ModelError: when the memory does not suffice for a single row.
+        """
+        parts: list[Tensor] = []
+        start = 0
+        while start < rows:
+            count = min(rows - start, self.most or rows)
+            part = _attempt(function, slice(start, start + count))
+            if part is not None:
+                parts.append(part)
+                start += count
+                continue
+            if count == 1:
+                raise ModelError(
+                    f"{title} needs more memory for one picture than there is; choose float16 or bfloat16, a smaller "
+                    "picture, attention slicing or CPU offload."
+                )
+            self.most, self.splits = count // 2, self.splits + 1
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+        return torch.cat(parts)
+
+
+def _attempt(function: Callable[[slice], Tensor], rows: slice) -> Tensor | None:
+    """None when the memory is short; by then the failed call's tensors are free."""
+    try:
+        return function(rows)
+    except (RuntimeError, MemoryError) as error:
+        if out_of_memory(error):
+            return None
+        raise
+
+
+class TextToImage:
+    """A text-to-image network whose experts are prompts (a `SharedNetwork`).
+
+    Attributes:
+        pipe: diffusers' pipeline.
+        schedule: the forward process that the network was trained on.
+        title: for charts and messages.
+        size: (height, width) in pixels that the model was trained for.
+        channels: of the latents.
+    """
+
+    def __init__(self, loaded: LoadedPipeline) -> None:
+        self.pipe, self.family = loaded.pipe, loaded.family
+        self.schedule, self.prediction, self.title = loaded.schedule, loaded.prediction, loaded.title
+        network = getattr(self.pipe, self.family.network)
+        self.dtype: torch.dtype = network.dtype
+        self.channels = int(network.config.in_channels)
+        sides = network.config.sample_size
+        height, width = (sides, sides) if isinstance(sides, int) else sides
+        self.factor = int(self.pipe.vae_scale_factor)
+        self.size: Size = (height * self.factor, width * self.factor)
+        self._latent_rgb = _rgb_map(loaded, self.channels)
+        self._rows, self._decoded = Chunks(), Chunks(DECODED_AT_ONCE)
+        self._encoded = lru_cache(maxsize=PROMPTS_KEPT)(self._encode)
+
+    @property
+    def splits(self) -> int:
+        """How often a batched call was halved because the memory was short."""
+        return self._rows.splits + self._decoded.splits
+
+    @property
+    def level_range(self) -> tuple[float, float]:
+        """(lowest, highest) level that the network was trained on.
+
+        For flow matching the highest is 999 (t = 0.999): at t = 1 no signal is left, alpha = 0, and y = x_t / alpha
+        does not exist. The prior there, N(0, 999^2), differs from the noised data by a millionth of its variance.
+        """
+        return self.schedule.lowest, self.schedule.highest
+
+    # Prompts
+
+    def encode(self, prompt: str) -> Condition:
+        """A prompt's embeddings, computed once; `warnings` says what of it was cut off.
+
+        Raises:
+            ModelError: for an empty prompt.
+        """
+        if not prompt.strip():
+            raise ModelError("A prompt is empty; write what the picture should show.")
+        return self._encoded(prompt)
+
+    def unconditional(self, negative_prompt: str = "") -> Condition:
+        """What guidance leads away from: the empty prompt (zeros where the model wants that), or a negative prompt."""
+        condition = self._encoded(negative_prompt)
+        if negative_prompt.strip():
+            return replace(condition, title=f"not: {negative_prompt}")
+        return replace(zeros_like(condition) if self.family.blank(self.pipe) else condition, title="unconditional")
+
+    def _encode(self, prompt: str) -> Condition:
+        return encode(self.family, self.pipe, prompt)
+
+    # Scores
+
+    def space(self, size: Size | None = None) -> Euclidean:
+        """Latents of pictures of `size` = (height, width) pixels; None for the model's own size.
+
+        Raises:
+            ModelError: for a size that the model cannot make.
+        """
+        height, width = self.size if size is None else size
+        self.check_size(height, width)
+        return Euclidean((self.channels, height // self.factor, width // self.factor))
+
+    def check_size(self, height: int, width: int) -> None:
+        """Raise ModelError when the model cannot make pictures of this height and width in pixels."""
+        step, most = self.family.granularity(self.pipe), self.family.largest_side(self.pipe)
+        if height % step or width % step or min(height, width) < step:
+            near = [max(step, round(side / step) * step) for side in (height, width)]
+            raise ModelError(
+                f"{self.title} makes pictures whose height and width are multiples of {step} pixels, not {height} x "
+                f"{width}; the nearest is {near[0]} x {near[1]}."
+            )
+        if most is not None and max(height, width) > most:
+            raise ModelError(
+                f"{self.title} makes pictures of at most {most} pixels a side, not {height} x {width}; choose a "
+                "smaller size."
+            )
+
+    def expert(self, prompt: str, size: Size | None = None) -> ConditionedScore:
+        """The expert of a prompt, for pictures of `size` (height, width)."""
+        return self._expert(self.encode(prompt), size)
+
+    def guidance(
+        self, weight: float | Callable[[float], float], negative_prompt: str = "", size: Size | None = None
+    ) -> Guidance:
+        """Classifier-free guidance whose reference goes through the network in the same call as the experts.
+
+        Args:
+            weight: w, or a function of the level (`interval_guidance`).
+            negative_prompt: what to lead away from; empty for the unconditional expert.
+            size: as of the experts.
+        """
+        reference: Any = self._expert(self.unconditional(negative_prompt), size)
+        return Guidance(reference, weight)
+
+    def _expert(self, condition: Condition, size: Size | None) -> ConditionedScore:
+        return ConditionedScore(self, condition, self.space(size), condition.title)
+
+    def scores(self, y: Any, level: Any, conditions: Sequence[Condition]) -> list[State]:
+        """The score under each condition, like y [batch, C, h, w], from one batched call (several if memory is short).
+
+        Raises:
+            ModelError: when the memory does not suffice for a single latent, or compiling fails.
+        """
+        levels = torch.tensor([float(level)], dtype=torch.float64)
+        alpha, sigma = float(self.schedule.alpha(levels)), float(self.schedule.sigma(levels))
+        time = self.schedule.time(levels).to(device=y.device, dtype=torch.float32)
+        x, batch = alpha * y, len(y)
+        latents = x.to(self.dtype)
+        embeddings = torch.cat([condition.embeddings for condition in conditions])
+        given = [condition.pooled for condition in conditions if condition.pooled is not None]
+        pooled = torch.cat(given) if given else None
+
+        def predict(rows: slice) -> Tensor:
+            row = torch.arange(rows.start, rows.stop, device=y.device)
+            which = row // batch
+            text = None if pooled is None else pooled[which]
+            return self._predict(latents[row % batch], time.expand(len(row)), embeddings[which], text)
+
+        out = self._rows.run(predict, batch * len(conditions), self.title).to(y.dtype)
+        return [score_from_prediction(self.prediction, part, x, alpha, sigma) for part in out.split(batch)]
+
+    def _predict(self, x: Tensor, time: Tensor, embeddings: Tensor, pooled: Tensor | None) -> Tensor:
+        try:
+            return self.family.predict(self.pipe, x, time, embeddings, pooled)
+        except torch._dynamo.exc.TorchDynamoException as error:
+            first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise ModelError(f"torch.compile failed on {self.title} ({first}); switch compiling off.") from error
+
+    # Pictures
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor) -> np.ndarray:
+        """Pictures uint8 [n, H, W, 3] of denoised latents [n, C, h, w], by the VAE."""
+        vae, config = self.pipe.vae, self.pipe.vae.config
+        latents = latents.float().nan_to_num(0)
+        mean, std = config.get("latents_mean"), config.get("latents_std")
+        if mean is not None and std is not None:  # some models of the XL family
+            shift = torch.tensor(mean).view(1, -1, 1, 1).to(latents)
+            unscaled = latents * torch.tensor(std).view(1, -1, 1, 1).to(latents) / config.scaling_factor + shift
+        else:
+            unscaled = latents / config.scaling_factor + (config.get("shift_factor") or 0.0)
+        codes = unscaled.to(device=self.pipe._execution_device, dtype=vae.dtype)
+
+        def decoded(rows: slice) -> Tensor:
+            return vae.decode(codes[rows], return_dict=False)[0].float().cpu()
+
+        return to_uint8(self._decoded.run(decoded, len(codes), self.title))
+
+    @torch.no_grad()
+    def preview(self, latents: Tensor) -> np.ndarray:
+        """Small pictures uint8 [n, h, w, 3] of denoised latents by a linear map, one pixel a latent.
+
+        Where no map is known for the model the VAE decodes the first few: [at most DECODED_AT_ONCE, H, W, 3].
+        """
+        if self._latent_rgb is None:
+            return self.decode(latents[:DECODED_AT_ONCE])
+        latent_rgb = self._latent_rgb.to(latents.device)
+        rgb = torch.einsum("rc,nchw->nrhw", latent_rgb[:, :-1], latents.float()) + latent_rgb[:, -1, None, None]
+        return to_uint8(rgb)
+
+
+def _rgb_map(loaded: LoadedPipeline, channels: int) -> Tensor | None:
+    """[3, C + 1]: the model's own map, else the family's if it has as many latent channels, else None."""
+    own = loaded.settings.latent_rgb
+    if own is not None:
+        if [len(row) for row in own] != [channels + 1] * 3:
+            raise ModelError(
+                f"latent_rgb in superdiff.json of {loaded.title} must be 3 rows of {channels + 1} numbers; correct it "
+                "or remove it."
+            )
+        return torch.tensor(own)
+    family = torch.tensor(loaded.family.latent_rgb).T
+    return None if family.shape[1] != channels else torch.cat([family, torch.zeros(3, 1)], 1)
+
+
+def interval_guidance(weight: float, low: float, high: float) -> Callable[[float], float]:
+    """Guidance of `weight` at levels within (low, high], and none (w = 1) outside.
+
+    At high levels guidance costs variety, at low ones it does nothing (Kynkaanniemi et al. 2024, arXiv 2404.07724,
+    eq. 5; their sigma is the level s).
+
+    Raises:
+        ValueError: if low is not below high.
+    """
+    if not 0 <= low < high:
+        raise ValueError(f"Guidance in an interval needs 0 <= low < high, got {low} and {high}.")
+    return lambda level: weight if low < level <= high else 1.0

@@ -1,0 +1,155 @@
+"""Folders that are not what they should be: one sentence each, and nothing in them is executed."""
+
+import json
+import pickle
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from superdiff_engine.domains import get_domain
+from superdiff_engine.domains.prompts.loading import PipelineOptions, find_folder
+from superdiff_engine.domains.prompts.pipeline import load_text_to_image
+from superdiff_engine.errors import ModelError, RecipeError
+from superdiff_engine.recipe import make_recipe
+from superdiff_engine.run import Run
+
+WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
+
+
+@pytest.fixture
+def copy(pipelines, tmp_path):
+    """A copy of the tiny Stable Diffusion that a test may spoil."""
+    return shutil.copytree(pipelines("sd"), tmp_path / "mine")
+
+
+def fails(folder, match, **options):
+    with pytest.raises(ModelError, match=match) as caught:
+        load_text_to_image(folder, **options)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
+
+
+def test_a_folder_that_is_no_pipeline(copy, tmp_path):
+    (tmp_path / "empty").mkdir()
+    fails(tmp_path / "empty", "no diffusers pipeline")
+    (copy / "model_index.json").write_text('{"_class_name": "FluxPipeline"}')
+    fails(copy, "is a FluxPipeline; choose one of StableDiffusionPipeline")
+    (copy / "model_index.json").write_text("{")
+    fails(copy, "not valid JSON")
+
+
+def test_pickles_are_refused_without_being_opened(copy):
+    class Bomb:
+        def __reduce__(self):
+            return (exec, ("raise SystemExit('executed')",))
+
+    (copy / WEIGHTS).unlink()
+    (copy / "unet/diffusion_pytorch_model.bin").write_bytes(pickle.dumps(Bomb()))
+    fails(copy, "pickles, which can hold code")
+
+
+def test_weights_that_are_damaged_or_do_not_fit(copy):
+    path = copy / WEIGHTS
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    fails(copy, "damaged or was cut off")
+    path.write_bytes(whole)
+    tensors = load_file(path)
+    name = next(iter(tensors))
+    save_file(tensors | {name: torch.zeros(3)}, path)
+    fails(copy, "do not fit its config.json")
+    del tensors[name]
+    save_file(tensors, path)
+    fails(copy, "do not fit its config.json")
+    path.unlink()
+    fails(copy, "are missing")
+
+
+def test_parts_of_other_kinds(copy):
+    index = json.loads((copy / "model_index.json").read_text())
+    (copy / "model_index.json").write_text(json.dumps(index | {"unet": ["my_module", "MyUNet"]}))
+    fails(copy, "lists MyUNet as its unet")
+    (copy / "model_index.json").write_text(json.dumps(index))
+    scheduler = copy / "scheduler/scheduler_config.json"
+    scheduler.write_text(json.dumps(json.loads(scheduler.read_text()) | {"prediction_type": "magic"}))
+    fails(copy, "prediction_type 'magic'")
+
+
+def test_what_the_folder_says_of_itself(copy):
+    (copy / "superdiff.json").write_text('{"latent_rgb": [[1, 2], [3, 4], [5, 6]]}')
+    fails(copy, "latent_rgb .* 3 rows of 5 numbers")
+    rows = [[0, 0, 0, 0, -1], [0.5, 0, 0, 0, 0], [0, 0, 0, 0, 1]]
+    (copy / "superdiff.json").write_text(json.dumps({"title": "Mine", "latent_rgb": rows}))
+    model = load_text_to_image(copy)
+    assert model.title == "Mine"
+    picture = model.preview(torch.ones(1, 4, 8, 8))
+    assert picture.shape == (1, 8, 8, 3)
+    assert picture[0, 0, 0].tolist() == [0, 191, 255]
+
+
+def test_options_that_this_machine_does_not_have(copy):
+    if not torch.cuda.is_available():
+        fails(copy, "offload", options=PipelineOptions(cpu_offload=True))
+    model = load_text_to_image(copy, options=PipelineOptions(vae_slicing=True, vae_tiling=True, attention_slicing=True))
+    assert model.pipe.vae.use_slicing and model.pipe.vae.use_tiling
+
+
+def test_a_hub_that_cannot_be_reached():
+    with pytest.raises(ModelError, match="could not be reached for 'somebody/something'"):
+        find_folder("hub/somebody/something")
+
+
+@pytest.fixture
+def local(copy, monkeypatch):
+    monkeypatch.setenv("SUPERDIFF_MODELS", str(copy.parent))
+    return "local/mine"
+
+
+def recipe(model, **change):
+    document = {
+        "domain": "prompts",
+        "experts": [{"model": model, "prompt": "a cat"}, {"model": model, "prompt": "a dog"}],
+        "operator": {"name": "and"},
+        "levels": {"steps": 4},
+        "batch": 3,
+        "guidance": {"weight": 3},
+    }
+    return make_recipe(document | change)
+
+
+def test_a_run_from_a_recipe_to_pictures(local):
+    """The domain's parts together: one title a prompt, decoded pictures, and what the user should know."""
+    run = Run(recipe(local))
+    result = run.execute()
+    assert run.titles == ["a cat", "a dog"]
+    assert result.decoded["pictures"].shape == (3, 16, 16, 3)
+    assert run.notes == []
+    long = Run(recipe(local, experts=[{"model": local, "prompt": "abcdefghijklmnopqrst"}]))
+    long.execute()
+    assert any("does not see" in note for note in long.notes)
+
+
+def test_the_size_is_the_recipes(local):
+    result = Run(recipe(local, pipeline={"height": 32, "width": 24})).execute()
+    assert result.decoded["pictures"].shape == (3, 32, 24, 3)
+    with pytest.raises(ModelError, match="multiples of 2 pixels"):
+        Run(recipe(local, pipeline={"height": 33, "width": 24})).execute()
+
+
+def test_guidance_of_one_is_no_guidance(local):
+    plain, unguided = (Run(recipe(local, guidance=given)).execute() for given in (None, {"weight": 1}))
+    assert (plain.samples["x"] == unguided.samples["x"]).all()
+
+
+def test_recipes_that_make_no_sense():
+    model = "hub/somebody/something"
+    with pytest.raises(RecipeError, match="Expert 2 has no prompt"):
+        recipe(model, experts=[{"model": model, "prompt": "a"}, {"model": model, "prompt": " "}])
+    with pytest.raises(RecipeError, match="share one model"):
+        recipe(model, experts=[{"model": model, "prompt": "a"}, {"model": "hub/other/one", "prompt": "b"}])
+
+
+def test_text_pipelines_are_not_offered_as_picture_models(local):
+    assert "local/mine" in [info.id for info in get_domain("prompts").models()]
+    assert "local/mine" not in [info.id for info in get_domain("pictures").models()]

@@ -1,0 +1,240 @@
+"""Training of the emoji model: exact rearrangements, fair draws, and a tiny run that plain diffusers can read."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from superdiff_engine.domains.prompts import captions, emoji, networks, train
+from superdiff_engine.errors import ModelError
+from superdiff_engine.training import TrainingPlan
+from superdiff_engine.training import train as run_training
+
+CONCEPTS = tuple(
+    emoji.Concept(code, (name,), ("tag", "other"), "animal")
+    for code, name in (("1f408", "cat"), ("1f415", "dog"), ("1f5fa", "world map"))
+)
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    """Three concepts in four styles; the last style lacks the second concept."""
+    masters = np.random.default_rng(0).integers(0, 256, (4, 3, 128, 128, 3), dtype=np.uint8)
+    present = np.ones((4, 3), bool)
+    present[3, 1] = False
+    return emoji.EmojiPictures(CONCEPTS, emoji.STYLES, masters, present)
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tokenizer")
+    captions.save_tokenizer([text for one in CONCEPTS for text in captions.training_captions(one, "flat")], folder)
+    return captions.load_tokenizer(folder)
+
+
+def tiny_vae():
+    torch.manual_seed(0)
+    return networks.autoencoder(widths=(8, 8, 8)).eval()
+
+
+def tiny_network(tokenizer):
+    torch.manual_seed(0)
+    return networks.TextToLatent(networks.text_encoder(tokenizer, layers=1), networks.unet((16, 32, 32)))
+
+
+def test_augmentation_moves_by_at_most_three_pixels_and_keeps_white_white():
+    masters = torch.full((64, 3, 128, 128), 255, dtype=torch.uint8)
+    masters[:, :, 56:72, 56:72] = 0  # a black square of 8 x 8 pixels in the middle
+    moved = train.augment(masters, torch.zeros(64, dtype=torch.bool), torch.Generator().manual_seed(0))
+    assert moved.shape == (64, 3, 64, 64) and moved.min() >= -1 and moved.max() <= 1
+    dark = (1 - moved[:, 0]) / 2
+    area = dark.sum((1, 2))
+    axis = torch.arange(64) - 31.5
+    offset = torch.stack([(dark.sum(2) * axis).sum(1), (dark.sum(1) * axis).sum(1)]) / area
+    assert offset.abs().max() < 3.2 and offset.abs().max() > 2
+    assert area.min() > 0.88**2 * 64 and area.max() < 1.06**2 * 64
+    assert torch.allclose(moved[:, :, 0], torch.ones(1))
+
+
+def test_mirrored_pictures_are_mirror_images():
+    masters = torch.randint(0, 256, (4, 3, 128, 128), dtype=torch.uint8)
+    plain = train.augment(masters, torch.zeros(4, dtype=torch.bool), torch.Generator().manual_seed(1))
+    swapped = train.augment(masters.flip(3), torch.ones(4, dtype=torch.bool), torch.Generator().manual_seed(1))
+    assert torch.allclose(plain, swapped, atol=1e-4)
+
+
+def test_only_pictures_without_letters_are_mirrored(pictures):
+    table = train.PictureTable.of(pictures)
+    assert len(table.masters) == 11
+    assert torch.equal(table.mirrors, table.concept != 2)
+    assert np.array_equal(table.masters[4].permute(1, 2, 0).numpy(), pictures.masters[1, 1])
+
+
+def test_edge_loss_ignores_brightness_and_sees_edges():
+    picture = torch.rand(2, 3, 16, 16)
+    assert train.edge_loss(picture, picture + 0.3) == pytest.approx(0, abs=1e-6)
+    step = torch.zeros(1, 1, 4, 4)
+    step[..., 2:] = 1  # one edge: 1 of 3 columns of differences at full size, 1 of 1 at half size
+    assert train.edge_loss(step, torch.zeros_like(step), scales=2) == pytest.approx((1 / 3 + 1) / 4)
+
+
+def test_folded_normalisation_keeps_pictures_and_standardises_latents():
+    vae = tiny_vae()
+    data = torch.rand(8, 3, 64, 64) * 2 - 1
+    with torch.no_grad():
+        before = vae.encode(data).latent_dist
+        decoded, spread = vae.decode(before.mean).sample, before.std
+        mean, deviation = before.mean.mean((0, 2, 3)), before.mean.std((0, 2, 3))
+        train.normalise_latents(vae, mean, deviation)
+        after = vae.encode(data).latent_dist
+    assert torch.allclose(after.mean.mean((0, 2, 3)), torch.zeros(4), atol=1e-4)
+    assert torch.allclose(after.mean.std((0, 2, 3)), torch.ones(4), atol=1e-4)
+    assert torch.allclose(after.std * deviation.view(1, -1, 1, 1), spread, rtol=1e-3)
+    with torch.no_grad():
+        assert torch.allclose(vae.decode(after.mean).sample, decoded, atol=1e-4)
+
+
+def test_psnr_of_a_known_error():
+    class Shifting:
+        def encode(self, x):
+            return type("Output", (), {"latent_dist": type("Gaussian", (), {"mean": x})})
+
+        def decode(self, x):
+            return type("Output", (), {"sample": x + 0.02})
+
+    assert train.psnr(Shifting(), torch.zeros(2, 3, 64, 64)) == pytest.approx(40.0, abs=1e-3)
+
+
+def test_preview_map_recovers_a_linear_one():
+    truth = torch.randn(3, 5)
+    latents = torch.randn(6, 4, 16, 16)
+    small = torch.einsum("rc,nchw->nrhw", truth[:, :4], latents) + truth[:, 4].view(3, 1, 1)
+    fitted = train.fit_preview(latents, small.repeat_interleave(4, 2).repeat_interleave(4, 3))
+    assert torch.allclose(torch.tensor(fitted), truth, atol=1e-4)
+
+
+def test_batches_are_fair_and_captions_fit_the_pictures(pictures, tokenizer):
+    table = train.PictureTable.of(pictures)
+    # Latents that say which picture they are of.
+    latents = torch.arange(11.0).view(1, 11, 1, 1, 1).expand(2, 11, 4, 16, 16).half()
+    task = train.EmojiTask(
+        torch.nn.Identity(),
+        latents,
+        train.picture_rows(table, 4, 3),
+        train.CaptionTable.of(CONCEPTS, emoji.STYLES, tokenizer),
+        batch=4000,
+    )
+    data, tokens = task.draw(torch.Generator().manual_seed(0))
+    row = data[:, 0, 0, 0].long()
+    share = torch.bincount(table.concept[row], minlength=3) / len(row)
+    assert torch.allclose(share, torch.full((3,), 1 / 3), atol=0.03)
+    styles = torch.bincount(table.style[row[table.concept[row] == 1]], minlength=4)
+    assert styles[3] == 0 and styles[:3].min() > 0.28 * styles.sum()
+    empty = (tokens == task.captions.empty).all(1)
+    assert empty.float().mean() == pytest.approx(0.1, abs=0.02)
+    for index in torch.nonzero(~empty)[:200, 0].tolist():
+        text = tokenizer.decode(tokens[index], skip_special_tokens=True)
+        concept, style = CONCEPTS[table.concept[row[index]]], emoji.STYLES[table.style[row[index]]]
+        fitting = [
+            tokenizer.decode(tokenizer(one).input_ids, skip_special_tokens=True)
+            for one in captions.training_captions(concept, style)
+        ]
+        assert text in fitting
+
+
+def test_every_caption_of_a_style_and_concept_is_drawn(tokenizer):
+    table = train.CaptionTable.of(CONCEPTS, emoji.STYLES, tokenizer)
+    drawn = table.draw(torch.full((2000,), 1), torch.full((2000,), 2), torch.Generator().manual_seed(0))
+    expected = captions.token_ids(tokenizer, captions.training_captions(CONCEPTS[2], "flat"))
+    assert torch.equal(torch.unique(drawn, dim=0), torch.unique(expected, dim=0))
+
+
+def test_text_encoder_depends_on_the_words_before_the_end_only(tokenizer):
+    network = tiny_network(tokenizer).eval()
+    ids = captions.token_ids(tokenizer, ["a cat", "a dog"])
+    end = int((ids[0] == tokenizer.eos_token_id).nonzero()[0])
+    changed = ids.clone()
+    changed[:, end + 1 :] = 5  # what pads a text must not change what it means
+    with torch.no_grad():
+        cosines = network.similarity(ids, changed)
+    assert torch.allclose(cosines.diagonal(), torch.ones(2), atol=1e-5) and cosines[0, 1] < 0.999
+
+
+def test_the_text_encoder_learns_which_captions_belong_together(tokenizer, tmp_path):
+    task = train.TextTask(tiny_network(tokenizer), train.CaptionTable.of(CONCEPTS, emoji.STYLES, tokenizer))
+    before = task.loss(torch.Generator().manual_seed(0)).item()
+    optimizer = torch.optim.AdamW(task.network.parameters(), 1e-3)
+    generator = torch.Generator().manual_seed(1)
+    for _ in range(20):
+        task.loss(generator).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    assert task.loss(torch.Generator().manual_seed(0)).item() < 0.5 * before
+
+
+def test_a_name_that_is_not_trained_and_a_missing_autoencoder(tmp_path, monkeypatch, pictures):
+    monkeypatch.setattr(train, "CHECKPOINTS", tmp_path)
+    monkeypatch.setattr(train, "load_pictures", lambda folder: pictures)
+    with pytest.raises(ModelError, match="choose emoji_vae, emoji"):
+        train.train_model("cats")
+    with pytest.raises(ModelError, match="run 'superdiff train emoji_vae' first"):
+        train.train_model("emoji", minutes=0)
+    with pytest.raises(ModelError, match="no training of the emoji model"):
+        train.pipeline_from_checkpoint()
+
+
+def test_a_tiny_training_ends_in_a_folder_that_diffusers_reads(tmp_path, monkeypatch, pictures):
+    from diffusers import StableDiffusionPipeline
+
+    monkeypatch.setattr(train, "CHECKPOINTS", tmp_path / "checkpoints")
+    monkeypatch.setattr(train, "load_pictures", lambda folder: pictures)
+    monkeypatch.setattr(train, "autoencoder", tiny_vae)
+    monkeypatch.setattr(train, "new_network", tiny_network)
+    monkeypatch.setattr(train, "TEXT_MINUTES", 0.0)
+    vae_folder = train.train_model("emoji_vae", minutes=1e-4)
+    figures = json.loads((vae_folder / "figures.json").read_text())
+    assert figures["psnr"] == pytest.approx(figures["psnr_float16"], abs=0.1)
+    folder = train.train_model("emoji", minutes=1e-4, folder=tmp_path)
+    settings = json.loads((folder / "superdiff.json").read_text())
+    assert [len(row) for row in settings["latent_rgb"]] == [5, 5, 5]
+    assert [one["name"] for one in settings["concepts"]] == ["cat", "dog", "world map"]
+    assert {"cat", "style", "noto"} <= set(settings["vocabulary"])
+    assert all((folder / "tokenizer" / name).is_file() for name in ("vocab.json", "merges.txt"))
+    assert not any(str(tmp_path) in path.read_text() for path in folder.rglob("*.json"))
+    assert "CC-BY-4.0" in (folder / "README.md").read_text()
+    stored = StableDiffusionPipeline.from_pretrained(folder, safety_checker=None)
+    stored.set_progress_bar_config(disable=True)
+    running = train.pipeline_from_checkpoint()
+    made = [
+        np.asarray(
+            pipe("a cat", num_inference_steps=2, generator=torch.Generator().manual_seed(0)).images[0], np.float32
+        )
+        for pipe in (stored, running)
+    ]
+    assert made[0].shape == (64, 64, 3)
+    assert np.abs(made[0] - made[1]).max() <= 8  # float16 against float32 weights
+    sheet = train.sample_sheet(folder, ["a cat", "a dog"], tmp_path / "sheets" / "sheet.png", steps=2, each=2)
+    with emoji.Image.open(sheet) as image:
+        assert image.size == (200 + 2 * 64, 2 * 64)
+
+
+def test_v_prediction_and_schedule_agree_with_diffusers(tokenizer):
+    table = networks.scheduler().alphas_cumprod.double()
+    task_schedule = train.DiscreteVP.scaled_linear()
+    levels = ((1 - table) / table).sqrt()
+    time = task_schedule.time(levels)
+    assert torch.allclose(time, torch.arange(1000, dtype=torch.float64), atol=2e-2)
+
+
+def test_resuming_keeps_the_tokenizer_and_the_steps(tmp_path, tokenizer):
+    table = train.CaptionTable.of(CONCEPTS, emoji.STYLES, tokenizer)
+    plan = TrainingPlan(minutes=1e-4, warmup_steps=1)
+    task = train.EmojiTask(
+        tiny_network(tokenizer), torch.randn(1, 12, 4, 16, 16).half(), torch.arange(12).view(4, 3), table, batch=2
+    )
+    _, first = run_training(task, plan, tmp_path / "emoji.ckpt")
+    network, again = run_training(task, plan, tmp_path / "emoji.ckpt")
+    assert first.step == again.step > 0
+    names = set(network.state_dict())
+    assert any(name.startswith("text.") for name in names) and any(name.startswith("unet.") for name in names)
