@@ -47,6 +47,15 @@ def test_the_wheel_holds_the_studio_and_the_weights(wheel):
     assert "superdiff_engine/assets/garments_a/unet/diffusion_pytorch_model.safetensors" in names
 
 
+def test_the_wheel_holds_every_package(wheel):
+    """The packages are listed by hand in pyproject.toml: a new one must not be forgotten."""
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+    for package in ("superdiff_engine", "studio"):
+        for path in (ROOT / package).rglob("*.py"):
+            assert path.relative_to(ROOT).as_posix() in names, path
+
+
 CORE = ("noise", "geometry", "rotations", "score", "density", "compose", "sample")
 
 
