@@ -2,7 +2,9 @@
 
 import json
 import pickle
+import re
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -153,3 +155,14 @@ def test_recipes_that_make_no_sense():
 def test_text_pipelines_are_not_offered_as_picture_models(local):
     assert "local/mine" in [info.id for info in get_domain("prompts").models()]
     assert "local/mine" not in [info.id for info in get_domain("pictures").models()]
+
+
+def test_the_readmes_lines_for_prompts_run(pipelines):
+    """As written, but for the model's folder and the device."""
+    readme = (Path(__file__).parents[3] / "README.md").read_text()
+    block = next(text for text in re.findall(r"```python\n(.*?)```", readme, re.DOTALL) if "load_text_to_image" in text)
+    call = 'load_text_to_image(Path("stable-diffusion-v1-5"), device="cuda", dtype="float16")'
+    assert call in block
+    names = {"folder": pipelines("sd")}
+    exec(block.replace(call, "load_text_to_image(folder)").replace('device="cuda"', 'device="cpu"'), names)
+    assert names["pictures"].shape == (4, 16, 16, 3)
