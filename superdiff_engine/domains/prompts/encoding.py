@@ -106,6 +106,10 @@ class Family(ABC):
     def predict(self, pipe: Any, x: Tensor, time: Tensor, embeddings: Tensor, pooled: Tensor | None) -> Tensor:
         """The network's output at latents x [n, C, h, w] and times [n]; of the shape of x."""
 
+    @abstractmethod
+    def widths(self, pipe: Any) -> tuple[Sequence[int], Sequence[int]]:
+        """Widths of the text input that the text encoders give, and those that the network takes."""
+
     def granularity(self, pipe: Any) -> int:
         """Height and width in pixels must be multiples of this."""
         return int(pipe.vae_scale_factor)
@@ -143,6 +147,9 @@ class StableDiffusion(Family):
     def predict(self, pipe: Any, x: Tensor, time: Tensor, embeddings: Tensor, pooled: Tensor | None) -> Tensor:
         return pipe.unet(x, time, encoder_hidden_states=embeddings, return_dict=False)[0]
 
+    def widths(self, pipe: Any) -> tuple[Sequence[int], Sequence[int]]:
+        return (pipe.text_encoder.config.hidden_size,), (_text_width(pipe.unet),)
+
 
 class StableDiffusionXL(Family):
     """Stable Diffusion XL: the network is also told the picture's size (no crop, original size = target size)."""
@@ -170,6 +177,10 @@ class StableDiffusionXL(Family):
             raise ModelError(f"The UNet does not fit its second text encoder: {error}") from None
         added = {"text_embeds": pooled, "time_ids": ids.to(x.device).expand(len(x), -1)}
         return pipe.unet(x, time, encoder_hidden_states=embeddings, added_cond_kwargs=added, return_dict=False)[0]
+
+    def widths(self, pipe: Any) -> tuple[Sequence[int], Sequence[int]]:
+        encoders = (pipe.text_encoder, pipe.text_encoder_2)
+        return (sum(encoder.config.hidden_size for encoder in encoders),), (_text_width(pipe.unet),)
 
     def blank(self, pipe: Any) -> bool:
         return bool(pipe.config.force_zeros_for_empty_prompt)
@@ -200,11 +211,24 @@ class StableDiffusion3(Family):
     def predict(self, pipe: Any, x: Tensor, time: Tensor, embeddings: Tensor, pooled: Tensor | None) -> Tensor:
         return pipe.transformer(x, embeddings, pooled, time, return_dict=False)[0]
 
+    def widths(self, pipe: Any) -> tuple[Sequence[int], Sequence[int]]:
+        clips, config = (pipe.text_encoder, pipe.text_encoder_2), pipe.transformer.config
+        joint, pooled = config.joint_attention_dim, config.pooled_projection_dim
+        t5 = joint if pipe.text_encoder_3 is None else pipe.text_encoder_3.config.d_model
+        # CLIP's states are padded to the width of T5's; were they wider, diffusers would crop them silently.
+        given = max(t5, sum(clip.config.hidden_size for clip in clips))
+        return (given, sum(clip.config.projection_dim for clip in clips)), (joint, pooled)
+
     def granularity(self, pipe: Any) -> int:
         return int(pipe.vae_scale_factor * pipe.patch_size)
 
     def largest_side(self, pipe: Any) -> int | None:
         return int(pipe.transformer.config.pos_embed_max_size) * self.granularity(pipe)
+
+
+def _text_width(unet: Any) -> int:
+    width = unet.config.encoder_hid_dim or unet.config.cross_attention_dim
+    return int(width if isinstance(width, int) else width[0])  # older configurations give one for each block
 
 
 FAMILIES: dict[str, Family] = {

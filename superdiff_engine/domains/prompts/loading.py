@@ -11,6 +11,7 @@ values in [-1, 1].
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ from .encoding import FAMILIES, Family
 
 #: What the libraries raise on files that do not fit together.
 _UNREADABLE = (OSError, ValueError, TypeError, KeyError, AttributeError, IndexError, RuntimeError, ImportError)
+#: What a tokenizer is read from, one of these sets; without them transformers makes an empty one and does not complain.
+_TOKENIZER_FILES = (("tokenizer.json",), ("vocab.json", "merges.txt"), ("spiece.model",))
 _PICKLES = (".bin", ".ckpt", ".pt", ".pth")
 
 
@@ -86,11 +89,14 @@ def _download(repository: str) -> Path:
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import (
         EntryNotFoundError,
+        HfHubHTTPError,
         HFValidationError,
         LocalEntryNotFoundError,
         RepositoryNotFoundError,
     )
 
+    # Errors of whichever HTTP client the hub's library uses, which are not always OSErrors.
+    client_errors: tuple[Any, ...] = HfHubHTTPError.__bases__
     try:
         # The small index first: gigabytes of a pipeline that cannot be used are never fetched.
         find_family(Path(hf_hub_download(repository, "model_index.json")).parent, repository)
@@ -104,7 +110,8 @@ def _download(repository: str) -> Path:
                 f"The repository '{repository}' has no model_index.json; choose one with a whole diffusers pipeline."
             ) from None
         raise unreachable(repository) from None
-    except (OSError, RuntimeError, ValueError) as error:  # offline, refused, timed out, a full disk; or no safetensors
+    # Offline, refused, timed out, a full disk, or no safetensors.
+    except (OSError, RuntimeError, ValueError, *client_errors) as error:
         if "safetensors" in str(error):
             raise ModelError(
                 f"The repository '{repository}' lacks safetensors for some of its parts; choose one whose weights are "
@@ -167,7 +174,7 @@ def load_pipeline(folder: Path, device: str, dtype: str, options: PipelineOption
     except _UNREADABLE as error:
         raise ModelError(f"{folder.name} cannot be put together: {_first_line(error)}") from None
     _check_networks(pipe, family, folder)
-    _fit_tokenizers(pipe)
+    _fit_tokenizers(pipe, folder)
     _apply(pipe, family, options, device, folder)
     return LoadedPipeline(pipe, family, schedule, prediction, settings, settings.title or folder.name)
 
@@ -212,8 +219,11 @@ def _read_part(folder: Path, name: str, kind: str, dtype: torch.dtype) -> Any:
     import transformers
 
     if "Tokenizer" in kind:
-        if not (folder / name).is_dir():
-            raise ModelError(f"{folder.name} has no folder '{name}'; copy the whole pipeline folder again.")
+        if not any(all((folder / name / file).is_file() for file in files) for files in _TOKENIZER_FILES):
+            raise ModelError(
+                f"The {name} of {folder.name} has no vocabulary (tokenizer.json, or vocab.json and merges.txt); copy "
+                "the whole pipeline folder again."
+            )
         try:
             return getattr(transformers, kind).from_pretrained(folder / name, local_files_only=True)
         except _UNREADABLE as error:
@@ -235,6 +245,8 @@ def _read_part(folder: Path, name: str, kind: str, dtype: torch.dtype) -> Any:
             common |= {"dtype": dtype}
             found = getattr(transformers, kind)
         network, report = found.from_pretrained(folder / name, **common)
+        if hasattr(diffusers, kind):  # without accelerate some keep their file's dtype (Stable Diffusion 3's does)
+            torch.nn.Module.to(network, dtype)
     except _UNREADABLE as error:
         if out_of_memory(error):
             raise ModelError(f"{folder.name} does not fit into memory; choose float16 or a smaller model.") from None
@@ -280,14 +292,31 @@ def _check_networks(pipe: Any, family: Family, folder: Path) -> None:
         )
     if config.get("time_cond_proj_dim") is not None:
         raise ModelError(f"{folder.name} is distilled for a fixed guidance; choose the model that it was made from.")
+    given, taken = family.widths(pipe)
+    if tuple(given) != tuple(taken):
+        raise ModelError(
+            f"The text encoders of {folder.name} give vectors of widths {_listing(given)}, its {family.network} takes "
+            f"{_listing(taken)}; copy all parts from the same model."
+        )
     if not config.sample_size:
         raise ModelError(
             f"{folder.name} does not say how large its pictures are (sample_size in {family.network}/config.json)."
         )
 
 
-def _fit_tokenizers(pipe: Any) -> None:
+def _listing(numbers: Sequence[int]) -> str:
+    return " and ".join(str(number) for number in numbers)
+
+
+def _fit_tokenizers(pipe: Any, folder: Path) -> None:
     """Some repositories forget the length in tokenizer_config.json; the text encoder knows how much it can read."""
+    for name in ("", "_2", "_3"):
+        tokenizer, encoder = getattr(pipe, f"tokenizer{name}", None), getattr(pipe, f"text_encoder{name}", None)
+        if tokenizer is not None and encoder is not None and len(tokenizer) > encoder.config.vocab_size:
+            raise ModelError(
+                f"The tokenizer{name} of {folder.name} has {len(tokenizer)} tokens, its text_encoder{name} knows "
+                f"{encoder.config.vocab_size}; copy both from the same model."
+            )
     for name in ("", "_2"):
         tokenizer, encoder = getattr(pipe, f"tokenizer{name}", None), getattr(pipe, f"text_encoder{name}", None)
         if tokenizer is not None and encoder is not None:

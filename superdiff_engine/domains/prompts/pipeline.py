@@ -55,9 +55,9 @@ def load_text_to_image(
     Raises:
         ModelError: with one sentence, when the folder is not what it should be.
     """
-    # The newest file's time is part of the key, so that a model which was written again is read again.
-    files = [path for kind in ("*.json", "*.safetensors") for path in folder.rglob(kind) if path.is_file()]
-    stamp = max((path.stat().st_mtime_ns for path in files), default=0)
+    # The files' times are part of the key, so that a model which was written again (or lost a file) is read again.
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    stamp = hash(tuple((path, path.stat().st_mtime_ns) for path in files))
     return _load(folder, device, dtype, options, stamp)
 
 

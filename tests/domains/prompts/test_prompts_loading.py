@@ -6,9 +6,14 @@ import re
 import shutil
 from pathlib import Path
 
+import huggingface_hub
 import pytest
+import tiny_text_pipelines as tiny
 import torch
+from diffusers import DiffusionPipeline, StableDiffusionPipeline
+from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from safetensors.torch import load_file, save_file
+from transformers import CLIPTextModel
 
 from superdiff_engine.domains import get_domain
 from superdiff_engine.domains.prompts.loading import PipelineOptions, find_folder
@@ -68,6 +73,55 @@ def test_weights_that_are_damaged_or_do_not_fit(copy):
     fails(copy, "are missing")
 
 
+def test_a_lost_shard_is_noticed(copy):
+    pipe = StableDiffusionPipeline.from_pretrained(copy)
+    for path in copy.rglob("*.safetensors"):
+        path.unlink()
+    pipe.save_pretrained(copy, max_shard_size="60KB")
+    load_text_to_image(copy)
+    shards = sorted((copy / "unet").glob("*.safetensors"))
+    assert len(shards) > 2
+    shards[1].unlink()
+    fails(copy, "do not fit its config.json")
+
+
+def test_a_tokenizer_without_its_vocabulary(copy):
+    """Transformers would make one that knows no word, and every prompt would mean the same."""
+    for path in (copy / "tokenizer").iterdir():
+        path.unlink()
+    fails(copy, "has no vocabulary")
+
+
+def test_parts_of_different_models(copy):
+    encoder = copy / "text_encoder"
+    shutil.rmtree(encoder)
+    tiny.text_encoder(CLIPTextModel, 48).save_pretrained(encoder)
+    fails(copy, "give vectors of widths 48, its unet takes 32")
+    shutil.rmtree(encoder)
+    config = tiny.text_encoder(CLIPTextModel).config
+    config.vocab_size, config.bos_token_id, config.eos_token_id, config.pad_token_id = 20, 1, 2, 2
+    CLIPTextModel(config).save_pretrained(encoder)
+    fails(copy, "tokenizer of mine has 58 tokens, its text_encoder knows 20")
+
+
+def test_code_beside_the_weights_is_never_run(copy):
+    """Files named as the libraries are, which diffusers' own loader takes for custom components."""
+    for part in ("unet", "vae", "text_encoder", "tokenizer", "scheduler"):
+        for name in ("diffusers", "transformers"):
+            (copy / part / f"{name}.py").write_text("raise SystemExit('executed')")
+    assert load_text_to_image(copy).title == "mine"
+
+
+def test_compiling_that_fails_says_so(copy, monkeypatch):
+    def failing(self, *args, **more):
+        raise torch._dynamo.exc.TorchDynamoException("no C++ compiler\nmany more lines")
+
+    model = load_text_to_image(copy)
+    monkeypatch.setattr(model.pipe.unet, "forward", failing)
+    with pytest.raises(ModelError, match=r"torch.compile failed on mine \(no C\+\+ compiler\); switch compiling off"):
+        model.expert("a").score(torch.ones(1, 4, 8, 8), 1.0)
+
+
 def test_parts_of_other_kinds(copy):
     index = json.loads((copy / "model_index.json").read_text())
     (copy / "model_index.json").write_text(json.dumps(index | {"unet": ["my_module", "MyUNet"]}))
@@ -100,6 +154,40 @@ def test_options_that_this_machine_does_not_have(copy):
 def test_a_hub_that_cannot_be_reached():
     with pytest.raises(ModelError, match="could not be reached for 'somebody/something'"):
         find_folder("hub/somebody/something")
+
+
+class Dropped(HfHubHTTPError.__bases__[0]):
+    """What the hub's HTTP client raises when a connection is lost."""
+
+
+@pytest.mark.parametrize(
+    ("index", "download", "match"),
+    [
+        (LocalEntryNotFoundError("offline"), None, "could not be reached"),
+        (Dropped("timed out"), None, "could not be reached"),
+        (EntryNotFoundError("404"), None, "has no model_index.json"),
+        (HFValidationError("bad name"), None, "no public repository 'somebody/something'"),
+        (None, OSError("Could not find the necessary `safetensors` weights in {'unet'}"), "lacks safetensors"),
+        (None, Dropped("timed out"), "could not be reached"),
+    ],
+)
+def test_what_a_hub_can_answer(pipelines, monkeypatch, index, download, match):
+    def answer(error, value):
+        def function(*args, **more):
+            if error is not None:
+                raise error
+            return value
+
+        return function
+
+    folder = pipelines("sd")
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", answer(index, str(folder / "model_index.json")))
+    monkeypatch.setattr(DiffusionPipeline, "download", answer(download, str(folder)))
+    with pytest.raises(ModelError, match=match):
+        find_folder("hub/somebody/something")
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", answer(None, str(folder / "model_index.json")))
+    monkeypatch.setattr(DiffusionPipeline, "download", answer(None, str(folder)))
+    assert find_folder("hub/somebody/something") == folder
 
 
 @pytest.fixture

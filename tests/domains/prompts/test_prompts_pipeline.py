@@ -13,6 +13,8 @@ from superdiff_engine.geometry import Euclidean
 
 PROMPT = "a cat, sitting"
 VP = ["sd", "sd_v", "sd_x0", "sdxl", "sdxl_v"]
+#: Guidance, negative prompt, and (height, width) in pixels.
+GUIDED = [(1.0, None, (16, 16)), (5.0, None, (16, 16)), (5.0, "blurry", (24, 32))]
 
 
 class From(Euclidean):
@@ -45,15 +47,23 @@ def noise(shape, seed=3):
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize("guidance", [1.0, 5.0])
+@pytest.mark.parametrize(("guidance", "negative", "size"), GUIDED)
 @pytest.mark.parametrize("kind", VP)
-def test_one_prompt_equals_diffusers_ddim(pipelines, kind, guidance):
+def test_one_prompt_equals_diffusers_ddim(pipelines, kind, guidance, negative, size):
     """Six steps of DDIM without noise, in float32: the same latents to 1e-4 of their spread."""
     folder = pipelines(kind)
     pipe = theirs_of(folder)
-    start = noise((2, 4, 8, 8))
+    start = noise((2, 4, size[0] // 2, size[1] // 2))
     theirs = pipe(
-        [PROMPT] * 2, num_inference_steps=6, guidance_scale=guidance, eta=0.0, latents=start, output_type="latent"
+        [PROMPT] * 2,
+        num_inference_steps=6,
+        guidance_scale=guidance,
+        negative_prompt=negative and [negative] * 2,
+        height=size[0],
+        width=size[1],
+        eta=0.0,
+        latents=start,
+        output_type="latent",
     ).images
 
     model = load_text_to_image(folder)
@@ -62,29 +72,32 @@ def test_one_prompt_equals_diffusers_ddim(pipelines, kind, guidance):
     levels = (1 - alphas**2).sqrt() / alphas
     ours = last(
         sample(
-            [model.expert(PROMPT)],
+            [model.expert(PROMPT, size)],
             Single(0),
             levels,
             batch=2,
             solver="ode",
             estimator="none",
             space=From((start / alphas[0]).float()),
-            guidance=model.guidance(guidance) if guidance != 1 else None,
+            guidance=model.guidance(guidance, negative or "", size) if guidance != 1 else None,
         )
     )
     torch.testing.assert_close(ours.samples * alphas[-1].float(), theirs, rtol=0, atol=1e-4 * float(theirs.std()))
 
 
-@pytest.mark.parametrize("guidance", [1.0, 5.0])
-def test_one_prompt_equals_diffusers_flow_matching(pipelines, guidance):
+@pytest.mark.parametrize(("guidance", "negative", "size"), GUIDED)
+def test_one_prompt_equals_diffusers_flow_matching(pipelines, guidance, negative, size):
     """Stable Diffusion 3's own Euler steps of the flow are DDIM's in canonical coordinates, to 1e-4 of the spread."""
     folder = pipelines("sd3")
     pipe = theirs_of(folder)
-    start = noise((2, 16, 8, 8))
+    start = noise((2, 16, size[0] // 2, size[1] // 2))
     theirs = pipe(
         [PROMPT] * 2,
         sigmas=[0.97, 0.8, 0.6, 0.4, 0.2],
         guidance_scale=guidance,
+        negative_prompt=negative and [negative] * 2,
+        height=size[0],
+        width=size[1],
         latents=start,
         output_type="latent",
     ).images
@@ -94,14 +107,14 @@ def test_one_prompt_equals_diffusers_flow_matching(pipelines, guidance):
     levels = sigmas / (1 - sigmas)
     ours = last(
         sample(
-            [model.expert(PROMPT)],
+            [model.expert(PROMPT, size)],
             Single(0),
             levels,
             batch=2,
             solver="ode",
             estimator="none",
             space=From((start / (1 - sigmas[0])).float()),
-            guidance=model.guidance(guidance) if guidance != 1 else None,
+            guidance=model.guidance(guidance, negative or "", size) if guidance != 1 else None,
         )
     )
     # A last step to sigma = 0 lands on the denoised mean.
@@ -131,6 +144,19 @@ def test_scores_are_finite_at_both_ends(pipelines, kind):
             assert score.isfinite().all()
     step = last(sample([model.expert("a"), model.expert("b")], And(), torch.tensor([highest, 1.0, lowest]), batch=2))
     assert step.samples.isfinite().all() and step.log_density.isfinite().all()
+
+
+@pytest.mark.parametrize("kind", ["sd", "sdxl", "sd3"])
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float16", 5e-3), ("bfloat16", 4e-2)])
+def test_half_precision_scores_are_close_and_float32(pipelines, kind, dtype, tolerance):
+    """Within a few roundings of the dtype (2^-11, 2^-8) of the float32 score, and finite at the noisiest level."""
+    whole, half = load_text_to_image(pipelines(kind)), load_text_to_image(pipelines(kind), dtype=dtype)
+    y = noise((2, *half.space().tangent_shape))
+    expected, score = (model.scores(y, 1.0, [model.encode(PROMPT)])[0] for model in (whole, half))
+    assert score.dtype == torch.float32
+    assert (score - expected).norm() < tolerance * expected.norm()
+    highest = half.level_range[1]
+    assert half.scores(highest * y, highest, [half.encode(PROMPT)])[0].isfinite().all()
 
 
 @pytest.mark.parametrize("kind", ["sd", "sdxl", "sd3"])
