@@ -10,13 +10,16 @@ import logging
 import os
 import re
 import threading
+import time
 from collections import OrderedDict, deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from superdiff_engine.errors import SuperDiffError
 from superdiff_engine.recipe import Recipe
 from superdiff_engine.run import Run, resolve_device
+from superdiff_engine.sweep import Sweep
 
 log = logging.getLogger("superdiff.studio")
 
@@ -40,11 +43,14 @@ def is_job_id(text: str) -> bool:
     return _ID.fullmatch(text) is not None
 
 
-@dataclass
-class Job:
-    """A run with the device it waits for."""
+Work = TypeVar("Work", Run, Sweep)
 
-    run: Run
+
+@dataclass
+class _Queued(Generic[Work]):
+    """Work with the device it waits for."""
+
+    run: Work
     device: str
 
     @property
@@ -63,6 +69,19 @@ class Job:
         return self.run.finished.is_set()
 
 
+@dataclass
+class Job(_Queued[Run]):
+    """A run with the device it waits for."""
+
+
+@dataclass
+class GridJob(_Queued[Sweep]):
+    """A grid with the device it waits for; `origin` is the id of the run that it was asked for under, `asked` when."""
+
+    origin: str
+    asked: float = field(default_factory=time.monotonic)
+
+
 class Jobs:
     """All jobs by id. Safe to call from any thread.
 
@@ -75,17 +94,26 @@ class Jobs:
         self.folder = folder
         self._keep = keep
         self._changed = threading.Condition()
-        self._jobs: OrderedDict[str, Job] = OrderedDict()
-        self._queues: dict[str, deque[Job]] = {}
-        self._active: dict[str, Job | None] = {}
+        self._jobs: OrderedDict[str, Job | GridJob] = OrderedDict()
+        self._queues: dict[str, deque[Job | GridJob]] = {}
+        self._active: dict[str, Job | GridJob | None] = {}
 
     def submit(self, recipe: Recipe, save: bool = True) -> Job:
         """Queue a run; raises SuperDiffError if its device is not there."""
-        device = resolve_device(recipe.device)
-        run = Run(recipe)
+        job = Job(Run(recipe), resolve_device(recipe.device))
+        self._enqueue(job, save)
+        return job
+
+    def submit_grid(self, grid: Sweep, origin: str, save: bool = True) -> GridJob:
+        """Queue a grid like a run; raises SuperDiffError if its device is not there."""
+        job = GridJob(grid, resolve_device(grid.recipe.device), origin)
+        self._enqueue(job, save)
+        return job
+
+    def _enqueue(self, job: Job | GridJob, save: bool) -> None:
+        device = job.device
         if save and self.folder is not None:
-            run.folder = self.folder / run.id
-        job = Job(run, device)
+            job.run.folder = self.folder / job.id
         with self._changed:
             self._jobs[job.id] = job
             if device not in self._queues:
@@ -95,17 +123,31 @@ class Jobs:
             self._queues[device].append(job)
             self._forget()
             self._changed.notify_all()
-        return job
 
     def find(self, job_id: str) -> Job | None:
-        """The job with this id, or None if there never was one or it has been forgotten."""
+        """The job of the run with this id, or None if there never was one or it has been forgotten."""
+        job = self._look_up(job_id)
+        return job if isinstance(job, Job) else None
+
+    def find_grid(self, job_id: str) -> GridJob | None:
+        """The job of the grid with this id, or None likewise."""
+        job = self._look_up(job_id)
+        return job if isinstance(job, GridJob) else None
+
+    def _look_up(self, job_id: str) -> Job | GridJob | None:
         with self._changed:
             job = self._jobs.get(job_id)
             if job is not None:
                 self._jobs.move_to_end(job_id)
             return job
 
-    def ahead(self, job: Job) -> int:
+    def grids(self) -> list[GridJob]:
+        """All grids that are remembered, in the order in which they were asked for."""
+        with self._changed:
+            found = [job for job in self._jobs.values() if isinstance(job, GridJob)]
+        return sorted(found, key=lambda job: job.asked)
+
+    def ahead(self, job: Job | GridJob) -> int:
         """How many runs go before this one on its device; 0 once it runs or has ended."""
         with self._changed:
             queue = self._queues[job.device]
@@ -113,7 +155,7 @@ class Jobs:
                 return 0
             return queue.index(job) + (self._active[job.device] is not None)
 
-    def cancel(self, job: Job) -> None:
+    def cancel(self, job: Job | GridJob) -> None:
         """Stop a job: at once while it waits, within one step while it runs; what it has made stays."""
         with self._changed:
             job.run.cancel()

@@ -13,6 +13,7 @@ from .experts import draw_experts
 from .guard import guarded, plain, show_sentence
 from .live import draw_live
 from .results import draw_results
+from .sweep import draw_grid, draw_grids_elsewhere
 
 
 def draw_run_button() -> None:
@@ -56,6 +57,10 @@ def draw_stage() -> None:
         draw_results(jobs[0])
         with guarded("the comparison"):
             draw_run_beside(jobs[0])
+        with guarded("the grid"):
+            draw_grid(jobs[0])
+    with guarded("the grids at work"):
+        draw_grids_elsewhere(jobs)
 
 
 def _welcome() -> None:

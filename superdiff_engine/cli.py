@@ -1,4 +1,4 @@
-"""The command line: superdiff studio | sample | evaluate | train | models."""
+"""The command line: superdiff studio | sample | grid | evaluate | train | models."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ TRAINABLE = {
     "garment_classifier": "pictures",
     "emoji_vae": "prompts",
     "emoji": "prompts",
+    "emoji_scorer": "prompts",
 }
 
 
@@ -65,12 +66,18 @@ def studio(
         "server.address": LOOPBACK,
         "server.port": str(port),
         "server.headless": "false" if browser else "true",
+        # Without this a first start asks for an e-mail address in the terminal, and waits.
+        "server.showEmailPrompt": "false",
         "browser.gatherUsageStats": "false",
     }
     command += [f"--{name}={value}" for name, value in options.items()]
     # Streamlit looks for its configuration (themes, limits) in the folder it is started from.
     # Threads that wait for each other sleep instead of spinning: the page needs the cores too.
     environment = {"OMP_WAIT_POLICY": "PASSIVE"} | dict(os.environ)
+    if os.name == "posix":
+        # In the place of this process: whoever stops it stops the server, and leaves no orphan on the port.
+        os.chdir(script.parent)
+        os.execve(sys.executable, command, environment)
     sys.exit(subprocess.call(command, cwd=script.parent, env=environment))
 
 
@@ -100,6 +107,48 @@ def sample(
     console.print(f"{word}: {result.recipe.batch} samples in {result.seconds:.1f} s, in {out}", markup=False)
     for title, log_density, weight in zip(run.titles, result.log_density.mean(1), result.weights.mean(1), strict=True):
         console.print(f"  {title}: mean log-density {log_density:.2f} nats, mean weight {weight:.3f}", markup=False)
+
+
+@app.command()
+def grid(
+    recipe: Annotated[Path, typer.Argument(help="a recipe, JSON")],
+    x: Annotated[str, typer.Option(help="what varies across, such as temperature=0,1,10")],
+    out: Annotated[Path, typer.Option(help="the picture, a PNG")],
+    y: Annotated[str | None, typer.Option(help="what varies down, such as seed=0:4, which is 0, 1, 2, 3")] = None,
+    samples: Annotated[
+        int | None, typer.Option(help="samples a cell (left out: 1 for pictures, the recipe's for others)", min=1)
+    ] = None,
+) -> None:
+    """Run a recipe over a grid of one or two parameters, as one picture. Ctrl+C stops and keeps the finished cells.
+
+    Parameters: temperature, bias, ridge, weight, guidance, steps, seed; up to 12 values each.
+    """
+    from .recipe import load_recipe
+    from .sweep import Sweep, parse_axis
+
+    if out.suffix.lower() != ".png":
+        raise SuperDiffError(f"The grid is a PNG; give it a name that ends in .png, not '{out.name}'.")
+    sweep = Sweep(load_recipe(recipe), parse_axis(x), None if y is None else parse_axis(y), samples)
+    signal.signal(signal.SIGINT, lambda *_: sweep.cancel())
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn(), console=console
+    ) as progress:
+        cells = len(sweep.recipes)
+        task = progress.add_task("loading", total=1.0)
+        sweep.execute(
+            lambda _: progress.update(
+                task, completed=sweep.fraction, description=f"cell {min(sweep.done + 1, cells)} of {cells}"
+            ),
+            out,
+        )
+    for (row, column), sentence in sweep.failures.items():
+        console.print(f"  row {row + 1}, column {column + 1} is empty: {sentence}", markup=False)
+    word = "Finished" if sweep.state == "done" else "Cancelled"
+    made = sweep.done - len(sweep.failures)
+    if made == 0:
+        console.print("Cancelled before the first cell was finished; nothing was made.")
+        return
+    console.print(f"{word}: {made} of {cells} cells in {sweep.seconds:.1f} s, in {out}", markup=False)
 
 
 @app.command()
@@ -152,21 +201,39 @@ def train(
 
 @app.command()
 def evaluate(
-    domain: Annotated[str, typer.Argument(help="pictures")],
-    samples: Annotated[int, typer.Option(help="samples a row", min=2)] = 2000,
+    domain: Annotated[str, typer.Argument(help="pictures or prompts")],
+    samples: Annotated[
+        int, typer.Option(help="samples a row; of prompts, the most concepts that are drawn alone", min=2)
+    ] = 2000,
     steps: Annotated[int, typer.Option(help="steps of the sampler", min=1)] = 50,
-    batch: Annotated[int, typer.Option(help="samples sampled at once", min=1)] = 125,
-    seed: Annotated[int, typer.Option(help="seed of the first batch", min=0)] = 0,
+    batch: Annotated[int, typer.Option(help="samples sampled at once (pictures)", min=1)] = 125,
+    seed: Annotated[int, typer.Option(help="seed of the first batch or pair", min=0)] = 0,
     row: Annotated[list[str] | None, typer.Option(help="only this row, such as or/sde; may be given again")] = None,
-    out: Annotated[Path, typer.Option(help="where the table goes")] = Path("docs/tables/pictures.json"),
+    out: Annotated[Path | None, typer.Option(help="where the table goes (left out: docs/tables/DOMAIN.json)")] = None,
+    seeds: Annotated[int, typer.Option(help="pictures of every pair in a row (prompts)", min=1)] = 8,
+    guidance: Annotated[float, typer.Option(help="weight of guidance, 1 for none (prompts)", min=0, max=100)] = 4.0,
+    clip: Annotated[
+        Path | None, typer.Option(help="folder of a CLIP model to score with, instead of the concept scorer (prompts)")
+    ] = None,
+    sheet: Annotated[bool, typer.Option(help="also draw docs/images/prompts_pairs.png (prompts)")] = False,
 ) -> None:
     """Measure a domain as the paper does and write its table; stopping and starting again resumes."""
-    if domain != "pictures":
-        raise SuperDiffError(f"There is no evaluation for '{domain}'; there is one for pictures.")
-    from .domains.pictures.evaluate import evaluate as evaluate_pictures
+    if domain == "pictures":
+        from .domains.pictures.evaluate import evaluate as evaluate_pictures
 
-    evaluate_pictures(samples, steps, batch, seed, row, out, lambda line: console.print(line, markup=False))
-    console.print(f"Wrote {out}", markup=False)
+        out = Path("docs/tables/pictures.json") if out is None else out
+        evaluate_pictures(samples, steps, batch, seed, row, out, lambda line: console.print(line, markup=False))
+        written = [out]
+    elif domain == "prompts":
+        from .domains.prompts import evaluate as prompts
+
+        settings = prompts.Settings(seeds, steps, seed, guidance, concepts=samples)
+        drawn = prompts.SHEET if sheet else None
+        written = prompts.evaluate(settings, row, out, clip, drawn, lambda line: console.print(line, markup=False))
+    else:
+        raise SuperDiffError(f"There is no evaluation for '{domain}'; there is one for pictures and one for prompts.")
+    for path in written:
+        console.print(f"Wrote {path}", markup=False)
 
 
 @app.command(name="readme", hidden=True)

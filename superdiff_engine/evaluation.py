@@ -6,11 +6,15 @@ Fractions are between 0 and 1, errors are standard errors, names are lower case 
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from multiprocessing import get_context
 from pathlib import Path
 
+import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .errors import OutputError, SuperDiffError
@@ -125,8 +129,10 @@ def _line(cells: list[str]) -> str:
 def layouts() -> dict[str, Layout]:
     """The layout of each table by its name; a new table is one line here."""
     from .domains.pictures.evaluate import LAYOUT as pictures
+    from .domains.prompts.evaluate import LAYOUT as prompts
+    from .domains.prompts.evaluate import STEPS_LAYOUT as prompts_steps
 
-    return {"pictures": pictures}
+    return {"pictures": pictures, "prompts": prompts, "prompts_clip": prompts, "prompts_steps": prompts_steps}
 
 
 def update_readme(path: Path, tables: Path | None = None, known: Callable[[], dict[str, Layout]] = layouts) -> bool:
@@ -158,3 +164,11 @@ def update_readme(path: Path, tables: Path | None = None, known: Callable[[], di
     if after != before:
         write_whole(path, after.encode())
     return after != before
+
+
+def start_pool(workers: int) -> ProcessPoolExecutor | None:
+    """Processes that share the cores: small networks use two cores better as two processes than as two threads."""
+    if workers == 1:
+        return None
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    return ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (threads,))

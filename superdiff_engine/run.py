@@ -127,7 +127,7 @@ class Run:
         last: Step | None = None
         try:
             if self.folder is not None:
-                _make_folder(self.folder)
+                make_folder(self.folder)
                 write_whole(self.folder / "recipe.json", self.recipe.to_json().encode())
             last = self._walk(on_step, log)
             self.state = "cancelled" if self._cancel.is_set() and not self._complete(last) else "done"
@@ -367,7 +367,8 @@ def _as_arrays(state: Any) -> dict[str, np.ndarray]:
     return {name: value.detach().cpu().numpy() for name, value in components.items()}
 
 
-def _make_folder(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
+    """Make a run's folder; raises OutputError when it cannot be written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(folder / "run.log", b"")

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 
 import pytest
 
@@ -100,3 +101,31 @@ def test_training_without_data_says_how_to_get_them(tmp_path):
 def test_unknown_names_are_one_sentence():
     assert "garments_a" in one_sentence(superdiff("train", "nonesuch"))
     assert "pictures" in one_sentence(superdiff("evaluate", "nonesuch"))
+
+
+def test_a_first_start_of_the_studio_asks_nothing_and_leaves_nothing_behind(tmp_path):
+    """On a fresh machine, with a window to open: the page is served without a question; stopping it frees the port."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = os.environ | {"HOME": str(tmp_path), "BROWSER": "true", "SUPERDIFF_RUNS": str(tmp_path / "runs")}
+    command = [sys.executable, "-m", "superdiff_engine.cli", "studio", "--port", str(port)]
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    server = subprocess.Popen(command, env=environment, text=True, **pipes)
+    try:
+        for _ in range(600):
+            assert server.poll() is None, server.stdout.read()
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=5).close()
+                break
+            except OSError:
+                time.sleep(0.1)
+        else:
+            pytest.fail("the page was not served within a minute")
+    finally:
+        server.terminate()
+        output, _ = server.communicate(timeout=60)
+    assert "mail" not in output
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", port))

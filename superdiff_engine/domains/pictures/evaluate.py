@@ -17,9 +17,8 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
+from concurrent.futures import Executor, as_completed
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,7 @@ import torch
 from ...assets import assets_folder
 from ...compose import And, Average, CoinFlip, Operator, Or, Single
 from ...errors import SuperDiffError
-from ...evaluation import Column, Layout, Row, Table, Value, read_table, write_table
+from ...evaluation import Column, Layout, Row, Table, Value, read_table, start_pool, write_table
 from ...noise import karras_levels
 from ...run import write_whole
 from ...sample import sample, side_generator
@@ -162,7 +161,7 @@ def evaluate(
     settings = Settings(steps, batch, seed, dtype)
     chunks = math.ceil(samples / batch)
     workers = (os.cpu_count() or 1) if workers is None else workers
-    pool = _start_pool(workers)
+    pool = start_pool(workers)
     try:
         for row in asked:
             _sample_row(row, chunks, settings, pool, progress)
@@ -212,14 +211,6 @@ def _in_parallel(row: str, todo: list[int], settings: Settings, pool: Executor |
     for future in as_completed([pool.submit(make_chunk, row, chunk, settings) for chunk in todo]):
         future.result()
         yield
-
-
-def _start_pool(workers: int) -> ProcessPoolExecutor | None:
-    """Processes that share the cores: small networks use two cores better as two processes than as two threads."""
-    if workers == 1:
-        return None
-    threads = max(1, (os.cpu_count() or 1) // workers)
-    return ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (threads,))
 
 
 def make_chunk(row: str, chunk: int, settings: Settings) -> None:

@@ -50,9 +50,9 @@ from .captions import (
 from .emoji import GENERATOR_SETS, LABELS, SIZE, Concept, EmojiPictures, load_pictures
 from .networks import TextToLatent, autoencoder, encode, parameters_of, scheduler, text_encoder, unet
 
-VAE, EMOJI = "emoji_vae", "emoji"
+VAE, EMOJI, SCORER = "emoji_vae", "emoji", "emoji_scorer"
 #: Minutes on two CPU cores after which each model is as good as its card says.
-MINUTES = {VAE: 40.0, EMOJI: 360.0}
+MINUTES = {VAE: 40.0, EMOJI: 360.0, SCORER: 40.0}
 TEXT_MINUTES = 2.0
 CHECKPOINTS = checkpoints_folder()
 #: Augmented versions of every picture that are encoded before the training.
@@ -322,12 +322,11 @@ def train_model(
     """Train a part of the emoji model and write its folder; resumes from `checkpoints_folder()`.
 
     Args:
-        name: "emoji_vae", then "emoji", which takes up the trained autoencoder.
+        name: "emoji_vae", then "emoji", which takes up the trained autoencoder; "emoji_scorer", their judge.
         minutes: of training in all, resumed ones included; None for the model's own.
         data_folder: with the npm packages; None for ~/.cache/superdiff/data/emoji.
         report: called about every ten seconds.
-        folder: where the folder `name` is written; None for the embedded models' own. The autoencoder is no model by
-            itself: it always goes to the checkpoints.
+        folder: where the folder `name` is written; None for the embedded models' own.
 
     Returns:
         The folder that was written.
@@ -339,14 +338,20 @@ def train_model(
     if name not in MINUTES:
         raise ModelError(f"There is no training for '{name}'; choose {', '.join(MINUTES)}.")
     minutes = MINUTES[name] if minutes is None else minutes
+    target = (assets_folder() if folder is None else folder) / name
+    if name == SCORER:
+        from .scorer import train_scorer  # which draws its pictures as this module does
+
+        return train_scorer(minutes, data_folder, report, target, CHECKPOINTS / f"{SCORER}.ckpt")
     pictures = load_pictures(data_folder)
     if name == VAE:
-        return _train_vae(pictures, minutes, report)
-    target = (assets_folder() if folder is None else folder) / name
+        return _train_vae(pictures, minutes, report, target)
     return _train_emoji(pictures, minutes, report, target)
 
 
-def _train_vae(pictures: EmojiPictures, minutes: float, report: Callable[[TrainingProgress], None]) -> Path:
+def _train_vae(
+    pictures: EmojiPictures, minutes: float, report: Callable[[TrainingProgress], None], target: Path
+) -> Path:
     task = VaeTask.create(pictures)
     plan = TrainingPlan(minutes, 1e-3, warmup_steps=100, checkpoint_minutes=5)
     network, progress = train(task, plan, CHECKPOINTS / f"{VAE}.ckpt", report)
@@ -368,8 +373,13 @@ def _train_vae(pictures: EmojiPictures, minutes: float, report: Callable[[Traini
         "minutes": progress.minutes,
         "loss": _last_loss(progress),
     }
-    target = CHECKPOINTS / VAE
-    vae.save_pretrained(target, safe_serialization=True)
+    half = copy.deepcopy(vae)
+    nn.Module.to(half, dtype=torch.float16, memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    half.save_pretrained(target, safe_serialization=True)
+    for weights in target.glob("*.safetensors"):
+        weights.chmod(0o644)  # safetensors makes it readable for its owner only
+    _tidy_settings(target)
+    write_whole(target / "README.md", _vae_card(figures, target).encode())
     write_whole(target / "figures.json", (json.dumps(figures, indent=2) + "\n").encode())
     return target
 
@@ -389,10 +399,16 @@ def vae_in_half(vae: Any, pictures: Tensor) -> Any:
 
 
 def load_vae(folder: Path | None = None) -> Any:
-    """The trained autoencoder, float32; raises ModelError when there is none."""
+    """The trained autoencoder, float32: of `folder`, the one that waits for its model, or the finished model's own.
+
+    Raises:
+        ModelError: when there is none.
+    """
     from diffusers import AutoencoderKL
 
-    folder = CHECKPOINTS / VAE if folder is None else folder
+    if folder is None:
+        alone, finished = assets_folder() / VAE, assets_folder() / EMOJI / "vae"
+        folder = finished if not alone.is_dir() and finished.is_dir() else alone
     if not (folder / "config.json").is_file():
         raise ModelError(f"There is no trained autoencoder in {folder}; run 'superdiff train {VAE}' first.")
     vae: Any = AutoencoderKL.from_pretrained(folder, use_safetensors=True)
@@ -476,15 +492,15 @@ def pipeline_from_checkpoint(folder: Path | None = None) -> Any:
     """The pipeline with the EMA weights of a training that may still be running.
 
     Args:
-        folder: with emoji.ckpt, emoji_tokenizer and emoji_vae; None for `checkpoints_folder()`.
+        folder: with emoji.ckpt and emoji_tokenizer; None for `checkpoints_folder()`.
 
     Raises:
         ModelError: when a part is missing, or the checkpoint is of another network.
     """
-    folder = CHECKPOINTS if folder is None else folder
-    checkpoint, words = folder / f"{EMOJI}.ckpt", folder / f"{EMOJI}_tokenizer"
+    checkpoints = CHECKPOINTS if folder is None else folder
+    checkpoint, words = checkpoints / f"{EMOJI}.ckpt", checkpoints / f"{EMOJI}_tokenizer"
     if not checkpoint.is_file() or not words.is_dir():
-        raise ModelError(f"There is no training of the emoji model in {folder}; run 'superdiff train {EMOJI}'.")
+        raise ModelError(f"There is no training of the emoji model in {checkpoints}; run 'superdiff train {EMOJI}'.")
     tokenizer = load_tokenizer(words)
     network = new_network(tokenizer)
     stored = torch.load(checkpoint, map_location="cpu", weights_only=True)
@@ -492,7 +508,7 @@ def pipeline_from_checkpoint(folder: Path | None = None) -> Any:
         network.load_state_dict(stored["ema"])
     except (RuntimeError, KeyError):
         raise ModelError(f"{checkpoint} is of another network; delete it and train again.") from None
-    return build_pipeline(cast(TextToLatent, network.eval()), load_vae(folder / VAE), tokenizer)
+    return build_pipeline(cast(TextToLatent, network.eval()), load_vae(), tokenizer)
 
 
 def sample_sheet(
@@ -597,6 +613,27 @@ def _tidy_settings(folder: Path) -> None:
         if "dtype" in settings:
             settings["dtype"] = "float32"
         write_whole(path, (json.dumps(settings, indent=2) + "\n").encode())
+
+
+def _vae_card(figures: dict[str, Any], folder: Path) -> str:
+    size = sum(file.stat().st_size for file in folder.glob("*.safetensors")) / 1e6
+    return f"""# Emoji autoencoder
+
+The autoencoder of the embedded text-to-image model of emoji: 64 x 64 RGB pictures to latents of 4 x 16 x 16 with mean 0
+and variance 1. It is kept by itself until the model that is trained in its latents is finished and holds it.
+
+| | |
+| --- | --- |
+| Network | AutoencoderKL, {size:.1f} MB, float16 |
+| Training | {figures["minutes"]:.0f} minutes on {os.cpu_count()} CPU cores: {figures["steps"]:,} steps, loss \
+{figures["loss"]:.4f} (L1, edges, KL) |
+| Reconstruction | {figures["psnr"]:.1f} dB PSNR on 512 augmented pictures that no step has drawn; \
+{figures["psnr_float16"]:.1f} dB with float16 weights |
+
+Data and licences: those of the model of emoji (Noto, Fluent, Twemoji; weights under CC-BY-4.0). No design was held out.
+
+Made by `superdiff train {VAE}`.
+"""
 
 
 def _card(folder: Path, parts: dict[str, nn.Module], concepts: int, facts: TrainingFacts) -> str:

@@ -1,0 +1,599 @@
+"""A grid over one or two parameters of a recipe, as one picture with labelled axes.
+
+An axis is a parameter's name and its values: x_0 .. x_{n-1} go across, y_0 .. y_{m-1} go down. Cell (i, j), row i and
+column j, is a run of the recipe with the two parameters set to y_i and x_j and everything else, the seed too, as it
+is: whatever differs between two cells comes from the axes. A run is a recipe's alone, so each cell can be made again.
+
+    sweep = Sweep(recipe, parse_axis("temperature=0,1,10"), parse_axis("seed=0:4"))
+    for row, column, result in sweep.results():
+        ...
+    write_whole(Path("grid.png"), sweep.png())
+
+Where a sample is a picture, a cell is one sample; elsewhere (the plane) it is the preview of as many as the recipe has.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import secrets
+import textwrap
+import threading
+import time
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, ImageDraw, ImageFont
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+
+from .domains import get_domain
+from .errors import RecipeError, SuperDiffError
+from .pictures import recipe_chunk
+from .recipe import Recipe, make_recipe
+from .run import CHECKPOINT_SECONDS, Result, Run, State, make_folder, write_whole
+from .sample import Step
+
+#: The text chunk of a PNG in which the axes are kept, as JSON.
+GRID_CHUNK = "superdiff_grid"
+MOST_VALUES = 12
+#: The longest side of a cell's picture, in pixels: smaller ones are enlarged by a whole factor, larger ones shrunk.
+CELL = 160
+
+#: (row, column) of a cell.
+Place = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """What an axis can vary: its label, its unit ("" for none), where it stands in a recipe, which operators have it.
+
+    get: a recipe's value; put: writes a value into a recipe's dictionary; operators: empty if it is not an operator's.
+    """
+
+    title: str
+    unit: str
+    get: Callable[[Any], float]
+    put: Callable[[dict[str, Any], float], None]
+    operators: tuple[str, ...] = ()
+    whole: bool = False
+
+    @property
+    def label(self) -> str:
+        """The title with the unit, for an axis."""
+        return f"{self.title} ({self.unit})" if self.unit else self.title
+
+
+PARAMETERS: dict[str, Parameter] = {
+    "temperature": Parameter(
+        "temperature T",
+        "",
+        lambda recipe: recipe.operator.temperature,
+        lambda document, value: document["operator"].update(temperature=value),
+        ("or",),
+    ),
+    "bias": Parameter(
+        "bias of expert 1",
+        "nats",
+        lambda recipe: (recipe.operator.bias or [0.0])[0],
+        lambda document, value: document["operator"].update(bias=[value, *_biases(document)[1:]]),
+        ("or", "and", "coin_flip"),
+    ),
+    "ridge": Parameter(
+        "ridge",
+        "nats",
+        lambda recipe: recipe.operator.ridge,
+        lambda document, value: document["operator"].update(ridge=value),
+        ("and",),
+    ),
+    "weight": Parameter(
+        "weight of expert 1",
+        "",
+        lambda recipe: recipe.operator.weights[0],
+        lambda document, value: document["operator"].update(weights=[value, 1 - value]),
+        ("fixed",),
+    ),
+    "guidance": Parameter(
+        "guidance w",
+        "",
+        lambda recipe: 1.0 if recipe.guidance is None else recipe.guidance.weight,
+        lambda document, value: document.update(guidance=(document["guidance"] or {}) | {"weight": value}),
+    ),
+    "steps": Parameter(
+        "steps",
+        "",
+        lambda recipe: recipe.levels.steps,
+        lambda document, value: document["levels"].update(steps=value),
+        whole=True,
+    ),
+    "seed": Parameter(
+        "seed", "", lambda recipe: recipe.seed, lambda document, value: document.update(seed=value), whole=True
+    ),
+}
+
+
+def _biases(document: dict[str, Any]) -> list[float]:
+    return document["operator"]["bias"] or [0.0] * len(document["experts"])
+
+
+class Axis(BaseModel):
+    """A parameter's name (see `PARAMETERS`) and the 1 to 12 different values that it takes."""
+
+    # Strict, and integers kept as such: a seed of 18 digits is no float.
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True, strict=True)
+
+    name: str
+    values: list[int | float]
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in PARAMETERS:
+            raise ValueError(f"there is no parameter '{name}' to vary, there are {', '.join(PARAMETERS)}")
+        return name
+
+    @field_validator("values")
+    @classmethod
+    def _some(cls, values: list[int | float]) -> list[int | float]:
+        if not 1 <= len(values) <= MOST_VALUES:
+            raise ValueError(f"an axis takes 1 to {MOST_VALUES} values, got {len(values)}")
+        if len(set(values)) < len(values):
+            raise ValueError("a value stands in it twice")
+        return values
+
+    @property
+    def label(self) -> str:
+        """What the axis is called in a picture."""
+        return PARAMETERS[self.name].label
+
+    @property
+    def texts(self) -> list[str]:
+        """The values as written along the axis."""
+        return [_number(value) for value in self.values]
+
+
+def make_axis(name: str, values: list[int | float]) -> Axis:
+    """An axis, or RecipeError with one sentence that says what is wrong with it."""
+    try:
+        axis = Axis(name=name, values=values)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        message = first["msg"].removeprefix("Value error, ")
+        raise RecipeError(f"The axis '{name}' is wrong: {message[0].lower() + message[1:]}.") from None
+    if PARAMETERS[name].whole:
+        for value in values:
+            if value != int(value):
+                raise RecipeError(f"The axis '{name}' takes whole numbers only, not {value:g}.")
+        axis = Axis(name=name, values=[int(value) for value in values])
+    return axis
+
+
+def parse_axis(text: str) -> Axis:
+    """An axis from "temperature=0,1,10" or "seed=0:4"; raises RecipeError."""
+    name, equals, values = text.partition("=")
+    if not equals:
+        raise RecipeError(f"'{text}' is no axis; write a parameter and its values, such as temperature=0,1,10.")
+    return make_axis(name.strip(), parse_values(values))
+
+
+def parse_values(text: str) -> list[int | float]:
+    """Numbers from text: "0, 1, 10", or whole numbers as Python's range, "0:4" for 0, 1, 2, 3 ("10:50:10" with a step).
+
+    Raises:
+        RecipeError: with one sentence.
+    """
+    values: list[int | float] = []
+    for part in text.split(","):
+        values += _range(part) if ":" in part else [_value(part)]
+    if len(values) > MOST_VALUES:
+        raise RecipeError(f"An axis takes 1 to {MOST_VALUES} values, '{text.strip()}' has {len(values)}.")
+    return values
+
+
+def _range(part: str) -> range:
+    try:
+        found = range(*(int(end) for end in part.split(":")))
+        if len(found):
+            return found if len(found) <= MOST_VALUES else found[: MOST_VALUES + 1]
+    except (ValueError, TypeError, OverflowError):
+        pass
+    raise RecipeError(f"'{part.strip()}' is no range; write whole numbers such as 0:4, which is 0, 1, 2, 3.")
+
+
+def _value(part: str) -> int | float:
+    for kind in (int, float):
+        try:
+            found = kind(part)
+        except ValueError:
+            continue
+        if math.isfinite(found):
+            return found
+    raise RecipeError(f"'{part.strip()}' is no number; write values such as 0, 1, 10 or 0:4.")
+
+
+def varied(recipe: Recipe) -> list[str]:
+    """The names of the parameters that make a difference in this recipe."""
+    return [name for name in PARAMETERS if not _obstacle(name, recipe)]
+
+
+def with_value(recipe: Recipe, name: str, value: float) -> Recipe:
+    """The recipe with one parameter changed.
+
+    Raises:
+        RecipeError: if the recipe has no such parameter, or the value is out of its bounds.
+    """
+    obstacle = _obstacle(name, recipe)
+    if obstacle:
+        raise RecipeError(f"The axis '{name}' does not fit this recipe: {obstacle}.")
+    document = recipe.model_dump()
+    PARAMETERS[name].put(document, value)
+    return make_recipe(document)
+
+
+def _obstacle(name: str, recipe: Recipe) -> str:
+    operators, count = PARAMETERS[name].operators, len(recipe.experts)
+    if operators and recipe.operator.name not in operators:
+        return f"its operator is '{recipe.operator.name}', only {_listed(operators)} has a {name}"
+    if name == "guidance" and not get_domain(recipe.domain).prompted:
+        return f"only prompts are guided, and {get_domain(recipe.domain).title} has none"
+    if name == "bias" and count < 2:
+        return "one expert alone has no others to be preferred to"
+    if name == "weight" and count != 2:
+        return f"it leaves the rest to one other expert, and there are {count} experts"
+    return ""
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return " or ".join(f"'{name}'" for name in names)
+
+
+class Sweep:
+    """A run for every cell of a grid, one after the other; `execute` does the work, the rest may be read by any thread.
+
+    It has the face of a `Run`: id, recipe, state, message, finished, cancel, execute. A cell that fails keeps its
+    sentence in place of a picture, and the others go on.
+
+    Args:
+        recipe: what all cells have in common.
+        x: across; y: down, None for a single row.
+        batch: samples a cell; None for 1 where a sample is a picture, and the recipe's number elsewhere.
+        folder: where to keep the record: recipe.json, grid.json, grid.png, run.log, status.json; None for nowhere.
+
+    Raises:
+        RecipeError: one sentence, if an axis does not fit the recipe.
+    """
+
+    def __init__(
+        self, recipe: Recipe, x: Axis, y: Axis | None = None, batch: int | None = None, folder: Path | None = None
+    ) -> None:
+        if y is not None and x.name == y.name:
+            raise RecipeError(f"Both axes vary '{x.name}'; choose two different parameters.")
+        self.id = time.strftime("%Y%m%d-%H%M%S-") + secrets.token_hex(4)
+        if batch is None and hasattr(get_domain(recipe.domain), "picture_png"):
+            batch = 1
+        self.recipe = recipe if batch is None else make_recipe(recipe.model_dump() | {"batch": batch})
+        self.x, self.y, self.folder = x, y, folder
+        self.recipes = self._derive()
+        self.title = grid_title(self.recipe, x, y)
+        self.state: State = "queued"
+        self.message = ""
+        self.finished = threading.Event()
+        self._cancel = threading.Event()
+        self._lock = threading.Lock()
+        self._cells: dict[Place, Image.Image | str] = {}
+        self._drawn: tuple[int, bytes] | None = None
+        self._current: Run | None = None
+        self._started: float | None = None
+        self._ended: float | None = None
+
+    def _derive(self) -> dict[Place, Recipe]:
+        found = {}
+        for row, down in enumerate([None] if self.y is None else self.y.values):
+            base = self.recipe
+            if self.y is not None and down is not None:
+                base = with_value(base, self.y.name, down)
+            for column, across in enumerate(self.x.values):
+                found[row, column] = with_value(base, self.x.name, across)
+        return found
+
+    def results(self, on_step: Callable[[Step], None] | None = None) -> Iterator[tuple[int, int, Result]]:
+        """Run the cells, row by row, and yield (row, column, result) of each that ends; failures are passed over.
+
+        Args:
+            on_step: called at every step of every cell.
+        """
+        self._started = time.monotonic()
+        for (row, column), recipe in self.recipes.items():
+            run = self._current = Run(recipe, previews=False)
+            # Looked at after `_current` is set: whoever cancels sets the event first and looks for a run then.
+            if self._cancel.is_set():
+                break
+            try:
+                result = run.execute(on_step)
+            except SuperDiffError as error:
+                self._keep((row, column), str(error))
+                continue
+            if result is None or not result.complete:
+                break  # cancelled on the way
+            self._keep((row, column), _picture(result, run.notes))
+            yield row, column, result
+        self._current, self._ended = None, time.monotonic()
+
+    def _keep(self, place: Place, cell: Image.Image | str) -> None:
+        with self._lock:
+            self._cells[place] = cell
+
+    def execute(
+        self, on_step: Callable[[Step], None] | None = None, out: Path | None = None
+    ) -> dict[Place, Image.Image | str]:
+        """Run all cells, keep their pictures and the record. Returns `cells`.
+
+        Args:
+            on_step: called at every step of every cell.
+            out: a file for the picture, written after the first cell, every 30 seconds and at the end; None for
+                grid.png in the folder.
+
+        Raises:
+            SuperDiffError: if not a single cell could be made, or a file cannot be written.
+        """
+        self.state = "running"
+        saved = -math.inf
+        try:
+            self._begin_record()
+            for _ in self.results(on_step):
+                if time.monotonic() - saved >= CHECKPOINT_SECONDS:
+                    self._save_picture(out)
+                    saved = time.monotonic()
+            self._conclude(out)
+        except BaseException as error:
+            self.state = "failed"
+            self.message = str(error) if isinstance(error, SuperDiffError) else f"The grid stopped: {error}."
+            raise
+        finally:
+            self._ended = self._ended or time.monotonic()
+            self.finished.set()
+        return self.cells
+
+    def _save_picture(self, out: Path | None) -> None:
+        path = self.folder / "grid.png" if out is None and self.folder is not None else out
+        if path is not None:
+            write_whole(path, self.png())
+
+    def _begin_record(self) -> None:
+        if self.folder is not None:
+            make_folder(self.folder)
+            write_whole(self.folder / "recipe.json", self.recipe.to_json().encode())
+            write_whole(self.folder / "grid.json", (self._axes() + "\n").encode())
+
+    def _conclude(self, out: Path | None) -> None:
+        """Settle the state and complete the record; it is there even if no cell could be made."""
+        failures = self.failures
+        whole = len(self.cells) == len(self.recipes)
+        fruitless = whole and len(failures) == len(self.recipes)
+        reason = next(iter(failures.values())) if fruitless else ""
+        state: State = "failed" if fruitless else "done" if whole else "cancelled"
+        if len(failures) < len(self.cells):
+            self._save_picture(out)
+        if self.folder is not None:
+            lines = [f"cell {row + 1}, {column + 1}: {text}" for (row, column), text in failures.items()]
+            status = {"id": self.id, "state": state, "message": reason, "cells": self.done, "of": len(self.recipes)}
+            write_whole(self.folder / "run.log", "\n".join([f"grid {self.id}", *lines, ""]).encode())
+            write_whole(self.folder / "status.json", (json.dumps(status, indent=2) + "\n").encode())
+        if fruitless:
+            raise SuperDiffError(reason)
+        self.state = state
+
+    def cancel(self) -> None:
+        """Ask to stop: within one step; finished cells stay, the one at work is dropped."""
+        self._cancel.set()
+        current = self._current
+        if current is not None:
+            current.cancel()
+
+    @property
+    def cancelling(self) -> bool:
+        """Whether it was asked to stop."""
+        return self._cancel.is_set()
+
+    @property
+    def cells(self) -> dict[Place, Image.Image | str]:
+        """What there is so far: a picture, or the sentence of a cell that failed."""
+        with self._lock:
+            return dict(self._cells)
+
+    @property
+    def failures(self) -> dict[Place, str]:
+        """The sentences of the cells that failed."""
+        return {place: cell for place, cell in self.cells.items() if isinstance(cell, str)}
+
+    @property
+    def done(self) -> int:
+        """How many cells are settled, made or failed."""
+        return len(self._cells)
+
+    @property
+    def current(self) -> Run | None:
+        """The run of the cell at work."""
+        return self._current
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the first cell began (until the end, once there is one)."""
+        if self._started is None:
+            return 0.0
+        return (time.monotonic() if self._ended is None else self._ended) - self._started
+
+    @property
+    def fraction(self) -> float:
+        """The share of all cells' steps that are done, 0 to 1."""
+        settled, current = self.cells, self._current
+        work = {place: recipe.levels.steps + 1 for place, recipe in self.recipes.items()}
+        done = sum(work[place] for place in settled)
+        if current is not None and not current.finished.is_set():
+            done += len(current.trace)
+        return min(done / sum(work.values()), 1.0)
+
+    @property
+    def eta(self) -> float | None:
+        """Seconds still to go, by the pace so far; None before there is a pace."""
+        fraction = self.fraction
+        if fraction == 0 or self._ended is not None:
+            return None
+        return self.seconds * (1 / fraction - 1)
+
+    def png(self) -> bytes:
+        """The grid as it stands: a PNG with the recipe and the axes inside. Drawn once for every new cell."""
+        cells = self.cells
+        if self._drawn is None or self._drawn[0] != len(cells):
+            self._drawn = len(cells), self._draw(cells)
+        return self._drawn[1]
+
+    def _draw(self, cells: dict[Place, Image.Image | str]) -> bytes:
+        info = recipe_chunk(self.recipe)
+        info.add_itxt(GRID_CHUNK, self._axes())
+        buffer = io.BytesIO()
+        # Level 1 of compression: quick enough to be drawn while other cells are made.
+        compose_grid(cells, self.x, self.y, self.title).save(buffer, "PNG", pnginfo=info, compress_level=1)
+        return buffer.getvalue()
+
+    def _axes(self) -> str:
+        return json.dumps({"x": self.x.model_dump(), "y": None if self.y is None else self.y.model_dump()})
+
+
+def grid_title(recipe: Recipe, x: Axis, y: Axis | None = None) -> str:
+    """What all cells have in common, in a line: the operator, the experts, and the parameters that no axis varies."""
+    experts = ", ".join(expert.prompt or expert.model for expert in recipe.experts)
+    axes = {x.name} | ({y.name} if y is not None else set())
+    held = [
+        f"{parameter.title} = {_number(parameter.get(recipe))}"
+        for name, parameter in PARAMETERS.items()
+        if name not in axes and not _obstacle(name, recipe)
+    ]
+    return "; ".join([f"{recipe.operator.name.replace('_', ' ').upper()} of {experts}", *held])
+
+
+def compose_grid(
+    cells: Mapping[Place, Image.Image | str], x: Axis, y: Axis | None = None, title: str = ""
+) -> Image.Image:
+    """Cells side by side on white, with the axes' names and values above and to the left.
+
+    Args:
+        cells: pictures by (row, column); text in place of a picture is written into an empty cell, and a cell that is
+            not there stays empty.
+        x: the axis across.
+        y: the axis down, None for a single row.
+        title: written above.
+
+    Returns:
+        An RGB picture. Every cell is drawn unchanged but for its size: enlarged by a whole factor, or shrunk, to a
+        longest side of at most 160 pixels.
+    """
+    return _Sheet(cells, x, y, title).draw()
+
+
+class _Sheet:
+    """Where everything goes on the picture, and the drawing of it."""
+
+    GAP, MARGIN, LINE, WIDEST_TITLE = 6, 14, 22, 340
+    INK, EMPTY, EDGE, PALE = "#1a1a1a", "#f1f1f1", "#d4d4d4", "#5a5a5a"
+
+    def __init__(self, cells: Mapping[Place, Image.Image | str], x: Axis, y: Axis | None, title: str) -> None:
+        self.cells = {place: _fit(cell) if isinstance(cell, Image.Image) else cell for place, cell in cells.items()}
+        self.x, self.y = x, y
+        self.font, self.small, self.bold = (ImageFont.load_default(size) for size in (15, 11, 16))
+        pictures = [cell for cell in self.cells.values() if isinstance(cell, Image.Image)]
+        self.width = max((picture.width for picture in pictures), default=CELL)
+        self.height = max((picture.height for picture in pictures), default=CELL)
+        rows = [""] if y is None else y.texts
+        # A long value (a seed of many digits) widens its column rather than run into the next.
+        self.pitch = max([self.width, *(math.ceil(self.font.getlength(text)) for text in x.texts)]) + self.GAP
+        self.left = self.MARGIN
+        if y is not None:
+            self.left += self.LINE + math.ceil(max(self.font.getlength(text) for text in rows)) + 10
+        inner = max(self.left + len(x.values) * self.pitch, self.WIDEST_TITLE)
+        self.title = _wrap(title, self.bold, inner - self.MARGIN, 4)
+        self.top = self.MARGIN + self.LINE * (len(self.title) + 2) + (8 if self.title else 0)
+        size = (inner + self.MARGIN, self.top + len(rows) * (self.height + self.GAP) + self.MARGIN)
+        self.image = Image.new("RGB", size, "white")
+        self.pen = ImageDraw.Draw(self.image)
+
+    def draw(self) -> Image.Image:
+        for number, line in enumerate(self.title):
+            self.pen.text((self.MARGIN, self.MARGIN + number * self.LINE), line, self.INK, self.bold)
+        self._across()
+        if self.y is not None:
+            self._down(self.y)
+        for row in range(1 if self.y is None else len(self.y.values)):
+            for column in range(len(self.x.values)):
+                self._cell(row, column)
+        return self.image
+
+    def _corner(self, row: int, column: int) -> tuple[int, int]:
+        left = self.left + column * self.pitch + (self.pitch - self.GAP - self.width) // 2
+        return left, self.top + row * (self.height + self.GAP)
+
+    def _across(self) -> None:
+        middle = self.left + (len(self.x.values) * self.pitch - self.GAP) / 2
+        middle = max(middle, self.MARGIN + self.bold.getlength(self.x.label) / 2)
+        self.pen.text((middle, self.top - 1.5 * self.LINE), self.x.label, self.INK, self.bold, "mm")
+        for column, text in enumerate(self.x.texts):
+            left, top = self._corner(0, column)
+            self.pen.text((left + self.width / 2, top - 0.5 * self.LINE), text, self.INK, self.font, "mm")
+
+    def _down(self, y: Axis) -> None:
+        for row, text in enumerate(y.texts):
+            top = self._corner(row, 0)[1]
+            self.pen.text((self.left - 10, top + self.height / 2), text, self.INK, self.font, "rm")
+        length = math.ceil(self.bold.getlength(y.label)) + 2
+        label = Image.new("RGB", (length, self.LINE), "white")
+        ImageDraw.Draw(label).text((length / 2, self.LINE / 2), y.label, self.INK, self.bold, "mm")
+        upright = label.rotate(90, expand=True)
+        spare = self.image.height - self.top - self.MARGIN - upright.height
+        self.image.paste(upright, (self.MARGIN - 6, max(self.top + spare // 2, 0)))
+
+    def _cell(self, row: int, column: int) -> None:
+        left, top = self._corner(row, column)
+        cell = self.cells.get((row, column), "")
+        # Around the cell, not on it: white pictures on white need an edge.
+        self.pen.rectangle((left - 1, top - 1, left + self.width, top + self.height), outline=self.EDGE)
+        if isinstance(cell, Image.Image):
+            offset = ((self.width - cell.width) // 2, (self.height - cell.height) // 2)
+            self.image.paste(cell, (left + offset[0], top + offset[1]))
+            return
+        self.pen.rectangle((left, top, left + self.width - 1, top + self.height - 1), self.EMPTY)
+        lines = _wrap(cell, self.small, self.width - 10, (self.height - 8) // 14)
+        self.pen.multiline_text((left + 5, top + 5), "\n".join(lines), self.PALE, self.small)
+
+
+def _picture(result: Result, notes: list[str]) -> Image.Image | str:
+    """A result as a picture, or the sentence that says why it has none."""
+    png = get_domain(result.recipe.domain).preview_png(result)
+    if png is None:
+        return notes[-1] if notes else "The samples of this cell have no picture."
+    return _fit(Image.open(io.BytesIO(png)))
+
+
+def _fit(picture: Image.Image) -> Image.Image:
+    """The picture at the size of a cell; one that has it already is not scaled again."""
+    longest = max(picture.size)
+    if longest > CELL:
+        width, height = (max(1, round(side * CELL / longest)) for side in picture.size)
+        return picture.convert("RGB").resize((width, height), Image.Resampling.LANCZOS)
+    factor = CELL // longest
+    if factor == 1:
+        return picture.convert("RGB")
+    return picture.convert("RGB").resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
+
+
+def _wrap(text: str, font: Any, width: float, most: int) -> list[str]:
+    # Pillow's own font has the characters of ASCII; accents are dropped, and other writing is shown as question marks.
+    bare = "".join(letter for letter in unicodedata.normalize("NFKD", text) if not unicodedata.combining(letter))
+    columns = max(8, int(width / font.getlength("o")))
+    return textwrap.wrap(bare.encode("ascii", "replace").decode(), columns, max_lines=max(1, most), placeholder=" ...")
+
+
+def _number(value: float) -> str:
+    return str(value) if isinstance(value, int) else f"{value:.6g}"

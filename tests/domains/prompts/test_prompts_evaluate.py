@@ -1,0 +1,356 @@
+"""The tables of pairs of prompts: bookkeeping by hand, shared noise, resuming, and one sentence for what is wrong."""
+
+import hashlib
+import json
+
+import numpy as np
+import pytest
+import tiny_text_pipelines as tiny
+import torch
+from PIL import Image
+
+from superdiff_engine import CoinFlip, sample
+from superdiff_engine.domains.prompts import evaluate as module
+from superdiff_engine.domains.prompts import scorer as scorer_module
+from superdiff_engine.domains.prompts.emoji import PAIRS, Concept
+from superdiff_engine.domains.prompts.evaluate import Chunk, PairScores, Reader, Settings
+from superdiff_engine.domains.prompts.pipeline import load_text_to_image
+from superdiff_engine.domains.prompts.scorer import Scorer
+from superdiff_engine.errors import ModelError, SuperDiffError
+from superdiff_engine.evaluation import layouts, markdown_table, read_table
+
+NAMES = ("cat", "dog", "lemon", "otter", "duck")
+CONCEPTS = tuple(Concept(name, (name,), (), "thing") for name in NAMES)
+TWO_PAIRS = (("cat", "dog"), ("otter", "duck"))
+
+
+class ColourJudge:
+    """Scores pictures by the means of their channels and their squares: five numbers a picture, exactly known."""
+
+    concepts = CONCEPTS
+    key = "colours"
+    notes = "Colours."
+
+    def __init__(self):
+        self.seen = 0
+
+    def scores(self, pictures):
+        self.seen += len(pictures)
+        means = torch.from_numpy(pictures.astype(float) / 255).mean((1, 2))
+        return torch.cat([means, means.square()[:, :2]], 1)
+
+
+@pytest.fixture
+def house(pipelines, tmp_path, monkeypatch):
+    """A tiny generator called local/tiny, an empty cache, and a judge."""
+    monkeypatch.setenv("SUPERDIFF_MODELS", str(tmp_path / "models"))
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "tiny").symlink_to(pipelines("sd_v"), target_is_directory=True)
+    monkeypatch.setattr(module, "CACHE", tmp_path / "cache")
+    monkeypatch.setattr(module, "ScorerJudge", lambda scorer: ColourJudge())
+    monkeypatch.setattr(module, "load_scorer", lambda: Scorer(None, CONCEPTS, {}, ""))
+    monkeypatch.setattr(module, "STEPS", (2, 3))
+    monkeypatch.setattr(module, "STUDY", ("and/2", "and/3", "and_exact/2", "and_exact/3"))
+    return tmp_path
+
+
+@pytest.fixture
+def settings():
+    return Settings(seeds=3, steps=2, model="local/tiny", pairs=TWO_PAIRS)
+
+
+def made(row, settings):
+    module.make_chunks(row, module.chunks_of(row, settings, CONCEPTS), settings, None, lambda line: None)
+
+
+# Arithmetic
+
+
+def test_figures_of_pairs_by_hand():
+    first = np.array([[-1.0, -3.0], [-2.0, -0.5]])
+    second = np.array([[-4.0, -2.0], [-2.5, -6.5]])
+    values = PairScores(first, second, None, np.ones(2, bool), 0.0).values()
+    assert values["lower"].value == pytest.approx((-4 - 3 - 2.5 - 6.5) / 4)
+    assert values["maximum"].value == pytest.approx((-1 - 2 - 2 - 0.5) / 4)
+    assert values["difference"].value == pytest.approx((3 + 1 + 0.5 + 6) / 4)
+    # Means of the pairs: lower -3.5 and -4.5; their standard error is half of their distance.
+    assert values["lower"].error == pytest.approx(0.5)
+    assert values["difference"].error == pytest.approx((3.25 - 2) / 2)
+    assert module.mean_over_pairs(first[:1]).error is None
+
+
+def test_the_error_is_that_of_the_mean_over_pairs():
+    """Scores that agree within a pair: as many independent numbers as pairs, however many pictures each has."""
+    means = np.random.default_rng(0).normal(size=(2000, 50))
+    errors = [module.mean_over_pairs(one[:, None].repeat(8, 1)).error for one in means]
+    assert np.sqrt(np.mean(np.square(errors))) == pytest.approx(1 / np.sqrt(50), rel=0.02)
+
+
+def test_shares_have_binomial_errors():
+    found = module.share(np.array([True] * 3 + [False]))
+    assert found.value == 0.75 and found.error == pytest.approx((0.75 * 0.25 / 4) ** 0.5)
+
+
+def test_prompts_of_a_pair():
+    prompts = {kind: module.pair_prompts(kind, ("otter", "donut")) for kind in ("and", "first", "joint_or")}
+    assert prompts == {"and": ("an otter", "a donut"), "first": ("an otter",), "joint_or": ("an otter or a donut",)}
+    assert module.pair_prompts("joint", ("cat", "dog")) == ("a cat that looks like a dog",)
+    assert module.pair_prompts("joint_reversed", ("cat", "dog")) == ("a dog that looks like a cat",)
+
+
+def test_the_twenty_pairs_have_one_seed_each_in_all_rows():
+    rows = {row: module.pair_chunks(row, Settings(seed=7)) for row in ("and", "average", "joint", "or", "first")}
+    for chunks in rows.values():
+        assert [chunk.seed for chunk in chunks] == list(range(7, 7 + len(PAIRS)))
+    both = [module.single_chunks(row, Settings(), CONCEPTS * 20) for row in module.SINGLES]
+    assert [chunk.seed for chunk in both[0]] == [chunk.seed for chunk in both[1]]
+    assert sum(len(chunk.prompts) for chunk in both[0]) == 100
+    assert not {prompt for one in both[0] for prompt in one.prompts} & {text for one in both[1] for text in one.prompts}
+
+
+def test_a_sample_of_concepts_is_drawn_without_repetition():
+    some = module.drawn_alone(Settings(concepts=3), CONCEPTS)
+    assert some == sorted(set(some)) and len(some) == 3
+    assert module.drawn_alone(Settings(concepts=3, seed=0), CONCEPTS) == some
+    assert module.drawn_alone(Settings(concepts=2000), CONCEPTS) == [0, 1, 2, 3, 4]
+
+
+# Sampling
+
+
+@pytest.mark.parametrize("kind", ["sd_v", "sdxl"])
+def test_a_prompt_each_is_every_prompt_alone(pipelines, kind):
+    network = load_text_to_image(pipelines(kind))
+    prompts = ["a cat", "a dog", "cat"]
+    space = network.space()
+    y = space.prior(3, 2.0, torch.Generator().manual_seed(0), torch.float32, "cpu")
+    each = module.PromptEach.of(network, prompts).score(y, 2.0)
+    alone = [network.expert(prompt).score(y[[row]], 2.0)[0] for row, prompt in enumerate(prompts)]
+    assert torch.allclose(each, torch.stack(alone), atol=1e-5)
+    assert (each[0] - network.expert("a dog").score(y[[0]], 2.0)[0]).abs().max() > 1e-4
+
+
+def test_rows_share_their_noise(house, settings):
+    """Where both prompts are the same, AND, average, OR and one prompt alone draw the same pictures."""
+    same = Settings(seeds=3, steps=2, model="local/tiny", pairs=(("cat", "cat"),))
+    reader = Reader(same, ColourJudge())
+    found = {}
+    for kind in ("first", "and", "average", "or"):
+        made(kind, same)
+        found[kind] = reader.pictures(module.pair_chunks(kind, same)[0]).astype(int)
+    for kind in ("and", "average", "or"):
+        assert np.abs(found[kind] - found["first"]).max() <= 1, kind
+    assert reader.pairs("and").gap.max() < 1e-3
+    different = [one.astype(int) for one in found["first"]]
+    assert np.abs(different[0] - different[1]).max() > 3
+
+
+def test_a_coin_flip_is_picked_from_the_prompts_alone(house):
+    settings = Settings(seeds=8, steps=2, model="local/tiny", pairs=TWO_PAIRS[:1])
+    made("coin_flip", settings)
+    judge = ColourJudge()
+    found = Reader(settings, judge).pairs("coin_flip")
+    network = load_text_to_image(module.find_model("local/tiny"))
+    chunk = Chunk("first", ("a cat",), 0, 2)
+    levels = module._levels(settings, 2, network)
+    *_, last = sample(
+        [network.expert("a cat"), network.expert("a dog")],
+        CoinFlip(),
+        levels,
+        batch=8,
+        seed=chunk.seed,
+        estimator="none",
+        solver="ancestral",
+        guidance=network.guidance(settings.guidance),
+    )
+    assert 0 < last.weights[0].sum() < 8
+    expected = judge.scores(network.decode(last.denoised)).numpy()
+    assert np.allclose(found.first[0], expected[:, 0], atol=5e-3) and np.allclose(
+        found.second[0], expected[:, 1], atol=5e-3
+    )
+
+
+def test_scores_are_kept_and_read_by_hand(house, settings):
+    made("average", settings)
+    judge = ColourJudge()
+    reader = Reader(settings, judge)
+    found = reader.pairs("average")
+    for index, pair in enumerate(TWO_PAIRS):
+        with np.load(module.pair_chunks("average", settings)[index].file(settings)) as stored:
+            assert stored["pictures"].dtype == np.uint8 and len(stored["pictures"]) == 3
+            means = stored["pictures"].mean((1, 2)) / 255
+        columns = np.concatenate([means, means[:, :2] ** 2], 1)
+        assert np.allclose(found.first[index], columns[:, NAMES.index(pair[0])])
+        assert np.allclose(found.second[index], columns[:, NAMES.index(pair[1])])
+    assert found.gap is None
+    seen = judge.seen
+    assert seen == 6
+    reader.pairs("average")
+    assert judge.seen == seen
+    assert reader.gain("average", "average").value == 0
+
+
+def test_a_run_of_the_exact_system_that_breaks_keeps_its_last_step(house, settings, monkeypatch):
+    walk = module._walk
+
+    def breaking(chunk, settings, network):
+        yield next(iter(walk(chunk, settings, network)))
+        raise SuperDiffError("weights are no longer finite")
+
+    monkeypatch.setattr(module, "_walk", breaking)
+    made("and_exact/2", settings)
+    row = Reader(settings, ColourJudge()).row("and_exact/2")
+    assert row.values["finished"].value == 0 and "gap" not in row.values and row.samples == 6
+    with pytest.raises(SuperDiffError, match="no longer finite"):
+        made("and/3", settings)
+
+
+# The command
+
+
+def test_all_rows_of_both_tables_and_the_sheet(house, settings):
+    out, sheet = house / "tables" / "prompts.json", house / "images" / "sheet.png"
+    options = {"out": out, "progress": lambda line: None, "workers": 1}
+    written = module.evaluate(settings, sheet=sheet, **options)
+    steps = out.with_name("prompts_steps.json")
+    assert written == [out, steps, sheet]
+    table = read_table(out)
+    assert tuple(row.name for row in table.rows) == module.ROWS
+    for row in table.rows:
+        scores = {"lower", "difference", "maximum"}
+        expected = {"single": scores | {"top1", "top5"}, "single_held_out": {"top1", "top5"}}.get(row.name, scores)
+        assert set(row.values) == expected
+        assert row.samples == (5 if row.name.startswith("single") else 6)
+        if scores <= expected:
+            lower, difference, maximum = (row.values[name].value for name in ("lower", "difference", "maximum"))
+            assert maximum - lower == pytest.approx(difference)
+    assert table.row("single").values["top5"].value == 1  # of five concepts
+    assert table.seeds == [0, 1] and table.steps == 2 and "AND's lower score minus" in table.notes
+    gain = table.row("and").values["lower"].value - table.row("average").values["lower"].value
+    assert f"average {gain:+.2f}" in table.notes
+    study = read_table(steps)
+    assert [row.name for row in study.rows] == list(module.STUDY)
+    assert study.row("and/2").values["lower"] == table.row("and").values["lower"]
+    assert study.row("and/2").values["gap"].value >= 0 and "is the first within two standard errors" in study.notes
+    with Image.open(sheet) as drawn:
+        assert drawn.size == (190 + 7 * 64 + 5 * 6, 18 + 2 * 66)
+    shown = markdown_table(table, layouts()["prompts"])
+    assert "| **AND** |" in shown and "24.79" in shown
+    assert "prompts_steps" in layouts()
+
+
+def test_an_interrupted_evaluation_goes_on(house, settings, monkeypatch):
+    options = {"rows": ["and", "average"], "out": house / "t.json", "progress": lambda line: None, "workers": 1}
+    make_chunk, done = module.make_chunk, []
+
+    def interrupted(chunk, given):
+        if len(done) == 3:
+            raise KeyboardInterrupt
+        done.append((chunk.kind, chunk.seed))
+        make_chunk(chunk, given)
+
+    monkeypatch.setattr(module, "make_chunk", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        module.evaluate(settings, **options)
+    assert done == [("and", 0), ("and", 1), ("average", 0)]
+    assert [row.name for row in read_table(house / "t.json").rows] == ["and"]
+    done.clear()
+    module.evaluate(settings, **options)
+    assert done == [("average", 1)]
+    assert [row.name for row in read_table(house / "t.json").rows] == ["and", "average"]
+
+
+def test_chunks_depend_on_all_that_decides_them(house, settings):
+    chunk = module.pair_chunks("and", settings)[0]
+    single = module.single_chunks("single", settings, CONCEPTS)[0]
+    for one in (chunk, single):
+        files = {one.file(settings)}
+        for change in ({"guidance": 2.0}, {"dtype": "bfloat16"}):
+            files.add(one.file(Settings(**{**vars(settings), **change})))
+        for change in ({"steps": 9}, {"seed": 5}, {"prompts": ("a cat", "a duck")}):
+            files.add(Chunk(**{**vars(one), **change}).file(settings))
+        assert len(files) == 6
+    assert Chunk("and_exact", chunk.prompts, 0, 2).file(settings) != chunk.file(settings)
+    digest = hashlib.sha256()
+    folder = module.find_model("local/tiny")
+    for path in sorted(folder.rglob("*")):
+        if path.suffix in (".safetensors", ".json", ".txt"):
+            digest.update(str(path.relative_to(folder)).encode() + path.read_bytes())
+    assert chunk.file(settings).parent.name == f"prompts_{digest.hexdigest()[:16]}"
+
+
+def test_what_is_wrong_is_said_in_one_sentence(house, settings, tmp_path):
+    with pytest.raises(SuperDiffError, match=r"no row 'xor'; choose from single, "):
+        module.evaluate(settings, ["xor"])
+    strange = Settings(model="local/tiny", pairs=(("cat", "griffin"),))
+    with pytest.raises(SuperDiffError, match="does not know griffin"):
+        module.evaluate(strange, ["and"], tmp_path / "x.json", workers=1)
+    with pytest.raises(ModelError, match="no pipeline folder called 'none'"):
+        module.evaluate(Settings(model="local/none"), ["and"], tmp_path / "x.json")
+
+
+def test_a_missing_scorer_is_one_sentence(pipelines, tmp_path, monkeypatch):
+    monkeypatch.setenv("SUPERDIFF_MODELS", str(tmp_path))
+    (tmp_path / "tiny").symlink_to(pipelines("sd_v"), target_is_directory=True)
+    monkeypatch.setattr(scorer_module, "assets_folder", lambda: tmp_path)
+    scorer_module.load_scorer.cache_clear()
+    with pytest.raises(ModelError, match=r"concept scorer .* is missing"):
+        module.evaluate(Settings(model="local/tiny"), ["and"], tmp_path / "x.json")
+    scorer_module.load_scorer.cache_clear()
+
+
+# CLIP
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    """A tiny CLIP model as transformers saves one."""
+    from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPProcessor, CLIPVisionConfig
+
+    folder = tmp_path_factory.mktemp("clip") / "tiny-clip"
+    torch.manual_seed(3)
+    vision = CLIPVisionConfig(
+        hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2, image_size=32, patch_size=8
+    )
+    text = tiny.text_encoder(lambda config: config)
+    model = CLIPModel(CLIPConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=8))
+    model.save_pretrained(folder)
+    processor = CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
+    CLIPProcessor(processor, tiny.tokenizer()).save_pretrained(folder)
+    return folder
+
+
+def test_a_clip_model_scores_by_cosines(clip):
+    """Against transformers' own logits, which are the cosines times the learned scale."""
+    from transformers import CLIPModel, CLIPProcessor
+
+    pictures = np.random.default_rng(1).integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)
+    judge = module.ClipJudge(clip, CONCEPTS)
+    found = judge.scores(pictures)
+    model, processor = CLIPModel.from_pretrained(clip), CLIPProcessor.from_pretrained(clip)
+    texts = ["a cat", "a dog", "a lemon", "an otter", "a duck"]
+    inputs = processor(text=texts, images=list(pictures), padding=True, return_tensors="pt")
+    with torch.no_grad():
+        expected = 100 * model(**inputs).logits_per_image / model.logit_scale.exp()
+    assert torch.allclose(found, expected.double(), atol=1e-3)
+    assert found.std() > 0.1 and "not CLIP" not in judge.notes
+
+
+def test_rows_can_be_scored_by_clip(house, settings, clip, monkeypatch):
+    monkeypatch.chdir(house)
+    (path,) = module.evaluate(settings, ["and"], clip=clip, progress=lambda line: None, workers=1)
+    assert str(path) == "docs/tables/prompts_clip.json"
+    table = read_table(path)
+    assert table.command.endswith("--clip tiny-clip") and "CLIP model tiny-clip" in table.notes
+    assert -100 <= table.row("and").values["lower"].value <= 100
+
+
+def test_a_folder_that_is_not_clip_is_one_sentence(clip, tmp_path):
+    with pytest.raises(ModelError, match=r"config\.json is missing"):
+        module.ClipJudge(tmp_path, CONCEPTS)
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
+    with pytest.raises(ModelError, match="of type 'bert', not CLIP"):
+        module.ClipJudge(tmp_path, CONCEPTS)
+    (tmp_path / "config.json").write_text((clip / "config.json").read_text())
+    with pytest.raises(ModelError, match="cannot load the CLIP model"):
+        module.ClipJudge(tmp_path, CONCEPTS)

