@@ -427,7 +427,7 @@ def _upload() -> None:
             return
         st.session_state["upload-problem"] = ""
         try:
-            form_state.load(recipe_from_file(file.getvalue()))
+            form_state.load(recipe_from_file(file.getvalue()), keep_seed=not st.session_state["upload-seed"])
             st.session_state["upload-done"] = True
         except SuperDiffError as error:
             st.session_state["upload-problem"] = str(error)
@@ -441,6 +441,12 @@ def _upload() -> None:
             key=_upload_key(),
             on_change=take,
             max_upload_size=32,
+        )
+        st.toggle(
+            "Take its seed too",
+            value=True,
+            key="upload-seed",
+            help="On: the same samples again. Off: its settings with the seed that the form has now.",
         )
     if st.session_state.get("upload-problem"):
         show_sentence(st.session_state["upload-problem"])

@@ -41,9 +41,16 @@ def change_domain(name: str) -> None:
     load(examples[title], example=title)
 
 
-def load(recipe: Recipe, example: str | None = None) -> None:
-    """Put a recipe into the form. Call it before the form's widgets are drawn, or in a callback."""
+def load(recipe: Recipe, example: str | None = None, keep_seed: bool = False) -> None:
+    """Put a recipe into the form. Call it before the form's widgets are drawn, or in a callback.
+
+    Args:
+        recipe: to put in.
+        example: its title, if it is one of the examples.
+        keep_seed: leave the form's own seed as it is.
+    """
     keep = state()
+    seed = keep.get("f.seed", "0") if keep_seed else str(recipe.seed)
     keep["f.domain"], keep["f.example"] = recipe.domain, example
     keep["experts"] = []
     for position, expert in enumerate(recipe.experts):
@@ -79,7 +86,7 @@ def load(recipe: Recipe, example: str | None = None) -> None:
     keep["f.steps"], keep["f.spacing"] = recipe.levels.steps, recipe.levels.spacing
     keep["f.highest"], keep["f.lowest"], keep["f.rho"] = recipe.levels.highest, recipe.levels.lowest, recipe.levels.rho
     keep["f.solver"], keep["f.estimator"] = recipe.solver, recipe.estimator
-    keep["f.batch"], keep["f.seed"] = recipe.batch, str(recipe.seed)
+    keep["f.batch"], keep["f.seed"] = recipe.batch, seed
     keep["f.device"], keep["f.dtype"] = recipe.device, recipe.dtype
     keep.setdefault("f.lock", True)
     keep.setdefault("f.save", True)

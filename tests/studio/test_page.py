@@ -1,5 +1,6 @@
 """The page without a browser: form, run, results, and what it says when something is wrong."""
 
+import json
 import time
 from pathlib import Path
 
@@ -211,3 +212,28 @@ def test_the_guide_opens(app):
     app.run()
     assert not app.exception
     assert not app.error
+
+
+def test_a_loaded_recipe_can_leave_the_forms_seed():
+    """Everything of the recipe comes into the form, but for the seed where the user wants to keep theirs."""
+
+    def script():
+        import streamlit as st
+
+        from studio import form_state
+        from superdiff_engine.recipe import make_recipe
+
+        form_state.ensure()
+        st.session_state["f.seed"] = "77"
+        other = {"domain": "plane", "experts": [{"model": "ring"}, {"model": "grid"}], "seed": 5, "batch": 9}
+        form_state.load(make_recipe(other), keep_seed=True)
+        kept = form_state.recipe_now()
+        form_state.load(make_recipe(other))
+        st.json({"kept": kept.model_dump(), "taken": form_state.recipe_now().model_dump()})
+
+    app = AppTest.from_function(script, default_timeout=60).run()
+    assert not app.exception
+    found = json.loads(app.json[0].value)
+    assert (found["kept"]["seed"], found["taken"]["seed"]) == (77, 5)
+    assert found["kept"] | {"seed": 5} == found["taken"]
+    assert [expert["model"] for expert in found["kept"]["experts"]] == ["ring", "grid"] and found["kept"]["batch"] == 9
