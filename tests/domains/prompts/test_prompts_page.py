@@ -1,0 +1,80 @@
+"""The studio's page for prompts: form, run, results, and the strip beside, on a tiny pipeline of the user's own."""
+
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+import studio
+from studio import session
+from superdiff_engine.recipe import make_recipe
+
+MODEL = "local/sd"
+
+
+@pytest.fixture
+def app(pipelines, tmp_path, monkeypatch):
+    """A tab that has opened the link of a recipe."""
+    monkeypatch.setenv("SUPERDIFF_MODELS", str(pipelines("sd").parent))
+    monkeypatch.setenv("SUPERDIFF_RUNS", str(tmp_path / "runs"))
+    session.registry.clear()
+    app = AppTest.from_file(str(Path(studio.__file__).parent / "app.py"), default_timeout=90)
+    recipe = {
+        "domain": "prompts",
+        "experts": [{"model": MODEL, "prompt": "a cat"}, {"model": MODEL, "prompt": "<b>a dog</b> abcdefgh"}],
+        "operator": {"name": "and"},
+        "levels": {"steps": 3},
+        "batch": 2,
+        "guidance": {"weight": 3, "negative_prompt": "blurry", "highest": 5.0},
+        "pipeline": {"height": 16, "width": 24, "vae_slicing": True},
+    }
+    app.query_params["recipe"] = make_recipe(recipe).to_link()
+    return app
+
+
+def words(app):
+    return " ".join(element.value for kind in ("markdown", "error", "info", "caption") for element in app.get(kind))
+
+
+def finish(app):
+    for job in session.registry()._jobs.values():
+        assert job.run.finished.wait(90)
+    app.run()
+    assert not app.exception and not app.error
+    return [job.run for job in session.registry()._jobs.values()]
+
+
+def press(app, key):
+    next(button for button in app.button if button.key == key).click()
+    app.run()
+
+
+def test_from_a_link_to_pictures_and_the_strip_beside(app):
+    app.run()
+    assert not app.exception and not app.error
+    press(app, "run")
+    (run,) = finish(app)
+    # Everything went from the link through the form into the run.
+    assert [expert.prompt for expert in run.recipe.experts] == ["a cat", "<b>a dog</b> abcdefgh"]
+    assert run.recipe.guidance.negative_prompt == "blurry" and run.recipe.guidance.highest == 5.0
+    assert run.recipe.pipeline.vae_slicing and run.result.decoded["pictures"].shape == (2, 16, 24, 3)
+    # What was typed is shown as typed; what the model could not read is said.
+    shown = words(app)
+    assert "<b>a dog" not in shown and r"\<b\>a dog" in shown
+    assert "does not see" in shown
+
+    press(app, "run-all-beside")
+    runs = finish(app)
+    assert [run.recipe.operator.name for run in runs] == ["and", "or", "average", "average", "single", "single"]
+    joint = runs[3].recipe
+    assert [expert.prompt for expert in joint.experts] == ["a cat and <b>a dog</b> abcdefgh"]
+    assert {run.recipe.seed for run in runs} == {0}
+
+
+def test_a_prompt_that_is_missing_gives_one_sentence_and_no_run(app):
+    app.run()
+    slot = app.session_state["experts"][1]
+    next(found for found in app.text_input if found.key == f"f.prompt.{slot}").set_value(" ")
+    app.run()
+    assert ["Expert 2 has no prompt" in error.value for error in app.error] == [True]
+    assert next(button for button in app.button if button.key == "run").disabled
