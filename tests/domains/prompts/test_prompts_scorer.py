@@ -223,7 +223,7 @@ def test_a_short_training_tells_colours_apart_and_is_read_back(pictures, tmp_pat
         task.batch = 12
         network, progress = run_training(task, TrainingPlan(1e-9), tmp_path / "x.ckpt")
         optimizer = torch.optim.Adam(network.train().parameters(), 2e-3)
-        for step in range(12):
+        for step in range(40):
             task.loss(torch.Generator().manual_seed(step)).backward()
             optimizer.step()
             optimizer.zero_grad()
@@ -235,7 +235,7 @@ def test_a_short_training_tells_colours_apart_and_is_read_back(pictures, tmp_pat
         with torch.no_grad():
             task.loss(torch.Generator().manual_seed(99))
         steps.append(progress.step)
-        return network, TrainingProgress(step=12, minutes=1.0, loss=0.5)
+        return network, TrainingProgress(step=40, minutes=1.0, loss=0.5)
 
     monkeypatch.setattr(scorer, "train", briefly)
     folder = train.train_model("emoji_scorer", 5.0, folder=tmp_path)
