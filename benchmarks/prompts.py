@@ -109,9 +109,7 @@ def main() -> None:
     for batch in (1, 4):
         median, rounds = ratios(lambda size=batch: run(network, size, True) / run(network, size, False))
         bar = "0.9" if batch == 1 else ""
-        lines.append(
-            f"| one batched call over a call each, time a step | {batch} | {median:.3f} | {rounds} | {bar} |"
-        )
+        lines.append(f"| one batched call over a call each, time a step | {batch} | {median:.3f} | {rounds} | {bar} |")
     median, rounds = ratios(lambda: overhead(network, 1))
     lines.append(f"| whole loop over the bare network calls | 1 | {median:.3f} | {rounds} | 1.05 |")
     text = "\n".join(lines) + "\n"
