@@ -175,6 +175,7 @@ def test_the_text_encoder_learns_which_captions_belong_together(tokenizer, tmp_p
 
 def test_a_name_that_is_not_trained_and_a_missing_autoencoder(tmp_path, monkeypatch, pictures):
     monkeypatch.setattr(train, "CHECKPOINTS", tmp_path)
+    monkeypatch.setattr(train, "assets_folder", lambda: tmp_path)
     monkeypatch.setattr(train, "load_pictures", lambda folder: pictures)
     with pytest.raises(ModelError, match="choose emoji_vae, emoji"):
         train.train_model("cats")
