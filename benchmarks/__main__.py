@@ -24,7 +24,7 @@ from superdiff_engine.domains import get_domain
 from superdiff_engine.recipe import Expert, Levels, OrRecipe, Recipe
 from superdiff_engine.run import Run
 
-BATCH, STEPS, ROUNDS = 64, 100, 2
+BATCH, STEPS, ROUNDS = 64, 100, 3
 console = Console(width=110)
 
 
