@@ -11,33 +11,32 @@ import io
 import json
 import os
 import secrets
-import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from .domains import get_domain
+from .domains import Prepared, get_domain
 from .errors import OutputError, SuperDiffError
 from .noise import karras_levels, log_levels
 from .recipe import Recipe
 from .sample import Step, sample
 from .trace import Frame, Trace
+from .work import Work
 
 #: Seconds between two previews: quick enough for four updates a second, rare enough to cost nothing.
 PREVIEW_SECONDS = 0.2
 #: Seconds between two copies of a running trace on disk.
 CHECKPOINT_SECONDS = 30.0
 PREVIEWED_SAMPLES = 512
-
-State = Literal["queued", "loading", "running", "done", "cancelled", "failed"]
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ class Result:
     titles: list[str]
 
 
-class Run:
+class Run(Work):
     """One run of one recipe: `execute` does the work, in whatever thread calls it; the rest may be read from any.
 
     Args:
@@ -73,36 +72,12 @@ class Run:
     """
 
     def __init__(self, recipe: Recipe, folder: Path | None = None, previews: bool = True) -> None:
-        self.id = time.strftime("%Y%m%d-%H%M%S-") + secrets.token_hex(4)
-        self.recipe = recipe
-        self.folder = folder
-        self.state: State = "queued"
-        self.message = ""
+        super().__init__(recipe, folder)
         self.result: Result | None = None
         self.trace = Trace(recipe.levels.steps, len(recipe.experts), recipe.batch)
         self.titles = [expert.model for expert in recipe.experts]
-        self.finished = threading.Event()
         self._previews = previews
         self._own_notes: list[str] = []
-        self._cancel = threading.Event()
-        self._started: float | None = None
-        self._ended: float | None = None
-
-    def cancel(self) -> None:
-        """Ask the run to stop; it does so within one step and keeps what it has."""
-        self._cancel.set()
-
-    @property
-    def cancelling(self) -> bool:
-        """Whether the run was asked to stop."""
-        return self._cancel.is_set()
-
-    @property
-    def seconds(self) -> float:
-        """Seconds since the first step began (until the end, once there is one)."""
-        if self._started is None:
-            return 0.0
-        return (time.monotonic() if self._ended is None else self._ended) - self._started
 
     @property
     def fraction(self) -> float:
@@ -143,7 +118,9 @@ class Run:
             last = self._last if last is None else last
             if last is not None:
                 self.result = self._make_result(last, log)
-                log += self.notes
+            # A finished run is kept for a while: its notes stay, its networks may go.
+            self._own_notes, self._experts = self.notes, ()
+            log += self._own_notes
             try:
                 self._save(log)
             except SuperDiffError as error:
@@ -171,8 +148,14 @@ class Run:
         self.titles = [getattr(expert, "title", title) for expert, title in zip(experts, self.titles, strict=True)]
         levels = make_levels(recipe, domain.level_range(experts))
         log.append(f"device {device}, levels {levels[0]:.6g} to {levels[-1]:.6g}")
-        if domain.threads is not None and device == "cpu":
-            torch.set_num_threads(domain.threads)  # of the thread that executes the run
+        threads = torch.get_num_threads() if domain.threads is None or device != "cpu" else domain.threads
+        with _threads(threads):
+            return self._steps(prepared, levels, device, on_step)
+
+    def _steps(
+        self, prepared: Prepared, levels: torch.Tensor, device: str, on_step: Callable[[Step], None] | None
+    ) -> Step | None:
+        recipe, domain, experts = self.recipe, get_domain(self.recipe.domain), prepared.experts
         self.state = "running"
         self._started = time.monotonic()
         previewed = saved = -float("inf")
@@ -360,6 +343,17 @@ def samples_npz(result: Result) -> bytes:
         **arrays,
     )
     return buffer.getvalue()
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """Let torch compute with so many CPU threads in this block; the number is the process's, so it is put back."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _as_arrays(state: Any) -> dict[str, np.ndarray]:

@@ -17,34 +17,28 @@ from __future__ import annotations
 import io
 import json
 import math
-import secrets
-import textwrap
 import threading
 import time
-import unicodedata
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from .domains import get_domain
 from .errors import RecipeError, SuperDiffError
+from .grid_picture import Place, compose_grid, fit
 from .pictures import recipe_chunk
 from .recipe import Recipe, make_recipe
-from .run import CHECKPOINT_SECONDS, Result, Run, State, make_folder, write_whole
+from .run import CHECKPOINT_SECONDS, Result, Run, make_folder, write_whole
 from .sample import Step
+from .work import State, Work
 
 #: The text chunk of a PNG in which the axes are kept, as JSON.
 GRID_CHUNK = "superdiff_grid"
 MOST_VALUES = 12
-#: The longest side of a cell's picture, in pixels: smaller ones are enlarged by a whole factor, larger ones shrunk.
-CELL = 160
-
-#: (row, column) of a cell.
-Place = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -250,11 +244,10 @@ def _listed(names: tuple[str, ...]) -> str:
     return " or ".join(f"'{name}'" for name in names)
 
 
-class Sweep:
+class Sweep(Work):
     """A run for every cell of a grid, one after the other; `execute` does the work, the rest may be read by any thread.
 
-    It has the face of a `Run`: id, recipe, state, message, finished, cancel, execute. A cell that fails keeps its
-    sentence in place of a picture, and the others go on.
+    A cell that fails keeps its sentence in place of a picture, and the others go on.
 
     Args:
         recipe: what all cells have in common.
@@ -271,23 +264,16 @@ class Sweep:
     ) -> None:
         if y is not None and x.name == y.name:
             raise RecipeError(f"Both axes vary '{x.name}'; choose two different parameters.")
-        self.id = time.strftime("%Y%m%d-%H%M%S-") + secrets.token_hex(4)
         if batch is None and hasattr(get_domain(recipe.domain), "picture_png"):
             batch = 1
-        self.recipe = recipe if batch is None else make_recipe(recipe.model_dump() | {"batch": batch})
-        self.x, self.y, self.folder = x, y, folder
+        super().__init__(recipe if batch is None else make_recipe(recipe.model_dump() | {"batch": batch}), folder)
+        self.x, self.y = x, y
         self.recipes = self._derive()
         self.title = grid_title(self.recipe, x, y)
-        self.state: State = "queued"
-        self.message = ""
-        self.finished = threading.Event()
-        self._cancel = threading.Event()
         self._lock = threading.Lock()
         self._cells: dict[Place, Image.Image | str] = {}
         self._drawn: tuple[int, bytes] | None = None
         self._current: Run | None = None
-        self._started: float | None = None
-        self._ended: float | None = None
 
     def _derive(self) -> dict[Place, Recipe]:
         found = {}
@@ -388,15 +374,10 @@ class Sweep:
 
     def cancel(self) -> None:
         """Ask to stop: within one step; finished cells stay, the one at work is dropped."""
-        self._cancel.set()
+        super().cancel()
         current = self._current
         if current is not None:
             current.cancel()
-
-    @property
-    def cancelling(self) -> bool:
-        """Whether it was asked to stop."""
-        return self._cancel.is_set()
 
     @property
     def cells(self) -> dict[Place, Image.Image | str]:
@@ -418,13 +399,6 @@ class Sweep:
     def current(self) -> Run | None:
         """The run of the cell at work."""
         return self._current
-
-    @property
-    def seconds(self) -> float:
-        """Seconds since the first cell began (until the end, once there is one)."""
-        if self._started is None:
-            return 0.0
-        return (time.monotonic() if self._ended is None else self._ended) - self._started
 
     @property
     def fraction(self) -> float:
@@ -475,124 +449,12 @@ def grid_title(recipe: Recipe, x: Axis, y: Axis | None = None) -> str:
     return "; ".join([f"{recipe.operator.name.replace('_', ' ').upper()} of {experts}", *held])
 
 
-def compose_grid(
-    cells: Mapping[Place, Image.Image | str], x: Axis, y: Axis | None = None, title: str = ""
-) -> Image.Image:
-    """Cells side by side on white, with the axes' names and values above and to the left.
-
-    Args:
-        cells: pictures by (row, column); text in place of a picture is written into an empty cell, and a cell that is
-            not there stays empty.
-        x: the axis across.
-        y: the axis down, None for a single row.
-        title: written above.
-
-    Returns:
-        An RGB picture. Every cell is drawn unchanged but for its size: enlarged by a whole factor, or shrunk, to a
-        longest side of at most 160 pixels.
-    """
-    return _Sheet(cells, x, y, title).draw()
-
-
-class _Sheet:
-    """Where everything goes on the picture, and the drawing of it."""
-
-    GAP, MARGIN, LINE, WIDEST_TITLE = 6, 14, 22, 340
-    INK, EMPTY, EDGE, PALE = "#1a1a1a", "#f1f1f1", "#d4d4d4", "#5a5a5a"
-
-    def __init__(self, cells: Mapping[Place, Image.Image | str], x: Axis, y: Axis | None, title: str) -> None:
-        self.cells = {place: _fit(cell) if isinstance(cell, Image.Image) else cell for place, cell in cells.items()}
-        self.x, self.y = x, y
-        self.font, self.small, self.bold = (ImageFont.load_default(size) for size in (15, 11, 16))
-        pictures = [cell for cell in self.cells.values() if isinstance(cell, Image.Image)]
-        self.width = max((picture.width for picture in pictures), default=CELL)
-        self.height = max((picture.height for picture in pictures), default=CELL)
-        rows = [""] if y is None else y.texts
-        # A long value (a seed of many digits) widens its column rather than run into the next.
-        self.pitch = max([self.width, *(math.ceil(self.font.getlength(text)) for text in x.texts)]) + self.GAP
-        self.left = self.MARGIN
-        if y is not None:
-            self.left += self.LINE + math.ceil(max(self.font.getlength(text) for text in rows)) + 10
-        inner = max(self.left + len(x.values) * self.pitch, self.WIDEST_TITLE)
-        self.title = _wrap(title, self.bold, inner - self.MARGIN, 4)
-        self.top = self.MARGIN + self.LINE * (len(self.title) + 2) + (8 if self.title else 0)
-        size = (inner + self.MARGIN, self.top + len(rows) * (self.height + self.GAP) + self.MARGIN)
-        self.image = Image.new("RGB", size, "white")
-        self.pen = ImageDraw.Draw(self.image)
-
-    def draw(self) -> Image.Image:
-        for number, line in enumerate(self.title):
-            self.pen.text((self.MARGIN, self.MARGIN + number * self.LINE), line, self.INK, self.bold)
-        self._across()
-        if self.y is not None:
-            self._down(self.y)
-        for row in range(1 if self.y is None else len(self.y.values)):
-            for column in range(len(self.x.values)):
-                self._cell(row, column)
-        return self.image
-
-    def _corner(self, row: int, column: int) -> tuple[int, int]:
-        left = self.left + column * self.pitch + (self.pitch - self.GAP - self.width) // 2
-        return left, self.top + row * (self.height + self.GAP)
-
-    def _across(self) -> None:
-        middle = self.left + (len(self.x.values) * self.pitch - self.GAP) / 2
-        middle = max(middle, self.MARGIN + self.bold.getlength(self.x.label) / 2)
-        self.pen.text((middle, self.top - 1.5 * self.LINE), self.x.label, self.INK, self.bold, "mm")
-        for column, text in enumerate(self.x.texts):
-            left, top = self._corner(0, column)
-            self.pen.text((left + self.width / 2, top - 0.5 * self.LINE), text, self.INK, self.font, "mm")
-
-    def _down(self, y: Axis) -> None:
-        for row, text in enumerate(y.texts):
-            top = self._corner(row, 0)[1]
-            self.pen.text((self.left - 10, top + self.height / 2), text, self.INK, self.font, "rm")
-        length = math.ceil(self.bold.getlength(y.label)) + 2
-        label = Image.new("RGB", (length, self.LINE), "white")
-        ImageDraw.Draw(label).text((length / 2, self.LINE / 2), y.label, self.INK, self.bold, "mm")
-        upright = label.rotate(90, expand=True)
-        spare = self.image.height - self.top - self.MARGIN - upright.height
-        self.image.paste(upright, (self.MARGIN - 6, max(self.top + spare // 2, 0)))
-
-    def _cell(self, row: int, column: int) -> None:
-        left, top = self._corner(row, column)
-        cell = self.cells.get((row, column), "")
-        # Around the cell, not on it: white pictures on white need an edge.
-        self.pen.rectangle((left - 1, top - 1, left + self.width, top + self.height), outline=self.EDGE)
-        if isinstance(cell, Image.Image):
-            offset = ((self.width - cell.width) // 2, (self.height - cell.height) // 2)
-            self.image.paste(cell, (left + offset[0], top + offset[1]))
-            return
-        self.pen.rectangle((left, top, left + self.width - 1, top + self.height - 1), self.EMPTY)
-        lines = _wrap(cell, self.small, self.width - 10, (self.height - 8) // 14)
-        self.pen.multiline_text((left + 5, top + 5), "\n".join(lines), self.PALE, self.small)
-
-
 def _picture(result: Result, notes: list[str]) -> Image.Image | str:
     """A result as a picture, or the sentence that says why it has none."""
     png = get_domain(result.recipe.domain).preview_png(result)
     if png is None:
         return notes[-1] if notes else "The samples of this cell have no picture."
-    return _fit(Image.open(io.BytesIO(png)))
-
-
-def _fit(picture: Image.Image) -> Image.Image:
-    """The picture at the size of a cell; one that has it already is not scaled again."""
-    longest = max(picture.size)
-    if longest > CELL:
-        width, height = (max(1, round(side * CELL / longest)) for side in picture.size)
-        return picture.convert("RGB").resize((width, height), Image.Resampling.LANCZOS)
-    factor = CELL // longest
-    if factor == 1:
-        return picture.convert("RGB")
-    return picture.convert("RGB").resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
-
-
-def _wrap(text: str, font: Any, width: float, most: int) -> list[str]:
-    # Pillow's own font has the characters of ASCII; accents are dropped, and other writing is shown as question marks.
-    bare = "".join(letter for letter in unicodedata.normalize("NFKD", text) if not unicodedata.combining(letter))
-    columns = max(8, int(width / font.getlength("o")))
-    return textwrap.wrap(bare.encode("ascii", "replace").decode(), columns, max_lines=max(1, most), placeholder=" ...")
+    return fit(Image.open(io.BytesIO(png)))
 
 
 def _number(value: float) -> str:

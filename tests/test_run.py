@@ -7,6 +7,7 @@ import json
 import math
 import os
 import tracemalloc
+from contextlib import nullcontext
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -48,6 +49,37 @@ def test_a_finished_run_is_whole_on_disk(tmp_path):
         assert parse_recipe(str(stored["recipe"])) == run.recipe
     with Image.open(run.folder / "preview.png") as picture:
         assert parse_recipe(picture.text[RECIPE_CHUNK]) == run.recipe
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_run_leaves_the_processs_threads_as_they_were(monkeypatch, fails):
+    """The plane computes with one thread; a run of pictures after it must not be left with one."""
+    before, seen = torch.get_num_threads(), []
+
+    def look(*_):
+        seen.append(torch.get_num_threads())
+        if fails:
+            raise RuntimeError("stop")
+        return {}
+
+    monkeypatch.setattr(Plane, "preview", look)
+    torch.set_num_threads(2)
+    try:
+        run = Run(recipe())
+        with pytest.raises(SuperDiffError) if fails else nullcontext():
+            run.execute()
+        assert seen[0] == 1
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_finished_run_holds_its_notes_and_not_its_networks(monkeypatch):
+    monkeypatch.setattr(Plane, "notes", lambda self, experts: [f"{len(experts)} experts"] if experts else [])
+    run = Run(recipe())
+    run.execute()
+    assert run.notes == ["2 experts"]
+    assert len(run._experts) == 0
 
 
 def test_samples_outlive_a_decoder_that_fails(tmp_path, monkeypatch):

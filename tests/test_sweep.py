@@ -11,9 +11,10 @@ from PIL import Image
 from superdiff_engine import cli
 from superdiff_engine import sweep as sweeps
 from superdiff_engine.errors import RecipeError, ScoreError, SuperDiffError
+from superdiff_engine.grid_picture import CELL, compose_grid
 from superdiff_engine.recipe import make_recipe, parse_recipe
 from superdiff_engine.run import Result, Run
-from superdiff_engine.sweep import CELL, GRID_CHUNK, Sweep, compose_grid, make_axis, parse_axis, parse_values, varied
+from superdiff_engine.sweep import GRID_CHUNK, Sweep, make_axis, parse_axis, parse_values, varied
 from superdiff_engine.trace import Trace
 
 PAIR = [{"model": "rows_upper"}, {"model": "rows_lower"}]

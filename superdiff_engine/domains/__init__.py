@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from functools import cache
 
-from .base import Domain, Export, ModelInfo
+from .base import Domain, Export, ModelInfo, Prepared
 
-__all__ = ["Domain", "Export", "ModelInfo", "domain_of_model", "domains", "get_domain"]
+__all__ = ["Domain", "Export", "ModelInfo", "Prepared", "domain_of_model", "domains", "get_domain"]
 
 
 @cache

@@ -1,0 +1,52 @@
+"""What a run and a grid of runs have in common: an id, a state, a clock, and a way to be stopped from any thread."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from pathlib import Path
+from typing import Literal
+
+from .recipe import Recipe
+
+State = Literal["queued", "loading", "running", "done", "cancelled", "failed"]
+
+
+class Work:
+    """Something that one thread executes while others look at it.
+
+    Attributes:
+        id: names the work in links and on disk.
+        recipe: what to do.
+        folder: where to keep the record; None keeps it in memory only.
+        state: where it stands.
+        message: what went wrong, in a sentence.
+        finished: set when nothing more will happen.
+    """
+
+    def __init__(self, recipe: Recipe, folder: Path | None) -> None:
+        self.id = time.strftime("%Y%m%d-%H%M%S-") + secrets.token_hex(4)
+        self.recipe, self.folder = recipe, folder
+        self.state: State = "queued"
+        self.message = ""
+        self.finished = threading.Event()
+        self._cancel = threading.Event()
+        self._started: float | None = None
+        self._ended: float | None = None
+
+    def cancel(self) -> None:
+        """Ask it to stop; it does so within one step and keeps what it has."""
+        self._cancel.set()
+
+    @property
+    def cancelling(self) -> bool:
+        """Whether it was asked to stop."""
+        return self._cancel.is_set()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the first step began (until the end, once there is one)."""
+        if self._started is None:
+            return 0.0
+        return (time.monotonic() if self._ended is None else self._ended) - self._started
