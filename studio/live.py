@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import streamlit as st
 
+from superdiff_engine.run import Run
+from superdiff_engine.sweep import Sweep
 from superdiff_engine.trace import Frame
 
 from . import charts
 from .guard import guarded, plain
-from .jobs import Job
+from .jobs import GridJob, Job
 from .palette import expert_colours, theme_name
 from .pictures import SHOWN, grid_png
 from .session import registry
@@ -41,7 +43,7 @@ def _tick(job_id: str, small: bool = False) -> None:
         st.rerun()
         return
     with guarded("the live view"):
-        _progress(job)
+        draw_progress(job, progress_text(job))
         frame = job.run.trace.latest
         if small and frame is not None:
             draw_preview(frame, names_of(job), f"small-{job.id}", 400)
@@ -54,41 +56,50 @@ def names_of(job: Job) -> list[str]:
     return [f"{position} {title}" for position, title in enumerate(job.run.titles, start=1)]
 
 
-def _progress(job: Job) -> None:
+def draw_progress(job: Job | GridJob, text: str, cancel: str = "Cancel", kept: str = "what there is") -> None:
+    """A progress bar with its text and the button that stops the work."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small", wrap=False):
-        st.progress(min(max(job.run.fraction, 0.0), 1.0), text=progress_text(job))
+        st.progress(min(max(job.run.fraction, 0.0), 1.0), text=text)
         st.button(
-            "Cancel",
+            cancel,
             icon=":material/stop_circle:",
             key=f"cancel-{job.id}",
             on_click=registry().cancel,
             args=(job,),
             disabled=job.run.cancelling,
-            help="Stop within one step and keep what there is",
+            help=f"Stop within one step and keep {kept}",
         )
 
 
-def progress_text(job: Job) -> str:
-    """Where a job is, in one line."""
-    run = job.run
-    if run.state == "queued":
+def standstill_text(job: Job | GridJob) -> str:
+    """Why a job makes no steps: it waits its turn, or is being cancelled; empty while it works."""
+    if job.run.state == "queued":
         ahead = registry().ahead(job)
         return f"Waiting: {ahead} run{'' if ahead == 1 else 's'} ahead" if ahead else "Waiting to begin"
-    if run.cancelling:
-        return "Cancelling: stops after this step"
+    return "Cancelling: stops after this step" if job.run.cancelling else ""
+
+
+def pace_texts(run: Run | Sweep) -> list[str]:
+    """The time so far, and to go once there is a pace."""
+    left = [] if run.eta is None else [f"{seconds_text(run.eta)} to go"]
+    return [f"{seconds_text(run.seconds)} so far", *left]
+
+
+def progress_text(job: Job) -> str:
+    """Where a run is, in one line."""
+    run = job.run
+    still = standstill_text(job)
+    if still:
+        return still
     if not len(run.trace):
         return "Loading the experts" if run.state == "loading" else "Taking the first step"
-    done = len(run.trace) - 1
     if run.state == "done":
         return "Saving"
-    parts = [f"{STATES[run.state]}: step {done} of {run.recipe.levels.steps}"]
+    parts = [f"{STATES[run.state]}: step {len(run.trace) - 1} of {run.recipe.levels.steps}"]
     last = run.trace.latest
     if last is not None:
         parts.append(f"level s = {last.level:.3g}")
-    parts.append(f"{seconds_text(run.seconds)} so far")
-    if run.eta is not None:
-        parts.append(f"{seconds_text(run.eta)} to go")
-    return plain(" · ".join(parts))
+    return plain(" · ".join([*parts, *pace_texts(run)]))
 
 
 def seconds_text(seconds: float) -> str:

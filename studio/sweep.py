@@ -11,7 +11,7 @@ from superdiff_engine.sweep import MOST_VALUES, PARAMETERS, Axis, Sweep, make_ax
 from . import session
 from .guard import guarded, plain, show_sentence
 from .jobs import GridJob, Job
-from .live import TICK, seconds_text
+from .live import TICK, draw_progress, pace_texts, seconds_text, standstill_text
 from .words import STATES, run_title
 
 #: Values to begin with.
@@ -144,43 +144,24 @@ def _tick(grid_id: str, small: bool = False) -> None:
         st.rerun()
         return
     with guarded("the grid"):
-        _progress(grid)
+        draw_progress(grid, _progress_text(grid), "Cancel grid", "the finished cells")
         if not small:
             _picture(grid)
-
-
-def _progress(grid: GridJob) -> None:
-    with st.container(horizontal=True, vertical_alignment="center", gap="small", wrap=False):
-        st.progress(grid.run.fraction, text=_progress_text(grid))
-        st.button(
-            "Cancel grid",
-            icon=":material/stop_circle:",
-            key=f"cancel-{grid.id}",
-            on_click=session.registry().cancel,
-            args=(grid,),
-            disabled=grid.run.cancelling,
-            help="Stop within one step and keep the finished cells",
-        )
 
 
 def _progress_text(grid: GridJob) -> str:
     """Where a grid is, in one line."""
     sweep = grid.run
-    if sweep.state == "queued":
-        ahead = session.registry().ahead(grid)
-        return f"Grid waiting: {ahead} run{'' if ahead == 1 else 's'} ahead" if ahead else "Grid waiting to begin"
-    if sweep.cancelling:
-        return "Cancelling: stops after this step"
+    still = standstill_text(grid)
+    if still:
+        return f"Grid: {still[0].lower()}{still[1:]}"
     cells, current = len(sweep.recipes), sweep.current
     parts = [f"Grid: cell {min(sweep.done + 1, cells)} of {cells}"]
     if current is not None and current.state == "loading":
         parts.append("loading the experts")
     elif current is not None:
         parts.append(f"step {max(len(current.trace) - 1, 0)} of {current.recipe.levels.steps}")
-    parts.append(f"{seconds_text(sweep.seconds)} so far")
-    if sweep.eta is not None:
-        parts.append(f"{seconds_text(sweep.eta)} to go")
-    return plain(" · ".join(parts))
+    return plain(" · ".join([*parts, *pace_texts(sweep)]))
 
 
 def _picture(grid: GridJob) -> None:

@@ -226,8 +226,9 @@ def evaluate(
         written = [out]
     elif domain == "prompts":
         from .domains.prompts import evaluate as prompts
+        from .domains.prompts.chunks import Settings
 
-        settings = prompts.Settings(seeds, steps, seed, guidance, concepts=samples)
+        settings = Settings(seeds, steps, seed, guidance, concepts=samples)
         drawn = prompts.SHEET if sheet else None
         written = prompts.evaluate(settings, row, out, clip, drawn, lambda line: console.print(line, markup=False))
     else:

@@ -85,7 +85,9 @@ def train(
         RuntimeError: if the loss stops being finite.
     """
     network = task.network.to(device)
-    optimizer = torch.optim.AdamW(network.parameters(), plan.learning_rate, (0.9, 0.99), weight_decay=plan.weight_decay)
+    optimizer = torch.optim.AdamW(
+        network.parameters(), plan.learning_rate, (0.9, 0.99), weight_decay=plan.weight_decay, fused=True
+    )
     ema = {name: value.detach().clone() for name, value in network.state_dict().items()}
     generator = torch.Generator().manual_seed(plan.seed)
     progress = TrainingProgress()

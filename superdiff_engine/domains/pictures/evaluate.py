@@ -276,7 +276,7 @@ def _table(samples: int, chunks: int, settings: Settings, workers: int) -> Table
         values = _figures(pictures[:samples], settings.folder(name))
         rows.append(Row(name=name, samples=samples, seconds=round(seconds / workers, 1), values=values))
     return Table(
-        command=f"superdiff evaluate pictures --samples {samples}",
+        command=f"superdiff evaluate pictures --samples {samples} --steps {settings.steps}",
         seeds=[settings.seed + chunk for chunk in range(chunks)],
         steps=settings.steps,
         notes=_notes(settings, workers),

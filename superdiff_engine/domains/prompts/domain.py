@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -51,9 +53,8 @@ class Prompts(Domain):
 
     def models(self) -> list[ModelInfo]:
         infos = []
-        embedded = assets_folder() / EMBEDDED
-        if embedded.is_dir():
-            settings = read_settings(embedded, PromptSettings)
+        settings = self._settings(EMBEDDED)
+        if settings is not None:
             infos.append(ModelInfo(EMBEDDED, settings.title or EMBEDDED, settings.description, "embedded"))
         for name, folder in local_pipelines(FAMILIES.__contains__).items():
             infos.append(ModelInfo(f"local/{name}", name, f"text-to-image pipeline in {folder}", "local"))
@@ -81,8 +82,10 @@ class Prompts(Domain):
         return [f"{settings.title} has not learned {listed}: such words mean next to nothing to it."]
 
     def _settings(self, model: str) -> PromptSettings | None:
-        folder = assets_folder() / EMBEDDED
-        return read_settings(folder, PromptSettings) if model == EMBEDDED and folder.is_dir() else None
+        path = assets_folder() / EMBEDDED / "superdiff.json"
+        return (
+            _embedded_settings(path.parent, path.stat().st_mtime_ns) if model == EMBEDDED and path.is_file() else None
+        )
 
     def examples(self) -> dict[str, Recipe]:
         embedded = (assets_folder() / EMBEDDED).is_dir()
@@ -167,7 +170,13 @@ class Prompts(Domain):
         return picture_exports(result)
 
 
-def find_model(model: str) -> Any:
+@lru_cache(maxsize=1)
+def _embedded_settings(folder: Path, stamp: int) -> PromptSettings:
+    """Read once, not at every turn of the page: the vocabulary is long. `stamp` is the time of the file."""
+    return read_settings(folder, PromptSettings)
+
+
+def find_model(model: str) -> Path:
     """The folder of the pipeline `model`: the embedded one, "local/NAME" or "hub/OWNER/NAME"; raises ModelError."""
     if model != EMBEDDED:
         return find_folder(model)

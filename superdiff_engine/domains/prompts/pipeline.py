@@ -227,23 +227,27 @@ class TextToImage:
         Raises:
             ModelError: when the memory does not suffice for a single latent, or compiling fails.
         """
+        repeated = [condition for condition in conditions for _ in range(len(y))]
+        return list(self.score_each(torch.cat([y] * len(conditions)), level, repeated).split(len(y)))
+
+    def score_each(self, y: Tensor, level: float, conditions: Sequence[Condition]) -> Tensor:
+        """The score of each row of y [rows, C, h, w] under the condition of that row, like y; raises as `scores`."""
         levels = torch.tensor([float(level)], dtype=torch.float64)
-        alpha, sigma = float(self.schedule.alpha(levels)), float(self.schedule.sigma(levels))
+        alpha, sigma = float(self.schedule.alpha(levels)[0]), float(self.schedule.sigma(levels)[0])
         time = self.schedule.time(levels).to(device=y.device, dtype=torch.float32)
-        x, batch = alpha * y, len(y)
+        x = alpha * y
         latents = x.to(self.dtype)
-        embeddings = torch.cat([condition.embeddings for condition in conditions])
-        given = [condition.pooled for condition in conditions if condition.pooled is not None]
-        pooled = torch.cat(given) if given else None
 
         def predict(rows: slice) -> Tensor:
-            row = torch.arange(rows.start, rows.stop, device=y.device)
-            which = row // batch
-            text = None if pooled is None else pooled[which]
-            return self._predict(latents[row % batch], time.expand(len(row)), embeddings[which], text)
+            chosen = conditions[rows]
+            given = [condition.pooled for condition in chosen if condition.pooled is not None]
+            embeddings = torch.cat([condition.embeddings for condition in chosen])
+            return self._predict(
+                latents[rows], time.expand(len(chosen)), embeddings, torch.cat(given) if given else None
+            )
 
-        out = self._rows.run(predict, batch * len(conditions), self.title).to(y.dtype)
-        return [score_from_prediction(self.prediction, part, x, alpha, sigma) for part in out.split(batch)]
+        out = self._rows.run(predict, len(y), self.title).to(y.dtype)
+        return score_from_prediction(self.prediction, out, x, alpha, sigma)
 
     def _predict(self, x: Tensor, time: Tensor, embeddings: Tensor, pooled: Tensor | None) -> Tensor:
         try:

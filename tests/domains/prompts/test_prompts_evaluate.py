@@ -10,11 +10,15 @@ import torch
 from PIL import Image
 
 from superdiff_engine import CoinFlip, sample
+from superdiff_engine.domains.prompts import chunks, judges
 from superdiff_engine.domains.prompts import evaluate as module
+from superdiff_engine.domains.prompts import reader as reader_module
 from superdiff_engine.domains.prompts import scorer as scorer_module
+from superdiff_engine.domains.prompts.chunks import Chunk, Settings
+from superdiff_engine.domains.prompts.domain import find_model
 from superdiff_engine.domains.prompts.emoji import PAIRS, Concept
-from superdiff_engine.domains.prompts.evaluate import Chunk, PairScores, Reader, Settings
 from superdiff_engine.domains.prompts.pipeline import load_text_to_image
+from superdiff_engine.domains.prompts.reader import PairScores, Reader
 from superdiff_engine.domains.prompts.scorer import Scorer
 from superdiff_engine.errors import ModelError, SuperDiffError
 from superdiff_engine.evaluation import layouts, markdown_table, read_table
@@ -46,7 +50,7 @@ def house(pipelines, tmp_path, monkeypatch):
     monkeypatch.setenv("SUPERDIFF_MODELS", str(tmp_path / "models"))
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "tiny").symlink_to(pipelines("sd_v"), target_is_directory=True)
-    monkeypatch.setattr(module, "CACHE", tmp_path / "cache")
+    monkeypatch.setattr(chunks, "CACHE", tmp_path / "cache")
     monkeypatch.setattr(module, "ScorerJudge", lambda scorer: ColourJudge())
     monkeypatch.setattr(module, "load_scorer", lambda: Scorer(None, CONCEPTS, {}, ""))
     monkeypatch.setattr(module, "STEPS", (2, 3))
@@ -60,7 +64,7 @@ def settings():
 
 
 def made(row, settings):
-    module.make_chunks(row, module.chunks_of(row, settings, CONCEPTS), settings, None, lambda line: None)
+    chunks.make_chunks(row, chunks.chunks_of(row, settings, CONCEPTS), settings, None, lambda line: None)
 
 
 # Arithmetic
@@ -76,43 +80,43 @@ def test_figures_of_pairs_by_hand():
     # Means of the pairs: lower -3.5 and -4.5; their standard error is half of their distance.
     assert values["lower"].error == pytest.approx(0.5)
     assert values["difference"].error == pytest.approx((3.25 - 2) / 2)
-    assert module.mean_over_pairs(first[:1]).error is None
+    assert reader_module.mean_over_pairs(first[:1]).error is None
 
 
 def test_the_error_is_that_of_the_mean_over_pairs():
     """Scores that agree within a pair: as many independent numbers as pairs, however many pictures each has."""
     means = np.random.default_rng(0).normal(size=(2000, 50))
-    errors = [module.mean_over_pairs(one[:, None].repeat(8, 1)).error for one in means]
+    errors = [reader_module.mean_over_pairs(one[:, None].repeat(8, 1)).error for one in means]
     assert np.sqrt(np.mean(np.square(errors))) == pytest.approx(1 / np.sqrt(50), rel=0.02)
 
 
 def test_shares_have_binomial_errors():
-    found = module.share(np.array([True] * 3 + [False]))
+    found = reader_module.share(np.array([True] * 3 + [False]))
     assert found.value == 0.75 and found.error == pytest.approx((0.75 * 0.25 / 4) ** 0.5)
 
 
 def test_prompts_of_a_pair():
-    prompts = {kind: module.pair_prompts(kind, ("otter", "donut")) for kind in ("and", "first", "joint_or")}
+    prompts = {kind: chunks.pair_prompts(kind, ("otter", "donut")) for kind in ("and", "first", "joint_or")}
     assert prompts == {"and": ("an otter", "a donut"), "first": ("an otter",), "joint_or": ("an otter or a donut",)}
-    assert module.pair_prompts("joint", ("cat", "dog")) == ("a cat that looks like a dog",)
-    assert module.pair_prompts("joint_reversed", ("cat", "dog")) == ("a dog that looks like a cat",)
+    assert chunks.pair_prompts("joint", ("cat", "dog")) == ("a cat that looks like a dog",)
+    assert chunks.pair_prompts("joint_reversed", ("cat", "dog")) == ("a dog that looks like a cat",)
 
 
 def test_the_twenty_pairs_have_one_seed_each_in_all_rows():
-    rows = {row: module.pair_chunks(row, Settings(seed=7)) for row in ("and", "average", "joint", "or", "first")}
-    for chunks in rows.values():
-        assert [chunk.seed for chunk in chunks] == list(range(7, 7 + len(PAIRS)))
-    both = [module.single_chunks(row, Settings(), CONCEPTS * 20) for row in module.SINGLES]
+    rows = {row: chunks.pair_chunks(row, Settings(seed=7)) for row in ("and", "average", "joint", "or", "first")}
+    for row in rows.values():
+        assert [chunk.seed for chunk in row] == list(range(7, 7 + len(PAIRS)))
+    both = [chunks.single_chunks(row, Settings(), CONCEPTS * 20) for row in chunks.SINGLES]
     assert [chunk.seed for chunk in both[0]] == [chunk.seed for chunk in both[1]]
     assert sum(len(chunk.prompts) for chunk in both[0]) == 100
     assert not {prompt for one in both[0] for prompt in one.prompts} & {text for one in both[1] for text in one.prompts}
 
 
 def test_a_sample_of_concepts_is_drawn_without_repetition():
-    some = module.drawn_alone(Settings(concepts=3), CONCEPTS)
+    some = chunks.drawn_alone(Settings(concepts=3), CONCEPTS)
     assert some == sorted(set(some)) and len(some) == 3
-    assert module.drawn_alone(Settings(concepts=3, seed=0), CONCEPTS) == some
-    assert module.drawn_alone(Settings(concepts=2000), CONCEPTS) == [0, 1, 2, 3, 4]
+    assert chunks.drawn_alone(Settings(concepts=3, seed=0), CONCEPTS) == some
+    assert chunks.drawn_alone(Settings(concepts=2000), CONCEPTS) == [0, 1, 2, 3, 4]
 
 
 # Sampling
@@ -124,7 +128,7 @@ def test_a_prompt_each_is_every_prompt_alone(pipelines, kind):
     prompts = ["a cat", "a dog", "cat"]
     space = network.space()
     y = space.prior(3, 2.0, torch.Generator().manual_seed(0), torch.float32, "cpu")
-    each = module.PromptEach.of(network, prompts).score(y, 2.0)
+    each = chunks.PromptEach.of(network, prompts).score(y, 2.0)
     alone = [network.expert(prompt).score(y[[row]], 2.0)[0] for row, prompt in enumerate(prompts)]
     assert torch.allclose(each, torch.stack(alone), atol=1e-5)
     assert (each[0] - network.expert("a dog").score(y[[0]], 2.0)[0]).abs().max() > 1e-4
@@ -137,7 +141,7 @@ def test_rows_share_their_noise(house, settings):
     found = {}
     for kind in ("first", "and", "average", "or"):
         made(kind, same)
-        found[kind] = reader.pictures(module.pair_chunks(kind, same)[0]).astype(int)
+        found[kind] = reader.pictures(chunks.pair_chunks(kind, same)[0]).astype(int)
     for kind in ("and", "average", "or"):
         assert np.abs(found[kind] - found["first"]).max() <= 1, kind
     assert reader.pairs("and").gap.max() < 1e-3
@@ -150,9 +154,9 @@ def test_a_coin_flip_is_picked_from_the_prompts_alone(house):
     made("coin_flip", settings)
     judge = ColourJudge()
     found = Reader(settings, judge).pairs("coin_flip")
-    network = load_text_to_image(module.find_model("local/tiny"))
+    network = load_text_to_image(find_model("local/tiny"))
     chunk = Chunk("first", ("a cat",), 0, 2)
-    levels = module._levels(settings, 2, network)
+    levels = chunks._levels(settings, 2, network)
     *_, last = sample(
         [network.expert("a cat"), network.expert("a dog")],
         CoinFlip(),
@@ -176,7 +180,7 @@ def test_scores_are_kept_and_read_by_hand(house, settings):
     reader = Reader(settings, judge)
     found = reader.pairs("average")
     for index, pair in enumerate(TWO_PAIRS):
-        with np.load(module.pair_chunks("average", settings)[index].file(settings)) as stored:
+        with np.load(chunks.pair_chunks("average", settings)[index].file(settings)) as stored:
             assert stored["pictures"].dtype == np.uint8 and len(stored["pictures"]) == 3
             means = stored["pictures"].mean((1, 2)) / 255
         columns = np.concatenate([means, means[:, :2] ** 2], 1)
@@ -191,13 +195,13 @@ def test_scores_are_kept_and_read_by_hand(house, settings):
 
 
 def test_a_run_of_the_exact_system_that_breaks_keeps_its_last_step(house, settings, monkeypatch):
-    walk = module._walk
+    walk = chunks._walk
 
     def breaking(chunk, settings, network):
         yield next(iter(walk(chunk, settings, network)))
         raise SuperDiffError("weights are no longer finite")
 
-    monkeypatch.setattr(module, "_walk", breaking)
+    monkeypatch.setattr(chunks, "_walk", breaking)
     made("and_exact/2", settings)
     row = Reader(settings, ColourJudge()).row("and_exact/2")
     assert row.values["finished"].value == 0 and "gap" not in row.values and row.samples == 6
@@ -241,7 +245,7 @@ def test_all_rows_of_both_tables_and_the_sheet(house, settings):
 
 def test_an_interrupted_evaluation_goes_on(house, settings, monkeypatch):
     options = {"rows": ["and", "average"], "out": house / "t.json", "progress": lambda line: None, "workers": 1}
-    make_chunk, done = module.make_chunk, []
+    make_chunk, done = chunks.make_chunk, []
 
     def interrupted(chunk, given):
         if len(done) == 3:
@@ -249,7 +253,7 @@ def test_an_interrupted_evaluation_goes_on(house, settings, monkeypatch):
         done.append((chunk.kind, chunk.seed))
         make_chunk(chunk, given)
 
-    monkeypatch.setattr(module, "make_chunk", interrupted)
+    monkeypatch.setattr(chunks, "make_chunk", interrupted)
     with pytest.raises(KeyboardInterrupt):
         module.evaluate(settings, **options)
     assert done == [("and", 0), ("and", 1), ("average", 0)]
@@ -261,8 +265,8 @@ def test_an_interrupted_evaluation_goes_on(house, settings, monkeypatch):
 
 
 def test_chunks_depend_on_all_that_decides_them(house, settings):
-    chunk = module.pair_chunks("and", settings)[0]
-    single = module.single_chunks("single", settings, CONCEPTS)[0]
+    chunk = chunks.pair_chunks("and", settings)[0]
+    single = chunks.single_chunks("single", settings, CONCEPTS)[0]
     for one in (chunk, single):
         files = {one.file(settings)}
         for change in ({"guidance": 2.0}, {"dtype": "bfloat16"}):
@@ -272,7 +276,7 @@ def test_chunks_depend_on_all_that_decides_them(house, settings):
         assert len(files) == 6
     assert Chunk("and_exact", chunk.prompts, 0, 2).file(settings) != chunk.file(settings)
     digest = hashlib.sha256()
-    folder = module.find_model("local/tiny")
+    folder = find_model("local/tiny")
     for path in sorted(folder.rglob("*")):
         if path.suffix in (".safetensors", ".json", ".txt"):
             digest.update(str(path.relative_to(folder)).encode() + path.read_bytes())
@@ -325,7 +329,7 @@ def test_a_clip_model_scores_by_cosines(clip):
     from transformers import CLIPModel, CLIPProcessor
 
     pictures = np.random.default_rng(1).integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)
-    judge = module.ClipJudge(clip, CONCEPTS)
+    judge = judges.ClipJudge(clip, CONCEPTS)
     found = judge.scores(pictures)
     model, processor = CLIPModel.from_pretrained(clip), CLIPProcessor.from_pretrained(clip)
     texts = ["a cat", "a dog", "a lemon", "an otter", "a duck"]
@@ -347,10 +351,10 @@ def test_rows_can_be_scored_by_clip(house, settings, clip, monkeypatch):
 
 def test_a_folder_that_is_not_clip_is_one_sentence(clip, tmp_path):
     with pytest.raises(ModelError, match=r"config\.json is missing"):
-        module.ClipJudge(tmp_path, CONCEPTS)
+        judges.ClipJudge(tmp_path, CONCEPTS)
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
     with pytest.raises(ModelError, match="of type 'bert', not CLIP"):
-        module.ClipJudge(tmp_path, CONCEPTS)
+        judges.ClipJudge(tmp_path, CONCEPTS)
     (tmp_path / "config.json").write_text((clip / "config.json").read_text())
     with pytest.raises(ModelError, match="cannot load the CLIP model"):
-        module.ClipJudge(tmp_path, CONCEPTS)
+        judges.ClipJudge(tmp_path, CONCEPTS)
