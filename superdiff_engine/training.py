@@ -8,6 +8,7 @@ sampling are the exponential moving average (EMA), which is what a task saves at
 from __future__ import annotations
 
 import os
+import platform
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
+from pydantic import BaseModel
 from torch import Tensor, nn
 
 from .assets import assets_folder
@@ -61,6 +63,34 @@ class TrainingProgress:
     minutes: float = 0.0
     loss: float = float("nan")
     losses: list[tuple[int, float]] = field(default_factory=list)
+
+    def last_loss(self) -> float:
+        """The mean of the last twenty reports."""
+        recent = [loss for _, loss in self.losses[-20:]] or [self.loss]
+        return sum(recent) / len(recent)
+
+
+class TrainingFacts(BaseModel):
+    """How an embedded model was trained: minutes of wall clock on `hardware`, optimizer steps of `batch` pictures, and
+    the mean loss of the last reports.
+    """
+
+    minutes: float
+    steps: int
+    batch: int
+    loss: float
+    hardware: str
+
+    @classmethod
+    def of(cls, progress: TrainingProgress, batch: int) -> TrainingFacts:
+        """What a training on this machine's CPU came to."""
+        return cls(
+            minutes=progress.minutes,
+            steps=progress.step,
+            batch=batch,
+            loss=progress.last_loss(),
+            hardware=f"{os.cpu_count()} {platform.machine()} CPU cores, bfloat16",
+        )
 
 
 def learning_rate_factor(step: int, spent: float, plan: TrainingPlan) -> float:

@@ -27,6 +27,7 @@ from ...errors import ModelError
 from ...noise import DiscreteVP
 from ...run import write_whole
 from ...score import NetworkScore
+from ...training import TrainingFacts
 from ..base import ModelInfo
 from ..sources import find_folder, is_foreign, local_pipelines, read_json, read_settings, unreachable
 from .data import CLASS_NAMES, EXPERT_CLASSES
@@ -36,18 +37,6 @@ if TYPE_CHECKING:
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 FIGURES = ("fashion_fid", "fashion_is")
-
-
-class TrainingFacts(BaseModel):
-    """How an embedded model was trained: minutes of wall clock on `hardware`, optimizer steps of `batch` pictures, and
-    the mean loss of the last reports.
-    """
-
-    minutes: float
-    steps: int
-    batch: int
-    loss: float
-    hardware: str
 
 
 class PictureSettings(BaseModel):

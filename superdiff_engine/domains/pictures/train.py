@@ -6,8 +6,6 @@ re-arrangement: noise stays noise), v-prediction on DDPM's linear schedule.
 
 from __future__ import annotations
 
-import os
-import platform
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +19,11 @@ from torch.nn import functional
 from ...assets import assets_folder
 from ...errors import ModelError
 from ...noise import DiscreteVP
-from ...training import TrainingPlan, TrainingProgress, checkpoints_folder, denoising_loss, train
+from ...training import TrainingFacts, TrainingPlan, TrainingProgress, checkpoints_folder, denoising_loss, train
 from .classifier import CLASSIFIER, ClassifierTask, GarmentClassifier, reference_of, save_classifier
 from .data import EXPERT_CLASSES, Pictures, load_fashion_mnist
 from .metrics import measure
-from .model import TrainingFacts, save_expert
+from .model import save_expert
 
 PATCH = 2
 #: Minutes on two CPU cores after which each embedded model is as good as its model card says.
@@ -107,15 +105,7 @@ def train_model(
         return target
     task = GarmentTask.create(name, data_folder)
     network, progress = train(task, TrainingPlan(minutes, checkpoint_minutes=5), checkpoint, report)
-    recent = [loss for _, loss in progress.losses[-20:]] or [progress.loss]
-    facts = TrainingFacts(
-        minutes=progress.minutes,
-        steps=progress.step,
-        batch=task.batch,
-        loss=sum(recent) / len(recent),
-        hardware=f"{os.cpu_count()} {platform.machine()} CPU cores, bfloat16",
-    )
-    save_expert(name, network, facts, target)
+    save_expert(name, network, TrainingFacts.of(progress, task.batch), target)
     return target
 
 

@@ -39,7 +39,8 @@ from ...errors import ModelError
 from ...run import write_whole
 from ...training import TrainingPlan, TrainingProgress, train
 from .emoji import DATA_FOLDER, PAIRS, SCORER_SETS, SIZE, Concept, EmojiPictures, load_pictures
-from .train import SCORER, PictureTable, unmoved
+from .saving import SCORER
+from .training_data import PictureTable, unmoved
 
 #: The designs it learns from: all that the generator does not see, but for one without colours.
 DESIGNS = tuple(source for source in SCORER_SETS if source.style != "high-contrast")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from superdiff_engine.domains.prompts import emoji, scorer, train
+from superdiff_engine.domains.prompts import emoji, scorer, train, training_data
 from superdiff_engine.errors import ModelError
 from superdiff_engine.training import TrainingPlan, TrainingProgress
 from superdiff_engine.training import train as run_training
@@ -187,7 +187,7 @@ def test_recolouring_keeps_greys_and_turns_hues():
 
 
 def test_designs_left_out_are_old_ones_and_never_drawn(pictures):
-    table = train.PictureTable.of(pictures)
+    table = training_data.PictureTable.of(pictures)
     kept = scorer.calibration_rows(table, pictures.styles)
     assert len(kept) == 1 and pictures.styles[table.style[kept[0]]] != scorer.RELATED
     rows = torch.arange(len(table.concept))
@@ -248,7 +248,7 @@ def test_a_short_training_tells_colours_apart_and_is_read_back(pictures, tmp_pat
     assert "@lobehub" not in (folder / "README.md").read_text()
     stored = scorer.load_scorer(folder)
     assert stored.concepts == CONCEPTS
-    table = train.PictureTable.of(unseen)
+    table = training_data.PictureTable.of(unseen)
     again = scorer.accuracy(scorer._scores(stored.network, table), table.concept)
     assert again == config["held_out"]["overall"]
     assert float(stored.network.temperature) == pytest.approx(config["temperature"], abs=1e-4)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from superdiff_engine.domains.prompts import captions, emoji, networks, train
+from superdiff_engine.domains.prompts import captions, emoji, networks, saving, train, training_data
 from superdiff_engine.errors import ModelError
 from superdiff_engine.training import TrainingPlan
 from superdiff_engine.training import train as run_training
@@ -46,7 +46,7 @@ def tiny_network(tokenizer):
 def test_augmentation_moves_by_at_most_three_pixels_and_keeps_white_white():
     masters = torch.full((64, 3, 128, 128), 255, dtype=torch.uint8)
     masters[:, :, 56:72, 56:72] = 0  # a black square of 8 x 8 pixels in the middle
-    moved = train.augment(masters, torch.zeros(64, dtype=torch.bool), torch.Generator().manual_seed(0))
+    moved = training_data.augment(masters, torch.zeros(64, dtype=torch.bool), torch.Generator().manual_seed(0))
     assert moved.shape == (64, 3, 64, 64) and moved.min() >= -1 and moved.max() <= 1
     dark = (1 - moved[:, 0]) / 2
     area = dark.sum((1, 2))
@@ -59,13 +59,13 @@ def test_augmentation_moves_by_at_most_three_pixels_and_keeps_white_white():
 
 def test_mirrored_pictures_are_mirror_images():
     masters = torch.randint(0, 256, (4, 3, 128, 128), dtype=torch.uint8)
-    plain = train.augment(masters, torch.zeros(4, dtype=torch.bool), torch.Generator().manual_seed(1))
-    swapped = train.augment(masters.flip(3), torch.ones(4, dtype=torch.bool), torch.Generator().manual_seed(1))
+    plain = training_data.augment(masters, torch.zeros(4, dtype=torch.bool), torch.Generator().manual_seed(1))
+    swapped = training_data.augment(masters.flip(3), torch.ones(4, dtype=torch.bool), torch.Generator().manual_seed(1))
     assert torch.allclose(plain, swapped, atol=1e-4)
 
 
 def test_only_pictures_without_letters_are_mirrored(pictures):
-    table = train.PictureTable.of(pictures)
+    table = training_data.PictureTable.of(pictures)
     assert len(table.masters) == 11
     assert torch.equal(table.mirrors, table.concept != 2)
     assert np.array_equal(table.masters[4].permute(1, 2, 0).numpy(), pictures.masters[1, 1])
@@ -110,19 +110,19 @@ def test_preview_map_recovers_a_linear_one():
     truth = torch.randn(3, 5)
     latents = torch.randn(6, 4, 16, 16)
     small = torch.einsum("rc,nchw->nrhw", truth[:, :4], latents) + truth[:, 4].view(3, 1, 1)
-    fitted = train.fit_preview(latents, small.repeat_interleave(4, 2).repeat_interleave(4, 3))
+    fitted = saving.fit_preview(latents, small.repeat_interleave(4, 2).repeat_interleave(4, 3))
     assert torch.allclose(torch.tensor(fitted), truth, atol=1e-4)
 
 
 def test_batches_are_fair_and_captions_fit_the_pictures(pictures, tokenizer):
-    table = train.PictureTable.of(pictures)
+    table = training_data.PictureTable.of(pictures)
     # Latents that say which picture they are of.
     latents = torch.arange(11.0).view(1, 11, 1, 1, 1).expand(2, 11, 4, 16, 16).half()
     task = train.EmojiTask(
         torch.nn.Identity(),
         latents,
-        train.picture_rows(table, 4, 3),
-        train.CaptionTable.of(CONCEPTS, emoji.STYLES, tokenizer),
+        training_data.picture_rows(table, 4, 3),
+        training_data.CaptionTable.of(CONCEPTS, emoji.STYLES, tokenizer),
         batch=4000,
     )
     data, tokens = task.draw(torch.Generator().manual_seed(0))
@@ -144,7 +144,7 @@ def test_batches_are_fair_and_captions_fit_the_pictures(pictures, tokenizer):
 
 
 def test_every_caption_of_a_style_and_concept_is_drawn(tokenizer):
-    table = train.CaptionTable.of(CONCEPTS, emoji.STYLES, tokenizer)
+    table = training_data.CaptionTable.of(CONCEPTS, emoji.STYLES, tokenizer)
     drawn = table.draw(torch.full((2000,), 1), torch.full((2000,), 2), torch.Generator().manual_seed(0))
     expected = captions.token_ids(tokenizer, captions.training_captions(CONCEPTS[2], "flat"))
     assert torch.equal(torch.unique(drawn, dim=0), torch.unique(expected, dim=0))
@@ -162,7 +162,7 @@ def test_text_encoder_depends_on_the_words_before_the_end_only(tokenizer):
 
 
 def test_the_text_encoder_learns_which_captions_belong_together(tokenizer, tmp_path):
-    task = train.TextTask(tiny_network(tokenizer), train.CaptionTable.of(CONCEPTS, emoji.STYLES, tokenizer))
+    task = train.TextTask(tiny_network(tokenizer), training_data.CaptionTable.of(CONCEPTS, emoji.STYLES, tokenizer))
     before = task.loss(torch.Generator().manual_seed(0)).item()
     optimizer = torch.optim.AdamW(task.network.parameters(), 1e-3)
     generator = torch.Generator().manual_seed(1)
@@ -175,7 +175,8 @@ def test_the_text_encoder_learns_which_captions_belong_together(tokenizer, tmp_p
 
 def test_a_name_that_is_not_trained_and_a_missing_autoencoder(tmp_path, monkeypatch, pictures):
     monkeypatch.setattr(train, "CHECKPOINTS", tmp_path)
-    monkeypatch.setattr(train, "assets_folder", lambda: tmp_path)
+    for part in (train, saving):
+        monkeypatch.setattr(part, "assets_folder", lambda: tmp_path)
     monkeypatch.setattr(train, "load_pictures", lambda folder: pictures)
     with pytest.raises(ModelError, match="choose emoji_vae, emoji"):
         train.train_model("cats")
@@ -193,7 +194,8 @@ def test_a_tiny_training_ends_in_a_folder_that_diffusers_reads(tmp_path, monkeyp
     monkeypatch.setattr(train, "autoencoder", tiny_vae)
     monkeypatch.setattr(train, "new_network", tiny_network)
     monkeypatch.setattr(train, "TEXT_MINUTES", 0.0)
-    monkeypatch.setattr(train, "assets_folder", lambda: tmp_path)
+    for part in (train, saving):
+        monkeypatch.setattr(part, "assets_folder", lambda: tmp_path)
     vae_folder = train.train_model("emoji_vae", minutes=1e-4)
     assert "dB PSNR" in (vae_folder / "README.md").read_text()
     figures = json.loads((vae_folder / "figures.json").read_text())
@@ -217,7 +219,7 @@ def test_a_tiny_training_ends_in_a_folder_that_diffusers_reads(tmp_path, monkeyp
     ]
     assert made[0].shape == (64, 64, 3)
     assert np.abs(made[0] - made[1]).max() <= 8  # float16 against float32 weights
-    sheet = train.sample_sheet(folder, ["a cat", "a dog"], tmp_path / "sheets" / "sheet.png", steps=2, each=2)
+    sheet = saving.sample_sheet(folder, ["a cat", "a dog"], tmp_path / "sheets" / "sheet.png", steps=2, each=2)
     with emoji.Image.open(sheet) as image:
         assert image.size == (200 + 2 * 64, 2 * 64)
 
@@ -231,7 +233,7 @@ def test_v_prediction_and_schedule_agree_with_diffusers(tokenizer):
 
 
 def test_resuming_keeps_the_tokenizer_and_the_steps(tmp_path, tokenizer):
-    table = train.CaptionTable.of(CONCEPTS, emoji.STYLES, tokenizer)
+    table = training_data.CaptionTable.of(CONCEPTS, emoji.STYLES, tokenizer)
     plan = TrainingPlan(minutes=1e-4, warmup_steps=1)
     task = train.EmojiTask(
         tiny_network(tokenizer), torch.randn(1, 12, 4, 16, 16).half(), torch.arange(12).view(4, 3), table, batch=2

@@ -1,0 +1,131 @@
+"""What the networks of emoji learn from: pictures, shifted and scaled at random, and captions, as tables of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from .captions import (
+    token_ids,
+    training_captions,
+)
+from .emoji import SIZE, Concept, EmojiPictures
+from .networks import encode
+
+#: Augmented versions of every picture that are encoded before the training.
+VERSIONS = 8
+
+
+def augment(masters: Tensor, mirrored: Tensor, generator: torch.Generator) -> Tensor:
+    """Pictures [batch, 3, 64, 64] in [-1, 1] of masters uint8 [batch, 3, 128, 128], shifted and scaled at random.
+
+    Args:
+        masters: in RGB.
+        mirrored: bool [batch], which ones to mirror.
+        generator: of shifts (up to 3 pixels of the result each way) and scales (0.9 to 1.04).
+    """
+    count = len(masters)
+    draws = torch.rand(count, 3, generator=generator)
+    scale = 1 / (0.9 + 0.14 * draws[:, 0])
+    theta = torch.zeros(count, 2, 3)
+    theta[:, 0, 0] = theta[:, 1, 1] = scale
+    theta[:, :, 2] = (draws[:, 1:] * 2 - 1) * (3 / (SIZE / 2))
+    theta[mirrored, 0] *= -1
+    pictures = masters.float().div_(127.5).sub_(1)
+    grid = functional.affine_grid(theta, list(pictures.shape), align_corners=False)
+    moved = functional.grid_sample(pictures, grid, padding_mode="border", align_corners=False)
+    return functional.interpolate(moved, size=(SIZE, SIZE), mode="bicubic", antialias=True).clamp_(-1, 1)
+
+
+def unmoved(masters: Tensor) -> Tensor:
+    """Pictures [batch, 3, 64, 64] in [-1, 1] of masters uint8 [batch, 3, 128, 128], without augmentation."""
+    pictures = masters.float().div_(127.5).sub_(1)
+    return functional.interpolate(pictures, size=(SIZE, SIZE), mode="bicubic", antialias=True).clamp_(-1, 1)
+
+
+@dataclass(frozen=True)
+class PictureTable:
+    """All pictures there are, in one row each.
+
+    Attributes:
+        masters: uint8 [pictures, 3, 128, 128].
+        concept: int64 [pictures], index of what it shows.
+        style: int64 [pictures], index of who drew it.
+        mirrors: bool [pictures], whether its mirror image is as good.
+    """
+
+    masters: Tensor
+    concept: Tensor
+    style: Tensor
+    mirrors: Tensor
+
+    @classmethod
+    def of(cls, pictures: EmojiPictures) -> PictureTable:
+        style, concept = (torch.from_numpy(index) for index in np.nonzero(pictures.present))
+        masters = torch.from_numpy(pictures.masters[pictures.present]).permute(0, 3, 1, 2).contiguous()
+        mirrors = torch.tensor([one.mirrors for one in pictures.concepts])
+        return cls(masters, concept, style, mirrors[concept])
+
+    def draw(self, rows: Tensor, generator: torch.Generator) -> Tensor:
+        """Augmented pictures [rows, 3, 64, 64]; half of those that may be mirrored are."""
+        mirrored = self.mirrors[rows] & (torch.rand(len(rows), generator=generator) < 0.5)
+        return augment(self.masters[rows], mirrored, generator)
+
+
+@dataclass(frozen=True)
+class CaptionTable:
+    """Token ids of all training captions, and where those of each (style, concept) are.
+
+    Attributes:
+        tokens: int32 [captions, 32].
+        first: int64 [styles, concepts], row of the first caption.
+        count: int64 [styles, concepts].
+        empty: int32 [32], the empty prompt's.
+    """
+
+    tokens: Tensor
+    first: Tensor
+    count: Tensor
+    empty: Tensor
+
+    @classmethod
+    def of(cls, concepts: Sequence[Concept], styles: Sequence[str], tokenizer: Any) -> CaptionTable:
+        listed = [training_captions(concept, style) for style in styles for concept in concepts]
+        count = torch.tensor([len(captions) for captions in listed])
+        tokens = token_ids(tokenizer, [caption for captions in listed for caption in captions]).int()
+        shape = (len(styles), len(concepts))
+        return cls(
+            tokens, (count.cumsum(0) - count).view(shape), count.view(shape), token_ids(tokenizer, [""])[0].int()
+        )
+
+    def draw(self, style: Tensor, concept: Tensor, generator: torch.Generator) -> Tensor:
+        """One caption's token ids for each style and concept, int64 [batch, 32]."""
+        count = self.count[style, concept]
+        offset = (torch.rand(len(count), generator=generator) * count).long().clamp(max=count - 1)
+        return self.tokens[self.first[style, concept] + offset].long()
+
+
+@torch.no_grad()
+def encode_versions(vae: Any, pictures: PictureTable, versions: int = VERSIONS, seed: int = 1) -> Tensor:
+    """Latents float16 [versions, pictures, 4, 16, 16] of differently augmented pictures; the first is as drawn."""
+    generator = torch.Generator().manual_seed(seed)
+    parts = []
+    for version in range(versions):
+        for rows in torch.arange(len(pictures.masters)).split(64):
+            plain = unmoved(pictures.masters[rows]) if version == 0 else pictures.draw(rows, generator)
+            parts.append(encode(vae, plain.contiguous(memory_format=torch.channels_last)).half())
+    latents = torch.cat(parts)
+    return latents.view(versions, len(pictures.masters), *latents.shape[1:]).contiguous()
+
+
+def picture_rows(pictures: PictureTable, styles: int, concepts: int) -> Tensor:
+    """Row of each (style, concept) in the table, int64 [styles, concepts]; -1 where there is none."""
+    rows = torch.full((styles, concepts), -1)
+    rows[pictures.style, pictures.concept] = torch.arange(len(pictures.concept))
+    return rows
