@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -17,6 +17,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from .errors import SuperDiffError
+
+if TYPE_CHECKING:
+    from .training import TrainingProgress
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 console = Console()
@@ -188,14 +191,17 @@ def train(
         TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn(), console=console
     ) as progress:
         task = progress.add_task(name, total=minutes)
-        folder = training.train_model(
-            name,
-            minutes,
-            data,
-            lambda state: progress.update(
-                task, completed=state.minutes, description=f"{name}: step {state.step}, loss {state.loss:.4f}"
-            ),
-        )
+        said = -1
+
+        def report(state: TrainingProgress) -> None:
+            nonlocal said
+            line = f"{name}: step {state.step}, loss {state.loss:.4f}"
+            progress.update(task, completed=state.minutes, description=line)
+            if not console.is_terminal and int(state.minutes) > said:  # a log has no bar: a line a minute
+                said = int(state.minutes)
+                console.print(f"{state.minutes:.1f} of {minutes:g} minutes, {line}", markup=False)
+
+        folder = training.train_model(name, minutes, data, report)
     console.print(f"Saved to {folder}", markup=False)
 
 

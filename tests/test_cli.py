@@ -9,10 +9,14 @@ import subprocess
 import sys
 import time
 import urllib.request
+from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
-from superdiff_engine.cli import TRAINABLE
+from superdiff_engine.cli import TRAINABLE, app
+from superdiff_engine.domains.pictures import train as garments
+from superdiff_engine.training import TrainingProgress
 
 RECIPE = {
     "domain": "plane",
@@ -91,6 +95,18 @@ def test_a_port_in_use_is_one_sentence():
         port = taken.getsockname()[1]
         sentence = one_sentence(superdiff("studio", "--port", port, "--no-browser"))
     assert str(port) in sentence and "--port" in sentence
+
+
+def test_a_training_that_writes_to_a_log_says_a_line_a_minute(monkeypatch):
+    def brief(name, minutes, data, report):
+        for step, spent in enumerate((0.1, 0.5, 1.2)):
+            report(TrainingProgress(step, spent, 0.5))
+        return Path("nowhere")
+
+    monkeypatch.setattr(garments, "train_model", brief)
+    said = CliRunner().invoke(app, ["train", "garments_a", "--minutes", "2"]).output
+    assert "0.1 of 2 minutes, garments_a: step 0, loss 0.5" in said and "1.2 of 2 minutes" in said
+    assert "0.5 of 2 minutes" not in said
 
 
 def test_training_without_data_says_how_to_get_them(tmp_path):
