@@ -33,6 +33,9 @@ TRAINABLE = {
     "emoji_vae": "prompts",
     "emoji": "prompts",
     "emoji_scorer": "prompts",
+    "molecules": "molecules",
+    "molecules_rings": "molecules",
+    "molecules_chains": "molecules",
 }
 
 

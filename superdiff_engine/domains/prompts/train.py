@@ -60,10 +60,11 @@ TEXT_MINUTES = 2.0
 COMPILE_MINUTES = 15.0
 CHECKPOINTS = checkpoints_folder()
 EMPTY_CAPTIONS = 0.1
-#: Levels of training, log s ~ N(mean, deviation^2), for latents of variance 1. In that unit Karras et al. use -0.5 for
-#: pixels (-1.2 with sigma_data 0.5, arXiv 2206.00364) and 0.3 for the latents of EDM2 (arXiv 2312.02696); these latents
-#: are small and smooth, so between the two. Two deviations span s = 0.07 to 9 of the schedule's 0.03 to 14.6.
-LOG_LEVEL = (-0.2, 1.2)
+#: Levels of training, log s ~ N(mean, deviation^2), for latents of variance 1. A concept's outline is decided at s from
+#: 1 to 12: neighbouring latents are alike, so noise must be strong to hide what they share. (With a mean of -0.2 half
+#: of the training went below s = 0.8, where all is settled: colours were learned, outlines were not.) Two deviations
+#: span s = 0.25 to 20; the schedule ends at 14.6.
+LOG_LEVEL = (0.8, 1.1)
 
 
 @dataclass

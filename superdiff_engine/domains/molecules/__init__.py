@@ -1,0 +1,1 @@
+"""Molecules in three dimensions: properties of one model as prompts, and experts of disjoint kinds of molecules."""

@@ -1,0 +1,192 @@
+"""What RDKit says of a molecule: the molecule itself from atoms and bonds, validity, properties, relaxation.
+
+A molecule here is three arrays: elements [atoms] (indices into ELEMENTS), positions [atoms, 3] in Angstrom, bonds
+[atoms, atoms] (0 to 3, symmetric, Kekule form). *Valid* means: RDKit sanitises it, it is one fragment, and no atom is
+charged or a radical; all of that from the arrays alone, since hydrogens are atoms like others and none is added.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rdkit import Chem, RDConfig, RDLogger
+from rdkit.Chem import QED, Crippen, rdForceFieldHelpers, rdMolDescriptors
+
+#: RDKit's own reports of what it cannot sanitise: here they are counted and shown, not printed.
+RDLogger.DisableLog("rdApp.*")  # type: ignore[attr-defined]
+
+ELEMENTS = ("H", "C", "N", "O", "F")
+#: Bonds that an uncharged atom of each element has, as QM9's molecules and EDM's stability count them.
+VALENCES = (1, 4, 3, 2, 1)
+BOND_TYPES = {1: Chem.BondType.SINGLE, 2: Chem.BondType.DOUBLE, 3: Chem.BondType.TRIPLE}
+
+
+@dataclass(frozen=True)
+class Property:
+    """A figure that RDKit computes of a molecule.
+
+    Attributes:
+        name: in files and tables.
+        title: for people, with the unit or scale.
+        of: of a sanitised molecule.
+        count: whether it is a whole number.
+    """
+
+    name: str
+    title: str
+    of: Callable[[Any], float]
+    count: bool = False
+
+
+@cache
+def _synthetic_accessibility() -> Callable[[Any], float]:
+    """SA_Score (Ertl and Schuffenhauer 2009), from RDKit's Contrib folder."""
+    folder = str(Path(RDConfig.RDContribDir) / "SA_Score")
+    if folder not in sys.path:
+        sys.path.append(folder)
+    import sascorer
+
+    return sascorer.calculateScore
+
+
+def _element_count(symbol: str) -> Callable[[Any], float]:
+    return lambda molecule: sum(atom.GetSymbol() == symbol for atom in molecule.GetAtoms())
+
+
+PROPERTIES = (
+    Property("logp", "logP (Crippen; log10 of the partition coefficient)", Crippen.MolLogP),  # type: ignore[attr-defined]
+    Property("tpsa", "TPSA (polar surface, square Angstrom)", rdMolDescriptors.CalcTPSA),
+    Property("qed", "QED (drug-likeness, 0 to 1)", QED.qed),
+    Property("sa", "SA score (1 easy to 10 hard to synthesise)", lambda molecule: _synthetic_accessibility()(molecule)),
+    Property("fsp3", "fraction of sp3 carbons (0 to 1)", rdMolDescriptors.CalcFractionCSP3),
+    Property("rings", "rings (count)", rdMolDescriptors.CalcNumRings, True),
+    Property("aromatic", "aromatic rings (count)", rdMolDescriptors.CalcNumAromaticRings, True),
+    Property("donors", "hydrogen-bond donors (count)", rdMolDescriptors.CalcNumHBD, True),
+    Property("acceptors", "hydrogen-bond acceptors (count)", rdMolDescriptors.CalcNumHBA, True),
+    Property("nitrogen", "nitrogen atoms (count)", _element_count("N"), True),
+    Property("oxygen", "oxygen atoms (count)", _element_count("O"), True),
+    Property("fluorine", "fluorine atoms (count)", _element_count("F"), True),
+)
+PROPERTY_NAMES = tuple(one.name for one in PROPERTIES)
+
+
+def build_molecule(elements: np.ndarray, positions: np.ndarray, bonds: np.ndarray) -> Any:
+    """An RDKit molecule with one conformer, not sanitised; hydrogens are atoms, and no others are implied.
+
+    Args:
+        elements: indices into ELEMENTS, [atoms].
+        positions: Angstrom, [atoms, 3].
+        bonds: orders 0 to 3, [atoms, atoms]; the upper triangle counts.
+    """
+    molecule = Chem.RWMol()
+    for element in elements:
+        atom = Chem.Atom(ELEMENTS[int(element)])
+        atom.SetNoImplicit(True)
+        molecule.AddAtom(atom)
+    for first, second in zip(*np.nonzero(np.triu(bonds, 1)), strict=True):
+        molecule.AddBond(int(first), int(second), BOND_TYPES[int(bonds[first, second])])
+    conformer = Chem.Conformer(len(elements))
+    for index, position in enumerate(positions):
+        conformer.SetAtomPosition(index, [float(value) for value in position])
+    molecule.AddConformer(conformer)
+    return molecule.GetMol()
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A molecule as RDKit sees it.
+
+    Attributes:
+        molecule: sanitised where that is possible, else as built.
+        smiles: canonical, without hydrogens; "" where it is not valid.
+        valid: sanitised, one fragment, no charge, no radical.
+        reason: why it is not valid, in a few words; "" where it is.
+    """
+
+    molecule: Any
+    smiles: str
+    valid: bool
+    reason: str
+
+
+def judge(elements: np.ndarray, positions: np.ndarray, bonds: np.ndarray) -> Verdict:
+    """Whether arrays as `build_molecule` takes them are a valid molecule."""
+    built = build_molecule(elements, positions, bonds)
+    off = valence_errors(elements, bonds)
+    if off.any():
+        first = int(np.nonzero(off)[0][0])
+        order = int(np.triu(bonds, 1)[first].sum() + np.triu(bonds, 1)[:, first].sum())
+        symbol = ELEMENTS[int(elements[first])]
+        return Verdict(built, "", False, f"{symbol} with {order} bond{'' if order == 1 else 's'}")
+    molecule = Chem.Mol(built)
+    try:
+        Chem.SanitizeMol(molecule)
+    except (Chem.MolSanitizeException, ValueError) as error:
+        return Verdict(built, "", False, str(error).splitlines()[0])
+    if len(Chem.GetMolFrags(molecule)) > 1:
+        return Verdict(molecule, "", False, f"{len(Chem.GetMolFrags(molecule))} fragments")
+    bare = Chem.RemoveHs(molecule)
+    return Verdict(molecule, Chem.MolToSmiles(bare, isomericSmiles=False), True, "")
+
+
+def valence_errors(elements: np.ndarray, bonds: np.ndarray) -> np.ndarray:
+    """Bool [atoms]: whose bond orders do not sum to the element's valence. EDM's *stable* atoms are the others."""
+    upper = np.triu(bonds, 1)
+    return (upper.sum(0) + upper.sum(1)) != np.asarray(VALENCES)[elements]
+
+
+def properties_of(molecule: Any) -> dict[str, float]:
+    """All PROPERTIES of a sanitised molecule, by name; hydrogens as atoms or implied give the same."""
+    bare = Chem.RemoveHs(molecule)
+    return {one.name: float(one.of(bare)) for one in PROPERTIES}
+
+
+@dataclass(frozen=True)
+class Relaxation:
+    """A molecule before and after MMFF94.
+
+    Attributes:
+        positions: relaxed, Angstrom, [atoms, 3].
+        energy: strain, kcal/mol: MMFF energy before less after.
+        rmsd: of the heavy and hydrogen atoms, best superposed, Angstrom.
+        converged: whether the minimiser said so.
+    """
+
+    positions: np.ndarray
+    energy: float
+    rmsd: float
+    converged: bool
+
+
+def relax(molecule: Any, steps: int = 500) -> Relaxation | None:
+    """MMFF94 relaxation (Halgren 1996) of a sanitised molecule with all its hydrogens; None where MMFF lacks a type."""
+    moved = Chem.Mol(molecule)
+    settings = rdForceFieldHelpers.MMFFGetMoleculeProperties(moved)
+    if settings is None:
+        return None
+    field = rdForceFieldHelpers.MMFFGetMoleculeForceField(moved, settings)
+    if field is None:
+        return None
+    before = field.CalcEnergy()
+    missing = field.Minimize(maxIts=steps)
+    after = field.CalcEnergy()
+    positions = moved.GetConformer().GetPositions()
+    return Relaxation(
+        positions, before - after, superposed_rmsd(molecule.GetConformer().GetPositions(), positions), not missing
+    )
+
+
+def superposed_rmsd(first: np.ndarray, second: np.ndarray) -> float:
+    """Root-mean-square distance of matched points [atoms, 3] after the best rotation and shift (Kabsch 1976)."""
+    a, b = first - first.mean(0), second - second.mean(0)
+    left, values, right = np.linalg.svd(a.T @ b)
+    if np.linalg.det(left @ right) < 0:
+        values[-1] *= -1
+    square = (a**2).sum() + (b**2).sum() - 2 * values.sum()
+    return float(np.sqrt(max(square, 0.0) / len(first)))

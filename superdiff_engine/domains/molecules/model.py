@@ -1,0 +1,255 @@
+r"""Molecules as experts: from a network and prompts to scores of one state of positions, element types and bonds.
+
+The state is a product of three components, in units in which each has a standard deviation of about one half to one:
+
+    positions   [29, 3]   1 = 1.4 Angstrom, in the subspace of zero centre of mass
+    types       [29, 5]   one-hot over H, C, N, O, F
+    bonds       [406]     orders 0 to 3 of the pairs i < j (Kekule form)
+
+All three share the level s. Atoms that a molecule does not have are masked. With Karras et al.'s preconditioning
+(arXiv 2206.00364) and a data deviation d of each component,
+
+    D = c_skip y + c_out F(c_in y, ln s),  c_skip = d^2 / (s^2 + d^2),  c_out = s d c_in,  c_in = (s^2 + d^2)^(-1/2)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import BaseModel
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from ...errors import ModelError
+from ...geometry import Centred, Euclidean, Product
+from ...run import write_whole
+from ...score import ConditionedScore
+from ...training import TrainingFacts
+from .data import MOST_ATOMS, PAIRS, pair_indices
+from .network import MoleculeNetwork
+from .properties import Vocabulary
+
+#: Angstrom of a unit of the positions' component.
+ANGSTROM = 1.4
+#: Root mean squares of the components of QM9, in their units.
+DATA_STD = {"positions": 1.0, "types": 0.45, "bonds": 0.4}
+#: Below it positions are sharp to 0.01 Angstrom; above it nothing of a molecule is left.
+LOWEST_LEVEL, HIGHEST_LEVEL = 0.01, 30.0
+
+State = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Molecules of a network's inputs or outputs: positions [B, N, 3], types [B, N, 5], bonds [B, N, N], symmetric."""
+
+    positions: Tensor
+    types: Tensor
+    bonds: Tensor
+
+    def scaled(self, factors: dict[str, Tensor]) -> Parts:
+        """Each component times its factor [B]."""
+        return Parts(
+            self.positions * factors["positions"].view(-1, 1, 1),
+            self.types * factors["types"].view(-1, 1, 1),
+            self.bonds * factors["bonds"].view(-1, 1, 1),
+        )
+
+
+def make_space(atoms: Sequence[int], device: str = "cpu") -> Product:
+    """The product space of molecules with these numbers of atoms, one a sample."""
+    mask = atom_mask(atoms).to(device)
+    first, second = (torch.from_numpy(index).to(device) for index in pair_indices())
+    return Product(
+        {
+            "positions": Centred((MOST_ATOMS, 3), mask),
+            "types": Euclidean((MOST_ATOMS, 5), mask.unsqueeze(2)),
+            "bonds": Euclidean((PAIRS,), mask[:, first] & mask[:, second]),
+        }
+    )
+
+
+def atom_mask(atoms: Sequence[int]) -> Tensor:
+    """Bool [molecules, 29], True where there is an atom."""
+    return torch.arange(MOST_ATOMS) < torch.tensor(list(atoms)).unsqueeze(1)
+
+
+def factors(level: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
+    """(c_in, c_skip, c_out) of each component, [B] each, at levels [B]."""
+    into = {name: (level**2 + d * d).rsqrt() for name, d in DATA_STD.items()}
+    skip = {name: d * d * into[name] ** 2 for name, d in DATA_STD.items()}
+    out = {name: level * d * into[name] for name, d in DATA_STD.items()}
+    return into, skip, out
+
+
+def square(bonds: Tensor, atoms: int) -> Tensor:
+    """[B, atoms, atoms], symmetric with a zero diagonal, of the first atoms' pairs in bonds [B, 406]."""
+    first, second = (torch.from_numpy(index).to(bonds.device) for index in pair_indices())
+    full = bonds.new_zeros(len(bonds), MOST_ATOMS, MOST_ATOMS)
+    full[:, first, second] = bonds
+    return (full + full.transpose(1, 2))[:, :atoms, :atoms]
+
+
+def flat(bonds: Tensor) -> Tensor:
+    """[B, 406] of bonds [B, N, N], the pairs beyond N zero."""
+    first, second = (torch.from_numpy(index).to(bonds.device) for index in pair_indices())
+    full = bonds.new_zeros(len(bonds), MOST_ATOMS, MOST_ATOMS)
+    full[:, : bonds.shape[1], : bonds.shape[1]] = bonds
+    return full[:, first, second]
+
+
+class MoleculeScores:
+    """One network's scores of molecules with given numbers of atoms: a shared network for many prompts.
+
+    Args:
+        model: the network with its vocabulary.
+        atoms: numbers of atoms, one a sample.
+        device: of the samples.
+    """
+
+    def __init__(self, model: MoleculeModel, atoms: Sequence[int], device: str = "cpu") -> None:
+        self.model, self.atoms = model, list(atoms)
+        self.space = make_space(self.atoms, device)
+        self.most = max(self.atoms)
+        self.mask = atom_mask(self.atoms)[:, : self.most].to(device)
+
+    def expert(self, prompt: str) -> ConditionedScore:
+        """The expert of a prompt; "" asks for nothing.
+
+        Raises:
+            RecipeError: for terms that the model does not know, or that contradict each other.
+        """
+        classes = tuple(self.model.vocabulary.encode(self.model.vocabulary.parse(prompt)))
+        title = prompt.strip() or self.model.title
+        return ConditionedScore(self, classes, self.space, title)
+
+    @torch.no_grad()
+    def scores(self, y: Any, level: Any, conditions: Sequence[Any]) -> list[Any]:
+        """The score of a state under each condition (a class for each property), all in one call of the network."""
+        batch, count = len(y["positions"]), len(conditions)
+        s = level["positions"] if isinstance(level, dict) else float(level)
+        classes = torch.tensor(conditions, device=y["positions"].device).repeat_interleave(batch, 0)
+        denoised = self.denoise({name: torch.cat([part] * count) for name, part in y.items()}, s, classes)
+        found = []
+        for index in range(count):
+            rows = slice(index * batch, (index + 1) * batch)
+            found.append({name: (denoised[name][rows] - y[name]) / s**2 for name in y})
+        return found
+
+    def denoise(self, y: State, level: float, classes: Tensor) -> State:
+        """D of y under classes [rows, properties]; rows are whole batches, one after another."""
+        n, rows = self.most, len(classes)
+        levels = torch.full((rows,), float(level), dtype=y["positions"].dtype, device=classes.device)
+        mask = self.mask.repeat(rows // len(self.mask), 1)
+        parts = Parts(y["positions"][:, :n], y["types"][:, :n], square(y["bonds"], n))
+        out = denoise(self.model.network, parts, levels, classes, mask)
+        padded = {
+            name: torch.zeros_like(y[name]).index_copy_(1, torch.arange(n, device=mask.device), getattr(out, name))
+            for name in ("positions", "types")
+        }
+        return padded | {"bonds": flat(out.bonds)}
+
+
+def denoise(network: Any, y: Parts, levels: Tensor, classes: Tensor, mask: Tensor) -> Parts:
+    """D by the formula above; y of [B, N, ...] at levels [B]."""
+    into, skip, out = factors(levels)
+    scaled = y.scaled(into)
+    raw = Parts(*network(scaled.positions, scaled.types, scaled.bonds, levels.log(), classes, mask))
+    kept, added = y.scaled(skip), raw.scaled(out)
+    return Parts(kept.positions + added.positions, kept.types + added.types, kept.bonds + added.bonds)
+
+
+class MoleculeSettings(BaseModel):
+    """What config.json of a molecule model says."""
+
+    title: str
+    description: str
+    network: dict[str, Any]
+    quartiles: dict[str, tuple[float, float]]
+    sizes: dict[int, int]
+    training: TrainingFacts | None = None
+
+
+@dataclass(frozen=True)
+class MoleculeModel:
+    """A trained network, the terms it knows, and how many molecules of each number of atoms it learned from."""
+
+    network: MoleculeNetwork
+    settings: MoleculeSettings
+
+    @property
+    def title(self) -> str:
+        return self.settings.title
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        return Vocabulary.of(self.settings.quartiles)
+
+    def draw_sizes(self, count: int, seed: int) -> list[int]:
+        """Numbers of atoms from the training data's distribution."""
+        sizes = sorted(self.settings.sizes)
+        shares = torch.tensor([float(self.settings.sizes[size]) for size in sizes])
+        chosen = torch.multinomial(shares, count, True, generator=torch.Generator().manual_seed(seed))
+        return [sizes[index] for index in chosen.tolist()]
+
+
+def save_model(folder: Path, network: MoleculeNetwork, settings: MoleculeSettings) -> None:
+    """Write model.safetensors (float16) and config.json."""
+    weights = {name: value.half().contiguous() for name, value in network.state_dict().items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(folder / "model.safetensors", save(weights))
+    write_whole(folder / "config.json", (settings.model_dump_json(indent=1) + "\n").encode())
+
+
+@lru_cache(maxsize=4)
+def load_model(folder: Path, device: str = "cpu", dtype: str = "float32") -> MoleculeModel:
+    """A molecule model from its folder; raises ModelError with one sentence."""
+    try:
+        settings = MoleculeSettings.model_validate_json((folder / "config.json").read_bytes())
+        weights = load_file(folder / "model.safetensors")
+        network = MoleculeNetwork(**settings.network)
+        network.load_state_dict({name: value.float() for name, value in weights.items()})
+    except FileNotFoundError as error:
+        raise ModelError(
+            f"The molecule model in {folder} lacks {Path(error.filename).name}; install it again."
+        ) from None
+    except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ModelError(f"The molecule model in {folder} is damaged: {first}") from None
+    return MoleculeModel(network.to(device).eval().requires_grad_(False), settings)
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Molecules read off a state: elements uint8 [B, 29], positions float32 [B, 29, 3] in Angstrom, bonds uint8
+    [B, 406] of the pairs i < j, atoms uint8 [B].
+    """
+
+    elements: np.ndarray
+    positions: np.ndarray
+    bonds: np.ndarray
+    atoms: np.ndarray
+
+
+def decode(state: State, atoms: Sequence[int]) -> Decoded:
+    """The nearest molecule: the likeliest element of each atom, each pair's order rounded."""
+    mask = atom_mask(atoms).numpy()
+    first, second = pair_indices()
+    elements = state["types"].argmax(-1).cpu().numpy().astype(np.uint8) * mask
+    bonds = state["bonds"].round().clamp(0, 3).cpu().numpy().astype(np.uint8) * (mask[:, first] & mask[:, second])
+    positions = (state["positions"] * ANGSTROM).cpu().numpy().astype(np.float32) * mask[:, :, None]
+    return Decoded(elements, positions, bonds, mask.sum(1).astype(np.uint8))
+
+
+def encode(elements: Tensor, positions: Tensor, bonds: Tensor, atoms: Tensor) -> State:
+    """The clean state of molecules [B, ...] as `data.Molecules` holds them."""
+    mask = torch.arange(MOST_ATOMS) < atoms.long().unsqueeze(1)
+    types = torch.nn.functional.one_hot(elements.long(), 5).float() * mask.unsqueeze(2)
+    return {"positions": positions.float() / ANGSTROM, "types": types, "bonds": bonds.float()}

