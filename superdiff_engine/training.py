@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -20,6 +20,7 @@ from pydantic import BaseModel
 from torch import Tensor, nn
 
 from .assets import assets_folder
+from .errors import ModelError
 from .noise import Schedule
 
 
@@ -91,6 +92,19 @@ class TrainingFacts(BaseModel):
             loss=progress.last_loss(),
             hardware=f"{os.cpu_count()} {platform.machine()} CPU cores, bfloat16",
         )
+
+
+def training_target(
+    name: str, minutes: float | None, budgets: Mapping[str, float], folder: Path | None
+) -> tuple[float, Path]:
+    """The budget of a training in minutes (`minutes`, or its own), and the folder that it writes.
+
+    Raises:
+        ModelError: for a name that has no budget.
+    """
+    if name not in budgets:
+        raise ModelError(f"There is no training for '{name}'; choose {', '.join(budgets)}.")
+    return budgets[name] if minutes is None else minutes, (assets_folder() if folder is None else folder) / name
 
 
 def learning_rate_factor(step: int, spent: float, plan: TrainingPlan) -> float:

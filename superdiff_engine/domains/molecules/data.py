@@ -18,6 +18,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +83,7 @@ class Molecules:
         return self.take(np.sort(order[:-TEST])), self.take(np.sort(order[-TEST:]))
 
 
+@cache
 def pair_indices(atoms: int = MOST_ATOMS) -> tuple[np.ndarray, np.ndarray]:
     """(i, j) of all pairs i < j, row by row."""
     return np.triu_indices(atoms, 1)

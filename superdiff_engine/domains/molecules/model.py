@@ -126,7 +126,8 @@ class MoleculeScores:
         Raises:
             RecipeError: for terms that the model does not know, or that contradict each other.
         """
-        classes = tuple(self.model.vocabulary.encode(self.model.vocabulary.parse(prompt)))
+        vocabulary = self.model.vocabulary
+        classes = tuple(vocabulary.encode(vocabulary.parse(prompt)))
         title = prompt.strip() or self.model.title
         return ConditionedScore(self, classes, self.space, title)
 
@@ -209,7 +210,7 @@ def save_model(folder: Path, network: MoleculeNetwork, settings: MoleculeSetting
 
 
 @lru_cache(maxsize=4)
-def load_model(folder: Path, device: str = "cpu", dtype: str = "float32") -> MoleculeModel:
+def load_model(folder: Path, device: str = "cpu") -> MoleculeModel:
     """A molecule model from its folder; raises ModelError with one sentence."""
     try:
         settings = MoleculeSettings.model_validate_json((folder / "config.json").read_bytes())

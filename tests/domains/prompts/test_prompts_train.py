@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from superdiff_engine import training
 from superdiff_engine.domains.prompts import captions, emoji, networks, saving, train, training_data
 from superdiff_engine.errors import ModelError
 from superdiff_engine.training import TrainingPlan
@@ -175,7 +176,7 @@ def test_the_text_encoder_learns_which_captions_belong_together(tokenizer, tmp_p
 
 def test_a_name_that_is_not_trained_and_a_missing_autoencoder(tmp_path, monkeypatch, pictures):
     monkeypatch.setattr(train, "CHECKPOINTS", tmp_path)
-    for part in (train, saving):
+    for part in (training, saving):
         monkeypatch.setattr(part, "assets_folder", lambda: tmp_path)
     monkeypatch.setattr(train, "load_pictures", lambda folder: pictures)
     with pytest.raises(ModelError, match="choose emoji_vae, emoji"):
@@ -194,7 +195,7 @@ def test_a_tiny_training_ends_in_a_folder_that_diffusers_reads(tmp_path, monkeyp
     monkeypatch.setattr(train, "autoencoder", tiny_vae)
     monkeypatch.setattr(train, "new_network", tiny_network)
     monkeypatch.setattr(train, "TEXT_MINUTES", 0.0)
-    for part in (train, saving):
+    for part in (training, saving):
         monkeypatch.setattr(part, "assets_folder", lambda: tmp_path)
     vae_folder = train.train_model("emoji_vae", minutes=1e-4)
     assert "dB PSNR" in (vae_folder / "README.md").read_text()
