@@ -75,8 +75,12 @@ def studio(
         # Without this a first start asks for an e-mail address in the terminal, and waits.
         "server.showEmailPrompt": "false",
         "browser.gatherUsageStats": "false",
+        # Streamlit greets with advice for its own developers, in the terminal and over the page.
+        "logger.hideWelcomeMessage": "true",
     }
     command += [f"--{name}={value}" for name, value in options.items()]
+    console.print(f"SuperDiff Studio: http://{LOOPBACK}:{port} (Ctrl+C ends it)")
+    sys.stdout.flush()  # what is still unwritten would be lost with this process
     # Streamlit looks for its configuration (themes, limits) in the folder it is started from.
     # Threads that wait for each other sleep instead of spinning: the page needs the cores too.
     environment = {"OMP_WAIT_POLICY": "PASSIVE"} | dict(os.environ)

@@ -124,6 +124,7 @@ def test_a_first_start_of_the_studio_asks_nothing_and_leaves_nothing_behind(tmp_
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
+    (tmp_path / ".claude").mkdir()  # Streamlit offers advice to whoever has a coding agent
     environment = os.environ | {"HOME": str(tmp_path), "BROWSER": "true", "SUPERDIFF_RUNS": str(tmp_path / "runs")}
     command = [sys.executable, "-m", "superdiff_engine.cli", "studio", "--port", str(port)]
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
@@ -141,7 +142,8 @@ def test_a_first_start_of_the_studio_asks_nothing_and_leaves_nothing_behind(tmp_
     finally:
         server.terminate()
         output, _ = server.communicate(timeout=60)
-    assert "mail" not in output
+    assert "mail" not in output and "skills" not in output
+    assert f"http://127.0.0.1:{port}" in output
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind(("127.0.0.1", port))

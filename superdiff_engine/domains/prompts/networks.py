@@ -2,9 +2,10 @@
 
     picture [3, 64, 64] -- autoencoder (f = 4) --> latent [4, 16, 16]        prompt -- text encoder --> [32, 256]
 
-The U-Net predicts v at 16 x 16, with cross-attention to the 32 text tokens at 8 x 8 and 4 x 4, and their pooled
-embedding in every block. Sizes were chosen by the time of a training step on two CPU cores; attention at 16 x 16 would
-cost more than it gives.
+The U-Net predicts v at 16 x 16, with cross-attention to the 32 text tokens at 4 x 4, and their pooled embedding in
+every block, where it scales and shifts the channels. Sizes were chosen by the time of a training step on two CPU cores.
+In equal steps on 120 concepts, scale and shift learned a little more than shift and attention at 8 x 8 as well, in 0.84
+of the time.
 
 Architecture: latent diffusion (Rombach et al. 2022, arXiv 2112.10752), CLIP's text transformer (Radford et al. 2021,
 arXiv 2103.00020).
@@ -47,7 +48,7 @@ def autoencoder(factor: int = 4, channels: int | None = None, widths: tuple[int,
     )
 
 
-def text_encoder(tokenizer: Any, width: int = WIDTH, layers: int = 4) -> Any:
+def text_encoder(tokenizer: Any, width: int = WIDTH, layers: int = 3) -> Any:
     """A CLIPTextModel for the tokens of `tokenizer`."""
     config = CLIPTextConfig(
         vocab_size=len(tokenizer),
@@ -66,21 +67,22 @@ def text_encoder(tokenizer: Any, width: int = WIDTH, layers: int = 4) -> Any:
 
 
 def unet(widths: tuple[int, ...] = (64, 128, 256), layers: int = 1, channels: int = 4, size: int = 16) -> Any:
-    """A UNet2DConditionModel of latents [channels, size, size]; attention at all levels but the largest.
+    """A UNet2DConditionModel of latents [channels, size, size], with attention at its lowest resolution.
 
     The pooled text joins the time embedding too (addition_embed_type "text", which needs nothing beyond the tokens), so
     that every block knows the concept: with cross-attention alone, a thousand steps taught it next to nothing of it.
     """
-    attended = len(widths) - 1
+    plain = len(widths) - 1
     return UNet2DConditionModel(
         sample_size=size,
         in_channels=channels,
         out_channels=channels,
         block_out_channels=widths,
         layers_per_block=layers,
-        down_block_types=("DownBlock2D",) + ("CrossAttnDownBlock2D",) * attended,
+        down_block_types=("DownBlock2D",) * plain + ("CrossAttnDownBlock2D",),
         mid_block_type="UNetMidBlock2DCrossAttn",
-        up_block_types=("CrossAttnUpBlock2D",) * attended + ("UpBlock2D",),
+        up_block_types=("CrossAttnUpBlock2D",) + ("UpBlock2D",) * plain,
+        resnet_time_scale_shift="scale_shift",
         cross_attention_dim=WIDTH,
         addition_embed_type="text",
         addition_embed_type_num_heads=WIDTH // 64,

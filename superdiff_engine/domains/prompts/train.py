@@ -176,7 +176,7 @@ class EmojiTask:
     latents: Tensor
     rows: Tensor
     captions: CaptionTable
-    batch: int = 64
+    batch: int = 32
     schedule: DiscreteVP = field(default_factory=DiscreteVP.scaled_linear)
 
     def loss(self, generator: torch.Generator) -> Tensor:
