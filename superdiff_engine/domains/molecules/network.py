@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -47,32 +48,85 @@ class Layer(nn.Module):
                 nn.init.zeros_(last.bias)
 
     def forward(
-        self, h: Tensor, e: Tensor, x: Tensor, condition: Tensor, pairs: Tensor, count: Tensor
+        self, h: Tensor, e: Tensor, x: Tensor, condition: Tensor, pairs: Pairs
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """H [B, N, D], e [B, N, N, P], x [B, N, 3], condition [B, D], pairs bool [B, N, N], count [B, 1, 1]."""
+        """H [B, N, D], e [B, P, C], x [B, N, 3], condition [B, D]; the same shapes again."""
         batch, atoms, width = h.shape
         shift, scale, gate, shift2, scale2, gate2 = self.modulation(condition).unsqueeze(1).chunk(6, -1)
         normed = functional.layer_norm(h, (width,)) * (1 + scale) + shift
         q, k, v = self.queries(normed).view(batch, atoms, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        logits = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1]) + self.bias(e).permute(0, 3, 1, 2)
-        weights = logits.masked_fill(~pairs.unsqueeze(1), -1e4).softmax(-1).to(e.dtype)
-        read = (weights.permute(0, 2, 1, 3) @ e).flatten(2)  # [B, N, heads * P]
+        logits = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1]) + pairs.square(self.bias(e)).permute(0, 3, 1, 2)
+        weights = logits.masked_fill(~pairs.there.unsqueeze(1), -1e4).softmax(-1).to(e.dtype)
+        read = (weights.permute(0, 2, 1, 3) @ pairs.square(e)).flatten(2)  # [B, N, heads * C]
         heard = (weights @ v).transpose(1, 2).reshape(batch, atoms, width)
         h = h + (1 + gate) * self.out(torch.cat([heard, read], -1))
         h = h + (1 + gate2) * self.mlp(functional.layer_norm(h, (width,)) * (1 + scale2) + shift2)
-        difference = x.unsqueeze(2) - x.unsqueeze(1)
-        distance = (difference.square().sum(-1, keepdim=True) + 1e-8).sqrt()
+        difference, distance = pairs.differences(x)
         a, b = self.to_pair(h).chunk(2, -1)
-        mixed = e + a.unsqueeze(1) + a.unsqueeze(2) + b.unsqueeze(1) * b.unsqueeze(2) + self.radial(radial(distance))
-        pair_shift, pair_scale = self.pair_modulation(condition)[:, None, None].chunk(2, -1)
+        mixed = e + pairs.first_of(a) + pairs.second_of(a) + pairs.first_of(b) * pairs.second_of(b)
+        mixed = mixed + self.radial(radial(distance))
+        pair_shift, pair_scale = self.pair_modulation(condition).unsqueeze(1).chunk(2, -1)
         inner = functional.silu(
             self.pair_in(functional.layer_norm(mixed, mixed.shape[-1:]) * (1 + pair_scale) + pair_shift)
         )
         e = e + self.pair_out(inner)
         # Not in half precision: small differences of positions decide bond lengths.
-        pull = self.pull(inner).to(x) * pairs.unsqueeze(-1)
-        x = x + (pull * difference / (distance + 1)).sum(2) / count
-        return h, e, x
+        pull = self.pull(inner).to(x) * difference / (distance + 1)
+        return h, e, x + pairs.pulled(pull)
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """The pairs i < j of N atoms, P of them: what is symmetric is computed once a pair.
+
+    Attributes:
+        first: int64 [P], i of each pair.
+        second: int64 [P], j.
+        number: int64 [N * N], which pair (i, j) or (j, i) is; 0 for i = j.
+        there: bool [B, N, N], whether both atoms exist and differ.
+        count: atoms of each molecule, [B, 1, 1].
+    """
+
+    first: Tensor
+    second: Tensor
+    number: Tensor
+    there: Tensor
+    count: Tensor
+
+    @classmethod
+    def of(cls, mask: Tensor) -> Pairs:
+        """Of the atoms that exist, bool [B, N]."""
+        atoms = mask.shape[1]
+        first, second = torch.triu_indices(atoms, atoms, 1, device=mask.device)
+        number = torch.zeros(atoms, atoms, dtype=torch.int64, device=mask.device)
+        number[first, second] = number[second, first] = torch.arange(len(first), device=mask.device)
+        there = mask.unsqueeze(1) & mask.unsqueeze(2)
+        there = there & ~torch.eye(atoms, dtype=torch.bool, device=mask.device)
+        return cls(first, second, number.flatten(), there, mask.sum(1).view(-1, 1, 1))
+
+    def square(self, values: Tensor) -> Tensor:
+        """[B, N, N, C] of values [B, P, C]; the diagonal means nothing."""
+        atoms = self.there.shape[1]
+        return values.index_select(1, self.number).unflatten(1, (atoms, atoms))
+
+    def first_of(self, values: Tensor) -> Tensor:
+        """[B, P, C] of values [B, N, C]."""
+        return values.index_select(1, self.first)
+
+    def second_of(self, values: Tensor) -> Tensor:
+        """[B, P, C] of values [B, N, C]."""
+        return values.index_select(1, self.second)
+
+    def differences(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(x_i - x_j [B, P, 3], its length [B, P, 1], smooth at 0) of x [B, N, 3]."""
+        difference = self.first_of(x) - self.second_of(x)
+        return difference, (difference.square().sum(-1, keepdim=True) + 1e-8).sqrt()
+
+    def pulled(self, pull: Tensor) -> Tensor:
+        """[B, N, 3]: the sum over each atom's pairs of pull [B, P, 3] on i and its opposite on j, by atoms."""
+        pull = pull * self.there[:, self.first, self.second].unsqueeze(-1)
+        still = pull.new_zeros(len(pull), self.there.shape[1], 3)
+        return (still.index_add(1, self.first, pull) - still.index_add(1, self.second, pull)) / self.count
 
 
 def radial(distance: Tensor) -> Tensor:
@@ -135,20 +189,18 @@ class MoleculeNetwork(nn.Module):
         Returns:
             Of the shapes of positions, types and bonds; what they say of masked atoms means nothing.
         """
-        pairs = mask.unsqueeze(1) & mask.unsqueeze(2)
-        pairs = pairs & ~torch.eye(mask.shape[1], dtype=torch.bool, device=mask.device)
-        count = mask.sum(1).view(-1, 1, 1)
-        condition = self.level(_waves(log_level)) + self.size(count.flatten())
+        pairs = Pairs.of(mask)
+        condition = self.level(_waves(log_level)) + self.size(pairs.count.flatten())
         for prompt, asked in zip(self.prompts, prompts.T, strict=True):
             condition = condition + prompt(asked)
         condition = functional.silu(condition)
         x = positions
-        distance = ((x.unsqueeze(2) - x.unsqueeze(1)).square().sum(-1, keepdim=True) + 1e-8).sqrt()
         h = self.atom_in(types)
-        e = self.pair_in(torch.cat([bonds.unsqueeze(-1), radial(distance)], -1))
+        given = bonds[:, pairs.first, pairs.second].unsqueeze(-1)
+        e = self.pair_in(torch.cat([given, radial(pairs.differences(x)[1])], -1))
         for layer in self.layers:
-            h, e, x = layer(h, e, x, condition, pairs, count)
-        return x - positions, self.types_out(h), self.bonds_out(e).squeeze(-1)
+            h, e, x = layer(h, e, x, condition, pairs)
+        return x - positions, self.types_out(h), pairs.square(self.bonds_out(e)).squeeze(-1)
 
 
 def _waves(log_level: Tensor) -> Tensor:
