@@ -9,14 +9,15 @@ Estimator, ICLR 2025, arXiv 2412.17762.
 from .compose import And, Average, CoinFlip, Fixed, Operator, Or, Prediction, Single
 from .errors import ModelError, OutputError, RecipeError, ScoreError, SuperDiffError
 from .geometry import SO3, Centred, Euclidean, Geometry, Product
+from .likelihood import Likelihoods, estimate_log_density
 from .noise import VE, DiscreteVP, Flow, Schedule, karras_levels, log_levels, time_levels
 from .sample import Step, sample
 from .score import ConditionedScore, EDMScore, Guidance, NetworkScore, ScoreModel
 
 __all__ = [
     "SO3", "VE", "And", "Average", "Centred", "CoinFlip", "ConditionedScore", "DiscreteVP", "EDMScore", "Euclidean",
-    "Fixed", "Flow", "Geometry", "Guidance", "ModelError", "NetworkScore", "Operator", "Or", "OutputError",
-    "Prediction", "Product", "RecipeError", "Schedule", "ScoreError", "ScoreModel", "Single", "Step", "SuperDiffError",
-    "karras_levels", "log_levels", "sample", "time_levels",
+    "Fixed", "Flow", "Geometry", "Guidance", "Likelihoods", "ModelError", "NetworkScore", "Operator", "Or",
+    "OutputError", "Prediction", "Product", "RecipeError", "Schedule", "ScoreError", "ScoreModel", "Single", "Step",
+    "SuperDiffError", "estimate_log_density", "karras_levels", "log_levels", "sample", "time_levels",
 ]  # fmt: skip
 __version__ = "0.1.0"

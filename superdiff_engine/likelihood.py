@@ -1,0 +1,143 @@
+r"""Estimated log-densities of samples that are given, such as a molecule from a file.
+
+A given point is noised from the lowest level to the highest, and the path is walked back on paper: the forward
+process, seen from its end, is a reverse process that ends in the point, so the Ito estimator (`density`) gives every
+expert's log-density along it. With y' = y + v, v of variance h = s'^2 - s^2, and scores S at (y, s), S' at (y', s'),
+
+    log q_s(y) - log q_s'(y')  =  -<v, S'> - h/2 L(|S|^2, |S'|^2)
+
+(L is the logarithmic mean, as in `density`). S' is taken where the noise has arrived, so the divergence comes with it
+and no derivative of a network is needed. What remains is an error of the first order in the steps, which nearly all
+experts share. The same path in steps twice as long, whose scores are known already, cancels it: twice the fine sum less
+the coarse one (Richardson). Its mean over noise is the log-density; its spread over paths says how well it is known.
+
+Reference: arXiv 2412.17762, Theorem 1, with the time reversal of the forward process.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .density import End, Segment, Trapezoid
+from .errors import SuperDiffError
+from .geometry import Geometry, Product, State
+from .score import ScoreModel, evaluate
+
+
+@dataclass(frozen=True)
+class Likelihoods:
+    """Estimated log-densities in nats, float64.
+
+    Attributes:
+        mean: [experts, points].
+        error: standard error of the mean over the paths, [experts, points]; NaN for a single path.
+        paths: of each path, [paths, experts, points]; all experts see the same noise, so that differences between them
+            are known better than each by itself.
+    """
+
+    mean: Tensor
+    error: Tensor
+    paths: Tensor
+
+
+@torch.no_grad()
+def estimate_log_density(
+    experts: Sequence[ScoreModel],
+    points: State,
+    levels: Tensor,
+    paths: int = 4,
+    seed: int = 0,
+    space: Geometry | Product | None = None,
+    report: Callable[[float], None] = lambda share: None,
+) -> Likelihoods:
+    """The log-density of each expert at given points, at the lowest level.
+
+    Args:
+        experts: score models.
+        points: [points, ...], or a dictionary of such for a product of spaces.
+        levels: decreasing from noise to the points, an even number of steps.
+        paths: of noise, for every point.
+        seed: of the noise.
+        space: where points live; None for the first expert's own.
+        report: called after every step with the share that is done, 0 to 1; what it raises ends the work.
+
+    Raises:
+        ValueError: for an odd number of steps or no path.
+        SuperDiffError: where a score is not finite.
+    """
+    if len(levels) % 2 == 0 or len(levels) < 3:
+        raise ValueError(f"The number of steps must be even, got {len(levels) - 1}.")
+    if paths < 1:
+        raise ValueError(f"paths must be at least 1, got {paths}.")
+    walk = _Walk(experts, Product.of(experts[0].space if space is None else space), [float(s) for s in levels][::-1])
+    generator = torch.Generator().manual_seed(seed)
+    found = []
+    for path in range(paths):
+        found.append(walk.path(points, generator, lambda share, path=path: report((path + share) / paths)))
+    values = torch.stack(found)
+    error = values.std(0) / math.sqrt(paths) if paths > 1 else torch.full_like(values[0], float("nan"))
+    return Likelihoods(values.mean(0), error, values)
+
+
+class _Walk:
+    """Noise paths of given experts over ascending levels."""
+
+    def __init__(self, experts: Sequence[ScoreModel], space: Product, levels: list[float]) -> None:
+        self.experts, self.space, self.levels = experts, space, levels
+        self.estimator = Trapezoid()
+
+    def path(self, points: State, generator: torch.Generator, report: Callable[[float], None]) -> Tensor:
+        """One path's estimate, [experts, points]."""
+        y = {name: value.clone() for name, value in self.space.unpack(points).items()}
+        here = even = self._ends(y, self.levels[0])
+        fine = coarse = torch.zeros((), dtype=torch.float64)
+        before = None
+        for step, (lower, upper) in enumerate(zip(self.levels, self.levels[1:], strict=False), start=1):
+            variance = upper * upper - lower * lower
+            noise = {}
+            for name, geometry in self.space.components.items():
+                draw = geometry.noise(len(y[name]), generator, y[name].dtype, str(y[name].device))
+                noise[name] = math.sqrt(variance) * draw
+                y[name] = geometry.move(y[name], noise[name])
+            there = self._ends(y, upper)
+            fine = fine + self._change(there, here, noise, variance)
+            if before is None:
+                before = (noise, variance)
+            else:
+                both = {name: before[0][name] + noise[name] for name in noise}
+                coarse = coarse + self._change(there, even, both, before[1] + variance)
+                even, before = there, None
+            here = there
+            report(step / (len(self.levels) - 1))
+        priors = [geometry.log_prior(y[name], self.levels[-1]).cpu() for name, geometry in self._components()]
+        return 2 * fine - coarse + torch.stack(priors).sum(0)
+
+    def _components(self) -> list[tuple[str, Geometry]]:
+        return list(self.space.components.items())
+
+    def _ends(self, y: dict[str, Tensor], level: float) -> dict[str, End]:
+        names = list(self.space.components)
+        at = level if names == [""] else dict.fromkeys(names, level)
+        trees = [self.space.unpack(score) for score in evaluate(self.experts, self.space.pack(y), at)]
+        ends = {}
+        for name, geometry in self._components():
+            tangents = [geometry.project(tree[name]) for tree in trees]
+            if not all(bool(tangent.isfinite().all()) for tangent in tangents):
+                raise SuperDiffError(
+                    f"An expert's score is not finite at level {level:.4g}: these samples are too far off."
+                )
+            ends[name] = End(tangents, torch.stack([geometry.inner(tangent, tangent) for tangent in tangents]))
+        return ends
+
+    def _change(self, start: dict[str, End], end: dict[str, End], noise: dict[str, Tensor], variance: float) -> Tensor:
+        """Log q at `end` less that at `start`, [experts, points], along -noise."""
+        changes = []
+        for name, geometry in self._components():
+            segment = Segment(variance, variance, torch.zeros_like(noise[name]), -noise[name], start[name])
+            changes.append(self.estimator.increment(geometry, segment, end[name]).cpu())
+        return torch.stack(changes).sum(0)
