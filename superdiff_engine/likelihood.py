@@ -78,7 +78,11 @@ def estimate_log_density(
     generator = torch.Generator().manual_seed(seed)
     found = []
     for path in range(paths):
-        found.append(walk.path(points, generator, lambda share, path=path: report((path + share) / paths)))
+
+        def told(share: float, before: int = path) -> None:
+            report((before + share) / paths)
+
+        found.append(walk.path(points, generator, told))
     values = torch.stack(found)
     error = values.std(0) / math.sqrt(paths) if paths > 1 else torch.full_like(values[0], float("nan"))
     return Likelihoods(values.mean(0), error, values)
