@@ -194,7 +194,7 @@ class Recipe(_Strict):
     """Everything that decides the samples of a run."""
 
     version: Literal[1] = 1
-    domain: Literal["plane", "pictures", "prompts"]
+    domain: Literal["plane", "pictures", "prompts", "molecules"]
     experts: list[Expert] = Field(min_length=1, max_length=MOST_EXPERTS)
     operator: OperatorRecipe = OrRecipe()
     levels: Levels = Levels()
@@ -206,6 +206,8 @@ class Recipe(_Strict):
     dtype: Literal["float32", "float16", "bfloat16"] = "float32"
     guidance: GuidanceRecipe | None = None
     pipeline: PipelineRecipe | None = None
+    #: Of every molecule; None for the numbers that the models' data have.
+    atoms: int | None = Field(None, ge=3, le=29)
 
     @model_validator(mode="after")
     def _fits(self) -> Recipe:
@@ -308,6 +310,8 @@ def _check_domain(recipe: Recipe) -> None:
     worded = recipe.guidance or recipe.pipeline or any(expert.prompt is not None for expert in recipe.experts)
     if worded and not domain.prompted:
         raise RecipeError(f"Prompts, guidance and pipeline settings need a model of text; {domain.title} has none.")
+    if recipe.atoms is not None and (domain.size is None or domain.size.field != "atoms"):
+        raise RecipeError(f"{domain.title} have no number of atoms; remove 'atoms'.")
     domain.check(recipe)
 
 

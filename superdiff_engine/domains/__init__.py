@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from functools import cache
 
-from .base import Domain, Export, ModelInfo, Prepared
+from .base import Domain, Export, ModelInfo, Prepared, Size
 
-__all__ = ["Domain", "Export", "ModelInfo", "Prepared", "domain_of_model", "domains", "get_domain"]
+__all__ = ["Domain", "Export", "ModelInfo", "Prepared", "Size", "domain_of_model", "domains", "get_domain"]
 
 
 @cache
 def domains() -> dict[str, Domain]:
     """All domains by name, in the order in which they are offered."""
+    from .molecules import Molecules
     from .pictures import Pictures
     from .plane import Plane
     from .prompts import Prompts
 
-    return {domain.name: domain for domain in (Plane(), Pictures(), Prompts())}
+    return {domain.name: domain for domain in (Plane(), Pictures(), Prompts(), Molecules())}
 
 
 def get_domain(name: str) -> Domain:

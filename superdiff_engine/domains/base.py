@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from ..geometry import Geometry
+    from ..geometry import Geometry, Product
     from ..recipe import Expert, Recipe
     from ..run import Result
     from ..sample import Step
@@ -45,6 +45,17 @@ class Export:
     make: Callable[[], bytes]
 
 
+@dataclass(frozen=True)
+class Size:
+    """A number that says how large a sample is: a field of recipes, its title, its bounds, and what None means."""
+
+    field: str
+    title: str
+    least: int
+    most: int
+    open: str
+
+
 class Domain(ABC):
     """One kind of sample. A new domain is a new folder with such a class, and one line in the registry."""
 
@@ -56,6 +67,12 @@ class Domain(ABC):
     threads: int | None = None
     #: Whether experts are prompts of a model; only then do recipes have prompts, guidance and pipeline settings.
     prompted = False
+    #: Whether each prompt may be of another model, and whether prompts are chosen from `suggestions` only.
+    own_models = False
+    #: What an empty prompt's place says.
+    prompt_hint = "What should the pictures show?"
+    #: The size of samples, where a recipe may choose it.
+    size: Size | None = None
 
     @abstractmethod
     def models(self) -> list[ModelInfo]:
@@ -90,7 +107,7 @@ class Domain(ABC):
         return Prepared([self.load(expert, device, recipe.dtype) for expert in recipe.experts])
 
     @abstractmethod
-    def space(self, experts: Sequence[Any]) -> Geometry:
+    def space(self, experts: Sequence[Any]) -> Geometry | Product:
         """Where samples live; raises ModelError if the experts' samples differ in shape."""
 
     @abstractmethod

@@ -67,6 +67,15 @@ _COUNTS = (
 )
 
 
+#: Terms of different properties that no molecule satisfies at once.
+_RIVALS = ({"no ring", "aromatic ring"},)
+
+
+def contradict(first: Term, second: Term) -> bool:
+    """Whether no molecule can satisfy both: every property's terms exclude each other."""
+    return (first.property == second.property and first != second) or {first.text, second.text} in _RIVALS
+
+
 @dataclass(frozen=True)
 class Vocabulary:
     """All terms that a network knows, in the order in which they are numbered within each property."""
@@ -81,6 +90,11 @@ class Vocabulary:
             for text, name, upper in _QUARTERS
         )
         return cls(quarters + _COUNTS)
+
+    @classmethod
+    def unmeasured(cls) -> Vocabulary:
+        """The terms alone, where no training data say what is high and low."""
+        return cls.of(dict.fromkeys((name for _, name, _ in _QUARTERS), (0.0, 0.0)))
 
     @staticmethod
     def quartiles(properties: np.ndarray) -> dict[str, tuple[float, float]]:
@@ -124,11 +138,10 @@ class Vocabulary:
             if term is None:
                 near = ", ".join(f"'{one.text}'" for one in self.terms)
                 raise RecipeError(f"No molecule model here was trained on '{part}'; choose from {near}.")
-            rival = next((one for one in found if one.property == term.property and one != term), None)
+            rival = next((one for one in found if contradict(one, term)), None)
             if rival is not None:
                 raise RecipeError(
-                    f"'{rival.text}' and '{term.text}' contradict each other: both speak of the "
-                    f"{TITLES[term.property].split(' (')[0]}. Ask for one of them."
+                    f"'{rival.text}' and '{term.text}' contradict each other: no molecule is both. Ask for one of them."
                 )
             if term not in found:
                 found.append(term)

@@ -1,0 +1,222 @@
+"""The domain "molecules": property prompts of embedded 3D molecule models as experts."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...assets import assets_folder
+from ...errors import ModelError, RecipeError
+from ...geometry import Product
+from ...pictures import png
+from ...recipe import (
+    AndRecipe,
+    AverageRecipe,
+    CoinFlipRecipe,
+    Expert,
+    GuidanceRecipe,
+    Levels,
+    OperatorRecipe,
+    OrRecipe,
+    Recipe,
+    SingleRecipe,
+)
+from ...run import Result
+from ...sample import Step
+from ...score import ConditionedScore, Guidance
+from ..base import Domain, Export, ModelInfo, Prepared, Size
+from . import files
+from .data import FEWEST_ATOMS, MOST_ATOMS
+from .drawing import depict, grid
+from .judging import figures, judge_molecules, verdicts_of
+from .model import HIGHEST_LEVEL, LOWEST_LEVEL, MoleculeModel, MoleculeScores, decode, load_model
+from .properties import Term, Vocabulary, contradict
+
+#: All of QM9; the two others learned from disjoint parts of it.
+WHOLE = "molecules"
+NAMES = (WHOLE, "molecules_rings", "molecules_chains")
+PREVIEWED = 64
+
+
+class Molecules(Domain):
+    """Property prompts of molecule models, or different models."""
+
+    name = "molecules"
+    title = "Molecules"
+    level_unit = "1.4 Angstrom for positions"
+    prompted = True
+    own_models = True
+    prompt_hint = "Any property"
+    size = Size("atoms", "Atoms, hydrogens included", FEWEST_ATOMS, MOST_ATOMS, "as in QM9")
+
+    def models(self) -> list[ModelInfo]:
+        found = []
+        for name in NAMES:
+            if (assets_folder() / name / "config.json").is_file():
+                settings = load_model(assets_folder() / name).settings
+                found.append(ModelInfo(name, settings.title, settings.description, "embedded"))
+        return found
+
+    def owns(self, model: str) -> bool:
+        return model in NAMES
+
+    def suggestions(self, model: str) -> list[str]:
+        return [term.text for term in words_of(model).terms]
+
+    def remarks(self, recipe: Recipe) -> list[str]:
+        """What no molecule can satisfy at once, where the operator does not insist on it."""
+        rivals = contradictions(recipe)
+        if not rivals or recipe.operator.name not in ("average", "fixed"):
+            return []
+        return [f"No molecule satisfies both '{rivals[0][0].text}' and '{rivals[0][1].text}'."]
+
+    def examples(self) -> dict[str, Recipe]:
+        def recipe(operator: OperatorRecipe, *prompts: str, models: Sequence[str] = ()) -> Recipe:
+            named = models or [WHOLE] * len(prompts)
+            return Recipe(
+                domain="molecules",
+                experts=[Expert(model=model, prompt=prompt) for model, prompt in zip(named, prompts, strict=True)],
+                operator=operator,
+                levels=Levels(steps=100),
+                batch=16,
+                guidance=GuidanceRecipe(weight=2.0) if any(prompts) else None,
+            )
+
+        return {
+            "AND: oily and polar at once": recipe(AndRecipe(), "high logP", "high TPSA"),
+            "AND: aromatic, yet with much sp3": recipe(AndRecipe(), "aromatic ring", "high fraction sp3"),
+            "OR: rings or chains, two networks": recipe(
+                OrRecipe(), "", "", models=("molecules_rings", "molecules_chains")
+            ),
+            "Average, to compare with AND": recipe(AverageRecipe(), "high logP", "high TPSA"),
+            "Coin flip, to compare with OR": recipe(
+                CoinFlipRecipe(), "", "", models=("molecules_rings", "molecules_chains")
+            ),
+            "Any molecule of QM9's kind": recipe(SingleRecipe(index=0), ""),
+        }
+
+    def check(self, recipe: Recipe) -> None:
+        if recipe.pipeline is not None:
+            raise RecipeError("Molecule models have no pipeline settings; remove 'pipeline'.")
+        if recipe.dtype != "float32":
+            raise RecipeError("Molecule models run in float32: a tenth of an Angstrom counts.")
+        for expert in recipe.experts:
+            words_of(expert.model).parse(expert.prompt or "")
+        if recipe.guidance is not None:
+            words_of(WHOLE).parse(recipe.guidance.negative_prompt)
+        rivals = contradictions(recipe)
+        if rivals and recipe.operator.name == "and":
+            raise RecipeError(
+                f"No molecule satisfies both '{rivals[0][0].text}' and '{rivals[0][1].text}', so AND has nothing to "
+                "find. Choose OR, or other prompts."
+            )
+
+    def load(self, expert: Expert, device: str, dtype: str) -> ConditionedScore:
+        model = find_model(expert.model, device)
+        return MoleculeScores(model, model.draw_sizes(1, 0), device).expert(expert.prompt or "")
+
+    def prepare(self, recipe: Recipe, device: str) -> Prepared:
+        models = {expert.model: find_model(expert.model, device) for expert in recipe.experts}
+        sizes = numbers_of_atoms(recipe, [models[expert.model] for expert in recipe.experts])
+        networks = {name: MoleculeScores(model, sizes, device) for name, model in models.items()}
+        experts = [networks[expert.model].expert(expert.prompt or "") for expert in recipe.experts]
+        guidance = recipe.guidance
+        if guidance is None or guidance.weight == 1:
+            return Prepared(experts)
+        # The mix is led away from what all the experts have in common: their own network, else that of all molecules.
+        common = networks[recipe.experts[0].model]
+        if len(networks) > 1:
+            common = networks.get(WHOLE) or MoleculeScores(find_model(WHOLE, device), sizes, device)
+        reference = common.expert(guidance.negative_prompt)
+        bounds = (guidance.lowest or 0.0, guidance.highest or float("inf"))
+        weight = guidance.weight
+
+        def at(level: Any) -> float:
+            return weight if bounds[0] < float(level) <= bounds[1] else 1.0
+
+        return Prepared(experts, Guidance(reference, at))
+
+    def space(self, experts: Sequence[Any]) -> Product:
+        return experts[0].space
+
+    def level_range(self, experts: Sequence[Any]) -> tuple[float, float]:
+        return LOWEST_LEVEL, HIGHEST_LEVEL
+
+    def preview(self, step: Step, experts: Sequence[Any], most: int) -> dict[str, np.ndarray]:
+        """The denoised molecules now: elements, positions (Angstrom), bonds and atoms, of at most 64."""
+        count = min(most, PREVIEWED)
+        denoised: Any = step.denoised
+        decoded = decode({name: part[:count] for name, part in denoised.items()}, experts[0].network.atoms[:count])
+        return {name: getattr(decoded, name) for name in ("elements", "positions", "bonds", "atoms")}
+
+    def decode(self, step: Step, experts: Sequence[Any]) -> dict[str, np.ndarray]:
+        """The arrays of `judging.judge_molecules`."""
+        denoised: Any = step.denoised
+        return judge_molecules(decode(denoised, experts[0].network.atoms))
+
+    def preview_png(self, result: Result) -> bytes | None:
+        return png(grid(result.decoded), result.recipe) if "elements" in result.decoded else None
+
+    def picture_png(self, result: Result, index: int) -> bytes:
+        """A flat depiction of molecule `index`, as a PNG with the recipe inside."""
+        from PIL import Image
+
+        (verdict,) = verdicts_of(result.decoded, [index])
+        drawn = Image.open(io.BytesIO(depict(verdict.molecule, width=600, height=600))).convert("RGBA")
+        white = Image.new("RGB", drawn.size, "white")
+        white.paste(drawn, mask=drawn)
+        return png(white, result.recipe)
+
+    def exports(self, result: Result) -> list[Export]:
+        return files.exports(result)
+
+    def describe(self, result: Result) -> dict[str, Any]:
+        return figures(result.decoded, prompts_of(result.recipe)) if "elements" in result.decoded else {}
+
+
+def prompts_of(recipe: Recipe) -> list[tuple[str, list[Term]]]:
+    """(what it says, its terms) of each expert's prompt."""
+    return [
+        (expert.prompt or expert.model, words_of(expert.model).parse(expert.prompt or "")) for expert in recipe.experts
+    ]
+
+
+def contradictions(recipe: Recipe) -> list[tuple[Term, Term]]:
+    """Pairs of terms of different experts that no molecule satisfies at once."""
+    found = []
+    for (_, first), (_, second) in combinations(prompts_of(recipe), 2):
+        found += [(a, b) for a in first for b in second if contradict(a, b)]
+    return found
+
+
+def numbers_of_atoms(recipe: Recipe, models: Sequence[MoleculeModel]) -> list[int]:
+    """Atoms of each sample: the recipe's, or drawn from the data of the experts' models, each in its turn."""
+    if recipe.atoms is not None:
+        return [recipe.atoms] * recipe.batch
+    drawn = [model.draw_sizes(recipe.batch, recipe.seed) for model in models]
+    return [drawn[row % len(drawn)][row] for row in range(recipe.batch)]
+
+
+def find_folder(name: str) -> Path:
+    """The folder of an embedded molecule model; raises ModelError."""
+    folder = assets_folder() / name
+    if name not in NAMES or not (folder / "config.json").is_file():
+        raise ModelError(f"The embedded model {folder} is missing; install SuperDiff Studio again.")
+    return folder
+
+
+def find_model(name: str, device: str = "cpu") -> MoleculeModel:
+    """An embedded molecule model; raises ModelError."""
+    return load_model(find_folder(name), device)
+
+
+def words_of(name: str) -> Vocabulary:
+    """The terms of a model; where it is not installed, the same terms with bounds that nobody asks for."""
+    if name in NAMES and (assets_folder() / name / "config.json").is_file():
+        return load_model(assets_folder() / name).vocabulary
+    return Vocabulary.unmeasured()

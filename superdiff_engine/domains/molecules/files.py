@@ -1,0 +1,181 @@
+"""Molecules as files: SDF with properties and recipe as data fields, XYZ, SMILES, CSV, all in a zip; and SDF read back.
+
+What is read comes from strangers: its size is bounded, only atoms, bonds and the recipe are taken, titles are dropped.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import zipfile
+from dataclasses import dataclass
+
+import numpy as np
+from rdkit import Chem
+
+from ...errors import SuperDiffError
+from ...run import Result
+from ..base import Export
+from .chemistry import BOND_TYPES, ELEMENTS, PROPERTIES, PROPERTY_NAMES, Verdict
+from .data import FEWEST_ATOMS, MOST_ATOMS, pair_indices
+from .judging import first_of_their_kind, verdicts_of
+
+#: The data field of an SDF that holds the recipe, as JSON in one line.
+RECIPE_FIELD = "superdiff_recipe"
+LARGEST_SDF = 8 * 1024 * 1024
+MOST_READ = 256
+#: Angstrom from the origin at most.
+FARTHEST = 1000.0
+_ORDERS = {bond_type: order for order, bond_type in BOND_TYPES.items()}
+
+
+def exports(result: Result) -> list[Export]:
+    """The files that molecules can be saved as."""
+    if "elements" not in result.decoded:
+        return []
+    return [
+        Export("molecules.sdf", "Molecules (SDF)", "chemical/x-mdl-sdfile", lambda: sdf(result).encode()),
+        Export("molecules.xyz", "Geometries (XYZ)", "chemical/x-xyz", lambda: xyz(result).encode()),
+        Export("molecules.smi", "SMILES of the valid ones", "chemical/x-daylight-smiles", lambda: smi(result).encode()),
+        Export("molecules.csv", "Properties (CSV)", "text/csv", lambda: table_csv(result).encode()),
+        Export("molecules.zip", "All of these (ZIP)", "application/zip", lambda: archive(result)),
+    ]
+
+
+def sdf(result: Result, rows: list[int] | None = None) -> str:
+    """All molecules, or some rows, as an SDF (V2000) in Angstrom; those that are not valid say why."""
+    arrays = result.decoded
+    rows = list(range(len(arrays["atoms"]))) if rows is None else rows
+    recipe = json.dumps(json.loads(result.recipe.to_json()))
+    found = []
+    for row, verdict in zip(rows, verdicts_of(arrays, rows), strict=True):
+        fields = {"index": str(row), "valid": "yes" if verdict.valid else f"no: {verdict.reason}"}
+        if verdict.valid:
+            fields |= {"smiles": verdict.smiles}
+            fields |= {name: f"{arrays['properties'][row, k]:.6g}" for k, name in enumerate(PROPERTY_NAMES)}
+        for number, values in enumerate(zip(result.log_density[:, row], result.weights[:, row], strict=True), start=1):
+            fields |= {f"log_density_{number}_nats": f"{values[0]:.6g}", f"weight_{number}": f"{values[1]:.6g}"}
+        found.append(sdf_block(verdict, f"molecule_{row:05d}", fields | {RECIPE_FIELD: recipe}))
+    return "".join(found)
+
+
+def sdf_block(verdict: Verdict, title: str, fields: dict[str, str]) -> str:
+    """One molecule of an SDF: its bonds in Kekule form, then its data fields."""
+    molecule = Chem.Mol(verdict.molecule)
+    molecule.SetProp("_Name", title)
+    block = Chem.MolToMolBlock(molecule, kekulize=verdict.valid, forceV3000=False)
+    return block + "".join(f">  <{name}>\n{value}\n\n" for name, value in fields.items()) + "$$$$\n"
+
+
+def xyz(result: Result) -> str:
+    """All geometries in Angstrom, one frame a molecule."""
+    arrays, lines = result.decoded, []
+    for row, count in enumerate(arrays["atoms"].astype(int)):
+        lines += [str(count), f"molecule_{row:05d} valid={'yes' if arrays['valid'][row] else 'no'}"]
+        for element, place in zip(arrays["elements"][row][:count], arrays["positions"][row][:count], strict=True):
+            lines.append(f"{ELEMENTS[element]} {place[0]:.5f} {place[1]:.5f} {place[2]:.5f}")
+    return "\n".join(lines) + "\n"
+
+
+def smi(result: Result) -> str:
+    """A line "SMILES name" for every valid molecule."""
+    smiles = result.decoded["smiles"]
+    return "".join(f"{text} molecule_{row:05d}\n" for row, text in enumerate(smiles) if text)
+
+
+def table_csv(result: Result) -> str:
+    """One row a molecule: verdict, SMILES, duplicate, properties, log-density and weight of every expert."""
+    arrays, experts = result.decoded, range(1, len(result.log_density) + 1)
+    first, text = first_of_their_kind(arrays), io.StringIO()
+    writer = csv.writer(text)
+    head = ["index", "atoms", "valid", "reason", "smiles", "duplicate", *(one.name for one in PROPERTIES)]
+    writer.writerow([*head, *(f"log_density_{k}_nats" for k in experts), *(f"weight_{k}" for k in experts)])
+    for row in range(len(arrays["atoms"])):
+        valid = bool(arrays["valid"][row])
+        known = [f"{value:.6g}" if valid else "" for value in arrays["properties"][row]]
+        writer.writerow(
+            [row, int(arrays["atoms"][row]), "yes" if valid else "no", arrays["reason"][row], arrays["smiles"][row]]
+            + ["yes" if valid and not first[row] else "no", *known]
+            + [f"{value:.6g}" for value in (*result.log_density[:, row], *result.weights[:, row])]
+        )
+    return text.getvalue()
+
+
+def archive(result: Result) -> bytes:
+    """All files and the recipe in one zip."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name, make in (("sdf", sdf), ("xyz", xyz), ("smi", smi), ("csv", table_csv)):
+            packed.writestr(f"molecules.{name}", make(result))
+        packed.writestr("recipe.json", result.recipe.to_json())
+    return buffer.getvalue()
+
+
+@dataclass(frozen=True)
+class ReadMolecules:
+    """Molecules of an SDF as arrays (`judging.judge_molecules` says which), and its recipe if it has one."""
+
+    elements: np.ndarray
+    positions: np.ndarray
+    bonds: np.ndarray
+    atoms: np.ndarray
+    recipe: str | None
+
+
+def read_sdf(content: bytes) -> ReadMolecules:
+    """Molecules of an SDF, with all their hydrogens.
+
+    Raises:
+        SuperDiffError: with one sentence: empty, too large, damaged, foreign elements, sizes outside 3 to 29 atoms.
+    """
+    if len(content) > LARGEST_SDF:
+        raise SuperDiffError(f"This SDF is larger than {LARGEST_SDF // 2**20} MB; split it.")
+    if not content.strip():
+        raise SuperDiffError("This SDF is empty.")
+    rows, recipe = [], None
+    supplier = Chem.ForwardSDMolSupplier(io.BytesIO(content), sanitize=False, removeHs=False)
+    for number, molecule in enumerate(supplier, start=1):
+        if number > MOST_READ:
+            raise SuperDiffError(
+                f"This SDF holds more than {MOST_READ} molecules, which is all that is read at a time."
+            )
+        if molecule is None:
+            raise SuperDiffError(f"Molecule {number} of this file is not in the SDF format, or damaged.")
+        if recipe is None and molecule.HasProp(RECIPE_FIELD):
+            recipe = molecule.GetProp(RECIPE_FIELD)
+        rows.append(_arrays(molecule, number))
+    if not rows:
+        raise SuperDiffError("This file holds no molecule in the SDF format.")
+    elements, positions, bonds, atoms = (np.stack(column) for column in zip(*rows, strict=True))
+    return ReadMolecules(elements, positions, bonds, atoms, recipe)
+
+
+def _arrays(molecule: Chem.Mol, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.uint8]:
+    count = molecule.GetNumAtoms()
+    if not FEWEST_ATOMS <= count <= MOST_ATOMS:
+        raise SuperDiffError(
+            f"Molecule {number} has {count} atoms; the models know molecules of {FEWEST_ATOMS} to {MOST_ATOMS}, "
+            "hydrogens included."
+        )
+    symbols = [atom.GetSymbol() for atom in molecule.GetAtoms()]
+    if not set(symbols) <= set(ELEMENTS) or any(atom.GetFormalCharge() for atom in molecule.GetAtoms()):
+        raise SuperDiffError(
+            f"Molecule {number} has atoms that the models do not know; they know uncharged {', '.join(ELEMENTS)}."
+        )
+    try:
+        Chem.Kekulize(molecule, clearAromaticFlags=True)
+        orders = np.zeros((MOST_ATOMS, MOST_ATOMS), np.uint8)
+        for bond in molecule.GetBonds():
+            order = _ORDERS[bond.GetBondType()]
+            orders[bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()] = order
+            orders[bond.GetEndAtomIdx(), bond.GetBeginAtomIdx()] = order
+    except (Chem.MolSanitizeException, KeyError):
+        raise SuperDiffError(f"Molecule {number} has bonds that are not single, double or triple.") from None
+    places = molecule.GetConformer().GetPositions()
+    if not np.isfinite(places).all() or np.abs(places).max() > FARTHEST:
+        raise SuperDiffError(f"Molecule {number} has coordinates that are no places of a molecule.")
+    elements, positions = np.zeros(MOST_ATOMS, np.uint8), np.zeros((MOST_ATOMS, 3), np.float32)
+    elements[:count] = [ELEMENTS.index(symbol) for symbol in symbols]
+    positions[:count] = places - places.mean(0)
+    return elements, positions, orders[pair_indices()], np.uint8(count)

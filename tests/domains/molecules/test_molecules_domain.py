@@ -1,0 +1,196 @@
+"""The domain: recipes, a run from recipe to molecules, files out and in again."""
+
+import io
+import zipfile
+
+import numpy as np
+import pytest
+from rdkit import Chem
+from rdkit.Chem import Crippen
+from tiny_molecules import column, known_arrays
+
+from superdiff_engine.domains import get_domain
+from superdiff_engine.domains.molecules import drawing, files, judging
+from superdiff_engine.errors import RecipeError, SuperDiffError
+from superdiff_engine.recipe import make_recipe, parse_recipe
+from superdiff_engine.run import Run
+
+pytestmark = pytest.mark.usefixtures("assets")
+
+
+def recipe(*prompts, models=None, **fields):
+    models = models or ["molecules"] * len(prompts)
+    document = {
+        "domain": "molecules",
+        "experts": [{"model": model, "prompt": prompt} for model, prompt in zip(models, prompts, strict=True)],
+        "levels": {"steps": 4},
+        "batch": 5,
+    }
+    return make_recipe(document | fields)
+
+
+def test_a_run_makes_molecules_of_the_sizes_asked_for():
+    asked = recipe("high logP", "high TPSA, aromatic ring", operator={"name": "and"}, guidance={"weight": 2.0}, atoms=9)
+    result = Run(asked).execute()
+    assert result.decoded["atoms"].tolist() == [9] * 5 and result.log_density.shape == (2, 5)
+    assert np.isfinite(result.log_density).all()
+    for centre in result.samples["positions"].sum(1):
+        assert np.abs(centre).max() < 1e-3  # the centre of mass stays where it was
+    assert not result.samples["positions"][:, 9:].any() and not result.samples["types"][:, 9:].any()
+    drawn = Run(recipe("", operator={"name": "single"}, batch=60)).execute().decoded["atoms"]
+    assert set(drawn) == {5, 9, 17} and (drawn == 9).sum() > (drawn == 5).sum()
+
+
+def test_experts_of_one_model_go_through_it_in_one_call_and_networks_compose(monkeypatch):
+    from superdiff_engine.domains.molecules.model import MoleculeScores
+
+    calls = []
+    plain = MoleculeScores.scores
+
+    def counted(self, y, level, conditions):
+        calls.append(len(conditions))
+        return plain(self, y, level, conditions)
+
+    monkeypatch.setattr(MoleculeScores, "scores", counted)
+    Run(recipe("high logP", "high TPSA", guidance={"weight": 2.0})).execute()
+    assert set(calls) == {3}
+    calls.clear()
+    both = recipe("", "", models=["molecules_rings", "molecules_chains"], operator={"name": "or"})
+    Run(both).execute()
+    assert set(calls) == {1}
+
+
+def test_guidance_leads_away_from_the_negative_prompt():
+    plain = Run(recipe("high logP", operator={"name": "single"}, guidance={"weight": 3.0})).execute()
+    away = {"weight": 3.0, "negative_prompt": "contains nitrogen"}
+    negative = Run(recipe("high logP", operator={"name": "single"}, guidance=away)).execute()
+    none = Run(recipe("high logP", operator={"name": "single"}, guidance={"weight": 1.0})).execute()
+    assert not np.allclose(plain.samples["types"], negative.samples["types"])
+    assert not np.allclose(plain.samples["types"], none.samples["types"])
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"experts": [{"model": "molecules", "prompt": "spicy"}]}, "'spicy'"),
+        ({"experts": [{"model": "molecules", "prompt": "high logP, low logP"}]}, "contradict"),
+        ({"experts": [{"model": "molecules", "prompt": "no ring, aromatic ring"}]}, "contradict"),
+        ({"atoms": 2}, "atoms"),
+        ({"atoms": 30}, "atoms"),
+        ({"pipeline": {}}, "pipeline"),
+        ({"dtype": "float16"}, "float32"),
+        ({"guidance": {"negative_prompt": "ugly"}}, "'ugly'"),
+        ({"experts": [{"model": "garments_a"}]}, "garments_a"),
+    ],
+)
+def test_bad_recipes_are_one_sentence(fields, words):
+    document = {"domain": "molecules", "experts": [{"model": "molecules", "prompt": ""}]} | fields
+    with pytest.raises(RecipeError, match=words) as caught:
+        make_recipe(document)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_no_molecule_can_be_is_refused_under_and_only():
+    with pytest.raises(RecipeError, match="satisfies both"):
+        recipe("high logP", "low logP", operator={"name": "and"})
+    assert recipe("high logP", "low logP", operator={"name": "or"})
+    averaged = recipe("high logP", "low logP", operator={"name": "average"})
+    assert "satisfies both" in get_domain("molecules").remarks(averaged)[0]
+    with pytest.raises(RecipeError, match="number of atoms"):
+        make_recipe({"domain": "pictures", "experts": [{"model": "garments_a"}], "atoms": 9})
+
+
+def test_verdicts_and_properties_are_those_of_rdkit_from_smiles():
+    known = ["CCO", "c1ccncc1", "CC(=O)N", "FC(F)F", "CCO"]
+    arrays = judging.judge_molecules(known_arrays(known))
+    assert arrays["valid"].all() and arrays["smiles"][0] == "CCO"
+    for text, found in zip(known, arrays["properties"], strict=True):
+        assert found[column("logp")] == pytest.approx(Crippen.MolLogP(Chem.MolFromSmiles(text)), abs=1e-4)
+    assert judging.first_of_their_kind(arrays).tolist() == [True, True, True, True, False]
+    assert judging.stability(arrays) == (1.0, 1.0)
+    terms = get_domain("molecules")
+    aromatic = next(term for term in _terms(terms, "aromatic ring"))
+    assert judging.satisfied([aromatic], arrays["properties"]).tolist() == [False, True, False, False, False]
+    assert judging.satisfied([], arrays["properties"]).all()
+
+
+def _terms(domain, text):
+    from superdiff_engine.domains.molecules.domain import words_of
+
+    return words_of("molecules").parse(text)
+
+
+def test_a_broken_molecule_is_counted_and_said_and_satisfies_nothing():
+    decoded = known_arrays(["CCO", "CCO"])
+    decoded.bonds[1][0] = 3  # a carbon with six bonds
+    arrays = judging.judge_molecules(decoded)
+    assert arrays["valid"].tolist() == [True, False] and arrays["reason"][1] == "C with 6 bonds"
+    assert judging.satisfied([], arrays["properties"]).tolist() == [True, False]
+    said = judging.figures(arrays, [("x", [])])
+    assert said["valid molecules"] == "1 of 2" and said["unique among the valid"] == "1 of 1"
+    assert drawing.grid(arrays).size == (2 * drawing.CELL, drawing.CELL)
+
+
+@pytest.fixture
+def result():
+    """A finished run, its molecules replaced by known ones and a broken one."""
+    found = Run(recipe("high logP", "", batch=4)).execute()
+    decoded = known_arrays(["CCO", "c1ccncc1", "CCO", "CC#N"])
+    decoded.bonds[3][0] = 2
+    found.decoded.update(judging.judge_molecules(decoded))
+    return found
+
+
+def test_the_sdf_is_read_back_by_rdkit_and_by_the_studio(result):
+    text = files.sdf(result)
+    read = list(Chem.ForwardSDMolSupplier(io.BytesIO(text.encode()), removeHs=False, sanitize=False))
+    assert len(read) == 4 and [molecule.GetProp("valid")[:2] for molecule in read] == ["ye", "ye", "ye", "no"]
+    first = Chem.SDMolSupplier()
+    first.SetData(text.split("$$$$")[1].lstrip("\n") + "$$$$\n")
+    assert Chem.MolToSmiles(Chem.RemoveHs(first[0])) == "c1ccncc1"
+    assert parse_recipe(read[0].GetProp(files.RECIPE_FIELD)) == result.recipe
+    again = files.read_sdf(text.encode())
+    assert parse_recipe(again.recipe) == result.recipe
+    for name in ("elements", "bonds", "atoms"):
+        np.testing.assert_array_equal(getattr(again, name), result.decoded[name])
+    places, known = again.positions[0][:9], result.decoded["positions"][0][:9]
+    np.testing.assert_allclose(places, known - known.mean(0), atol=2e-4)
+
+
+def test_every_export_holds_every_molecule(result):
+    made = {export.name: export.make() for export in get_domain("molecules").exports(result)}
+    frames = made["molecules.xyz"].decode().splitlines()
+    assert len(frames) == sum(int(count) + 2 for count in result.decoded["atoms"])
+    assert made["molecules.smi"].decode().split()[::2] == ["CCO", "c1ccncc1", "CCO"]
+    rows = made["molecules.csv"].decode().splitlines()
+    assert len(rows) == 5 and rows[3].split(",")[5] == "yes"  # the second CCO is a duplicate
+    with zipfile.ZipFile(io.BytesIO(made["molecules.zip"])) as archive:
+        assert archive.testzip() is None and len(archive.namelist()) == 5
+    picture = get_domain("molecules").preview_png(result)
+    assert picture.startswith(b"\x89PNG") and b"superdiff_recipe" in picture
+    assert get_domain("molecules").picture_png(result, 3).startswith(b"\x89PNG")
+
+
+def _changed(text, old, new):
+    assert old in text
+    return text.replace(old, new, 1).encode()
+
+
+def test_files_of_strangers_give_one_sentence(result):
+    text = files.sdf(result, [0])
+    cases = {
+        b"": "empty",
+        b"  \n": "empty",
+        b"hello": "SDF",
+        b"x" * (files.LARGEST_SDF + 1): "larger",
+        _changed(text, " O ", " Au"): "atoms that the models do not know",
+        text.encode()[:200]: "SDF|damaged",
+        files.sdf(result, [0]).encode() * 300: "more than 256",
+        b"\n\n\n  0  0  0  0  0  0  0  0  0  0999 V2000\nM  END\n$$$$\n": "0 atoms",
+    }
+    for content, words in cases.items():
+        with pytest.raises(SuperDiffError, match=words) as caught:
+            files.read_sdf(content)
+        assert "\n" not in str(caught.value)
+    marked = "<script>alert(1)</script>" + text[len("molecule_00000") :]
+    assert files.read_sdf(marked.encode()).atoms.tolist() == [9]  # the title is dropped
