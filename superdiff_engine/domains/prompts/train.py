@@ -8,9 +8,11 @@
    so latents have mean 0 and variance 1 in each channel, as the noise schedule assumes, with scaling_factor = 1.
    (Stable Diffusion's pipelines know one factor, and no shift.)
 
-2. "emoji": text encoder and U-Net together, v-prediction in latents of augmented pictures that are encoded once. Before
-   that the text encoder alone learns for two minutes which captions speak of one concept (InfoNCE, van den Oord et al.
-   2018, arXiv 1807.03748), so that the U-Net sees texts that mean something from its first step.
+2. "emoji": first the text encoder alone learns, for a few minutes, which captions speak of the same concept and style
+   (InfoNCE, van den Oord et al. 2018, arXiv 1807.03748). Then it stays as it is, as CLIP does in Stable Diffusion, and
+   the U-Net learns v-prediction in latents of augmented pictures that are encoded once. Trained along with the U-Net
+   the embeddings of 948 concepts fell together: the dimensions that they fill (the exponential of the entropy of their
+   principal variances) went from 52 to 6 within 3,000 steps, and prompts changed colours but no outlines.
 
 Classifier-free guidance (Ho and Salimans 2022, arXiv 2207.12598) needs the empty prompt: a tenth of the captions.
 """
@@ -62,7 +64,7 @@ from .training_data import CaptionTable, PictureTable, encode_versions, picture_
 
 #: Minutes on two CPU cores after which each model is as good as its card says.
 MINUTES = {VAE: 40.0, EMOJI: 360.0, SCORER: 40.0}
-TEXT_MINUTES = 2.0
+TEXT_MINUTES = 5.0
 #: Trainings longer than this compile the U-Net first: two and a half minutes, for steps that take 0.85 of the time.
 COMPILE_MINUTES = 15.0
 CHECKPOINTS = checkpoints_folder()
@@ -143,21 +145,25 @@ def psnr(vae: Any, pictures: Tensor) -> float:
 
 @dataclass
 class TextTask:
-    """Which of 128 captions speaks of the same concept as this one: InfoNCE with temperature 0.1."""
+    """Which of the others in the batch says the same: InfoNCE with temperature 0.07.
+
+    Every concept is there three times, by captions that name no style and two different ones, so that a text's
+    embedding must tell styles apart too.
+    """
 
     network: nn.Module
     captions: CaptionTable
-    batch: int = 128
+    concepts: int = 64
 
     def loss(self, generator: torch.Generator) -> Tensor:
         styles, concepts = self.captions.count.shape
-        chosen = torch.randperm(concepts, generator=generator)[: self.batch]
-        drawn = [
-            self.captions.draw(torch.randint(styles, (len(chosen),), generator=generator), chosen, generator)
-            for _ in range(2)
-        ]
-        logits = cast(TextToLatent, self.network).similarity(*drawn) / 0.1
-        target = torch.arange(len(chosen))
+        chosen = torch.randperm(concepts, generator=generator)[: self.concepts]
+        order = torch.rand(len(chosen), styles, generator=generator).argsort(1)
+        concept, style = chosen.repeat(3), torch.cat([order[:, 0], order[:, 0], order[:, 1]])
+        styled = torch.arange(3).repeat_interleave(len(chosen)) > 0
+        drawn = [self.captions.draw(style, concept, generator, styled) for _ in range(2)]
+        logits = cast(TextToLatent, self.network).similarity(*drawn) / 0.07
+        target = torch.arange(len(concept))
         return 0.5 * (functional.cross_entropy(logits, target) + functional.cross_entropy(logits.T, target))
 
 
@@ -273,6 +279,7 @@ def _train_emoji(
     if not checkpoint.is_file():
         warm = train(TextTask(network, captions), TrainingPlan(min(TEXT_MINUTES, minutes)), _text_checkpoint(), report)
         network = cast(TextToLatent, warm[0])
+    network.text.requires_grad_(False)
     table = PictureTable.of(pictures)
     latents = encode_versions(vae, table)
     rows = picture_rows(table, len(pictures.styles), len(pictures.concepts))

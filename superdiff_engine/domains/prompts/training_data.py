@@ -11,10 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .captions import (
-    token_ids,
-    training_captions,
-)
+from .captions import STYLE_WORDS, token_ids, training_captions
 from .emoji import SIZE, Concept, EmojiPictures
 from .networks import encode
 
@@ -90,29 +87,50 @@ class CaptionTable:
         tokens: int32 [captions, 32].
         first: int64 [styles, concepts], row of the first caption.
         count: int64 [styles, concepts].
+        plain: int64 [styles, concepts], how many of these, the first ones, do not name the style.
         empty: int32 [32], the empty prompt's.
     """
 
     tokens: Tensor
     first: Tensor
     count: Tensor
+    plain: Tensor
     empty: Tensor
 
     @classmethod
     def of(cls, concepts: Sequence[Concept], styles: Sequence[str], tokenizer: Any) -> CaptionTable:
-        listed = [training_captions(concept, style) for style in styles for concept in concepts]
+        listed, plain = [], []
+        for style in styles:
+            endings = tuple(f", {said}" for said in STYLE_WORDS[style])
+            for concept in concepts:
+                captions = sorted(training_captions(concept, style), key=lambda text: text.endswith(endings))
+                listed.append(captions)
+                plain.append(sum(not text.endswith(endings) for text in captions))
         count = torch.tensor([len(captions) for captions in listed])
         tokens = token_ids(tokenizer, [caption for captions in listed for caption in captions]).int()
         shape = (len(styles), len(concepts))
         return cls(
-            tokens, (count.cumsum(0) - count).view(shape), count.view(shape), token_ids(tokenizer, [""])[0].int()
+            tokens,
+            (count.cumsum(0) - count).view(shape),
+            count.view(shape),
+            torch.tensor(plain).view(shape),
+            token_ids(tokenizer, [""])[0].int(),
         )
 
-    def draw(self, style: Tensor, concept: Tensor, generator: torch.Generator) -> Tensor:
-        """One caption's token ids for each style and concept, int64 [batch, 32]."""
-        count = self.count[style, concept]
+    def draw(self, style: Tensor, concept: Tensor, generator: torch.Generator, styled: Tensor | None = None) -> Tensor:
+        """One caption's token ids for each style and concept, int64 [batch, 32].
+
+        Args:
+            style: indices [batch].
+            concept: indices [batch].
+            generator: of the choice.
+            styled: bool [batch], whether the caption names its style; None leaves that open.
+        """
+        first, count, plain = (table[style, concept] for table in (self.first, self.count, self.plain))
+        if styled is not None:
+            first, count = torch.where(styled, first + plain, first), torch.where(styled, count - plain, plain)
         offset = (torch.rand(len(count), generator=generator) * count).long().clamp(max=count - 1)
-        return self.tokens[self.first[style, concept] + offset].long()
+        return self.tokens[first + offset].long()
 
 
 @torch.no_grad()

@@ -151,6 +151,17 @@ def test_every_caption_of_a_style_and_concept_is_drawn(tokenizer):
     assert torch.equal(torch.unique(drawn, dim=0), torch.unique(expected, dim=0))
 
 
+def test_captions_can_be_asked_to_name_their_style_or_not(tokenizer):
+    table = training_data.CaptionTable.of(CONCEPTS, emoji.STYLES, tokenizer)
+    styled = torch.arange(2000) % 2 == 0
+    drawn = table.draw(torch.full((2000,), 2), torch.full((2000,), 0), torch.Generator().manual_seed(0), styled)
+    known = captions.training_captions(CONCEPTS[0], "3d")
+    for asked in (True, False):
+        fitting = [text for text in known if ("3d" in text) == asked]
+        expected = torch.unique(captions.token_ids(tokenizer, fitting), dim=0)
+        assert torch.equal(torch.unique(drawn[styled == asked], dim=0), expected)
+
+
 def test_text_encoder_depends_on_the_words_before_the_end_only(tokenizer):
     network = tiny_network(tokenizer).eval()
     ids = captions.token_ids(tokenizer, ["a cat", "a dog"])
@@ -202,6 +213,11 @@ def test_a_tiny_training_ends_in_a_folder_that_diffusers_reads(tmp_path, monkeyp
     figures = json.loads((vae_folder / "figures.json").read_text())
     assert figures["psnr"] == pytest.approx(figures["psnr_float16"], abs=0.1)
     folder = train.train_model("emoji", minutes=1e-4, folder=tmp_path)
+    checkpoint = tmp_path / "checkpoints"
+    before, after = (torch.load(checkpoint / name, weights_only=True) for name in ("emoji_text.ckpt", "emoji.ckpt"))
+    for name, value in after["network"].items():  # the U-Net learned, the text encoder stayed as it was
+        same = torch.equal(value, before["ema"][name])
+        assert same if name.startswith("text.") else not same or "norm" in name or "bias" in name, name
     settings = json.loads((folder / "superdiff.json").read_text())
     assert [len(row) for row in settings["latent_rgb"]] == [5, 5, 5]
     assert [one["name"] for one in settings["concepts"]] == ["cat", "dog", "world map"]
