@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pandas as pd
 import streamlit as st
 
+from superdiff_engine.domains import get_domain
+from superdiff_engine.errors import RecipeError
 from superdiff_engine.recipe import Recipe, make_recipe
 
 from . import figures, session
@@ -36,13 +40,18 @@ def with_operator(recipe: Recipe, name: str) -> Recipe:
 
 def variants(recipe: Recipe) -> list[Recipe]:
     """What to see a run beside: AND, OR, average, a joint prompt and every expert alone, but for what it is itself."""
-    found = [with_operator(recipe, name) for name in ("and", "or", "average")]
+    found = []
+    for name in ("and", "or", "average"):
+        with suppress(RecipeError):  # AND of properties that exclude each other
+            found.append(with_operator(recipe, name))
     if recipe.experts[0].prompt is not None and len(recipe.experts) > 1:
-        joint = " and ".join(expert.prompt or "" for expert in recipe.experts)
+        words = [expert.prompt for expert in recipe.experts if expert.prompt]
+        joint = (", " if get_domain(recipe.domain).own_models else " and ").join(words)
         document = with_operator(recipe, "average").model_dump() | {
             "experts": [{"model": recipe.experts[0].model, "prompt": joint}]
         }
-        found.append(make_recipe(document))
+        with suppress(RecipeError):  # properties that exclude each other have no joint prompt
+            found.append(make_recipe(document))
     for index in range(len(recipe.experts)):
         alone = recipe.model_dump() | {"operator": {"name": "single", "index": index}}
         found.append(make_recipe(alone))
@@ -70,7 +79,7 @@ def _choice(job: Job, label: str) -> None:
             "Run beside",
             icon=":material/compare:",
             key="run-beside",
-            on_click=lambda: session.run_beside(with_operator(job.recipe, name)),
+            on_click=lambda: _run_other(job, name),
             disabled=len(st.session_state["shown"]) >= session.MOST_COMPARED,
             help=f"Same experts, same seed, another operator; up to {session.MOST_COMPARED} side by side",
         )
@@ -83,6 +92,13 @@ def _choice(job: Job, label: str) -> None:
                 on_click=lambda: session.run_beside(*rest),
                 help="AND, OR, average, joint prompt and each expert alone, on the same seed, in one press",
             )
+
+
+def _run_other(job: Job, name: str) -> None:
+    try:
+        session.run_beside(with_operator(job.recipe, name))
+    except RecipeError as error:
+        st.session_state["problem"] = str(error)
 
 
 def draw_comparison(jobs: list[Job]) -> None:
@@ -123,6 +139,10 @@ def _column(job: Job, brief: bool) -> None:
     elif "pictures" in result.decoded:
         shown = result.decoded["pictures"][:SHOWN]
         st.image(grid_png(shown, cell=56), width="stretch", output_format="PNG", alt=f"{len(shown)} finished pictures")
+    elif "elements" in result.decoded:
+        from .molecules import draw_molecule_grid  # RDKit, which no other domain needs
+
+        draw_molecule_grid(job.id, result.decoded)
     means = {
         "expert": names,
         "log q, nats": result.log_density.mean(1),

@@ -142,12 +142,12 @@ def plane_figure(
     return figure
 
 
-def gallery_figure(pictures: np.ndarray, first: int, picked: int | None, cell: int = 84) -> go.Figure:
-    """Pictures uint8 [n, H, W] or [n, H, W, 3] as a grid in which a click picks one; numbered from `first`.
+def gallery_figure(pictures: np.ndarray, numbers: np.ndarray, picked: int | None, cell: int = 84) -> go.Figure:
+    """Pictures uint8 [n, H, W] or [n, H, W, 3] as a grid in which a click picks one.
 
     Args:
         pictures: what to show.
-        first: the number of the first of them.
+        numbers: of the samples they show, int [n].
         picked: the number of the one that is framed.
         cell: width of one picture in pixels, at least.
     """
@@ -165,15 +165,15 @@ def gallery_figure(pictures: np.ndarray, first: int, picked: int | None, cell: i
         x=column + 0.5,
         y=row + 0.5,
         mode="markers",
-        customdata=index + first,
+        customdata=numbers,
         marker={"size": 20, "opacity": 0},
         hovertemplate="sample %{customdata}<extra></extra>",
         selected={"marker": {"opacity": 0}},
         unselected={"marker": {"opacity": 0}},
         showlegend=False,
     )
-    if picked is not None and 0 <= picked - first < count:
-        x, y = int(column[picked - first]), int(row[picked - first])
+    for place in np.nonzero(numbers == picked)[0]:
+        x, y = int(column[place]), int(row[place])
         figure.add_shape(type="rect", x0=x, x1=x + 1, y0=y, y1=y + 1, line={"color": PICKED, "width": 4})
     figure.update_layout(
         height=round((_GALLERY_WIDTH if count > 1 else 300) * rows / columns * height / width),

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-import pandas as pd
 import streamlit as st
 
 from superdiff_engine.domains import domains, get_domain
 from superdiff_engine.errors import SuperDiffError
-from superdiff_engine.recipe import MOST_EXPERTS
 
 from . import form_state
+from .form_experts import draw_form_experts
 from .guard import guarded, show_sentence
 from .palette import dot
 from .uploads import recipe_from_file
@@ -23,7 +22,7 @@ _KEEP: Literal["session"] = "session"
 def draw_form() -> None:
     """All of the form but the Run button."""
     _domain_and_example()
-    _experts()
+    draw_form_experts()
     _operator()
     with st.expander("Sampling", icon=":material/tune:", key="sampling"):
         _sampling()
@@ -60,162 +59,6 @@ def _domain_and_example() -> None:
         key="f.example",
         on_change=take,
         persist_state=_KEEP,
-    )
-
-
-def _experts() -> None:
-    keep = st.session_state
-    slots = keep["experts"]
-    domain = get_domain(keep["f.domain"])
-    infos = {info.id: info for info in domain.models()}
-    titles = {key: info.title for key, info in infos.items()}
-    if domain.prompted:
-        _model_choice("Model", "f.text_model", list(infos), titles, labelled=True)
-    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        meaning = "The prompts to compose." if domain.prompted else "The models to compose."
-        title = "Prompts" if domain.prompted else "Experts"
-        st.markdown(f"##### {title}", help=f"{meaning} Each keeps its number and colour in every chart.")
-        st.button(
-            "Add",
-            icon=":material/add:",
-            on_click=form_state.add_expert,
-            disabled=len(slots) >= MOST_EXPERTS or not (infos or domain.prompted),
-            key="add-expert",
-            type="tertiary",
-            help=f"Add an expert (at most {MOST_EXPERTS})",
-        )
-    if not infos and not domain.prompted:
-        st.info(
-            "No models of this domain were found; `superdiff models` in a terminal lists where they are looked for."
-        )
-    for position, slot in enumerate(slots):
-        with st.container(
-            horizontal=True, vertical_alignment="center", gap="xxsmall", wrap=False, key=f"expert-{slot}"
-        ):
-            st.markdown(dot(position), width="content")
-            if domain.prompted:
-                _prompt(position, slot, domain.suggestions(keep["f.text_model"] or ""))
-            else:
-                _model_choice(f"Expert {position + 1}", f"f.model.{slot}", list(infos), titles)
-            st.button(
-                "",
-                icon=":material/arrow_upward:",
-                key=f"up-{slot}",
-                help=f"Move expert {position + 1} up",
-                on_click=form_state.move_expert,
-                args=(slot, -1),
-                disabled=position == 0,
-                type="tertiary",
-            )
-            st.button(
-                "",
-                icon=":material/arrow_downward:",
-                key=f"down-{slot}",
-                help=f"Move expert {position + 1} down",
-                on_click=form_state.move_expert,
-                args=(slot, 1),
-                disabled=position == len(slots) - 1,
-                type="tertiary",
-            )
-            st.button(
-                "",
-                icon=":material/close:",
-                key=f"remove-{slot}",
-                help=f"Remove expert {position + 1}",
-                on_click=form_state.remove_expert,
-                args=(slot,),
-                disabled=len(slots) == 1,
-                type="tertiary",
-            )
-        if keep[f"f.model.{slot}"] == "custom" and not domain.prompted:
-            _modes(position, slot)
-    if domain.prompted:
-        _guidance()
-
-
-def _model_choice(label: str, key: str, models: list[str], titles: dict[str, str], labelled: bool = False) -> None:
-    st.selectbox(
-        label,
-        _with_chosen(models, key),
-        format_func=lambda model: titles.get(model, model),
-        key=key,
-        accept_new_options=st.session_state["f.domain"] != "plane",
-        label_visibility="visible" if labelled else "collapsed",
-        persist_state=_KEEP,
-        help="For a model of a hub, type hub/OWNER/NAME." if labelled else None,
-    )
-
-
-def _with_chosen(options: list[str], key: str) -> list[str]:
-    """The options, and what was typed in or came with a recipe."""
-    chosen = st.session_state[key]
-    return options if chosen in options or not chosen else [*options, chosen]
-
-
-def _prompt(position: int, slot: int, suggestions: list[str]) -> None:
-    key, label, words = f"f.prompt.{slot}", f"Prompt {position + 1}", "What should the pictures show?"
-    if suggestions:
-        st.selectbox(
-            label,
-            _with_chosen(suggestions, key),
-            key=key,
-            index=None,
-            accept_new_options=True,
-            placeholder=words,
-            label_visibility="collapsed",
-            persist_state=_KEEP,
-        )
-        return
-    st.text_input(label, key=key, max_chars=2000, placeholder=words, label_visibility="collapsed", persist_state=_KEEP)
-
-
-def _guidance() -> None:
-    with st.grid(columns=2, min_column_width=130, gap="xsmall"):
-        st.number_input(
-            "Guidance w",
-            min_value=0.0,
-            max_value=100.0,
-            step=0.5,
-            format="%g",
-            key="f.guidance",
-            persist_state=_KEEP,
-            help="How strongly the pictures follow the prompts; 1 is none. The log-densities stay those of the prompts "
-            "without guidance.",
-        )
-        st.text_input(
-            "Negative prompt",
-            key="f.negative",
-            max_chars=2000,
-            persist_state=_KEEP,
-            placeholder="none",
-            help="What guidance leads away from.",
-        )
-
-
-def _modes(position: int, slot: int) -> None:
-    """An editable table of modes. The editor's changes are relative to the table it began with, so that one is kept."""
-    keep = st.session_state
-    editor = f"editor.{slot}"
-    current = keep.get(f"modes.{slot}")
-    if current is None:
-        current = pd.DataFrame(form_state.NEW_MODES)
-    if editor not in keep or f"modes-begun.{slot}" not in keep:
-        keep[f"modes-begun.{slot}"] = current.reset_index(drop=True)
-    number = st.column_config.NumberColumn
-    keep[f"modes.{slot}"] = st.data_editor(
-        keep[f"modes-begun.{slot}"],
-        key=editor,
-        num_rows="dynamic",
-        hide_index=True,
-        alt=f"Modes of expert {position + 1}: place, variance and mass",
-        column_config={
-            "x": number("x", min_value=-10.0, max_value=10.0, default=0.0, step=0.01),
-            "y": number("y", min_value=-10.0, max_value=10.0, default=0.0, step=0.01),
-            "variance": number("variance", min_value=1e-4, max_value=100.0, default=0.16, step=0.0001),
-            "mass": number(
-                "mass", min_value=1e-6, max_value=1e6, default=1.0, step=0.01, help="Relative to the others"
-            ),
-        },
     )
 
 
@@ -375,29 +218,21 @@ def _sampling() -> None:
             "Precision",
             ["float32", "float16", "bfloat16"],
             key="f.dtype",
-            disabled=keep["f.domain"] == "plane",
+            disabled=keep["f.domain"] in ("plane", "molecules"),
             persist_state=_KEEP,
             help="Of the networks; log-densities are always summed in float64.",
         )
-    if get_domain(keep["f.domain"]).prompted:
+    domain = get_domain(keep["f.domain"])
+    if domain.prompted:
+        _guided_levels()
+    if domain.prompted and not domain.own_models:
         _pipeline()
     st.toggle("Save a record of each run on disk", key="f.save", persist_state=_KEEP)
 
 
-def _pipeline() -> None:
-    """What only text-to-image pipelines have: the picture's size, guidance by level, and ways to save memory."""
+def _guided_levels() -> None:
+    """Guidance by level."""
     with st.grid(columns=2, min_column_width=130, gap="xsmall"):
-        for side in ("height", "width"):
-            st.number_input(
-                f"{side.capitalize()}, pixels",
-                min_value=8,
-                max_value=4096,
-                value=None,
-                step=8,
-                key=f"f.{side}",
-                placeholder="the model's own",
-                persist_state=_KEEP,
-            )
         for end, words in (("highest", "up to"), ("lowest", "from")):
             st.number_input(
                 f"Guidance {words} level s",
@@ -409,6 +244,22 @@ def _pipeline() -> None:
                 placeholder="all levels",
                 persist_state=_KEEP,
                 help="Guidance only between two levels keeps more variety (arXiv 2404.07724).",
+            )
+
+
+def _pipeline() -> None:
+    """What only text-to-image pipelines have: the picture's size, and ways to save memory."""
+    with st.grid(columns=2, min_column_width=130, gap="xsmall"):
+        for side in ("height", "width"):
+            st.number_input(
+                f"{side.capitalize()}, pixels",
+                min_value=8,
+                max_value=4096,
+                value=None,
+                step=8,
+                key=f"f.{side}",
+                placeholder="the model's own",
+                persist_state=_KEEP,
             )
     st.multiselect(
         "Memory and speed",

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from superdiff_engine.domains import get_domain
+from superdiff_engine.domains import Domain, get_domain
 from superdiff_engine.recipe import MOST_EXPERTS, GuidanceRecipe, PipelineRecipe, Recipe, make_recipe
 
 from .words import SAVINGS, estimators_for
@@ -57,7 +57,7 @@ def load(recipe: Recipe, example: str | None = None, keep_seed: bool = False) ->
         slot = _new_slot()
         keep["experts"].append(slot)
         keep[f"f.model.{slot}"] = expert.model
-        keep[f"f.prompt.{slot}"] = expert.prompt or ""
+        keep[f"f.prompt.{slot}"], keep[f"f.terms.{slot}"] = expert.prompt or "", terms_of(expert.prompt)
         bias = getattr(recipe.operator, "bias", None)
         weights = getattr(recipe.operator, "weights", None)
         keep[f"f.bias.{slot}"] = float(bias[position]) if bias else 0.0
@@ -77,6 +77,8 @@ def load(recipe: Recipe, example: str | None = None, keep_seed: bool = False) ->
     keep["f.guidance"], keep["f.negative"] = float(guidance.weight), guidance.negative_prompt
     keep["f.guide_lowest"], keep["f.guide_highest"] = guidance.lowest, guidance.highest
     keep["f.height"], keep["f.width"] = pipeline.height, pipeline.width
+    size = get_domain(recipe.domain).size
+    keep["f.size"] = None if size is None else getattr(recipe, size.field)
     keep["f.savings"] = [name for name in SAVINGS if getattr(pipeline, name)]
     operator = recipe.operator
     keep["f.operator"] = operator.name
@@ -96,11 +98,13 @@ def document() -> dict[str, Any]:
     """What the form says, as a recipe's dictionary (not yet validated)."""
     keep = state()
     slots = keep["experts"]
-    prompted = get_domain(keep["f.domain"]).prompted
+    domain = get_domain(keep["f.domain"])
     experts: list[dict[str, Any]] = []
     for slot in slots:
         expert: dict[str, Any] = {"model": keep.get(f"f.model.{slot}") or ""}
-        if prompted:
+        if domain.own_models:
+            expert["prompt"] = ", ".join(keep[f"f.terms.{slot}"])
+        elif domain.prompted:
             expert = {"model": keep["f.text_model"] or "", "prompt": (keep.get(f"f.prompt.{slot}") or "").strip()}
         if expert["model"] == "custom":
             expert["mixture"] = _mixture(keep.get(f"modes.{slot}"))
@@ -118,7 +122,10 @@ def document() -> dict[str, Any]:
         operator["weights"] = [keep[f"f.weight.{slot}"] for slot in slots]
     if name == "single":
         operator["index"] = slots.index(keep["f.single"]) if keep["f.single"] in slots else 0
-    return (_prompting() if prompted else {}) | {
+    extra = _prompting(domain) if domain.prompted else {}
+    if domain.size is not None:
+        extra[domain.size.field] = keep["f.size"]
+    return extra | {
         "domain": keep["f.domain"],
         "experts": experts,
         "operator": operator,
@@ -138,7 +145,12 @@ def document() -> dict[str, Any]:
     }
 
 
-def _prompting() -> dict[str, Any]:
+def terms_of(prompt: str | None) -> list[str]:
+    """The parts of a prompt between its commas."""
+    return [part.strip() for part in (prompt or "").split(",") if part.strip()]
+
+
+def _prompting(domain: Domain) -> dict[str, Any]:
     """Guidance and pipeline settings, where experts are prompts."""
     keep = state()
     savings = dict.fromkeys(keep["f.savings"], True)
@@ -150,6 +162,8 @@ def _prompting() -> dict[str, Any]:
         "lowest": keep["f.guide_lowest"],
         "highest": keep["f.guide_highest"],
     }
+    if domain.own_models:
+        return {"guidance": guidance if guided else None}
     return {
         "guidance": guidance if guided else None,
         "pipeline": savings | size if savings or any(size.values()) else None,
@@ -162,16 +176,19 @@ def recipe_now() -> Recipe:
 
 
 def add_expert() -> None:
-    """One more expert: the first model that is not in the list yet."""
+    """One more expert: the first model that is not in the list yet, or another prompt of the last one's."""
     keep = state()
     if len(keep["experts"]) >= MOST_EXPERTS:
         return
+    domain = get_domain(keep["f.domain"])
     taken = {keep.get(f"f.model.{slot}") for slot in keep["experts"]}
-    models = [info.id for info in get_domain(keep["f.domain"]).models()]
+    models = [info.id for info in domain.models()]
+    if domain.own_models:
+        models, taken = [keep[f"f.model.{keep['experts'][-1]}"]], set()
     slot = _new_slot()
     keep["experts"] = [*keep["experts"], slot]
     keep[f"f.model.{slot}"] = next((model for model in models if model not in taken), models[0] if models else "")
-    keep[f"f.prompt.{slot}"] = ""
+    keep[f"f.prompt.{slot}"], keep[f"f.terms.{slot}"] = "", []
     keep[f"f.bias.{slot}"], keep[f"f.weight.{slot}"] = 0.0, 0.0
 
 

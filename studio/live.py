@@ -146,12 +146,17 @@ def _charts(job: Job) -> None:
 
 
 def draw_preview(frame: Frame, names: list[str], key: str, size: int) -> None:
-    """The samples of a frame: the plane with its contours, or a grid of pictures."""
+    """The samples of a frame: the plane with its contours, a grid of pictures, or molecules in 3D."""
     preview = frame.preview
     if "pictures" in preview:
         shown = preview["pictures"][:SHOWN]
         alt = f"{len(shown)} pictures at level {frame.level:.3g}"
         st.image(grid_png(shown), width="stretch", output_format="PNG", alt=alt)
+        return
+    if "elements" in preview:
+        from .molecules import draw_live_molecules  # RDKit, which no other domain needs
+
+        draw_live_molecules(frame, key, size)
         return
     option = charts.plane_option(preview, names, expert_colours(len(names)), theme_name())
     alt = f"The samples in the plane at level {frame.level:.3g}, with contour lines of every expert's density"

@@ -89,6 +89,10 @@ def _samples(job_id: str) -> None:
     with guarded("the samples"):
         if "exact" in _last_preview(job):
             _plane_samples(job, job.run.result)
+        elif "elements" in job.run.result.decoded:
+            from .molecules import draw_molecules  # RDKit, which no other domain needs
+
+            draw_molecules(job, job.run.result)
         else:
             _picture_samples(job, job.run.result)
 
@@ -139,7 +143,7 @@ def _picture_samples(job: Job, result: Result) -> None:
     shown = pictures[page * SHOWN : (page + 1) * SHOWN]
     with left:
         st.plotly_chart(
-            figures.gallery_figure(shown, page * SHOWN, picked),
+            figures.gallery_figure(shown, page * SHOWN + np.arange(len(shown)), picked),
             key=f"samples-{job.id}",
             on_select=lambda: _take_click(job.id),
             selection_mode="points",

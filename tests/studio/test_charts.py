@@ -95,7 +95,7 @@ def test_a_grid_of_pictures_is_a_png_of_any_count():
 def test_a_click_in_the_gallery_finds_the_picture_under_it():
     """The unseen points lie in the middle of the pictures as the drawn grid has them, numbered over all pages."""
     pictures = np.arange(1, 8, dtype=np.uint8)[:, None, None] * np.ones((1, 28, 28), np.uint8) * 30
-    figure = gallery_figure(pictures, 64, 69)
+    figure = gallery_figure(pictures, np.arange(64, 64 + len(pictures)), 69)
     image = figure.layout.images[0]
     drawn = np.asarray(Image.open(io.BytesIO(base64.b64decode(image.source.partition(",")[2]))))
     points = figure.data[0]

@@ -118,10 +118,26 @@ class TextToLatent(nn.Module):
     def forward(self, latents: Tensor, time: Tensor, tokens: Tensor) -> Tensor:
         return self.unet(latents, time, self.text(tokens).last_hidden_state).sample
 
-    def similarity(self, first: Tensor, second: Tensor) -> Tensor:
-        """Cosines [batch, batch] of the pooled texts of two batches of token ids [batch, 32]."""
-        pooled = [functional.normalize(self.text(tokens).pooler_output.float(), dim=1) for tokens in (first, second)]
-        return pooled[0] @ pooled[1].T
+
+class Grounding(nn.Module):
+    """What the text encoder learns by: a linear map from a text's embedding to the picture that it speaks of.
+
+    Args:
+        text: the encoder.
+        numbers: of a picture.
+    """
+
+    def __init__(self, text: Any, numbers: int) -> None:
+        super().__init__()
+        self.text, self.head = text, nn.Linear(text.config.hidden_size, numbers)
+
+    def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """(pooled texts of length 1 [batch, width], pictures [batch, numbers]) of token ids [batch, 32].
+
+        Pictures are read from the mean over all tokens, which is what the U-Net's pooling begins with.
+        """
+        found = self.text(tokens)
+        return functional.normalize(found.pooler_output.float(), dim=1), self.head(found.last_hidden_state.mean(1))
 
 
 def parameters_of(network: nn.Module) -> int:

@@ -1,0 +1,139 @@
+// A 3D viewer that keeps its camera while what it shows changes. SOURCE is 3Dmol.js as a string, put before this text.
+//
+// data: {
+//   frames: [{ elements: ["C", ...], positions: [[x, y, z], ...], bonds: [[i, j, order], ...] }, ...],
+//   style: "sticks" | "spheres" | "surface",
+//   scene: what is shown; a new value looks at it afresh, the same one keeps the camera,
+//   labels: what to say of each frame, or null,
+//   height: of all of it, in pixels,
+//   alt: a sentence for those who cannot see it,
+// }
+// Atoms come as numbers and element symbols and are handed to 3Dmol as objects: no file format is parsed here, and no
+// text from a file or a user becomes markup.
+
+let library = null;
+
+function load() {
+  if (library === null) {
+    const script = document.createElement("script");
+    script.textContent = SOURCE; // a classic script, as 3Dmol expects to be
+    document.head.appendChild(script);
+    library = window.$3Dmol || window["3Dmol"];
+  }
+  return library;
+}
+
+function draw(state, index) {
+  const frame = state.frames[index];
+  const { viewer, style } = state;
+  viewer.removeAllSurfaces();
+  viewer.removeAllModels();
+  const model = viewer.addModel();
+  const atoms = frame.positions.map((place, serial) => ({
+    elem: frame.elements[serial], x: place[0], y: place[1], z: place[2], serial, bonds: [], bondOrder: [],
+  }));
+  for (const [first, second, order] of frame.bonds) {
+    for (const [from, to] of [[first, second], [second, first]]) {
+      atoms[from].bonds.push(to);
+      atoms[from].bondOrder.push(order);
+    }
+  }
+  model.addAtoms(atoms);
+  const looks = {
+    sticks: {
+      stick: { radius: 0.13, doubleBondScaling: 0.6, tripleBondScaling: 0.5, colorscheme: "Jmol" },
+      sphere: { scale: 0.22, colorscheme: "Jmol" },
+    },
+    spheres: { sphere: { scale: 0.9, colorscheme: "Jmol" } },
+    surface: { stick: { radius: 0.1, colorscheme: "Jmol" } },
+  };
+  model.setStyle({}, looks[style] || looks.sticks);
+  if (style === "surface") {
+    viewer.addSurface("VDW", { opacity: 0.72, colorscheme: "Jmol" });
+  }
+  if (state.scene !== state.seen) {
+    viewer.zoomTo();
+    state.seen = state.scene;
+  }
+  viewer.render();
+  state.shown = index;
+  state.slider.value = String(index);
+  state.label.textContent = (state.labels && state.labels[index]) || "";
+}
+
+function play(state, on) {
+  clearInterval(state.timer);
+  state.timer = null;
+  state.button.textContent = on ? "Pause" : "Play";
+  state.button.setAttribute("aria-pressed", String(on));
+  if (on) {
+    state.timer = setInterval(() => {
+      const next = state.shown + 1;
+      if (next >= state.frames.length) {
+        play(state, false);
+      } else {
+        draw(state, next);
+      }
+    }, 90);
+  }
+}
+
+function begin(parent) {
+  const stage = parent.querySelector(".stage");
+  const state = {
+    stage, timer: null, seen: undefined, shown: 0,
+    button: parent.querySelector("button"),
+    slider: parent.querySelector("input"),
+    label: parent.querySelector(".label"),
+    bar: parent.querySelector(".bar"),
+  };
+  state.viewer = load().createViewer(stage, { backgroundAlpha: 0, antialias: true, disableFog: true });
+  if (!state.viewer) {
+    stage.textContent = "This browser shows no 3D: WebGL is off.";
+    return null;
+  }
+  state.button.onclick = () => {
+    if (state.timer === null && state.shown === state.frames.length - 1) {
+      draw(state, 0);
+    }
+    play(state, state.timer === null);
+  };
+  state.slider.oninput = () => {
+    play(state, false);
+    draw(state, Number(state.slider.value));
+  };
+  // A stage that was hidden, or made wider, is drawn at its new size.
+  state.observer = new ResizeObserver(() => state.viewer.resize());
+  state.observer.observe(stage);
+  return state;
+}
+
+const states = new WeakMap();
+
+export default function (component) {
+  const parent = component.parentElement;
+  const data = component.data;
+  if (!data || !data.frames || !data.frames.length) {
+    return;
+  }
+  const stage = parent.querySelector(".stage");
+  const several = data.frames.length > 1;
+  stage.style.height = `${data.height - (several ? 44 : 4)}px`;
+  let state = states.get(stage);
+  if (state === undefined) {
+    state = begin(parent);
+    states.set(stage, state);
+  }
+  if (state === null) {
+    return;
+  }
+  const fresh = data.scene !== state.scene || data.frames.length !== (state.frames || []).length;
+  Object.assign(state, { frames: data.frames, style: data.style, scene: data.scene, labels: data.labels });
+  state.bar.style.display = several ? "flex" : "none";
+  state.slider.max = String(state.frames.length - 1);
+  stage.setAttribute("aria-label", data.alt || "");
+  if (fresh) {
+    play(state, false);
+  }
+  draw(state, fresh ? state.frames.length - 1 : Math.min(state.shown, state.frames.length - 1));
+}

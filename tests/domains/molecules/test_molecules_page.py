@@ -1,0 +1,122 @@
+"""The studio's page for molecules: form, run, gallery with filters, one molecule in 3D, relaxation, comparison."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+from tiny_molecules import known_arrays
+
+import studio
+from studio import compare, molecules, session
+from superdiff_engine.domains.molecules.judging import judge_molecules
+from superdiff_engine.recipe import make_recipe
+
+RECIPE = {
+    "domain": "molecules",
+    "experts": [
+        {"model": "molecules", "prompt": "high logP"},
+        {"model": "molecules_rings", "prompt": "high TPSA, aromatic ring"},
+    ],
+    "operator": {"name": "and"},
+    "levels": {"steps": 3},
+    "batch": 4,
+    "atoms": 9,
+    "guidance": {"weight": 2.0},
+}
+
+
+@pytest.fixture
+def app(assets, tmp_path, monkeypatch):
+    """A tab that has opened the link of a recipe."""
+    monkeypatch.setenv("SUPERDIFF_RUNS", str(tmp_path / "runs"))
+    session.registry.clear()
+    app = AppTest.from_file(str(Path(studio.__file__).parent / "app.py"), default_timeout=90)
+    app.query_params["recipe"] = make_recipe(RECIPE).to_link()
+    app.run()
+    assert not app.exception and not app.error
+    return app
+
+
+def press(app, key):
+    next(button for button in app.button if button.key == key).click()
+    app.run()
+
+
+def finish(app):
+    for job in session.registry()._jobs.values():
+        assert job.run.finished.wait(90)
+    app.run()
+    assert not app.exception and not app.error
+    return [job.run for job in session.registry()._jobs.values()]
+
+
+def words(app):
+    return " ".join(element.value for kind in ("markdown", "error", "info", "caption") for element in app.get(kind))
+
+
+def test_the_form_says_what_the_link_said_and_properties_can_be_chosen(app):
+    press(app, "run")
+    (run,) = finish(app)
+    assert run.recipe == make_recipe(RECIPE)
+    slot = app.session_state["experts"][0]
+    next(found for found in app.multiselect if found.key == f"f.terms.{slot}").set_value(["low logP", "one ring"])
+    next(found for found in app.number_input if found.key == "f.size").set_value(None)
+    app.run()
+    press(app, "run")
+    changed = finish(app)[-1].recipe
+    assert changed.experts[0].prompt == "low logP, one ring" and changed.atoms is None
+    # Two properties that exclude each other: a sentence, and no run.
+    next(found for found in app.multiselect if found.key == f"f.terms.{slot}").set_value(["low logP", "high logP"])
+    app.run()
+    assert ["contradict each other" in error.value for error in app.error] == [True]
+    assert next(button for button in app.button if button.key == "run").disabled
+
+
+def test_the_gallery_filters_sorts_and_relaxes(app):
+    press(app, "run")
+    (run,) = finish(app)
+    decoded = known_arrays(["CCO", "c1ccncc1", "CCO", "CC#N"])
+    decoded.bonds[3][0] = 2
+    run.result.decoded.update(judge_molecules(decoded))
+    app.run()
+    assert "4 of 4 molecules" in words(app) and "CCO" in [code.value for code in app.code]
+    job_id = run.id
+    app.session_state[f"filter-{job_id}"] = ["valid", "once"]
+    app.run()
+    assert "2 of 4 molecules" in words(app)
+    app.session_state[f"sort-{job_id}"], app.session_state[f"down-{job_id}"] = "logP", True
+    app.session_state[f"pick-{job_id}"] = 3  # filtered away: the first that is left is taken
+    app.run()
+    assert app.session_state[f"pick-{job_id}"] == 1  # pyridine has the higher logP
+    app.session_state[f"relax-{job_id}"] = True
+    app.run()
+    assert "MMFF94: strain" in words(app) and not app.error
+    app.session_state[f"filter-{job_id}"] = ["all"]
+    app.run()
+    assert not app.exception
+    press(app, "run-all-beside")
+    runs = finish(app)
+    assert [other.recipe.operator.name for other in runs] == ["and", "or", "average", "average", "single", "single"]
+    assert runs[3].recipe.experts[0].prompt == "high logP, high TPSA, aromatic ring"
+
+
+def test_no_joint_prompt_of_properties_that_exclude_each_other(assets):
+    rivals = make_recipe(
+        RECIPE
+        | {
+            "experts": [{"model": "molecules", "prompt": "high logP"}, {"model": "molecules", "prompt": "low logP"}],
+            "operator": {"name": "or"},
+        }
+    )
+    # AND, which no molecule satisfies, is not offered either.
+    assert [other.operator.name for other in compare.variants(rivals)] == ["average", "single", "single"]
+
+
+def test_scenes_hold_every_atom_and_bond_side_by_side():
+    arrays = judge_molecules(known_arrays(["CCO", "C#N"]))
+    shown = molecules.scene(arrays, [0, 1])
+    assert shown["elements"][9:] == ["C", "N", "H"] and len(shown["positions"]) == 12
+    assert sorted(map(tuple, shown["bonds"]))[-2:] == [(9, 10, 3), (9, 11, 1)]
+    first, second = np.array(shown["positions"][:9]), np.array(shown["positions"][9:])
+    assert np.linalg.norm(first[:, None] - second[None], axis=-1).min() > 3
