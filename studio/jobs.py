@@ -19,6 +19,7 @@ from typing import Generic, TypeVar
 from superdiff_engine.errors import SuperDiffError
 from superdiff_engine.recipe import Recipe
 from superdiff_engine.run import Run, resolve_device
+from superdiff_engine.scoring import Scoring
 from superdiff_engine.sweep import Sweep
 
 log = logging.getLogger("superdiff.studio")
@@ -43,7 +44,7 @@ def is_job_id(text: str) -> bool:
     return _ID.fullmatch(text) is not None
 
 
-Work = TypeVar("Work", Run, Sweep)
+Work = TypeVar("Work", Run, Sweep, Scoring)
 
 
 @dataclass
@@ -82,6 +83,14 @@ class GridJob(_Queued[Sweep]):
     asked: float = field(default_factory=time.monotonic)
 
 
+@dataclass
+class ScoringJob(_Queued[Scoring]):
+    """Samples of the user's own that wait to be judged, or were."""
+
+
+AnyJob = Job | GridJob | ScoringJob
+
+
 class Jobs:
     """All jobs by id. Safe to call from any thread.
 
@@ -94,9 +103,9 @@ class Jobs:
         self.folder = folder
         self._keep = keep
         self._changed = threading.Condition()
-        self._jobs: OrderedDict[str, Job | GridJob] = OrderedDict()
-        self._queues: dict[str, deque[Job | GridJob]] = {}
-        self._active: dict[str, Job | GridJob | None] = {}
+        self._jobs: OrderedDict[str, AnyJob] = OrderedDict()
+        self._queues: dict[str, deque[AnyJob]] = {}
+        self._active: dict[str, AnyJob | None] = {}
 
     def submit(self, recipe: Recipe, save: bool = True) -> Job:
         """Queue a run; raises SuperDiffError if its device is not there."""
@@ -110,7 +119,13 @@ class Jobs:
         self._enqueue(job, save)
         return job
 
-    def _enqueue(self, job: Job | GridJob, save: bool) -> None:
+    def submit_scoring(self, scoring: Scoring) -> ScoringJob:
+        """Queue the judging of given samples like a run; raises SuperDiffError if its device is not there."""
+        job = ScoringJob(scoring, resolve_device(scoring.recipe.device))
+        self._enqueue(job, save=False)
+        return job
+
+    def _enqueue(self, job: AnyJob, save: bool) -> None:
         device = job.device
         if save and self.folder is not None:
             job.run.folder = self.folder / job.id
@@ -134,7 +149,12 @@ class Jobs:
         job = self._look_up(job_id)
         return job if isinstance(job, GridJob) else None
 
-    def _look_up(self, job_id: str) -> Job | GridJob | None:
+    def find_scoring(self, job_id: str) -> ScoringJob | None:
+        """The job of the scoring with this id, or None likewise."""
+        job = self._look_up(job_id)
+        return job if isinstance(job, ScoringJob) else None
+
+    def _look_up(self, job_id: str) -> AnyJob | None:
         with self._changed:
             job = self._jobs.get(job_id)
             if job is not None:
@@ -147,7 +167,7 @@ class Jobs:
             found = [job for job in self._jobs.values() if isinstance(job, GridJob)]
         return sorted(found, key=lambda job: job.asked)
 
-    def ahead(self, job: Job | GridJob) -> int:
+    def ahead(self, job: AnyJob) -> int:
         """How many runs go before this one on its device; 0 once it runs or has ended."""
         with self._changed:
             queue = self._queues[job.device]
@@ -155,7 +175,7 @@ class Jobs:
                 return 0
             return queue.index(job) + (self._active[job.device] is not None)
 
-    def cancel(self, job: Job | GridJob) -> None:
+    def cancel(self, job: AnyJob) -> None:
         """Stop a job: at once while it waits, within one step while it runs; what it has made stays."""
         with self._changed:
             job.run.cancel()

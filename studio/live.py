@@ -5,12 +5,13 @@ from __future__ import annotations
 import streamlit as st
 
 from superdiff_engine.run import Run
+from superdiff_engine.scoring import Scoring
 from superdiff_engine.sweep import Sweep
 from superdiff_engine.trace import Frame
 
 from . import charts
 from .guard import guarded, plain
-from .jobs import GridJob, Job
+from .jobs import AnyJob, Job
 from .palette import expert_colours, theme_name
 from .pictures import SHOWN, grid_png
 from .session import registry
@@ -56,7 +57,7 @@ def names_of(job: Job) -> list[str]:
     return [f"{position} {title}" for position, title in enumerate(job.run.titles, start=1)]
 
 
-def draw_progress(job: Job | GridJob, text: str, cancel: str = "Cancel", kept: str = "what there is") -> None:
+def draw_progress(job: AnyJob, text: str, cancel: str = "Cancel", kept: str = "what there is") -> None:
     """A progress bar with its text and the button that stops the work."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small", wrap=False):
         st.progress(min(max(job.run.fraction, 0.0), 1.0), text=text)
@@ -71,7 +72,7 @@ def draw_progress(job: Job | GridJob, text: str, cancel: str = "Cancel", kept: s
         )
 
 
-def standstill_text(job: Job | GridJob) -> str:
+def standstill_text(job: AnyJob) -> str:
     """Why a job makes no steps: it waits its turn, or is being cancelled; empty while it works."""
     if job.run.state == "queued":
         ahead = registry().ahead(job)
@@ -79,7 +80,7 @@ def standstill_text(job: Job | GridJob) -> str:
     return "Cancelling: stops after this step" if job.run.cancelling else ""
 
 
-def pace_texts(run: Run | Sweep) -> list[str]:
+def pace_texts(run: Run | Sweep | Scoring) -> list[str]:
     """The time so far, and to go once there is a pace."""
     left = [] if run.eta is None else [f"{seconds_text(run.eta)} to go"]
     return [f"{seconds_text(run.seconds)} so far", *left]

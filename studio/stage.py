@@ -59,6 +59,10 @@ def draw_stage() -> None:
             draw_run_beside(jobs[0])
         with guarded("the grid"):
             draw_grid(jobs[0])
+    if st.session_state["f.domain"] == "molecules":
+        from .own_molecules import draw_own_molecules  # RDKit, which no other domain needs
+
+        draw_own_molecules()
     with guarded("the grids at work"):
         draw_grids_elsewhere(jobs)
 

@@ -134,6 +134,19 @@ class Domain(ABC):
     def exports(self, result: Result) -> list[Export]:
         """Files in the formats of the field, beside the NPZ, CSV and JSON that every run offers."""
 
+    def place(self, recipe: Recipe, given: Any, device: str) -> tuple[list[Any], Any, float]:
+        """Experts, points and level for judging samples of the user's own.
+
+        Args:
+            recipe: whose experts judge.
+            given: samples as this domain reads them from files.
+            device: to work on.
+
+        Returns:
+            (experts, state of the given samples, the lowest level to judge them at).
+        """
+        raise NotImplementedError(f"{self.title} reads no samples from files.")
+
     def describe(self, result: Result) -> dict[str, Any]:
         """Figures about the finished samples, by label; empty where there is nothing to say."""
         return {}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from ...assets import assets_folder
 from ...errors import ModelError, RecipeError
@@ -34,13 +35,15 @@ from . import files
 from .data import FEWEST_ATOMS, MOST_ATOMS
 from .drawing import depict, grid
 from .judging import figures, judge_molecules, verdicts_of
-from .model import HIGHEST_LEVEL, LOWEST_LEVEL, MoleculeModel, MoleculeScores, decode, load_model
+from .model import HIGHEST_LEVEL, LOWEST_LEVEL, MoleculeModel, MoleculeScores, decode, encode, load_model
 from .properties import Term, Vocabulary, contradict
 
 #: All of QM9; the two others learned from disjoint parts of it.
 WHOLE = "molecules"
 NAMES = (WHOLE, "molecules_rings", "molecules_chains")
 PREVIEWED = 64
+#: Level at which molecules from files are judged, 0.07 Angstrom: below it every digit of a coordinate would count.
+JUDGED_AT = 0.05
 
 
 class Molecules(Domain):
@@ -146,6 +149,16 @@ class Molecules(Domain):
 
     def level_range(self, experts: Sequence[Any]) -> tuple[float, float]:
         return LOWEST_LEVEL, HIGHEST_LEVEL
+
+    def place(self, recipe: Recipe, given: files.ReadMolecules, device: str) -> tuple[list[Any], Any, float]:
+        """The recipe's experts for molecules of an SDF, their state, and JUDGED_AT."""
+        atoms = [int(count) for count in given.atoms]
+        models = {expert.model: find_model(expert.model, device) for expert in recipe.experts}
+        networks = {name: MoleculeScores(model, atoms, device) for name, model in models.items()}
+        experts = [networks[expert.model].expert(expert.prompt or "") for expert in recipe.experts]
+        arrays = (given.elements, given.positions, given.bonds, given.atoms)
+        state = encode(*(torch.from_numpy(array) for array in arrays))
+        return experts, {name: part.to(device) for name, part in state.items()}, JUDGED_AT
 
     def preview(self, step: Step, experts: Sequence[Any], most: int) -> dict[str, np.ndarray]:
         """The denoised molecules now: elements, positions (Angstrom), bonds and atoms, of at most 64."""

@@ -9,6 +9,7 @@ from tiny_molecules import known_arrays
 
 import studio
 from studio import compare, molecules, session
+from superdiff_engine.domains.molecules import files
 from superdiff_engine.domains.molecules.judging import judge_molecules
 from superdiff_engine.recipe import make_recipe
 
@@ -99,6 +100,40 @@ def test_the_gallery_filters_sorts_and_relaxes(app):
     runs = finish(app)
     assert [other.recipe.operator.name for other in runs] == ["and", "or", "average", "average", "single", "single"]
     assert runs[3].recipe.experts[0].prompt == "high logP, high TPSA, aromatic ring"
+
+
+def test_an_sdf_of_the_users_own_is_judged_and_its_recipe_taken_back(app):
+    press(app, "run")
+    (run,) = finish(app)
+    run.result.decoded.update(judge_molecules(known_arrays(["CCO", "c1ccncc1", "CCO", "CC#N"])))
+    text = files.sdf(run.result, [0, 1]).replace("molecule_00000", "<script>alert(1)</script>")
+    slot = app.session_state["experts"][0]
+    next(found for found in app.multiselect if found.key == f"f.terms.{slot}").set_value([])
+    app.run()
+    (uploader,) = [found for found in app.get("file_uploader") if found.key.startswith("own-")]
+    uploader.set_value(("mine.sdf", text.encode(), "chemical/x-mdl-sdfile"))
+    app.run()
+    assert not app.exception and not app.error
+    assert "script" not in words(app) and "script" not in str([frame.value for frame in app.dataframe])
+    press(app, "own-estimate")
+    job = next(job for job in session.registry()._jobs.values() if not hasattr(job.run, "trace"))
+    assert job.run.finished.wait(90) and job.run.state == "done"
+    app.run()
+    shown = next(frame.value for frame in app.dataframe if "atoms" in frame.value)
+    assert list(shown["SMILES, or why not valid"]) == ["CCO", "c1ccncc1"]
+    assert np.isfinite(shown["log q₁ − log q₂, nats"]).all()
+    press(app, "own-recipe")
+    assert app.session_state[f"f.terms.{app.session_state['experts'][0]}"] == ["high logP"]
+
+
+def test_a_bad_sdf_is_one_sentence_and_the_page_goes_on(app):
+    (uploader,) = [found for found in app.get("file_uploader") if found.key.startswith("own-")]
+    uploader.set_value(("mine.sdf", b"no molecule", "chemical/x-mdl-sdfile"))
+    app.run()
+    assert not app.exception and len(app.error) == 1 and "SDF" in app.error[0].value
+    press(app, "run")
+    for job in session.registry()._jobs.values():
+        assert job.run.finished.wait(90) and job.run.state == "done"
 
 
 def test_no_joint_prompt_of_properties_that_exclude_each_other(assets):

@@ -1,0 +1,78 @@
+"""Samples of the user's own under every expert of a recipe: a piece of work like a run, with progress and cancel."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from .domains import get_domain
+from .errors import SuperDiffError
+from .likelihood import Likelihoods, estimate_log_density
+from .noise import karras_levels
+from .recipe import Recipe
+from .run import resolve_device
+from .work import Work
+
+STEPS, PATHS = 100, 4
+
+
+class _Stopped(Exception):
+    """Raised inside the estimate when it was cancelled."""
+
+
+class Scoring(Work):
+    """Estimated log-densities of given samples; `execute` does the work, in whatever thread calls it.
+
+    Args:
+        recipe: whose experts judge; its operator, solver and sizes play no part.
+        given: samples as the recipe's domain reads them (`Domain.place`).
+        steps: of noise levels, even.
+        paths: of noise for each sample.
+    """
+
+    def __init__(self, recipe: Recipe, given: Any, steps: int = STEPS, paths: int = PATHS) -> None:
+        super().__init__(recipe, None)
+        self.given, self.steps, self.paths = given, steps, paths
+        self.result: Likelihoods | None = None
+        self.titles = [expert.prompt or expert.model for expert in recipe.experts]
+        self.fraction = 0.0
+
+    @property
+    def eta(self) -> float | None:
+        """Seconds still to go, by the pace so far; None before there is a pace."""
+        if not self.fraction or self._ended is not None:
+            return None
+        return self.seconds * (1 - self.fraction) / self.fraction
+
+    def execute(self) -> Likelihoods | None:
+        """Estimate; returns None if it was cancelled.
+
+        Raises:
+            SuperDiffError: what was wrong, in a sentence; `state` is then "failed".
+        """
+        try:
+            self.state = "loading"
+            domain, device = get_domain(self.recipe.domain), resolve_device(self.recipe.device)
+            experts, points, lowest = domain.place(self.recipe, self.given, device)
+            self.titles = [expert.title for expert in experts]
+            levels = karras_levels(self.steps, domain.level_range(experts)[1], lowest)
+            self.state, self._started = "running", time.monotonic()
+            self.result = estimate_log_density(
+                experts, points, levels, self.paths, self.recipe.seed, domain.space(experts), self._report
+            )
+            self.state = "done"
+        except _Stopped:
+            self.state = "cancelled"
+        except Exception as error:
+            self.state = "failed"
+            self.message = str(error) if isinstance(error, SuperDiffError) else f"{type(error).__name__}: {error}"
+            raise
+        finally:
+            self._ended = time.monotonic()
+            self.finished.set()
+        return self.result
+
+    def _report(self, share: float) -> None:
+        self.fraction = share
+        if self._cancel.is_set():
+            raise _Stopped
