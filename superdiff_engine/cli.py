@@ -214,17 +214,20 @@ def train(
 
 @app.command()
 def evaluate(
-    domain: Annotated[str, typer.Argument(help="pictures or prompts")],
+    domain: Annotated[str, typer.Argument(help="pictures, prompts or molecules")],
     samples: Annotated[
-        int, typer.Option(help="samples a row; of prompts, the most concepts that are drawn alone", min=2)
-    ] = 2000,
-    steps: Annotated[int, typer.Option(help="steps of the sampler", min=1)] = 50,
-    batch: Annotated[int, typer.Option(help="samples sampled at once (pictures)", min=1)] = 125,
+        int | None,
+        typer.Option(help="samples a row (2000; molecules 500); of prompts, the most concepts drawn alone", min=2),
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="steps of the sampler (50; molecules 100)", min=1)] = None,
+    batch: Annotated[int | None, typer.Option(help="samples at once (pictures 125, molecules 50)", min=1)] = None,
     seed: Annotated[int, typer.Option(help="seed of the first batch or pair", min=0)] = 0,
     row: Annotated[list[str] | None, typer.Option(help="only this row, such as or/sde; may be given again")] = None,
     out: Annotated[Path | None, typer.Option(help="where the table goes (left out: docs/tables/DOMAIN.json)")] = None,
     seeds: Annotated[int, typer.Option(help="pictures of every pair in a row (prompts)", min=1)] = 8,
-    guidance: Annotated[float, typer.Option(help="weight of guidance, 1 for none (prompts)", min=0, max=100)] = 4.0,
+    guidance: Annotated[
+        float | None, typer.Option(help="weight of guidance, 1 for none (prompts 4, molecules 2)", min=0, max=100)
+    ] = None,
     clip: Annotated[
         Path | None, typer.Option(help="folder of a CLIP model to score with, instead of the concept scorer (prompts)")
     ] = None,
@@ -235,19 +238,34 @@ def evaluate(
         from .domains.pictures.evaluate import evaluate as evaluate_pictures
 
         out = Path("docs/tables/pictures.json") if out is None else out
-        evaluate_pictures(samples, steps, batch, seed, row, out, lambda line: console.print(line, markup=False))
+        evaluate_pictures(
+            samples or 2000, steps or 50, batch or 125, seed, row, out, lambda line: console.print(line, markup=False)
+        )
         written = [out]
     elif domain == "prompts":
         from .domains.prompts import evaluate as prompts
         from .domains.prompts.chunks import Settings
 
-        settings = Settings(seeds, steps, seed, guidance, concepts=samples)
+        settings = Settings(seeds, steps or 50, seed, 4.0 if guidance is None else guidance, concepts=samples or 2000)
         drawn = prompts.SHEET if sheet else None
-        written = prompts.evaluate(settings, row, out, clip, drawn, lambda line: console.print(line, markup=False))
+        written = prompts.evaluate(settings, row, out, clip, drawn, _say)
+    elif domain == "molecules":
+        from .domains.molecules import evaluate as molecules
+
+        out = Path("docs/tables/molecules.json") if out is None else out
+        chosen = molecules.Settings(
+            samples or 500, steps or 100, 2.0 if guidance is None else guidance, seed, batch or 50
+        )
+        molecules.evaluate(chosen, row, out, _say)
+        written = [out]
     else:
-        raise SuperDiffError(f"There is no evaluation for '{domain}'; there is one for pictures and one for prompts.")
+        raise SuperDiffError(f"There is no evaluation for '{domain}'; choose pictures, prompts or molecules.")
     for path in written:
         console.print(f"Wrote {path}", markup=False)
+
+
+def _say(line: str) -> None:
+    console.print(line, markup=False)
 
 
 @app.command(name="readme", hidden=True)

@@ -8,11 +8,14 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -128,11 +131,18 @@ def _line(cells: list[str]) -> str:
 
 def layouts() -> dict[str, Layout]:
     """The layout of each table by its name; a new table is one line here."""
+    from .domains.molecules.evaluate import LAYOUT as molecules
     from .domains.pictures.evaluate import LAYOUT as pictures
     from .domains.prompts.evaluate import LAYOUT as prompts
     from .domains.prompts.evaluate import STEPS_LAYOUT as prompts_steps
 
-    return {"pictures": pictures, "prompts": prompts, "prompts_clip": prompts, "prompts_steps": prompts_steps}
+    return {
+        "pictures": pictures,
+        "prompts": prompts,
+        "prompts_clip": prompts,
+        "prompts_steps": prompts_steps,
+        "molecules": molecules,
+    }
 
 
 def update_readme(path: Path, tables: Path | None = None, known: Callable[[], dict[str, Layout]] = layouts) -> bool:
@@ -164,6 +174,36 @@ def update_readme(path: Path, tables: Path | None = None, known: Callable[[], di
     if after != before:
         write_whole(path, after.encode())
     return after != before
+
+
+def make_missing(
+    row: str,
+    wanted: Sequence[tuple[Any, ...]],
+    is_there: Callable[..., bool],
+    make: Callable[..., None],
+    pool: Executor | None,
+    progress: Callable[[str], None],
+) -> None:
+    """Make the parts of a row that are not there yet, in `pool` or here, saying after each how long the rest takes.
+
+    Args:
+        row: its name, for the reports.
+        wanted: the arguments of `is_there` and `make` for every part; what a pool gets must be picklable.
+        is_there: whether a part is kept already.
+        make: makes a part and keeps it.
+        pool: of processes; None to work here.
+        progress: takes a line after every part.
+    """
+    todo = [arguments for arguments in wanted if not is_there(*arguments)]
+    started = time.monotonic()
+    if pool is None:
+        parts: Iterator[Callable[[], Any]] = (partial(make, *arguments) for arguments in todo)
+    else:
+        parts = (future.result for future in as_completed([pool.submit(make, *arguments) for arguments in todo]))
+    for done, finish in enumerate(parts, start=1):
+        finish()
+        left = (time.monotonic() - started) / done * (len(todo) - done)
+        progress(f"{row}: {len(wanted) - len(todo) + done} of {len(wanted)} chunks, {left:.0f} s to go")
 
 
 def start_pool(workers: int) -> ProcessPoolExecutor | None:

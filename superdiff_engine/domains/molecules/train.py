@@ -27,6 +27,7 @@ from .data import FEWEST_ATOMS, MOST_ATOMS, Molecules, load_qm9
 from .model import HIGHEST_LEVEL, LOWEST_LEVEL, MoleculeSettings, Parts, atom_mask, encode, factors, save_model, square
 from .network import MoleculeNetwork
 from .properties import Vocabulary
+from .reference import Reference
 
 #: Minutes on two CPU cores after which each model is as good as its card says.
 MINUTES = {"molecules": 480.0, "molecules_rings": 120.0, "molecules_chains": 120.0}
@@ -176,7 +177,8 @@ def train_model(
         FileNotFoundError: when the data are not there; the message says how to get them.
     """
     minutes, target = training_target(name, minutes, MINUTES, folder)
-    training, _ = load_qm9(data_folder, print).split()
+    everything = load_qm9(data_folder, print)
+    training, test = everything.split()
     quartiles = Vocabulary.quartiles(training.properties)  # of all, so that a prompt means the same to every model
     chosen = training.take(belongs(name, training.properties[:, PROPERTY_NAMES.index("rings")]))
     vocabulary = Vocabulary.of(quartiles)
@@ -194,5 +196,7 @@ def train_model(
         sizes=dict(zip(sizes.tolist(), counts.tolist(), strict=True)),
         training=TrainingFacts.of(progress, task.batch),
     )
+    if name == "molecules":
+        Reference.of(everything, training, test).save(target)
     save_model(target, copy.deepcopy(cast(MoleculeNetwork, trained)), settings)
     return target

@@ -16,8 +16,8 @@ import math
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, as_completed
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ import torch
 from ...assets import assets_folder
 from ...compose import And, Average, CoinFlip, Operator, Or, Single
 from ...errors import SuperDiffError
-from ...evaluation import Column, Layout, Row, Table, Value, read_table, start_pool, write_table
+from ...evaluation import Column, Layout, Row, Table, Value, make_missing, read_table, start_pool, write_table
 from ...noise import karras_levels
 from ...run import write_whole
 from ...sample import sample, side_generator
@@ -191,26 +191,12 @@ def _sample_row(
         for part in ("a", "b"):
             _sample_row(f"{part}/{half}", chunks, settings, pool, progress)
         return
-    folder = settings.folder(row)
-    todo = [chunk for chunk in range(chunks) if not _chunk_file(folder, chunk).is_file()]
-    if not todo:
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    started = time.monotonic()
-    for done, _ in enumerate(_in_parallel(row, todo, settings, pool), start=1):
-        left = (time.monotonic() - started) / done * (len(todo) - done)
-        progress(f"{row}: {chunks - len(todo) + done} of {chunks} chunks, {left:.0f} s to go")
+    settings.folder(row).mkdir(parents=True, exist_ok=True)
+    make_missing(row, [(row, chunk, settings) for chunk in range(chunks)], _is_there, make_chunk, pool, progress)
 
 
-def _in_parallel(row: str, todo: list[int], settings: Settings, pool: Executor | None) -> Iterator[None]:
-    if pool is None:
-        for chunk in todo:
-            make_chunk(row, chunk, settings)
-            yield
-        return
-    for future in as_completed([pool.submit(make_chunk, row, chunk, settings) for chunk in todo]):
-        future.result()
-        yield
+def _is_there(row: str, chunk: int, settings: Settings) -> bool:
+    return _chunk_file(settings.folder(row), chunk).is_file()
 
 
 def make_chunk(row: str, chunk: int, settings: Settings) -> None:

@@ -11,7 +11,7 @@ import io
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, as_completed
+from concurrent.futures import Executor
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -23,6 +23,7 @@ from torch import Tensor
 
 from ...compose import Single
 from ...errors import SuperDiffError
+from ...evaluation import make_missing
 from ...recipe import (
     AndRecipe,
     AverageRecipe,
@@ -277,19 +278,8 @@ def make_chunks(
     row: str, wanted: Sequence[Chunk], settings: Settings, pool: Executor | None, progress: Callable[[str], None]
 ) -> None:
     """Make the chunks that are not there yet, in `pool` or here."""
-    todo = [chunk for chunk in wanted if not chunk.file(settings).is_file()]
-    started = time.monotonic()
-    for done, _ in enumerate(_in_parallel(todo, settings, pool), start=1):
-        left = (time.monotonic() - started) / done * (len(todo) - done)
-        progress(f"{row}: {len(wanted) - len(todo) + done} of {len(wanted)} chunks, {left:.0f} s to go")
+    make_missing(row, [(chunk, settings) for chunk in wanted], _is_there, make_chunk, pool, progress)
 
 
-def _in_parallel(todo: list[Chunk], settings: Settings, pool: Executor | None) -> Iterator[None]:
-    if pool is None:
-        for chunk in todo:
-            make_chunk(chunk, settings)
-            yield
-        return
-    for future in as_completed([pool.submit(make_chunk, chunk, settings) for chunk in todo]):
-        future.result()
-        yield
+def _is_there(chunk: Chunk, settings: Settings) -> bool:
+    return chunk.file(settings).is_file()

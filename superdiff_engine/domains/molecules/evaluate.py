@@ -1,0 +1,432 @@
+r"""The paper's Table 4 for molecules: `superdiff evaluate molecules`.
+
+Each pair of properties that conflict mildly is asked for by seven methods from the same noise and sizes: each prompt
+alone, both in one prompt (joint), average, AND, OR, coin flip. Of every method's molecules:
+
+    both            share that satisfies both prompts (those that are not valid satisfy none)
+    minimum         the lower of the two normalised properties, mean over all and mean of the ten best; a property is
+                    normalised to the share of QM9's training molecules that it surpasses in the prompt's direction, a
+                    yes-or-no property to 1 or 0; 0 for molecules that are not valid
+    valid, unique, novel     RDKit's verdict; distinct SMILES among the valid; those of them that QM9 lacks
+    diversity       1 - mean Tanimoto similarity of Morgan fingerprints (radius 2) between valid molecules
+    strain          median MMFF94 energy that relaxation frees, kcal/mol
+
+The row `unconditional` adds EDM's stability (Hoogeboom et al. 2022, arXiv 2203.17003), and the rows `density/...` say
+how well the estimated log-density tells test molecules from the same with displaced atoms (ROC AUC).
+
+Chunks are kept in ~/.cache/superdiff/evaluation by a hash of all that decides them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rdkit import DataStructs
+from rdkit.Chem import RemoveHs, rdFingerprintGenerator
+
+from ...errors import SuperDiffError
+from ...evaluation import Column, Layout, Row, Table, Value, make_missing, start_pool, write_table
+from ...likelihood import estimate_log_density
+from ...noise import karras_levels
+from ...recipe import (
+    AndRecipe,
+    AverageRecipe,
+    Expert,
+    GuidanceRecipe,
+    Levels,
+    OperatorRecipe,
+    OrRecipe,
+    Recipe,
+    SingleRecipe,
+)
+from ...run import make_levels, write_whole
+from ...sample import sample
+from ..pictures.evaluate import CACHE, coin_flips
+from .chemistry import PROPERTY_NAMES, relax
+from .domain import JUDGED_AT, WHOLE, Molecules, find_folder, find_model, words_of
+from .files import ReadMolecules
+from .judging import first_of_their_kind, satisfied, stability, verdicts_of
+from .properties import Term
+from .reference import Reference, load_reference
+
+#: Properties that are seldom found together in QM9, by the name of their rows.
+PAIRS: dict[str, tuple[str, str]] = {
+    "logp_tpsa": ("high logP", "high TPSA"),
+    "tpsa_fsp3": ("high TPSA", "high fraction sp3"),
+    "aromatic_tpsa": ("aromatic ring", "low TPSA"),
+}
+METHODS = ("first", "second", "joint", "average", "and", "or", "coin_flip")
+OPERATORS: dict[str, OperatorRecipe] = {"average": AverageRecipe(), "and": AndRecipe(), "or": OrRecipe()}
+#: Angstrom by which every coordinate is displaced, normally distributed, in the rows of densities.
+DISPLACED = {"density/displaced_0_05": 0.05, "density/displaced_0_1": 0.1}
+ROWS = ("unconditional", *(f"{pair}/{method}" for pair in PAIRS for method in METHODS), *DISPLACED)
+LAYOUT = Layout(
+    columns=[
+        Column("both", "both satisfied", digits=1, percent=True),
+        Column("minimum", "lower of the two"),
+        Column("minimum_top10", "its ten best"),
+        Column("valid", "valid", digits=1, percent=True),
+        Column("unique", "unique", digits=1, percent=True),
+        Column("novel", "novel", digits=1, percent=True),
+        Column("diversity", "diversity"),
+        Column("strain", "strain, kcal/mol", digits=1),
+        Column("atom_stable", "atoms stable", digits=1, percent=True),
+        Column("molecule_stable", "molecules stable", digits=1, percent=True),
+        Column("auc", "ROC AUC", digits=3),
+    ],
+    row_titles={
+        f"{pair}/{method}": f"{first}, {second}: {title}"
+        for pair, (first, second) in PAIRS.items()
+        for method, title in {
+            "first": "the first alone",
+            "second": "the second alone",
+            "joint": "joint",
+            "average": "average",
+            "and": "**AND**",
+            "or": "**OR**",
+            "coin_flip": "coin flip",
+        }.items()
+    }
+    | {name: f"log-density, displaced by {amount:g} Angstrom" for name, amount in DISPLACED.items()},
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What all rows share.
+
+    Attributes:
+        samples: molecules a row.
+        steps: of the sampler.
+        guidance: weight w of classifier-free guidance, where a prompt asks for something.
+        seed: of the first chunk.
+        batch: molecules a chunk.
+    """
+
+    samples: int = 500
+    steps: int = 100
+    guidance: float = 2.0
+    seed: int = 0
+    batch: int = 50
+
+    @property
+    def chunks(self) -> int:
+        """How many chunks a row has."""
+        return math.ceil(self.samples / self.batch)
+
+
+def recipe_of(row: str, chunk: int, settings: Settings) -> Recipe:
+    """The recipe of a chunk of a row (not a coin flip's, which is picked from two others)."""
+    pair, _, method = row.partition("/")
+    if row == "unconditional":
+        prompts = [""]
+    else:
+        first, second = PAIRS[pair]
+        prompts = {"first": [first], "second": [second], "joint": [f"{first}, {second}"]}.get(method, [first, second])
+    return Recipe(
+        domain="molecules",
+        experts=[Expert(model=WHOLE, prompt=prompt) for prompt in prompts],
+        operator=OPERATORS.get(method, SingleRecipe()),
+        levels=Levels(steps=settings.steps),
+        batch=settings.batch,
+        seed=settings.seed + chunk,
+        device="cpu",
+        guidance=GuidanceRecipe(weight=settings.guidance) if any(prompts) and settings.guidance != 1 else None,
+    )
+
+
+@lru_cache(maxsize=2)
+def _digest(folder: Path) -> str:
+    return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()[:16]
+
+
+def chunk_file(row: str, chunk: int, settings: Settings) -> Path:
+    """Where a chunk is kept: decided by its recipe and the model's weights."""
+    key = recipe_of(row, chunk, settings).to_json()
+    return CACHE / f"molecules_{_digest(find_folder(WHOLE))}" / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.npz"
+
+
+def make_chunk(row: str, chunk: int, settings: Settings) -> None:
+    """Sample a chunk and keep it: the arrays of `judging.judge_molecules`, strain [batch] (NaN: unknown), seconds."""
+    started = time.monotonic()
+    domain, recipe = Molecules(), recipe_of(row, chunk, settings)
+    prepared, operator = domain.prepare(recipe, "cpu"), recipe.operator.build()
+    last: Any = None
+    for last in sample(
+        prepared.experts,
+        operator,
+        make_levels(recipe, domain.level_range(prepared.experts)),
+        batch=recipe.batch,
+        seed=recipe.seed,
+        # Without log-densities, nothing is spent on them.
+        estimator=recipe.estimator if operator.needs_density else "none",
+        solver=recipe.solver,
+        guidance=prepared.guidance,
+    ):
+        pass
+    arrays = domain.decode(last, prepared.experts)
+    seconds = time.monotonic() - started
+    buffer = io.BytesIO()
+    kept: dict[str, Any] = arrays | {"strain": strains(arrays), "seconds": np.array(seconds)}
+    np.savez_compressed(buffer, **kept)
+    path = chunk_file(row, chunk, settings)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, buffer.getvalue())
+
+
+def strains(arrays: dict[str, np.ndarray]) -> np.ndarray:
+    """kcal/mol [n] that MMFF94 relaxation frees; NaN for molecules that are not valid, or that it does not know."""
+    found = np.full(len(arrays["atoms"]), np.nan)
+    for row, verdict in enumerate(verdicts_of(arrays)):
+        relaxed = relax(verdict.molecule) if verdict.valid else None
+        if relaxed is not None:
+            found[row] = relaxed.energy
+    return found
+
+
+def read_row(row: str, settings: Settings) -> dict[str, np.ndarray] | None:
+    """All arrays of a row's chunks together; None while chunks are missing."""
+    pair, _, method = row.partition("/")
+    if method == "coin_flip":
+        sides = [read_row(f"{pair}/{side}", settings) for side in ("first", "second")]
+        if sides[0] is None or sides[1] is None:
+            return None
+        heads = np.concatenate([coin_flips(settings.batch, settings.seed + chunk) for chunk in range(settings.chunks)])
+        heads = heads[: settings.samples]
+        picked = {
+            name: np.where(heads.reshape(-1, *[1] * (one.ndim - 1)), one, other)
+            for (name, one), other in zip(sides[0].items(), sides[1].values(), strict=True)
+            if name != "seconds"
+        }
+        return picked | {"seconds": (sides[0]["seconds"] + sides[1]["seconds"]) / 2}
+    files = [chunk_file(row, chunk, settings) for chunk in range(settings.chunks)]
+    if not all(file.is_file() for file in files):
+        return None
+    parts = []
+    for file in files:
+        with np.load(file, allow_pickle=False) as stored:
+            parts.append({name: stored[name] for name in stored.files})
+    joined = {
+        name: np.concatenate([part[name] for part in parts])[: settings.samples]
+        for name in parts[0]
+        if name != "seconds"
+    }
+    return joined | {"seconds": np.array(sum(float(part["seconds"]) for part in parts))}
+
+
+def share(holds: np.ndarray) -> Value:
+    """The share of True in bool [n], with the binomial standard error."""
+    if not len(holds):
+        return Value(value=0.0, error=None)
+    rate = float(holds.mean())
+    return Value(value=rate, error=math.sqrt(rate * (1 - rate) / len(holds)))
+
+
+def normalised(term: Term, properties: np.ndarray, reference: Reference) -> np.ndarray:
+    """How well each molecule satisfies a term, 0 to 1, of properties [n, properties]; 0 where they are NaN."""
+    values = properties[:, PROPERTY_NAMES.index(term.property)]
+    known = ~np.isnan(values)
+    if term.property in _MEASURED:
+        rank = reference.rank(term.property, np.where(known, values, 0.0))
+        found = rank if term.lowest is not None else 1 - rank
+    else:
+        found = term.holds(values).astype(float)
+    return np.where(known, found, 0.0)
+
+
+#: Properties that have a scale; the others are counts.
+_MEASURED = ("logp", "tpsa", "qed", "sa", "fsp3")
+
+
+def diversity(arrays: dict[str, np.ndarray], most: int = 500) -> float:
+    """1 - mean Tanimoto similarity of Morgan fingerprints between the first `most` valid molecules."""
+    rows = np.nonzero(arrays["valid"])[0][:most].tolist()
+    generator = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048)
+    prints = [generator.GetFingerprint(RemoveHs(verdict.molecule)) for verdict in verdicts_of(arrays, rows)]
+    similar = [
+        value
+        for index in range(1, len(prints))
+        for value in DataStructs.BulkTanimotoSimilarity(prints[index], prints[:index])
+    ]
+    return 1 - float(np.mean(similar)) if similar else 0.0
+
+
+def figures_of(row: str, arrays: dict[str, np.ndarray], reference: Reference) -> dict[str, Value]:
+    """All figures of a row's molecules."""
+    valid = arrays["valid"]
+    first = first_of_their_kind(arrays)
+    found = {
+        "valid": share(valid),
+        "unique": share(first[valid]),
+        "novel": share(reference.novel(arrays["smiles"][first])),
+    }
+    if row == "unconditional":
+        atoms, molecules = stability(arrays)
+        count = len(valid)
+        # Atoms of one molecule are not independent: the error is that of as many draws as there are molecules.
+        found["atom_stable"] = Value(value=atoms, error=math.sqrt(atoms * (1 - atoms) / count))
+        found["molecule_stable"] = Value(value=molecules, error=math.sqrt(molecules * (1 - molecules) / count))
+    else:
+        terms = [words_of(WHOLE).parse(prompt)[0] for prompt in PAIRS[row.partition("/")[0]]]
+        lower = np.min([normalised(term, arrays["properties"], reference) for term in terms], axis=0)
+        found["both"] = share(satisfied(terms, arrays["properties"]))
+        found["minimum"] = Value(value=float(lower.mean()), error=float(lower.std() / math.sqrt(len(lower))))
+        draws = np.random.default_rng(0).choice(lower, (200, len(lower)))
+        tops = np.sort(draws, axis=1)[:, -10:].mean(1)
+        found["minimum_top10"] = Value(value=float(np.sort(lower)[-10:].mean()), error=float(tops.std()))
+    strain = arrays["strain"][~np.isnan(arrays["strain"])]
+    found["diversity"] = Value(value=diversity(arrays))
+    if len(strain):
+        draws = np.median(np.random.default_rng(0).choice(strain, (200, len(strain))), axis=1)
+        found["strain"] = Value(value=float(np.median(strain)), error=float(draws.std()))
+    return found
+
+
+def density_auc(amount: float, reference: Reference, molecules: int, seed: int = 0) -> Value:
+    """ROC AUC of the log-density without a prompt: test molecules against themselves with displaced atoms.
+
+    Args:
+        amount: standard deviation of the displacement of every coordinate, Angstrom.
+        reference: with the test molecules.
+        molecules: how many of them.
+        seed: of displacements and noise.
+    """
+    generator = np.random.default_rng(seed)
+    rows = slice(0, molecules)
+    atoms = reference.atoms[rows]
+    there = (np.arange(reference.positions.shape[1]) < atoms[:, None])[:, :, None]
+    moved = reference.positions[rows] + there * generator.normal(0, amount, reference.positions[rows].shape)
+    moved = (moved - there * (moved * there).sum(1, keepdims=True) / atoms[:, None, None]).astype(np.float32)
+    domain, recipe = Molecules(), Recipe(domain="molecules", experts=[Expert(model=WHOLE, prompt="")])
+    scores = []
+    for positions in (reference.positions[rows], moved):
+        given = ReadMolecules(reference.elements[rows], positions, reference.bonds[rows], atoms, None)
+        experts, points, lowest = domain.place(recipe, given, "cpu")
+        levels = karras_levels(100, domain.level_range(experts)[1], lowest)
+        found = estimate_log_density(experts, points, levels, 1, seed, domain.space(experts))
+        # Log-densities of molecules of different sizes do not compare: the same number of coordinates is the unit.
+        scores.append(found.mean[0].numpy() / (3 * (atoms.astype(float) - 1)))
+    return area_under_curve(scores[0], scores[1])
+
+
+def area_under_curve(positive: np.ndarray, negative: np.ndarray) -> Value:
+    """ROC AUC, P(positive > negative), with Hanley and McNeil's standard error (Radiology 143, 1982)."""
+    wins = (positive[:, None] > negative).mean() + 0.5 * (positive[:, None] == negative).mean()
+    area, n = float(wins), len(positive)
+    q1, q2 = area / (2 - area), 2 * area**2 / (1 + area)
+    variance = (area * (1 - area) + (n - 1) * (q1 - area**2) + (len(negative) - 1) * (q2 - area**2)) / (
+        n * len(negative)
+    )
+    return Value(value=area, error=math.sqrt(max(0.0, variance)))
+
+
+def evaluate(
+    settings: Settings | None = None,
+    rows: Sequence[str] | None = None,
+    out: Path = Path("docs/tables/molecules.json"),
+    progress: Callable[[str], None] = print,
+    workers: int | None = None,
+) -> Table:
+    """Make (or go on with) the table, and write it after every row; every finished row of these settings is in it.
+
+    Args:
+        settings: None for the default ones.
+        rows: names as in ROWS; None for all.
+        out: the JSON file.
+        progress: takes one line at a time.
+        workers: processes that sample chunks side by side; None for one a core.
+
+    Raises:
+        ModelError: when the embedded model is missing or damaged.
+        SuperDiffError: for a row that does not exist.
+        OutputError: when a file cannot be written.
+    """
+    asked = list(ROWS if rows is None else rows)
+    for row in asked:
+        if row not in ROWS:
+            raise SuperDiffError(f"There is no row '{row}'; choose from {', '.join(ROWS)}.")
+    settings = Settings() if settings is None else settings
+    find_model(WHOLE)  # a damaged model is reported here, in one sentence, and not by a worker
+    reference = load_reference(find_folder(WHOLE))
+    workers = (os.cpu_count() or 1) if workers is None else workers
+    pool = start_pool(workers)
+    try:
+        for row in asked:
+            if row in DISPLACED:
+                _keep_density(row, settings, reference)
+            else:
+                pair, _, method = row.partition("/")
+                made_of = [f"{pair}/first", f"{pair}/second"] if method == "coin_flip" else [row]
+                wanted = [(part, chunk, settings) for part in made_of for chunk in range(settings.chunks)]
+                make_missing(row, wanted, _is_there, make_chunk, pool, progress)
+            table = _table(settings, reference, workers)
+            write_table(table, out)
+            made = table.row(row)
+            said = ", ".join(f"{name} {value.value:.3f}" for name, value in made.values.items())
+            progress(f"{row}: {said}; {made.seconds:.0f} s")
+    finally:
+        if pool is not None:
+            pool.shutdown(cancel_futures=True)
+    return table
+
+
+def _is_there(row: str, chunk: int, settings: Settings) -> bool:
+    return chunk_file(row, chunk, settings).is_file()
+
+
+def _density_file(row: str, settings: Settings) -> Path:
+    key = json.dumps([row, JUDGED_AT, asdict(settings)], sort_keys=True)
+    folder = CACHE / f"molecules_{_digest(find_folder(WHOLE))}"
+    return folder / f"density_{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
+
+
+def _keep_density(row: str, settings: Settings, reference: Reference) -> None:
+    path = _density_file(row, settings)
+    if path.is_file():
+        return
+    started, count = time.monotonic(), min(settings.samples, len(reference.atoms))
+    area = density_auc(DISPLACED[row], reference, count, settings.seed)
+    kept = Row(name=row, samples=count, seconds=round(time.monotonic() - started, 1), values={"auc": area})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, kept.model_dump_json().encode())
+
+
+def _table(settings: Settings, reference: Reference, workers: int) -> Table:
+    rows = []
+    for name in ROWS:
+        if name in DISPLACED:
+            path = _density_file(name, settings)
+            if path.is_file():
+                rows.append(Row.model_validate_json(path.read_bytes()))
+            continue
+        arrays = read_row(name, settings)
+        if arrays is not None:
+            seconds = round(float(arrays["seconds"]) / workers, 1)
+            figures = figures_of(name, arrays, reference)
+            rows.append(Row(name=name, samples=len(arrays["atoms"]), seconds=seconds, values=figures))
+    return Table(
+        command=(
+            f"superdiff evaluate molecules --samples {settings.samples} --steps {settings.steps} "
+            f"--guidance {settings.guidance:g}"
+        ),
+        seeds=[settings.seed + chunk for chunk in range(settings.chunks)],
+        steps=settings.steps,
+        notes=(
+            f"{settings.steps} steps of Euler-Maruyama with the trapezoidal Ito estimator, guidance "
+            f"{settings.guidance:g} where a prompt asks for something, sizes as in QM9, the same noise and sizes in "
+            "all rows. Properties by RDKit. Errors: binomial, of the mean, or bootstrap (ten best, strain); ROC AUC: "
+            f"Hanley and McNeil. Seconds are wall clock with {workers} processes of one thread."
+        ),
+        rows=rows,
+    )

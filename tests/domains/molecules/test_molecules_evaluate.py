@@ -1,0 +1,117 @@
+"""The table of molecules: its figures against known molecules and other libraries, and a small run of the command."""
+
+import numpy as np
+import pytest
+from rdkit import Chem
+from scipy.stats import mannwhitneyu
+from tiny_molecules import column, known_arrays
+
+from superdiff_engine.domains.molecules import data, evaluate, reference
+from superdiff_engine.domains.molecules.chemistry import PROPERTY_NAMES, properties_of
+from superdiff_engine.domains.molecules.domain import WHOLE, words_of
+from superdiff_engine.domains.molecules.judging import judge_molecules
+from superdiff_engine.evaluation import read_table
+
+SMILES = ["CCO", "c1ccncc1", "CC(N)=O", "FC(F)F", "CCO", "CC#N"]
+
+
+def molecules_of(smiles):
+    decoded = known_arrays(smiles)
+    properties = np.array(
+        [[properties_of(Chem.MolFromSmiles(text))[name] for name in PROPERTY_NAMES] for text in smiles], np.float32
+    )
+    return data.Molecules(
+        decoded.elements, decoded.positions, decoded.bonds, decoded.atoms, properties, np.array(smiles)
+    )
+
+
+@pytest.fixture
+def known(assets, monkeypatch, tmp_path):
+    """A reference of six molecules beside the tiny model, and a cache of its own."""
+    all_of_them = molecules_of(SMILES)
+    found = reference.Reference.of(all_of_them, all_of_them, all_of_them)
+    found.save(assets / WHOLE)
+    monkeypatch.setattr(evaluate, "CACHE", tmp_path / "cache")
+    reference.load_reference.cache_clear()
+    return reference.load_reference(assets / WHOLE)
+
+
+def test_the_reference_comes_back_and_knows_its_molecules(known):
+    assert known.novel(["CCO", "CCC", "CC#N"]).tolist() == [False, True, False]
+    values = np.array([-9.0, np.median(molecules_of(SMILES).properties[:, column("logp")]), 9.0])
+    assert known.rank("logp", values) == pytest.approx([0.0, 0.5, 1.0], abs=0.01)
+
+
+def test_figures_of_known_molecules(known):
+    arrays = judge_molecules(known_arrays(SMILES))
+    arrays["strain"] = np.array([1.0, 2.0, np.nan, 3.0, 4.0, np.nan])
+    found = evaluate.figures_of("aromatic_tpsa/and", arrays, known)
+    terms = [words_of(WHOLE).parse(prompt)[0] for prompt in ("aromatic ring", "low TPSA")]
+    assert terms[1].holds(arrays["properties"][:, column("tpsa")]).tolist()[1]  # pyridine: 12.9 below the tiny bound
+    assert found["both"].value == pytest.approx(1 / 6) and found["valid"].value == 1.0
+    assert found["unique"].value == pytest.approx(5 / 6) and found["novel"].value == 0.0
+    assert found["strain"].value == 2.5
+    # Only pyridine has an aromatic ring, so all others' lower property is 0.
+    rank = 1 - known.rank("tpsa", arrays["properties"][[1], column("tpsa")])[0]
+    assert found["minimum"].value == pytest.approx(rank / 6)
+    broken = judge_molecules(known_arrays(["CCO", "CCO"]))
+    broken["properties"][:] = np.nan
+    broken["valid"][:] = False
+    broken["smiles"][:] = ""
+    broken["strain"] = np.full(2, np.nan)
+    nothing = evaluate.figures_of("logp_tpsa/and", broken, known)
+    assert nothing["both"].value == nothing["minimum"].value == nothing["unique"].value == 0.0
+    assert "strain" not in nothing
+
+
+def test_strain_is_the_energy_that_rdkit_gets_back():
+    from rdkit.Chem import rdForceFieldHelpers
+
+    arrays = judge_molecules(known_arrays(["CCO", "CC(=O)N"]))
+    found = evaluate.strains(arrays)
+    molecule = Chem.AddHs(Chem.MolFromSmiles("CCO"))
+    conformer = Chem.Conformer(9)
+    for index in range(9):
+        conformer.SetAtomPosition(index, arrays["positions"][0][index].tolist())
+    molecule.AddConformer(conformer)
+
+    def energy():
+        properties = rdForceFieldHelpers.MMFFGetMoleculeProperties(molecule)
+        return rdForceFieldHelpers.MMFFGetMoleculeForceField(molecule, properties).CalcEnergy()
+
+    before = energy()
+    rdForceFieldHelpers.MMFFOptimizeMolecule(molecule, maxIters=2000)
+    assert found[0] == pytest.approx(before - energy(), abs=0.05)
+
+
+def test_area_under_the_curve_agrees_with_scipy():
+    generator = np.random.default_rng(0)
+    positive, negative = generator.normal(0.7, 1, 80), generator.normal(0, 1, 80)
+    found = evaluate.area_under_curve(positive, negative)
+    assert found.value == pytest.approx(mannwhitneyu(positive, negative).statistic / 6400)
+    draws = [
+        evaluate.area_under_curve(generator.choice(positive, 80), generator.choice(negative, 80)).value
+        for _ in range(400)
+    ]
+    assert found.error == pytest.approx(np.std(draws), rel=0.25)
+
+
+def test_a_small_table_is_made_resumed_and_shown(known, tmp_path):
+    settings = evaluate.Settings(samples=6, steps=3, batch=4)
+    rows = ["unconditional", "logp_tpsa/first", "logp_tpsa/and", "logp_tpsa/coin_flip", "density/displaced_0_1"]
+    said = []
+    out = tmp_path / "molecules.json"
+    evaluate.evaluate(settings, rows, out, said.append, workers=1)
+    table = read_table(out)
+    made = {row.name for row in table.rows}
+    # "high TPSA" alone belongs to two pairs, and is sampled once.
+    assert made == {*rows, "logp_tpsa/second", "tpsa_fsp3/first"} and table.row("unconditional").samples == 6
+    assert 0 <= table.row("unconditional").values["atom_stable"].value <= 1
+    assert 0 <= table.row("density/displaced_0_1").values["auc"].value <= 1
+    before = [line for line in said if "chunks" in line]
+    evaluate.evaluate(settings, rows, out, said.append, workers=1)
+    assert [line for line in said if "chunks" in line] == before  # nothing was sampled again
+    # A coin flip's molecules are those that either prompt alone makes.
+    flipped, *sides = (evaluate.read_row(f"logp_tpsa/{kind}", settings) for kind in ("coin_flip", "first", "second"))
+    for row in range(6):
+        assert any(np.array_equal(flipped["positions"][row], side["positions"][row]) for side in sides)
