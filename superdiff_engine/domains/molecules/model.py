@@ -202,11 +202,45 @@ class MoleculeModel:
 
 
 def save_model(folder: Path, network: MoleculeNetwork, settings: MoleculeSettings) -> None:
-    """Write model.safetensors (float16) and config.json."""
+    """Write model.safetensors (float16), config.json and the model card."""
     weights = {name: value.half().contiguous() for name, value in network.state_dict().items()}
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(folder / "model.safetensors", save(weights))
     write_whole(folder / "config.json", (settings.model_dump_json(indent=1) + "\n").encode())
+    write_whole(folder / "README.md", _card(folder, network, settings).encode())
+
+
+def _card(folder: Path, network: MoleculeNetwork, settings: MoleculeSettings) -> str:
+    facts, molecules = settings.training, sum(settings.sizes.values())
+    terms = ", ".join(term.text for term in Vocabulary.of(settings.quartiles).terms)
+    parameters = sum(value.numel() for value in network.parameters()) / 1e6
+    size = (folder / "model.safetensors").stat().st_size / 1e6
+    trained = (
+        ""
+        if facts is None
+        else (
+            f"| Training | {facts.minutes:.0f} minutes on {facts.hardware}: {facts.steps:,} steps of {facts.batch}, "
+            f"last mean loss {facts.loss:.4f} |\n"
+        )
+    )
+    return f"""# {settings.title}
+
+{settings.description}: a diffusion model of atom positions, elements and bonds that SuperDiff Studio embeds.
+
+| | |
+| --- | --- |
+| Network | {parameters:.1f} million parameters, {size:.1f} MB, float16 |
+| Data | {molecules:,} molecules of QM9, {min(settings.sizes)} to {max(settings.sizes)} atoms; others are for tests |
+{trained}| Prompts | {terms} |
+
+"High" and "low" are the upper and lower quarter of the training molecules. Data: QM9 (Ramakrishnan et al. 2014, doi
+10.1038/sdata.2014.22), read from the package qm9pack (MIT licence); molecules with charged atoms are left out.
+
+Limits: it knows H, C, N, O and F, up to nine heavy atoms, and geometries near a DFT minimum. What it draws may be valid
+and yet never have been made.
+
+Made by `superdiff train {folder.name}`; measured by `superdiff evaluate molecules`.
+"""
 
 
 @lru_cache(maxsize=4)
