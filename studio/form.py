@@ -218,7 +218,7 @@ def _sampling() -> None:
             "Precision",
             ["float32", "float16", "bfloat16"],
             key="f.dtype",
-            disabled=keep["f.domain"] in ("plane", "molecules"),
+            disabled=keep["f.domain"] == "plane",
             persist_state=_KEEP,
             help="Of the networks; log-densities are always summed in float64.",
         )

@@ -106,8 +106,8 @@ class Molecules(Domain):
     def check(self, recipe: Recipe) -> None:
         if recipe.pipeline is not None:
             raise RecipeError("Molecule models have no pipeline settings; remove 'pipeline'.")
-        if recipe.dtype != "float32":
-            raise RecipeError("Molecule models run in float32: a tenth of an Angstrom counts.")
+        if recipe.dtype == "float16":
+            raise RecipeError("Molecule models run in float32 or bfloat16; float16 has too small a range for them.")
         for expert in recipe.experts:
             words_of(expert.model).parse(expert.prompt or "")
         if recipe.guidance is not None:
@@ -126,7 +126,8 @@ class Molecules(Domain):
     def prepare(self, recipe: Recipe, device: str) -> Prepared:
         models = {expert.model: find_model(expert.model, device) for expert in recipe.experts}
         sizes = numbers_of_atoms(recipe, [models[expert.model] for expert in recipe.experts])
-        networks = {name: MoleculeScores(model, sizes, device) for name, model in models.items()}
+        dtype = recipe.dtype
+        networks = {name: MoleculeScores(model, sizes, device, dtype) for name, model in models.items()}
         experts = [networks[expert.model].expert(expert.prompt or "") for expert in recipe.experts]
         guidance = recipe.guidance
         if guidance is None or guidance.weight == 1:
@@ -134,7 +135,7 @@ class Molecules(Domain):
         # The mix is led away from what all the experts have in common: their own network, else that of all molecules.
         common = networks[recipe.experts[0].model]
         if len(networks) > 1:
-            common = networks.get(WHOLE) or MoleculeScores(find_model(WHOLE, device), sizes, device)
+            common = networks.get(WHOLE) or MoleculeScores(find_model(WHOLE, device), sizes, device, dtype)
         reference = common.expert(guidance.negative_prompt)
         bounds = (guidance.lowest or 0.0, guidance.highest or float("inf"))
         weight = guidance.weight

@@ -112,10 +112,18 @@ class MoleculeScores:
         model: the network with its vocabulary.
         atoms: numbers of atoms, one a sample.
         device: of the samples.
+        dtype: "float32" or "bfloat16", what the network's matrix products compute in; positions and sums stay in float32.
     """
 
-    def __init__(self, model: MoleculeModel, atoms: Sequence[int], device: str = "cpu") -> None:
-        self.model, self.atoms = model, list(atoms)
+    def __init__(
+        self,
+        model: MoleculeModel,
+        atoms: Sequence[int],
+        device: str = "cpu",
+        dtype: str = "float32",
+    ) -> None:
+        self.model, self.atoms, self.device = model, list(atoms), device
+        self.half = dtype == "bfloat16"
         self.space = make_space(self.atoms, device)
         self.most = max(self.atoms)
         self.mask = atom_mask(self.atoms)[:, : self.most].to(device)
@@ -150,7 +158,8 @@ class MoleculeScores:
         levels = torch.full((rows,), float(level), dtype=y["positions"].dtype, device=classes.device)
         mask = self.mask.repeat(rows // len(self.mask), 1)
         parts = Parts(y["positions"][:, :n], y["types"][:, :n], square(y["bonds"], n))
-        out = denoise(self.model.network, parts, levels, classes, mask)
+        with torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.half):
+            out = denoise(self.model.network, parts, levels, classes, mask)
         padded = {
             name: torch.zeros_like(y[name]).index_copy_(1, torch.arange(n, device=mask.device), getattr(out, name))
             for name in ("positions", "types")
@@ -162,7 +171,8 @@ def denoise(network: Any, y: Parts, levels: Tensor, classes: Tensor, mask: Tenso
     """D by the formula above; y of [B, N, ...] at levels [B]."""
     into, skip, out = factors(levels)
     scaled = y.scaled(into)
-    raw = Parts(*network(scaled.positions, scaled.types, scaled.bonds, levels.log(), classes, mask))
+    found = network(scaled.positions, scaled.types, scaled.bonds, levels.log(), classes, mask)
+    raw = Parts(*(part.to(y.positions) for part in found))
     kept, added = y.scaled(skip), raw.scaled(out)
     return Parts(kept.positions + added.positions, kept.types + added.types, kept.bonds + added.bonds)
 

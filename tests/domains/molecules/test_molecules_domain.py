@@ -60,6 +60,16 @@ def test_experts_of_one_model_go_through_it_in_one_call_and_networks_compose(mon
     assert set(calls) == {1}
 
 
+def test_bfloat16_gives_nearly_the_same_scores():
+    precise, quick = (
+        Run(recipe("high logP", operator={"name": "single"}, levels={"steps": 1}, dtype=dtype)).execute()
+        for dtype in ("float32", "bfloat16")
+    )
+    for name, part in precise.denoised.items():
+        wrong = np.abs(quick.denoised[name] - part).max()
+        assert 0 < wrong < 0.02 * np.abs(part).max()
+
+
 def test_guidance_leads_away_from_the_negative_prompt():
     plain = Run(recipe("high logP", operator={"name": "single"}, guidance={"weight": 3.0})).execute()
     away = {"weight": 3.0, "negative_prompt": "contains nitrogen"}
@@ -78,7 +88,7 @@ def test_guidance_leads_away_from_the_negative_prompt():
         ({"atoms": 2}, "atoms"),
         ({"atoms": 30}, "atoms"),
         ({"pipeline": {}}, "pipeline"),
-        ({"dtype": "float16"}, "float32"),
+        ({"dtype": "float16"}, "bfloat16"),
         ({"guidance": {"negative_prompt": "ugly"}}, "'ugly'"),
         ({"experts": [{"model": "garments_a"}]}, "garments_a"),
     ],
