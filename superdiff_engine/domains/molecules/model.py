@@ -112,7 +112,7 @@ class MoleculeScores:
         model: the network with its vocabulary.
         atoms: numbers of atoms, one a sample.
         device: of the samples.
-        dtype: "float32" or "bfloat16", what the network's matrix products compute in; positions and sums stay in float32.
+        dtype: "float32" or "bfloat16", of the matrix products; positions and sums stay in float32.
     """
 
     def __init__(
