@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,17 +16,16 @@ ROOT = Path(__file__).parents[2]
 PATIENCE = 60_000  # milliseconds; machines that run tests are busy
 
 
-@pytest.fixture(scope="session")
-def studio(tmp_path_factory):
-    """The address of a running studio, whose runs go to a folder of the tests."""
-    folder = tmp_path_factory.mktemp("studio")
+@contextmanager
+def serving(script, folder):
+    """The address of a page that Streamlit serves while this lasts; its log goes to the folder."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     environment = os.environ | {"SUPERDIFF_RUNS": str(folder / "runs"), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    script = ROOT / "studio" / "app.py"
     command = [sys.executable, "-m", "streamlit", "run", str(script), f"--server.port={port}", "--server.headless=true"]
+    command += ["--server.address=127.0.0.1", "--browser.gatherUsageStats=false"]
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen(command, cwd=script.parent, env=environment, stdout=log, stderr=log)
     address = f"http://127.0.0.1:{port}"
@@ -44,6 +44,19 @@ def studio(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def serve():
+    """`serving`, for tests that have a page of their own."""
+    return serving
+
+
+@pytest.fixture(scope="session")
+def studio(tmp_path_factory):
+    """The address of a running studio, whose runs go to a folder of the tests."""
+    with serving(ROOT / "studio" / "app.py", tmp_path_factory.mktemp("studio")) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
 def chromium():
     """The browser; the test is skipped where there is none."""
     path = os.environ.get("SUPERDIFF_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
@@ -57,6 +70,9 @@ def chromium():
         "--disable-component-update",
         "--disable-sync",
         "--no-first-run",
+        # WebGL without a graphics card.
+        "--use-angle=swiftshader",
+        "--enable-unsafe-swiftshader",
     ]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=switches)
