@@ -204,7 +204,8 @@ def train(
             nonlocal said
             line = f"{name}: step {state.step}, loss {state.loss:.4f}"
             progress.update(task, completed=state.minutes, description=line)
-            if not console.is_terminal and int(state.minutes) > said:  # a log has no bar: a line a minute
+            # A log has no bar: a line a minute, of each stage that the training has.
+            if not console.is_terminal and int(state.minutes) != said:
                 said = int(state.minutes)
                 console.print(f"{state.minutes:.1f} of {minutes:g} minutes, {line}", markup=False)
 

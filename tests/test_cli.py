@@ -99,14 +99,14 @@ def test_a_port_in_use_is_one_sentence():
 
 def test_a_training_that_writes_to_a_log_says_a_line_a_minute(monkeypatch):
     def brief(name, minutes, data, report):
-        for step, spent in enumerate((0.1, 0.5, 1.2)):
+        for step, spent in enumerate((0.1, 0.5, 1.2, 0.3)):  # the last is a second stage's
             report(TrainingProgress(step, spent, 0.5))
         return Path("nowhere")
 
     monkeypatch.setattr(garments, "train_model", brief)
     said = CliRunner().invoke(app, ["train", "garments_a", "--minutes", "2"]).output
     assert "0.1 of 2 minutes, garments_a: step 0, loss 0.5" in said and "1.2 of 2 minutes" in said
-    assert "0.5 of 2 minutes" not in said
+    assert "0.5 of 2 minutes" not in said and "0.3 of 2 minutes" in said
 
 
 def test_training_without_data_says_how_to_get_them(tmp_path):
