@@ -71,7 +71,6 @@ def chromium():
         "--disable-sync",
         "--no-first-run",
         # WebGL without a graphics card.
-        "--use-angle=swiftshader",
         "--enable-unsafe-swiftshader",
     ]
     with sync_playwright() as playwright:
