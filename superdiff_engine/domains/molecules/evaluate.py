@@ -99,6 +99,15 @@ LAYOUT = Layout(
         }.items()
     }
     | {name: f"log-density, displaced by {amount:g} Angstrom" for name, amount in DISPLACED.items()},
+    paper_columns=["paper, LDMol, other properties: ten best"],
+    paper={
+        f"{pair}/{method}": [f"{figure:.3f} ({properties})"]
+        for pair, properties, figures in (
+            ("logp_tpsa", "GSK3b, QED", {"joint": 0.273, "average": 0.269, "and": 0.273}),
+            ("tpsa_fsp3", "GSK3b, JNK3", {"joint": 0.186, "average": 0.199, "and": 0.209}),
+        )
+        for method, figure in figures.items()
+    },
 )
 
 
