@@ -11,8 +11,8 @@ import pandas as pd
 import streamlit as st
 from PIL import Image
 
-from superdiff_engine.domains.molecules.chemistry import ELEMENTS, PROPERTIES, Relaxation, relax
-from superdiff_engine.domains.molecules.data import pair_indices
+from superdiff_engine.domains.molecules.atoms import ELEMENTS, PROPERTIES, pair_indices
+from superdiff_engine.domains.molecules.chemistry import Relaxation, relax
 from superdiff_engine.domains.molecules.domain import prompts_of
 from superdiff_engine.domains.molecules.drawing import depict
 from superdiff_engine.domains.molecules.files import sdf
@@ -27,6 +27,7 @@ from .jobs import Job
 from .live import names_of
 from .palette import dot, theme_name
 from .pictures import grid_png
+from .results import take_click
 from .viewer import Style, draw_viewer, frame
 
 #: Molecules side by side in the live view, and Angstrom from one to the next.
@@ -142,7 +143,7 @@ def _gallery(job: Job, arrays: dict[str, np.ndarray], rows: np.ndarray, picked: 
     st.plotly_chart(
         figures.gallery_figure(pictures, shown, picked),
         key=f"samples-{job.id}",
-        on_select=lambda: _take_click(job.id),
+        on_select=lambda: take_click(job.id),
         selection_mode="points",
         config=figures.config() | {"displayModeBar": False},
         alt=f"{len(shown)} molecules as flat drawings, number {picked} framed",
@@ -151,12 +152,6 @@ def _gallery(job: Job, arrays: dict[str, np.ndarray], rows: np.ndarray, picked: 
         f"{len(rows)} of {len(arrays['atoms'])} molecules. Click one to see it in 3D. A drawing says why a molecule is "
         "not valid; = marks one that was there before."
     )
-
-
-def _take_click(job_id: str) -> None:
-    for point in st.session_state[f"samples-{job_id}"].selection.points:
-        chosen = point["customdata"]
-        st.session_state[f"pick-{job_id}"] = int(chosen[0] if isinstance(chosen, list) else chosen)
 
 
 @st.cache_data(show_spinner=False, max_entries=32)
@@ -259,7 +254,8 @@ def _relaxation(job: Job, verdict: Any, picked: int) -> Relaxation | None:
 
 
 def _figures(job: Job, result: Result, picked: int) -> None:
-    rows = [("log q of " + name, f"{value:.3f} nats") for name, value in _densities(job, result, picked)]
+    values = result.log_density[:, picked]
+    rows = [(f"log q of {name}", f"{value:.3f} nats") for name, value in zip(names_of(job), values, strict=True)]
     if result.decoded["valid"][picked]:
         values = result.decoded["properties"][picked]
         rows += [
@@ -271,7 +267,3 @@ def _figures(job: Job, result: Result, picked: int) -> None:
         hide_index=True,
         alt=f"Log-densities and properties of molecule {picked}",
     )
-
-
-def _densities(job: Job, result: Result, picked: int) -> list[tuple[str, float]]:
-    return list(zip(names_of(job), result.log_density[:, picked].tolist(), strict=True))

@@ -113,7 +113,7 @@ def _plane_samples(job: Job, result: Result) -> None:
         st.plotly_chart(
             figure,
             key=f"samples-{job.id}",
-            on_select=lambda: _take_click(job.id),
+            on_select=lambda: take_click(job.id),
             selection_mode="points",
             config=figures.config(),
             alt="The finished samples in the plane over the contour lines of every expert's density",
@@ -123,7 +123,8 @@ def _plane_samples(job: Job, result: Result) -> None:
         _one_sample(job, result, picked)
 
 
-def _take_click(job_id: str) -> None:
+def take_click(job_id: str) -> None:
+    """Pick the sample that was clicked in the figure of a job's samples."""
     points = st.session_state[f"samples-{job_id}"].selection.points
     for point in points:
         # A click that merely clears the selection brings no point, and the contour lines carry no number.
@@ -145,7 +146,7 @@ def _picture_samples(job: Job, result: Result) -> None:
         st.plotly_chart(
             figures.gallery_figure(shown, page * SHOWN + np.arange(len(shown)), picked),
             key=f"samples-{job.id}",
-            on_select=lambda: _take_click(job.id),
+            on_select=lambda: take_click(job.id),
             selection_mode="points",
             config=figures.config() | {"displayModeBar": False},
             alt=f"{len(shown)} finished pictures, number {picked} framed",

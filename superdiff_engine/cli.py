@@ -239,9 +239,7 @@ def evaluate(
         from .domains.pictures.evaluate import evaluate as evaluate_pictures
 
         out = Path("docs/tables/pictures.json") if out is None else out
-        evaluate_pictures(
-            samples or 2000, steps or 50, batch or 125, seed, row, out, lambda line: console.print(line, markup=False)
-        )
+        evaluate_pictures(samples or 2000, steps or 50, batch or 125, seed, row, out, _say)
         written = [out]
     elif domain == "prompts":
         from .domains.prompts import evaluate as prompts

@@ -17,13 +17,18 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from .compose import CoinFlip
 from .errors import OutputError, SuperDiffError
 from .run import write_whole
+from .sample import side_generator
 
 TABLES = Path("docs") / "tables"
+#: Where parts of tables are kept, by a hash of all that decides them.
+CACHE = Path.home() / ".cache" / "superdiff" / "evaluation"
 
 
 class _Strict(BaseModel):
@@ -174,6 +179,21 @@ def update_readme(path: Path, tables: Path | None = None, known: Callable[[], di
     if after != before:
         write_whole(path, after.encode())
     return after != before
+
+
+def chosen_rows(rows: Sequence[str] | None, known: Sequence[str]) -> list[str]:
+    """The rows that were asked for, None for all; raises SuperDiffError for one that does not exist."""
+    for row in rows or ():
+        if row not in known:
+            raise SuperDiffError(f"There is no row '{row}'; choose from {', '.join(known)}.")
+    return list(known if rows is None else rows)
+
+
+def coin_flips(batch: int, seed: int) -> np.ndarray:
+    """Whether each of a run's `batch` samples falls to the first of two experts, by the operator CoinFlip; boolean."""
+    flip = CoinFlip()
+    flip.start(2, batch, side_generator(seed))
+    return flip.weights(torch.zeros(2, batch), None)[0].numpy() > 0
 
 
 def make_missing(

@@ -18,30 +18,12 @@ import numpy as np
 from rdkit import Chem, RDConfig, RDLogger
 from rdkit.Chem import QED, Crippen, rdForceFieldHelpers, rdMolDescriptors
 
+from .atoms import ELEMENTS, PROPERTY_NAMES, VALENCES
+
 #: RDKit's own reports of what it cannot sanitise: here they are counted and shown, not printed.
 RDLogger.DisableLog("rdApp.*")  # type: ignore[attr-defined]
 
-ELEMENTS = ("H", "C", "N", "O", "F")
-#: Bonds that an uncharged atom of each element has, as QM9's molecules and EDM's stability count them.
-VALENCES = (1, 4, 3, 2, 1)
 BOND_TYPES = {1: Chem.BondType.SINGLE, 2: Chem.BondType.DOUBLE, 3: Chem.BondType.TRIPLE}
-
-
-@dataclass(frozen=True)
-class Property:
-    """A figure that RDKit computes of a molecule.
-
-    Attributes:
-        name: in files and tables.
-        title: for people, with the unit or scale.
-        of: of a sanitised molecule.
-        count: whether it is a whole number.
-    """
-
-    name: str
-    title: str
-    of: Callable[[Any], float]
-    count: bool = False
 
 
 @cache
@@ -59,21 +41,21 @@ def _element_count(symbol: str) -> Callable[[Any], float]:
     return lambda molecule: sum(atom.GetSymbol() == symbol for atom in molecule.GetAtoms())
 
 
-PROPERTIES = (
-    Property("logp", "logP (Crippen; log10 of the partition coefficient)", Crippen.MolLogP),  # type: ignore[attr-defined]
-    Property("tpsa", "TPSA (polar surface, square Angstrom)", rdMolDescriptors.CalcTPSA),
-    Property("qed", "QED (drug-likeness, 0 to 1)", QED.qed),
-    Property("sa", "SA score (1 easy to 10 hard to synthesise)", lambda molecule: _synthetic_accessibility()(molecule)),
-    Property("fsp3", "fraction of sp3 carbons (0 to 1)", rdMolDescriptors.CalcFractionCSP3),
-    Property("rings", "rings (count)", rdMolDescriptors.CalcNumRings, True),
-    Property("aromatic", "aromatic rings (count)", rdMolDescriptors.CalcNumAromaticRings, True),
-    Property("donors", "hydrogen-bond donors (count)", rdMolDescriptors.CalcNumHBD, True),
-    Property("acceptors", "hydrogen-bond acceptors (count)", rdMolDescriptors.CalcNumHBA, True),
-    Property("nitrogen", "nitrogen atoms (count)", _element_count("N"), True),
-    Property("oxygen", "oxygen atoms (count)", _element_count("O"), True),
-    Property("fluorine", "fluorine atoms (count)", _element_count("F"), True),
-)
-PROPERTY_NAMES = tuple(one.name for one in PROPERTIES)
+#: How RDKit measures each of PROPERTIES, of a sanitised molecule without its hydrogens.
+MEASURES: dict[str, Callable[[Any], float]] = {
+    "logp": Crippen.MolLogP,  # type: ignore[attr-defined]
+    "tpsa": rdMolDescriptors.CalcTPSA,
+    "qed": QED.qed,
+    "sa": lambda molecule: _synthetic_accessibility()(molecule),
+    "fsp3": rdMolDescriptors.CalcFractionCSP3,
+    "rings": rdMolDescriptors.CalcNumRings,
+    "aromatic": rdMolDescriptors.CalcNumAromaticRings,
+    "donors": rdMolDescriptors.CalcNumHBD,
+    "acceptors": rdMolDescriptors.CalcNumHBA,
+    "nitrogen": _element_count("N"),
+    "oxygen": _element_count("O"),
+    "fluorine": _element_count("F"),
+}
 
 
 def build_molecule(elements: np.ndarray, positions: np.ndarray, bonds: np.ndarray) -> Any:
@@ -144,7 +126,7 @@ def valence_errors(elements: np.ndarray, bonds: np.ndarray) -> np.ndarray:
 def properties_of(molecule: Any) -> dict[str, float]:
     """All PROPERTIES of a sanitised molecule, by name; hydrogens as atoms or implied give the same."""
     bare = Chem.RemoveHs(molecule)
-    return {one.name: float(one.of(bare)) for one in PROPERTIES}
+    return {name: float(MEASURES[name](bare)) for name in PROPERTY_NAMES}
 
 
 @dataclass(frozen=True)

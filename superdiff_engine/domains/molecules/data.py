@@ -18,7 +18,6 @@ import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -26,12 +25,11 @@ import torch
 from rdkit import Chem
 
 from ...run import write_whole
-from .chemistry import ELEMENTS, PROPERTY_NAMES, properties_of, valence_errors
+from .atoms import ELEMENTS, FEWEST_ATOMS, MOST_ATOMS, PROPERTY_NAMES, pair_indices
+from .chemistry import properties_of, valence_errors
 
 PACKAGE, VERSION = "qm9pack", "1.0.3"
 DATA_FOLDER = Path.home() / ".cache" / "superdiff" / "data" / "qm9"
-MOST_ATOMS, FEWEST_ATOMS = 29, 3
-PAIRS = MOST_ATOMS * (MOST_ATOMS - 1) // 2
 #: Molecules kept for tests, and the seed of the permutation that picks them.
 TEST, SPLIT_SEED = 10_000, 0
 #: Part of the name of the prepared file: raise it when the reading changes.
@@ -81,12 +79,6 @@ class Molecules:
         """(training, test), the same for everybody."""
         order = torch.randperm(len(self), generator=torch.Generator().manual_seed(SPLIT_SEED)).numpy()
         return self.take(np.sort(order[:-TEST])), self.take(np.sort(order[-TEST:]))
-
-
-@cache
-def pair_indices(atoms: int = MOST_ATOMS) -> tuple[np.ndarray, np.ndarray]:
-    """(i, j) of all pairs i < j, row by row."""
-    return np.triu_indices(atoms, 1)
 
 
 def find_wheel(folder: Path | None = None) -> Path:

@@ -6,10 +6,11 @@ import io
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from PIL import Image
 
 from ...assets import assets_folder
 from ...errors import ModelError, RecipeError
@@ -31,12 +32,12 @@ from ...run import Result
 from ...sample import Step
 from ...score import ConditionedScore, Guidance
 from ..base import Domain, Export, ModelInfo, Prepared, Size
-from . import files
-from .data import FEWEST_ATOMS, MOST_ATOMS
-from .drawing import depict, grid
-from .judging import figures, judge_molecules, verdicts_of
-from .model import HIGHEST_LEVEL, LOWEST_LEVEL, MoleculeModel, MoleculeScores, decode, encode, load_model
+from .atoms import FEWEST_ATOMS, MOST_ATOMS
+from .model import HIGHEST_LEVEL, LOWEST_LEVEL, MoleculeModel, MoleculeScores, decode, encode, load_model, load_settings
 from .properties import Term, Vocabulary, contradict
+
+if TYPE_CHECKING:
+    from .files import ReadMolecules
 
 #: All of QM9; the two others learned from disjoint parts of it.
 WHOLE = "molecules"
@@ -61,7 +62,7 @@ class Molecules(Domain):
         found = []
         for name in NAMES:
             if (assets_folder() / name / "config.json").is_file():
-                settings = load_model(assets_folder() / name).settings
+                settings = load_settings(assets_folder() / name)
                 found.append(ModelInfo(name, settings.title, settings.description, "embedded"))
         return found
 
@@ -121,21 +122,18 @@ class Molecules(Domain):
 
     def load(self, expert: Expert, device: str, dtype: str) -> ConditionedScore:
         model = find_model(expert.model, device)
-        return MoleculeScores(model, model.draw_sizes(1, 0), device).expert(expert.prompt or "")
+        return MoleculeScores(model, model.settings.draw_sizes(1, 0), device, dtype).expert(expert.prompt or "")
 
     def prepare(self, recipe: Recipe, device: str) -> Prepared:
-        models = {expert.model: find_model(expert.model, device) for expert in recipe.experts}
-        sizes = numbers_of_atoms(recipe, [models[expert.model] for expert in recipe.experts])
-        dtype = recipe.dtype
-        networks = {name: MoleculeScores(model, sizes, device, dtype) for name, model in models.items()}
-        experts = [networks[expert.model].expert(expert.prompt or "") for expert in recipe.experts]
+        sizes = numbers_of_atoms(recipe)
+        networks, experts = experts_of(recipe, sizes, device)
         guidance = recipe.guidance
         if guidance is None or guidance.weight == 1:
             return Prepared(experts)
         # The mix is led away from what all the experts have in common: their own network, else that of all molecules.
         common = networks[recipe.experts[0].model]
         if len(networks) > 1:
-            common = networks.get(WHOLE) or MoleculeScores(find_model(WHOLE, device), sizes, device, dtype)
+            common = networks.get(WHOLE) or MoleculeScores(find_model(WHOLE, device), sizes, device, recipe.dtype)
         reference = common.expert(guidance.negative_prompt)
         bounds = (guidance.lowest or 0.0, guidance.highest or float("inf"))
         weight = guidance.weight
@@ -151,12 +149,9 @@ class Molecules(Domain):
     def level_range(self, experts: Sequence[Any]) -> tuple[float, float]:
         return LOWEST_LEVEL, HIGHEST_LEVEL
 
-    def place(self, recipe: Recipe, given: files.ReadMolecules, device: str) -> tuple[list[Any], Any, float]:
+    def place(self, recipe: Recipe, given: ReadMolecules, device: str) -> tuple[list[Any], Any, float]:
         """The recipe's experts for molecules of an SDF, their state, and JUDGED_AT."""
-        atoms = [int(count) for count in given.atoms]
-        models = {expert.model: find_model(expert.model, device) for expert in recipe.experts}
-        networks = {name: MoleculeScores(model, atoms, device) for name, model in models.items()}
-        experts = [networks[expert.model].expert(expert.prompt or "") for expert in recipe.experts]
+        _, experts = experts_of(recipe, [int(count) for count in given.atoms], device)
         arrays = (given.elements, given.positions, given.bonds, given.atoms)
         state = encode(*(torch.from_numpy(array) for array in arrays))
         return experts, {name: part.to(device) for name, part in state.items()}, JUDGED_AT
@@ -171,14 +166,19 @@ class Molecules(Domain):
     def decode(self, step: Step, experts: Sequence[Any]) -> dict[str, np.ndarray]:
         """The arrays of `judging.judge_molecules`."""
         denoised: Any = step.denoised
+        from .judging import judge_molecules  # RDKit: not before there are molecules
+
         return judge_molecules(decode(denoised, experts[0].network.atoms))
 
     def preview_png(self, result: Result) -> bytes | None:
+        from .drawing import grid
+
         return png(grid(result.decoded), result.recipe) if "elements" in result.decoded else None
 
     def picture_png(self, result: Result, index: int) -> bytes:
         """A flat depiction of molecule `index`, as a PNG with the recipe inside."""
-        from PIL import Image
+        from .drawing import depict
+        from .judging import verdicts_of
 
         (verdict,) = verdicts_of(result.decoded, [index])
         drawn = Image.open(io.BytesIO(depict(verdict.molecule, width=600, height=600))).convert("RGBA")
@@ -187,9 +187,13 @@ class Molecules(Domain):
         return png(white, result.recipe)
 
     def exports(self, result: Result) -> list[Export]:
-        return files.exports(result)
+        from .files import exports
+
+        return exports(result)
 
     def describe(self, result: Result) -> dict[str, Any]:
+        from .judging import figures
+
         return figures(result.decoded, prompts_of(result.recipe)) if "elements" in result.decoded else {}
 
 
@@ -208,11 +212,26 @@ def contradictions(recipe: Recipe) -> list[tuple[Term, Term]]:
     return found
 
 
-def numbers_of_atoms(recipe: Recipe, models: Sequence[MoleculeModel]) -> list[int]:
+def experts_of(
+    recipe: Recipe, atoms: Sequence[int], device: str
+) -> tuple[dict[str, MoleculeScores], list[ConditionedScore]]:
+    """(networks by model, experts) of a recipe, for samples of these numbers of atoms; one network for all its prompts.
+
+    Raises:
+        ModelError: when a model is missing or damaged.
+        RecipeError: for a prompt that its model does not know.
+    """
+    names = dict.fromkeys(expert.model for expert in recipe.experts)
+    networks = {name: MoleculeScores(find_model(name, device), atoms, device, recipe.dtype) for name in names}
+    return networks, [networks[expert.model].expert(expert.prompt or "") for expert in recipe.experts]
+
+
+def numbers_of_atoms(recipe: Recipe) -> list[int]:
     """Atoms of each sample: the recipe's, or drawn from the data of the experts' models, each in its turn."""
     if recipe.atoms is not None:
         return [recipe.atoms] * recipe.batch
-    drawn = [model.draw_sizes(recipe.batch, recipe.seed) for model in models]
+    settings = [load_settings(find_folder(expert.model)) for expert in recipe.experts]
+    drawn = [one.draw_sizes(recipe.batch, recipe.seed) for one in settings]
     return [drawn[row % len(drawn)][row] for row in range(recipe.batch)]
 
 
@@ -232,5 +251,5 @@ def find_model(name: str, device: str = "cpu") -> MoleculeModel:
 def words_of(name: str) -> Vocabulary:
     """The terms of a model; where it is not installed, the same terms with bounds that nobody asks for."""
     if name in NAMES and (assets_folder() / name / "config.json").is_file():
-        return load_model(assets_folder() / name).vocabulary
+        return load_settings(assets_folder() / name).vocabulary
     return Vocabulary.unmeasured()

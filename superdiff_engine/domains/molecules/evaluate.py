@@ -35,8 +35,19 @@ import numpy as np
 from rdkit import DataStructs
 from rdkit.Chem import RemoveHs, rdFingerprintGenerator
 
-from ...errors import SuperDiffError
-from ...evaluation import Column, Layout, Row, Table, Value, make_missing, start_pool, write_table
+from ...evaluation import (
+    CACHE,
+    Column,
+    Layout,
+    Row,
+    Table,
+    Value,
+    chosen_rows,
+    coin_flips,
+    make_missing,
+    start_pool,
+    write_table,
+)
 from ...likelihood import estimate_log_density
 from ...noise import karras_levels
 from ...recipe import (
@@ -52,8 +63,8 @@ from ...recipe import (
 )
 from ...run import make_levels, write_whole
 from ...sample import sample
-from ..pictures.evaluate import CACHE, coin_flips
-from .chemistry import PROPERTY_NAMES, relax
+from .atoms import PROPERTY_NAMES
+from .chemistry import relax
 from .domain import JUDGED_AT, WHOLE, Molecules, find_folder, find_model, words_of
 from .files import ReadMolecules
 from .judging import first_of_their_kind, satisfied, stability, verdicts_of
@@ -361,10 +372,7 @@ def evaluate(
         SuperDiffError: for a row that does not exist.
         OutputError: when a file cannot be written.
     """
-    asked = list(ROWS if rows is None else rows)
-    for row in asked:
-        if row not in ROWS:
-            raise SuperDiffError(f"There is no row '{row}'; choose from {', '.join(ROWS)}.")
+    asked = chosen_rows(rows, ROWS)
     settings = Settings() if settings is None else settings
     find_model(WHOLE)  # a damaged model is reported here, in one sentence, and not by a worker
     reference = load_reference(find_folder(WHOLE))

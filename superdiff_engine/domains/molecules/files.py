@@ -17,8 +17,8 @@ from rdkit import Chem
 from ...errors import SuperDiffError
 from ...run import Result
 from ..base import Export
-from .chemistry import BOND_TYPES, ELEMENTS, PROPERTIES, PROPERTY_NAMES, Verdict
-from .data import FEWEST_ATOMS, MOST_ATOMS, pair_indices
+from .atoms import ELEMENTS, FEWEST_ATOMS, MOST_ATOMS, PROPERTY_NAMES, pair_indices
+from .chemistry import BOND_TYPES, Verdict
 from .judging import first_of_their_kind, verdicts_of
 
 #: The data field of an SDF that holds the recipe, as JSON in one line.
@@ -89,7 +89,7 @@ def table_csv(result: Result) -> str:
     arrays, experts = result.decoded, range(1, len(result.log_density) + 1)
     first, text = first_of_their_kind(arrays), io.StringIO()
     writer = csv.writer(text)
-    head = ["index", "atoms", "valid", "reason", "smiles", "duplicate", *(one.name for one in PROPERTIES)]
+    head = ["index", "atoms", "valid", "reason", "smiles", "duplicate", *PROPERTY_NAMES]
     writer.writerow([*head, *(f"log_density_{k}_nats" for k in experts), *(f"weight_{k}" for k in experts)])
     for row in range(len(arrays["atoms"])):
         valid = bool(arrays["valid"][row])

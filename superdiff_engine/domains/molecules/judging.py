@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from .chemistry import PROPERTY_NAMES, Verdict, judge, properties_of, valence_errors
-from .data import pair_indices
+from .atoms import MOST_ATOMS, PROPERTY_NAMES, pair_indices
+from .chemistry import Verdict, judge, properties_of, valence_errors
 from .model import Decoded
 from .properties import Term
 
 
 def square_bonds(bonds: np.ndarray, atoms: int) -> np.ndarray:
     """Orders [atoms, atoms], symmetric, of the pairs i < j of 29 atoms, [406]."""
-    full = np.zeros((29, 29), np.uint8)
+    full = np.zeros((MOST_ATOMS, MOST_ATOMS), np.uint8)
     full[pair_indices()] = bonds
     return (full + full.T)[:atoms, :atoms]
 

@@ -32,7 +32,7 @@ from ...geometry import Centred, Euclidean, Product
 from ...run import write_whole
 from ...score import ConditionedScore
 from ...training import TrainingFacts
-from .data import MOST_ATOMS, PAIRS, pair_indices
+from .atoms import MOST_ATOMS, PAIRS, pair_indices
 from .network import MoleculeNetwork
 from .properties import Vocabulary
 
@@ -134,7 +134,7 @@ class MoleculeScores:
         Raises:
             RecipeError: for terms that the model does not know, or that contradict each other.
         """
-        vocabulary = self.model.vocabulary
+        vocabulary = self.model.settings.vocabulary
         classes = tuple(vocabulary.encode(vocabulary.parse(prompt)))
         title = prompt.strip() or self.model.title
         return ConditionedScore(self, classes, self.space, title)
@@ -187,10 +187,22 @@ class MoleculeSettings(BaseModel):
     sizes: dict[int, int]
     training: TrainingFacts | None = None
 
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The terms that the network knows."""
+        return Vocabulary.of(self.quartiles)
+
+    def draw_sizes(self, count: int, seed: int) -> list[int]:
+        """Numbers of atoms from the training data's distribution."""
+        sizes = sorted(self.sizes)
+        shares = torch.tensor([float(self.sizes[size]) for size in sizes])
+        chosen = torch.multinomial(shares, count, True, generator=torch.Generator().manual_seed(seed))
+        return [sizes[index] for index in chosen.tolist()]
+
 
 @dataclass(frozen=True)
 class MoleculeModel:
-    """A trained network, the terms it knows, and how many molecules of each number of atoms it learned from."""
+    """A trained network and what is known of it."""
 
     network: MoleculeNetwork
     settings: MoleculeSettings
@@ -198,17 +210,6 @@ class MoleculeModel:
     @property
     def title(self) -> str:
         return self.settings.title
-
-    @property
-    def vocabulary(self) -> Vocabulary:
-        return Vocabulary.of(self.settings.quartiles)
-
-    def draw_sizes(self, count: int, seed: int) -> list[int]:
-        """Numbers of atoms from the training data's distribution."""
-        sizes = sorted(self.settings.sizes)
-        shares = torch.tensor([float(self.settings.sizes[size]) for size in sizes])
-        chosen = torch.multinomial(shares, count, True, generator=torch.Generator().manual_seed(seed))
-        return [sizes[index] for index in chosen.tolist()]
 
 
 def save_model(folder: Path, network: MoleculeNetwork, settings: MoleculeSettings) -> None:
@@ -222,7 +223,7 @@ def save_model(folder: Path, network: MoleculeNetwork, settings: MoleculeSetting
 
 def _card(folder: Path, network: MoleculeNetwork, settings: MoleculeSettings) -> str:
     facts, molecules = settings.training, sum(settings.sizes.values())
-    terms = ", ".join(term.text for term in Vocabulary.of(settings.quartiles).terms)
+    terms = ", ".join(term.text for term in settings.vocabulary.terms)
     parameters = sum(value.numel() for value in network.parameters()) / 1e6
     size = (folder / "model.safetensors").stat().st_size / 1e6
     trained = (
@@ -253,11 +254,22 @@ Made by `superdiff train {folder.name}`; measured by `superdiff evaluate molecul
 """
 
 
+@lru_cache(maxsize=8)
+def load_settings(folder: Path) -> MoleculeSettings:
+    """What is known of a model, without its weights; raises ModelError with one sentence."""
+    try:
+        return MoleculeSettings.model_validate_json((folder / "config.json").read_bytes())
+    except FileNotFoundError:
+        raise ModelError(f"The molecule model in {folder} lacks config.json; install it again.") from None
+    except (OSError, ValueError) as error:
+        raise ModelError(f"The molecule model in {folder} is damaged: {_line(error)}") from None
+
+
 @lru_cache(maxsize=4)
 def load_model(folder: Path, device: str = "cpu") -> MoleculeModel:
     """A molecule model from its folder; raises ModelError with one sentence."""
+    settings = load_settings(folder)
     try:
-        settings = MoleculeSettings.model_validate_json((folder / "config.json").read_bytes())
         weights = load_file(folder / "model.safetensors")
         network = MoleculeNetwork(**settings.network)
         network.load_state_dict({name: value.float() for name, value in weights.items()})
@@ -266,9 +278,12 @@ def load_model(folder: Path, device: str = "cpu") -> MoleculeModel:
             f"The molecule model in {folder} lacks {Path(error.filename).name}; install it again."
         ) from None
     except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ModelError(f"The molecule model in {folder} is damaged: {first}") from None
+        raise ModelError(f"The molecule model in {folder} is damaged: {_line(error)}") from None
     return MoleculeModel(network.to(device).eval().requires_grad_(False), settings)
+
+
+def _line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 @dataclass(frozen=True)

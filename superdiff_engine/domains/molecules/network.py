@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .chemistry import ELEMENTS
+from .atoms import ELEMENTS
 
 #: Centres of the radial functions, in units of scaled distance, and their width.
 RADIAL, FARTHEST = 40, 5.0

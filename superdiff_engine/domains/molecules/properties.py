@@ -13,9 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...errors import RecipeError
-from .chemistry import PROPERTIES, PROPERTY_NAMES
-
-TITLES = {one.name: one.title for one in PROPERTIES}
+from .atoms import PROPERTY_NAMES
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save
 
 from ...errors import ModelError
 from ...run import write_whole
-from .chemistry import PROPERTY_NAMES
+from .atoms import PROPERTY_NAMES
 from .data import Molecules
 
 FILE = "reference.safetensors"

@@ -22,8 +22,8 @@ import torch
 from torch import Tensor, nn
 
 from ...training import TrainingFacts, TrainingPlan, TrainingProgress, checkpoints_folder, train, training_target
-from .chemistry import PROPERTY_NAMES
-from .data import FEWEST_ATOMS, MOST_ATOMS, Molecules, load_qm9
+from .atoms import FEWEST_ATOMS, MOST_ATOMS, PROPERTY_NAMES
+from .data import Molecules, load_qm9
 from .model import HIGHEST_LEVEL, LOWEST_LEVEL, MoleculeSettings, Parts, atom_mask, encode, factors, save_model, square
 from .network import MoleculeNetwork
 from .properties import Vocabulary

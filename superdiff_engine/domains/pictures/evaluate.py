@@ -27,18 +27,30 @@ import torch
 
 from ...assets import assets_folder
 from ...compose import And, Average, CoinFlip, Operator, Or, Single
-from ...errors import SuperDiffError
-from ...evaluation import Column, Layout, Row, Table, Value, make_missing, read_table, start_pool, write_table
+from ...devices import fast_dtype
+from ...evaluation import (
+    CACHE,
+    Column,
+    Layout,
+    Row,
+    Table,
+    Value,
+    chosen_rows,
+    coin_flips,
+    make_missing,
+    read_table,
+    start_pool,
+    write_table,
+)
 from ...noise import karras_levels
 from ...run import write_whole
-from ...sample import sample, side_generator
+from ...sample import sample
 from .classifier import CLASSIFIER, classifier_accuracy, load_classifier, load_reference
 from .data import EXPERT_CLASSES
 from .domain import HIGHEST_LEVEL, LOWEST_LEVEL, to_uint8
 from .metrics import measure
 from .model import WEIGHTS, load_expert, write_card
 
-CACHE = Path.home() / ".cache" / "superdiff" / "evaluation"
 #: The solver behind each half of the table.
 SOLVERS = {"ode": "ode", "sde": "ancestral"}
 BOTH = ("garments_a", "garments_b")
@@ -134,7 +146,7 @@ def evaluate(
     out: Path = Path("docs/tables/pictures.json"),
     progress: Callable[[str], None] = print,
     workers: int | None = None,
-    dtype: str = "bfloat16",
+    dtype: str | None = None,
 ) -> Table:
     """Make (or go on with) the table, and write it after every row; every finished row of these settings is in it.
 
@@ -147,18 +159,15 @@ def evaluate(
         out: the JSON file.
         progress: takes one line at a time.
         workers: processes that sample chunks side by side, sharing the CPU's cores; None for one a core.
-        dtype: what the networks compute in.
+        dtype: what the networks compute in; None for bfloat16 where that is fast, else float32.
 
     Raises:
         ModelError: when an embedded model is missing or damaged.
         SuperDiffError: for a row that does not exist.
         OutputError: when a file cannot be written.
     """
-    asked = list(ROWS if rows is None else rows)
-    for row in asked:
-        if row not in ROWS:
-            raise SuperDiffError(f"There is no row '{row}'; choose from {', '.join(ROWS)}.")
-    settings = Settings(steps, batch, seed, dtype)
+    asked = chosen_rows(rows, ROWS)
+    settings = Settings(steps, batch, seed, fast_dtype() if dtype is None else dtype)
     chunks = math.ceil(samples / batch)
     workers = (os.cpu_count() or 1) if workers is None else workers
     pool = start_pool(workers)
@@ -243,13 +252,6 @@ def read_row(row: str, chunks: int, settings: Settings) -> tuple[np.ndarray, flo
         return None
     stored = [np.load(file) for file in files]
     return np.concatenate([part["pictures"] for part in stored]), float(sum(part["seconds"] for part in stored))
-
-
-def coin_flips(batch: int, seed: int) -> np.ndarray:
-    """Whether each of a run's `batch` samples falls to the first of two experts, by the operator CoinFlip; boolean."""
-    flip = CoinFlip()
-    flip.start(2, batch, side_generator(seed))
-    return flip.weights(torch.zeros(2, batch), None)[0].numpy() > 0
 
 
 def _table(samples: int, chunks: int, settings: Settings, workers: int) -> Table:

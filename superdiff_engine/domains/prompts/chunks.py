@@ -23,7 +23,7 @@ from torch import Tensor
 
 from ...compose import Single
 from ...errors import SuperDiffError
-from ...evaluation import make_missing
+from ...evaluation import CACHE, make_missing
 from ...recipe import (
     AndRecipe,
     AverageRecipe,
@@ -37,7 +37,6 @@ from ...recipe import (
 )
 from ...run import make_levels, write_whole
 from ...sample import Step, sample
-from ..pictures.evaluate import CACHE
 from .captions import held_out_captions, with_article
 from .domain import EMBEDDED, Prompts, find_model
 from .emoji import PAIRS, Concept

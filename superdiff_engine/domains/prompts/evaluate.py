@@ -24,8 +24,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from ...errors import SuperDiffError
-from ...evaluation import TABLES, Column, Layout, Row, Table, start_pool, write_table
+from ...evaluation import TABLES, Column, Layout, Row, Table, chosen_rows, start_pool, write_table
 from ...run import write_whole
 from .chunks import (
     SINGLES,
@@ -119,10 +118,7 @@ def evaluate(
         SuperDiffError: for a row that does not exist, or a concept that the judge does not know.
         OutputError: when a file cannot be written.
     """
-    asked = list((*ROWS, *STUDY) if rows is None else rows)
-    for row in asked:
-        if row not in (*ROWS, *STUDY):
-            raise SuperDiffError(f"There is no row '{row}'; choose from {', '.join((*ROWS, *STUDY))}.")
+    asked = chosen_rows(rows, (*ROWS, *STUDY))
     settings = Settings() if settings is None else settings
     # What is damaged is said here, and not by a worker.
     load_text_to_image(find_model(settings.model), "cpu", settings.dtype)

@@ -11,9 +11,8 @@ import numpy as np
 import torch
 
 from ...errors import SuperDiffError
-from ...evaluation import Row, Value
+from ...evaluation import Row, Value, coin_flips
 from ...run import write_whole
-from ..pictures.evaluate import coin_flips
 from .chunks import (
     OPERATORS,
     SINGLES,

@@ -6,7 +6,7 @@ from rdkit import Chem
 from rdkit.Chem import AllChem, rdDetermineBonds
 from scipy.spatial.transform import Rotation
 
-from superdiff_engine.domains.molecules import chemistry, data
+from superdiff_engine.domains.molecules import atoms, chemistry, data
 from superdiff_engine.domains.molecules.properties import Vocabulary
 from superdiff_engine.errors import RecipeError
 
@@ -50,7 +50,7 @@ def arrays(smiles, seed=1):
     molecule = Chem.AddHs(Chem.MolFromSmiles(smiles))
     assert AllChem.EmbedMolecule(molecule, randomSeed=seed) == 0
     Chem.Kekulize(molecule, clearAromaticFlags=True)
-    elements = np.array([chemistry.ELEMENTS.index(atom.GetSymbol()) for atom in molecule.GetAtoms()])
+    elements = np.array([atoms.ELEMENTS.index(atom.GetSymbol()) for atom in molecule.GetAtoms()])
     bonds = np.zeros((len(elements), len(elements)), int)
     for bond in molecule.GetBonds():
         i, j = bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()
@@ -60,10 +60,10 @@ def arrays(smiles, seed=1):
 
 def matrix(row):
     """(elements, positions, bonds) of a row that `read_molecule` returned, without padding."""
-    elements, positions, bonds, atoms, _, _ = row
-    full = np.zeros((data.MOST_ATOMS, data.MOST_ATOMS), int)
-    full[data.pair_indices()] = bonds
-    n = int(atoms)
+    elements, positions, bonds, count, _, _ = row
+    full = np.zeros((atoms.MOST_ATOMS, atoms.MOST_ATOMS), int)
+    full[atoms.pair_indices()] = bonds
+    n = int(count)
     return elements[:n], positions[:n], (full + full.T)[:n, :n]
 
 
@@ -106,7 +106,7 @@ def test_missing_data_say_how_to_get_them(tmp_path):
 def test_a_molecule_of_rdkit_is_valid_and_keeps_its_smiles_and_properties(smiles):
     verdict = chemistry.judge(*arrays(smiles))
     assert verdict.valid and verdict.smiles == Chem.CanonSmiles(smiles)
-    flat = {one.name: one.of(Chem.MolFromSmiles(smiles)) for one in chemistry.PROPERTIES}
+    flat = {one.name: chemistry.MEASURES[one.name](Chem.MolFromSmiles(smiles)) for one in atoms.PROPERTIES}
     assert chemistry.properties_of(verdict.molecule) == pytest.approx(flat)
 
 
@@ -146,7 +146,7 @@ def test_superposition_agrees_with_scipy():
 
 def quartered():
     rng = np.random.default_rng(0)
-    properties = rng.normal(size=(400, len(chemistry.PROPERTIES))).astype(np.float32)
+    properties = rng.normal(size=(400, len(atoms.PROPERTIES))).astype(np.float32)
     return properties, Vocabulary.of(Vocabulary.quartiles(properties))
 
 
@@ -154,12 +154,12 @@ def test_high_and_low_are_quarters_and_every_class_is_what_its_term_says():
     properties, vocabulary = quartered()
     classes = vocabulary.classes(properties)
     for name in ("logp", "tpsa", "qed", "sa", "fsp3"):
-        column = chemistry.PROPERTY_NAMES.index(name)
+        column = atoms.PROPERTY_NAMES.index(name)
         low, _ = vocabulary.of_property(name)
         assert (classes[:, column] == 1).sum() == 100 == (classes[:, column] == 2).sum()
         assert (low.holds(properties[:, column]) == (classes[:, column] == 1)).all()
         assert properties[classes[:, column] == 2, column].min() > properties[classes[:, column] == 1, column].max()
-    assert [len(vocabulary.of_property(name)) + 1 for name in chemistry.PROPERTY_NAMES] == vocabulary.sizes
+    assert [len(vocabulary.of_property(name)) + 1 for name in atoms.PROPERTY_NAMES] == vocabulary.sizes
 
 
 def test_prompts_are_read_in_any_case_and_order():
@@ -167,9 +167,9 @@ def test_prompts_are_read_in_any_case_and_order():
     terms = vocabulary.parse(" Aromatic ring ,high  logp,, high logP")
     assert [term.text for term in terms] == ["aromatic ring", "high logP"]
     classes = vocabulary.encode(terms)
-    assert classes[chemistry.PROPERTY_NAMES.index("logp")] == 2
+    assert classes[atoms.PROPERTY_NAMES.index("logp")] == 2
     assert sum(value > 0 for value in classes) == 2
-    assert vocabulary.parse("") == [] and vocabulary.encode([]) == [0] * len(chemistry.PROPERTIES)
+    assert vocabulary.parse("") == [] and vocabulary.encode([]) == [0] * len(atoms.PROPERTIES)
 
 
 def test_unknown_and_contradictory_prompts_are_one_sentence():

@@ -7,7 +7,8 @@ from scipy.stats import mannwhitneyu
 from tiny_molecules import column, known_arrays
 
 from superdiff_engine.domains.molecules import data, evaluate, reference
-from superdiff_engine.domains.molecules.chemistry import PROPERTY_NAMES, properties_of
+from superdiff_engine.domains.molecules.atoms import PROPERTY_NAMES
+from superdiff_engine.domains.molecules.chemistry import properties_of
 from superdiff_engine.domains.molecules.domain import WHOLE, words_of
 from superdiff_engine.domains.molecules.judging import judge_molecules
 from superdiff_engine.evaluation import read_table

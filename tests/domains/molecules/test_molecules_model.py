@@ -7,8 +7,9 @@ from rdkit.Chem import rdMolTransforms
 from test_molecules_chemistry import ROWS
 
 from superdiff_engine import Single, karras_levels, sample
-from superdiff_engine.domains.molecules import chemistry, data, model, train
-from superdiff_engine.domains.molecules.data import MOST_ATOMS, Molecules
+from superdiff_engine.domains.molecules import atoms, chemistry, data, model, train
+from superdiff_engine.domains.molecules.atoms import MOST_ATOMS
+from superdiff_engine.domains.molecules.data import Molecules
 from superdiff_engine.domains.molecules.network import MoleculeNetwork
 from superdiff_engine.domains.molecules.properties import Vocabulary
 
@@ -83,7 +84,7 @@ def test_padded_atoms_never_influence_real_ones(noisy):
     other = {name: part.clone() for name, part in y.items()}
     other["positions"][0, 5:] += 3.0
     other["types"][0, 5:] -= 2.0
-    _, second = data.pair_indices()
+    _, second = atoms.pair_indices()
     other["bonds"][0, torch.from_numpy(second >= 5)] += 1.0
     one, two = (scores.scores(state, 0.8, conditions)[0] for state in (y, other))
     assert torch.equal(one["positions"][0, :5], two["positions"][0, :5])
@@ -131,7 +132,7 @@ def test_the_loss_is_zero_for_a_network_that_knows_the_answer():
         ).scaled({name: 1 / value for name, value in out.items()})
         return answer.positions, answer.types, answer.bonds
 
-    told = torch.zeros(1, len(chemistry.PROPERTIES), dtype=torch.long)
+    told = torch.zeros(1, len(atoms.PROPERTIES), dtype=torch.long)
     generator = torch.Generator().manual_seed(0)
     assert train.molecule_loss(oracle, clean, levels, told, mask, generator) < 1e-9
     nothing = train.molecule_loss(
@@ -171,8 +172,8 @@ def test_saved_models_come_back_and_damaged_ones_are_one_sentence(tmp_path):
     back = model.load_model(tmp_path / "good")
     for name, value in network.state_dict().items():
         torch.testing.assert_close(back.network.state_dict()[name], value, atol=2e-3, rtol=1e-3)
-    drawn = back.draw_sizes(400, seed=3)
-    assert set(drawn) == {5, 9} and drawn == back.draw_sizes(400, seed=3)
+    drawn = back.settings.draw_sizes(400, seed=3)
+    assert set(drawn) == {5, 9} and drawn == back.settings.draw_sizes(400, seed=3)
     assert drawn.count(9) / 400 == pytest.approx(0.75, abs=0.08)
     (tmp_path / "good" / "model.safetensors").write_bytes(b"not weights")
     model.load_model.cache_clear()
@@ -197,7 +198,7 @@ def test_a_small_training_learns_two_molecules_and_samples_them(monkeypatch):
     torch.manual_seed(0)
     network = MoleculeNetwork(VOCABULARY.sizes, width=64, pair=16, layers=3, heads=4)
     # Only the prompts of fluorine, so that a short training hears them often.
-    fluorine = np.arange(len(chemistry.PROPERTIES)) == chemistry.PROPERTY_NAMES.index("fluorine")
+    fluorine = np.arange(len(atoms.PROPERTIES)) == atoms.PROPERTY_NAMES.index("fluorine")
     task = train.MoleculeTask(network, known, VOCABULARY.classes(known.properties) * fluorine, batch=32)
     optimizer = torch.optim.AdamW(network.parameters(), 2e-3)
     generator = torch.Generator().manual_seed(0)

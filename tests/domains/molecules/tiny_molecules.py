@@ -5,8 +5,9 @@ import torch
 from rdkit import Chem
 from rdkit.Chem import rdDistGeom
 
-from superdiff_engine.domains.molecules import data, model
-from superdiff_engine.domains.molecules.chemistry import BOND_TYPES, ELEMENTS, PROPERTY_NAMES
+from superdiff_engine.domains.molecules import model
+from superdiff_engine.domains.molecules.atoms import ELEMENTS, PROPERTY_NAMES, pair_indices
+from superdiff_engine.domains.molecules.chemistry import BOND_TYPES
 from superdiff_engine.domains.molecules.network import MoleculeNetwork
 from superdiff_engine.domains.molecules.properties import Vocabulary
 
@@ -42,7 +43,7 @@ def known_arrays(smiles):
             bonds[first, second] = orders[bond.GetBondType()]
         columns["elements"].append(elements)
         columns["positions"].append(positions)
-        columns["bonds"].append(bonds[data.pair_indices()])
+        columns["bonds"].append(bonds[pair_indices()])
         columns["atoms"].append(count)
     return model.Decoded(
         np.stack(columns["elements"]),

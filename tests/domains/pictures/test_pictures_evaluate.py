@@ -6,11 +6,11 @@ from tiny_pipelines import tiny_unet
 from superdiff_engine import CoinFlip, Single, SuperDiffError, sample
 from superdiff_engine.domains.pictures import evaluate as module
 from superdiff_engine.domains.pictures import model
-from superdiff_engine.domains.pictures.evaluate import Settings, coin_flips, evaluate, read_row
+from superdiff_engine.domains.pictures.evaluate import Settings, evaluate, read_row
 from superdiff_engine.domains.pictures.model import TrainingFacts, load_expert, save_expert
 from superdiff_engine.domains.pictures.train import train_model
 from superdiff_engine.errors import ModelError
-from superdiff_engine.evaluation import read_table
+from superdiff_engine.evaluation import coin_flips, read_table
 from superdiff_engine.noise import karras_levels
 
 
