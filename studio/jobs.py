@@ -16,9 +16,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from superdiff_engine.devices import resolve_device
 from superdiff_engine.errors import SuperDiffError
 from superdiff_engine.recipe import Recipe
-from superdiff_engine.run import Run, resolve_device
+from superdiff_engine.run import Run
 from superdiff_engine.scoring import Scoring
 from superdiff_engine.sweep import Sweep
 

@@ -24,6 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+from .devices import check_dtype, resolve_device
 from .domains import Prepared, get_domain
 from .errors import OutputError, SuperDiffError
 from .noise import karras_levels, log_levels
@@ -142,6 +143,7 @@ class Run(Work):
         recipe = self.recipe
         self.state = "loading"
         device = resolve_device(recipe.device)
+        check_dtype(recipe.dtype, device)
         domain = get_domain(recipe.domain)
         prepared = domain.prepare(recipe, device)
         experts = self._experts = prepared.experts
@@ -238,16 +240,6 @@ class Run(Work):
             "seconds": round(self.seconds, 3),
         }
         write_whole(self.folder / "status.json", (json.dumps(status, indent=2) + "\n").encode())
-
-
-def resolve_device(name: str) -> str:
-    """The device to run on; "auto" takes CUDA, then MPS, then the CPU. Raises SuperDiffError if it is not there."""
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if name == "auto":
-        return next(device for device, available in there.items() if available)
-    if not there[name]:
-        raise SuperDiffError(f"This machine has no {name} device for torch; choose 'auto' or 'cpu'.")
-    return name
 
 
 def make_levels(recipe: Recipe, bounds: tuple[float, float]) -> torch.Tensor:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from .devices import check_dtype, resolve_device
 from .domains import get_domain
 from .errors import SuperDiffError
 from .likelihood import Likelihoods, estimate_log_density
 from .noise import karras_levels
 from .recipe import Recipe
-from .run import resolve_device
 from .work import Work
 
 STEPS, PATHS = 100, 4
@@ -53,6 +53,7 @@ class Scoring(Work):
         try:
             self.state = "loading"
             domain, device = get_domain(self.recipe.domain), resolve_device(self.recipe.device)
+            check_dtype(self.recipe.dtype, device)
             experts, points, lowest = domain.place(self.recipe, self.given, device)
             self.titles = [expert.title for expert in experts]
             levels = karras_levels(self.steps, domain.level_range(experts)[1], lowest)

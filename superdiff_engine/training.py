@@ -1,4 +1,4 @@
-"""One trainer for every embedded model: a budget in minutes, bf16 autocast, EMA, checkpoints and resume.
+"""One trainer for every embedded model: a budget in minutes, bf16 autocast where it is fast, EMA, checkpoints, resume.
 
 A *task* knows its network and its loss; the trainer knows time. The learning rate warms up, stays, and decays to
 zero over the last part of the budget, whatever number of steps the machine makes of it. The best weights for
@@ -20,6 +20,7 @@ from pydantic import BaseModel
 from torch import Tensor, nn
 
 from .assets import assets_folder
+from .devices import bfloat16_is_fast, fast_dtype
 from .errors import ModelError
 from .noise import Schedule
 
@@ -90,7 +91,7 @@ class TrainingFacts(BaseModel):
             steps=progress.step,
             batch=batch,
             loss=progress.last_loss(),
-            hardware=f"{os.cpu_count()} {platform.machine()} CPU cores, bfloat16",
+            hardware=f"{os.cpu_count()} {platform.machine()} CPU cores, {fast_dtype()}",
         )
 
 
@@ -157,6 +158,7 @@ def train(
         os.replace(partial, checkpoint)
 
     network.train()
+    half = bfloat16_is_fast(device)
     started, already = time.monotonic(), progress.minutes
     reported = saved = started
     recent: list[float] = []
@@ -164,7 +166,7 @@ def train(
         factor = learning_rate_factor(progress.step, progress.minutes, plan)
         for group in optimizer.param_groups:
             group["lr"] = plan.learning_rate * factor
-        with torch.autocast(device, torch.bfloat16):
+        with torch.autocast(device, torch.bfloat16, enabled=half):
             loss = task.loss(generator)
         loss.backward()
         value = float(loss.detach())

@@ -15,13 +15,13 @@ import pytest
 import torch
 from PIL import Image
 
-from superdiff_engine import Or, karras_levels, sample
+from superdiff_engine import Or, devices, karras_levels, sample
 from superdiff_engine import run as run_module
 from superdiff_engine.domains.plane import GaussianMixture, Plane
 from superdiff_engine.errors import OutputError, ScoreError, SuperDiffError
 from superdiff_engine.pictures import RECIPE_CHUNK
 from superdiff_engine.recipe import make_recipe, parse_recipe
-from superdiff_engine.run import Run, resolve_device, write_whole
+from superdiff_engine.run import Run, write_whole
 from superdiff_engine.trace import MOST_FRAMES, Frame, Trace
 
 
@@ -192,7 +192,13 @@ def test_write_whole_keeps_the_old_file_when_it_fails(tmp_path, monkeypatch):
 def test_a_device_that_is_not_there_is_named():
     missing = "cuda" if not torch.cuda.is_available() else "mps"
     with pytest.raises(SuperDiffError, match=missing):
-        resolve_device(missing)
+        devices.resolve_device(missing)
+
+
+def test_bfloat16_is_refused_where_it_would_seem_to_hang(monkeypatch):
+    monkeypatch.setattr(devices, "bfloat16_is_fast", lambda device="cpu": False)
+    with pytest.raises(SuperDiffError, match="choose float32"):
+        Run(recipe(domain="pictures", experts=[{"model": "garments_a"}], dtype="bfloat16")).execute()
 
 
 def test_frames_are_bounded_and_end_with_the_newest():

@@ -72,7 +72,7 @@ def load_vae(folder: Path | None = None) -> Any:
         folder = finished if not alone.is_dir() and finished.is_dir() else alone
     if not (folder / "config.json").is_file():
         raise ModelError(f"There is no trained autoencoder in {folder}; run 'superdiff train {VAE}' first.")
-    vae: Any = AutoencoderKL.from_pretrained(folder, use_safetensors=True)
+    vae: Any = AutoencoderKL.from_pretrained(folder, use_safetensors=True, low_cpu_mem_usage=False)
     return vae.eval().requires_grad_(False)
 
 

@@ -161,7 +161,7 @@ class TextTask:
     network: nn.Module
     captions: CaptionTable
     pictures: Tensor
-    concepts: int = 64
+    concepts: int = 32
     contrast: float = 0.05
 
     def loss(self, generator: torch.Generator) -> Tensor:
