@@ -188,6 +188,9 @@ def train(
     data: Annotated[
         Path | None, typer.Option(help="folder of the data, if it is not where its package puts it")
     ] = None,
+    refine: Annotated[
+        bool, typer.Option("--refine", help="without a checkpoint, go on from what is installed")
+    ] = False,
 ) -> None:
     """Train an embedded model from its data; stopping and starting again resumes."""
     if name not in TRAINABLE:
@@ -209,7 +212,7 @@ def train(
                 said = int(state.minutes)
                 console.print(f"{state.minutes:.1f} of {minutes:g} minutes, {line}", markup=False)
 
-        folder = training.train_model(name, minutes, data, report)
+        folder = training.train_model(name, minutes, data, report, refine=refine)
     console.print(f"Saved to {folder}", markup=False)
 
 

@@ -59,12 +59,15 @@ class TrainingPlan:
 
 @dataclass
 class TrainingProgress:
-    """Where a training stands: handed to `report` about every ten seconds."""
+    """Where a training stands: handed to `report` about every ten seconds. `fresh` is the step before which the
+    optimizer knew nothing: 0, or where installed weights were taken up.
+    """
 
     step: int = 0
     minutes: float = 0.0
     loss: float = float("nan")
     losses: list[tuple[int, float]] = field(default_factory=list)
+    fresh: int = 0
 
     def last_loss(self) -> float:
         """The mean of the last twenty reports."""
@@ -94,6 +97,10 @@ class TrainingFacts(BaseModel):
             hardware=f"{os.cpu_count()} {platform.machine()} CPU cores, {fast_dtype()}",
         )
 
+    def progress(self) -> TrainingProgress:
+        """Where a training stands that takes up the weights which these facts describe."""
+        return TrainingProgress(self.steps, self.minutes, self.loss, fresh=self.steps)
+
 
 def training_target(
     name: str, minutes: float | None, budgets: Mapping[str, float], folder: Path | None
@@ -108,6 +115,11 @@ def training_target(
     return budgets[name] if minutes is None else minutes, (assets_folder() if folder is None else folder) / name
 
 
+def cannot_refine(name: str) -> ModelError:
+    """What is said of a model that is trained from the start, in one go."""
+    return ModelError(f"The training of '{name}' is short and begins anew; leave --refine out.")
+
+
 def learning_rate_factor(step: int, spent: float, plan: TrainingPlan) -> float:
     """Linear warm-up in steps, then constant, then a linear decay in time over the last `decay_fraction`."""
     warm = min(1.0, (step + 1) / max(1, plan.warmup_steps))
@@ -120,8 +132,17 @@ def train(
     checkpoint: Path,
     report: Callable[[TrainingProgress], None] = lambda progress: None,
     device: str = "cpu",
+    begin: TrainingProgress | None = None,
 ) -> tuple[nn.Module, TrainingProgress]:
     """Train `task.network` for `plan.minutes`, resuming from `checkpoint` when it is there.
+
+    Args:
+        task: what to learn.
+        plan: how long and how.
+        checkpoint: a file, written now and then and at the end.
+        report: called about every ten seconds.
+        device: to train on.
+        begin: where the training of the task's weights stands, if they are not new.
 
     Returns:
         The network with its EMA weights, and the progress at the end.
@@ -135,7 +156,7 @@ def train(
     )
     ema = {name: value.detach().clone() for name, value in network.state_dict().items()}
     generator = torch.Generator().manual_seed(plan.seed)
-    progress = TrainingProgress()
+    progress = TrainingProgress() if begin is None else begin
     if checkpoint.is_file():
         stored = torch.load(checkpoint, map_location=device, weights_only=True)
         network.load_state_dict(stored["network"])
@@ -163,7 +184,7 @@ def train(
     reported = saved = started
     recent: list[float] = []
     while progress.minutes < plan.minutes:
-        factor = learning_rate_factor(progress.step, progress.minutes, plan)
+        factor = learning_rate_factor(progress.step - progress.fresh, progress.minutes, plan)
         for group in optimizer.param_groups:
             group["lr"] = plan.learning_rate * factor
         with torch.autocast(device, torch.bfloat16, enabled=half):

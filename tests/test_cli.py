@@ -98,7 +98,7 @@ def test_a_port_in_use_is_one_sentence():
 
 
 def test_a_training_that_writes_to_a_log_says_a_line_a_minute(monkeypatch):
-    def brief(name, minutes, data, report):
+    def brief(name, minutes, data, report, refine):
         for step, spent in enumerate((0.1, 0.5, 1.2, 0.3)):  # the last is a second stage's
             report(TrainingProgress(step, spent, 0.5))
         return Path("nowhere")

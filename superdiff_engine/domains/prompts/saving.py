@@ -114,12 +114,7 @@ def sample_sheet(
         each: pictures of every prompt.
         seed: of the noise.
     """
-    from diffusers import StableDiffusionPipeline
-
-    pipeline: Any = source
-    if isinstance(source, str | Path):
-        pipeline = StableDiffusionPipeline.from_pretrained(source, safety_checker=None, use_safetensors=True)
-        pipeline.set_progress_bar_config(disable=True)
+    pipeline: Any = load_pipeline(Path(source)) if isinstance(source, str | Path) else source
     label = 200
     sheet = Image.new("RGB", (label + each * SIZE, len(prompts) * SIZE), "white")
     draw = ImageDraw.Draw(sheet)
@@ -134,6 +129,22 @@ def sample_sheet(
     path.parent.mkdir(parents=True, exist_ok=True)
     sheet.save(path)
     return path
+
+
+def load_pipeline(folder: Path) -> Any:
+    """The finished model as diffusers' own StableDiffusionPipeline; raises ModelError where there is none."""
+    from diffusers import StableDiffusionPipeline
+
+    if not (folder / "model_index.json").is_file():
+        raise ModelError(f"There is no text-to-image model in {folder}; run 'superdiff train {EMOJI}' first.")
+    pipeline: Any = StableDiffusionPipeline.from_pretrained(folder, safety_checker=None, use_safetensors=True)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def load_facts(folder: Path) -> TrainingFacts:
+    """How the finished model in a folder was trained."""
+    return TrainingFacts.model_validate(json.loads((folder / "superdiff.json").read_text(encoding="utf-8"))["training"])
 
 
 def save_vae(folder: Path, vae: Any, figures: dict[str, Any]) -> None:

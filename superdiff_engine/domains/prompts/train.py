@@ -37,6 +37,7 @@ from ...training import (
     TrainingFacts,
     TrainingPlan,
     TrainingProgress,
+    cannot_refine,
     checkpoints_folder,
     denoising_loss,
     train,
@@ -56,6 +57,8 @@ from .saving import (
     VAE,
     build_pipeline,
     fit_preview,
+    load_facts,
+    load_pipeline,
     load_vae,
     save_model,
     save_vae,
@@ -238,6 +241,7 @@ def train_model(
     data_folder: Path | None = None,
     report: Callable[[TrainingProgress], None] = lambda progress: None,
     folder: Path | None = None,
+    refine: bool = False,
 ) -> Path:
     """Train a part of the emoji model and write its folder; resumes from `checkpoints_folder()`.
 
@@ -247,15 +251,20 @@ def train_model(
         data_folder: with the npm packages; None for ~/.cache/superdiff/data/emoji.
         report: called about every ten seconds.
         folder: where the folder `name` is written; None for the embedded models' own.
+        refine: whether, without a checkpoint, "emoji" begins with the weights in that folder and the minutes that
+            they have had.
 
     Returns:
         The folder that was written.
 
     Raises:
-        ModelError: for another name, without a trained autoencoder, or when its float16 weights overflow.
+        ModelError: for another name, without a trained autoencoder, when its float16 weights overflow, or when there
+            is nothing to refine.
         FileNotFoundError: when the data are not there; the message says how to get them.
     """
     minutes, target = training_target(name, minutes, MINUTES, folder)
+    if refine and name != EMOJI:
+        raise cannot_refine(name)
     if name == SCORER:
         from .scorer_train import train_scorer  # which draws its pictures as this module does
 
@@ -263,7 +272,7 @@ def train_model(
     pictures = load_pictures(data_folder)
     if name == VAE:
         return _train_vae(pictures, minutes, report, target)
-    return _train_emoji(pictures, minutes, report, target)
+    return _train_emoji(pictures, minutes, report, target, refine)
 
 
 def _train_vae(
@@ -295,11 +304,15 @@ def _train_vae(
 
 
 def _train_emoji(
-    pictures: EmojiPictures, minutes: float, report: Callable[[TrainingProgress], None], target: Path
+    pictures: EmojiPictures, minutes: float, report: Callable[[TrainingProgress], None], target: Path, refine: bool
 ) -> Path:
     vae, checkpoint = load_vae(), CHECKPOINTS / f"{EMOJI}.ckpt"
+    refine = refine and not checkpoint.is_file()
+    if refine:
+        installed = load_pipeline(target)
+        shutil.copytree(target / "tokenizer", CHECKPOINTS / f"{EMOJI}_tokenizer", dirs_exist_ok=True)
     # A training that was stopped while the text encoder learned goes on there.
-    begun = checkpoint.is_file() or _text_checkpoint().is_file()
+    begun = refine or checkpoint.is_file() or _text_checkpoint().is_file()
     tokenizer = _tokenizer(pictures.concepts, renew=not begun)
     captions = CaptionTable.of(pictures.concepts, pictures.styles, tokenizer)
     table = PictureTable.of(pictures)
@@ -307,7 +320,12 @@ def _train_emoji(
     rows = picture_rows(table, len(pictures.styles), len(pictures.concepts))
     torch.manual_seed(0)
     network = new_network(tokenizer)
-    if not checkpoint.is_file():
+    begin = None
+    if refine:
+        network.text.load_state_dict(installed.text_encoder.state_dict())
+        network.unet.load_state_dict(installed.unet.state_dict())
+        begin = load_facts(target).progress()
+    elif not checkpoint.is_file():
         means = mean_pictures(latents, rows)
         grounding = Grounding(network.text, means.shape[2])
         warm = TrainingPlan(min(TEXT_MINUTES, minutes))
@@ -318,7 +336,7 @@ def _train_emoji(
     if minutes > COMPILE_MINUTES and shutil.which("c++"):
         cast(nn.Module, network.unet).compile()  # in place: the names of its weights stay
     plan = TrainingPlan(minutes, 6e-4, warmup_steps=300, ema_decay=0.9995, checkpoint_minutes=10)
-    trained, progress = train(task, plan, checkpoint, report)
+    trained, progress = train(task, plan, checkpoint, report, begin=begin)
     facts = TrainingFacts.of(progress, task.batch)
     few = torch.arange(0, len(table.masters), 4)
     preview = fit_preview(latents[0, few], unmoved(table.masters[few]))

@@ -1,6 +1,7 @@
 """Training of the emoji model: exact rearrangements, fair draws, and a tiny run that plain diffusers can read."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -213,6 +214,8 @@ def test_a_name_that_is_not_trained_and_a_missing_autoencoder(tmp_path, monkeypa
         train.train_model("cats")
     with pytest.raises(ModelError, match="run 'superdiff train emoji_vae' first"):
         train.train_model("emoji", minutes=0)
+    with pytest.raises(ModelError, match="leave --refine out"):
+        train.train_model("emoji_vae", refine=True)
     with pytest.raises(ModelError, match="no training of the emoji model"):
         train.pipeline_from_checkpoint()
 
@@ -254,6 +257,16 @@ def test_a_tiny_training_ends_in_a_folder_that_diffusers_reads(tmp_path, monkeyp
     ]
     assert made[0].shape == (64, 64, 3)
     assert np.abs(made[0] - made[1]).max() <= 8  # float16 against float32 weights
+    for left in checkpoint.iterdir():  # the machine is another one: only what was installed is there
+        left.unlink() if left.is_file() else shutil.rmtree(left)
+    spent = saving.load_facts(folder)
+    refined = train.train_model("emoji", minutes=0, folder=tmp_path, refine=True)
+    assert saving.load_facts(refined) == spent
+    again = StableDiffusionPipeline.from_pretrained(refined, safety_checker=None)
+    for name in ("unet", "text_encoder"):
+        kept, was = getattr(again, name).state_dict(), getattr(stored, name).state_dict()
+        assert all(torch.equal(value, was[key]) for key, value in kept.items())
+    assert again.tokenizer("a cat").input_ids == stored.tokenizer("a cat").input_ids
     sheet = saving.sample_sheet(folder, ["a cat", "a dog"], tmp_path / "sheets" / "sheet.png", steps=2, each=2)
     with emoji.Image.open(sheet) as image:
         assert image.size == (200 + 2 * 64, 2 * 64)
