@@ -124,3 +124,66 @@ def igso3_score(rotation: Tensor, variance: float) -> Tensor:
         w = w.detach()
     # At angle 0 the slope vanishes with the angle: the quotient is finite.
     return (slope / w)[..., None] * vector
+
+
+class HeatKernels:
+    """The heat kernel at a row of levels, tabulated once: quick draws and scores for batches of different levels.
+
+    Args:
+        levels: r > 0, float64 [levels]; the kernel at r has the variance r^2.
+        angles: points of the table from 0 to the angle that Brownian motion of that level hardly ever passes.
+    """
+
+    def __init__(self, levels: Tensor, angles: int = 512) -> None:
+        self.levels = levels.double()
+        #: The largest angle of each level's table, [levels].
+        self.reach = (8 * self.levels).clamp_max(math.pi)
+        grid = torch.linspace(0, 1, angles, dtype=torch.float64)
+        table, slopes, spread = [], [], []
+        for level, reach in zip(self.levels.tolist(), self.reach.tolist(), strict=True):
+            w = (grid * reach).clamp_min(_SMALLEST_ANGLE).requires_grad_()
+            log_density = igso3_log_density(w, level**2)
+            (slope,) = torch.autograd.grad(log_density.sum(), w)
+            w = w.detach()
+            # Against the angle itself: uniform rotations have the density (1 - cos w) / pi.
+            mass = log_density.detach().exp() * (1 - w.cos())
+            total = torch.cat([torch.zeros(1, dtype=torch.float64), torch.cumulative_trapezoid(mass, w)])
+            table.append(total / total[-1])
+            slopes.append(slope / w)
+            spread.append(torch.trapezoid(mass * slope.square(), w) / total[-1] / 3)
+        self._cumulative, self._slopes = torch.stack(table), torch.stack(slopes)
+        #: Root mean square of a component of the score, [levels].
+        self.spread = torch.stack(spread).sqrt()
+
+    def draw(self, index: Tensor, count: int, generator: torch.Generator) -> Tensor:
+        """Rotation vectors [batch, count, 3], float32, of Brownian motion from the identity.
+
+        Args:
+            index: of the level, int64 [batch].
+            count: of rotations each.
+            generator: of the draws.
+        """
+        uniform = torch.rand(len(index), count, generator=generator, dtype=torch.float64)
+        rows = self._cumulative[index]
+        upper = torch.searchsorted(rows, uniform).clamp(1, rows.shape[1] - 1)
+        before, after = rows.gather(1, upper - 1), rows.gather(1, upper)
+        place = (upper - 1 + (uniform - before) / (after - before).clamp_min(1e-300)) / (rows.shape[1] - 1)
+        axis = torch.randn(len(index), count, 3, generator=generator, dtype=torch.float64)
+        angle = place * self.reach[index].unsqueeze(1)
+        return (angle.unsqueeze(2) * axis / axis.norm(dim=2, keepdim=True)).float()
+
+    def score(self, vector: Tensor, index: Tensor) -> Tensor:
+        """Gradient of the log-density, in the body frame, at rotation vectors [batch, count, 3]; the like of `vector`.
+
+        Args:
+            vector: from the identity.
+            index: of the level, int64 [batch].
+        """
+        steps = self._slopes.shape[1] - 1
+        reach = self.reach[index].unsqueeze(1)
+        place = (vector.double().norm(dim=2) / reach).clamp_max(1) * steps
+        lower = place.floor().long().clamp_max(steps - 1)
+        part = place - lower
+        rows = self._slopes[index]
+        slope = rows.gather(1, lower) * (1 - part) + rows.gather(1, lower + 1) * part
+        return (slope.unsqueeze(2) * vector).to(vector)

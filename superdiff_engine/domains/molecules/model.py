@@ -23,13 +23,11 @@ from typing import Any
 import numpy as np
 import torch
 from pydantic import BaseModel
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
 from torch import Tensor
 
-from ...errors import ModelError
+from ... import saved
 from ...geometry import Centred, Euclidean, Product
-from ...run import write_whole
+from ...saved import load_network, save_card, save_network, size_of
 from ...score import ConditionedScore
 from ...training import TrainingFacts
 from .atoms import MOST_ATOMS, PAIRS, pair_indices
@@ -214,18 +212,13 @@ class MoleculeModel:
 
 def save_model(folder: Path, network: MoleculeNetwork, settings: MoleculeSettings) -> None:
     """Write model.safetensors (float16), config.json and the model card."""
-    weights = {name: value.half().contiguous() for name, value in network.state_dict().items()}
-    folder.mkdir(parents=True, exist_ok=True)
-    write_whole(folder / "model.safetensors", save(weights))
-    write_whole(folder / "config.json", (settings.model_dump_json(indent=1) + "\n").encode())
-    write_whole(folder / "README.md", _card(folder, network, settings).encode())
+    save_network(folder, network, settings)
+    save_card(folder, _card(folder, network, settings))
 
 
 def _card(folder: Path, network: MoleculeNetwork, settings: MoleculeSettings) -> str:
     facts, molecules = settings.training, sum(settings.sizes.values())
     terms = ", ".join(term.text for term in settings.vocabulary.terms)
-    parameters = sum(value.numel() for value in network.parameters()) / 1e6
-    size = (folder / "model.safetensors").stat().st_size / 1e6
     trained = (
         ""
         if facts is None
@@ -240,7 +233,7 @@ def _card(folder: Path, network: MoleculeNetwork, settings: MoleculeSettings) ->
 
 | | |
 | --- | --- |
-| Network | {parameters:.1f} million parameters, {size:.1f} MB, float16 |
+{size_of(folder, network)}
 | Data | {molecules:,} molecules of QM9, {min(settings.sizes)} to {max(settings.sizes)} atoms; others are for tests |
 {trained}| Prompts | {terms} |
 
@@ -257,33 +250,14 @@ Made by `superdiff train {folder.name}`; measured by `superdiff evaluate molecul
 @lru_cache(maxsize=8)
 def load_settings(folder: Path) -> MoleculeSettings:
     """What is known of a model, without its weights; raises ModelError with one sentence."""
-    try:
-        return MoleculeSettings.model_validate_json((folder / "config.json").read_bytes())
-    except FileNotFoundError:
-        raise ModelError(f"The molecule model in {folder} lacks config.json; install it again.") from None
-    except (OSError, ValueError) as error:
-        raise ModelError(f"The molecule model in {folder} is damaged: {_line(error)}") from None
+    return saved.load_settings(folder, MoleculeSettings, "molecule")
 
 
 @lru_cache(maxsize=4)
 def load_model(folder: Path, device: str = "cpu") -> MoleculeModel:
     """A molecule model from its folder; raises ModelError with one sentence."""
     settings = load_settings(folder)
-    try:
-        weights = load_file(folder / "model.safetensors")
-        network = MoleculeNetwork(**settings.network)
-        network.load_state_dict({name: value.float() for name, value in weights.items()})
-    except FileNotFoundError as error:
-        raise ModelError(
-            f"The molecule model in {folder} lacks {Path(error.filename).name}; install it again."
-        ) from None
-    except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
-        raise ModelError(f"The molecule model in {folder} is damaged: {_line(error)}") from None
-    return MoleculeModel(network.to(device).eval().requires_grad_(False), settings)
-
-
-def _line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    return MoleculeModel(load_network(folder, MoleculeNetwork, settings.network, device, "molecule"), settings)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from superdiff_engine.domains.molecules.atoms import MOST_ATOMS
 from superdiff_engine.domains.molecules.data import Molecules
 from superdiff_engine.domains.molecules.network import MoleculeNetwork
 from superdiff_engine.domains.molecules.properties import Vocabulary
+from superdiff_engine.errors import ModelError
 
 QUARTILES = dict.fromkeys(("logp", "tpsa", "qed", "sa", "fsp3"), (0.25, 0.75))
 VOCABULARY = Vocabulary.of(QUARTILES)
@@ -177,9 +178,9 @@ def test_saved_models_come_back_and_damaged_ones_are_one_sentence(tmp_path):
     assert drawn.count(9) / 400 == pytest.approx(0.75, abs=0.08)
     (tmp_path / "good" / "model.safetensors").write_bytes(b"not weights")
     model.load_model.cache_clear()
-    with pytest.raises(model.ModelError, match="is damaged"):
+    with pytest.raises(ModelError, match="is damaged"):
         model.load_model(tmp_path / "good")
-    with pytest.raises(model.ModelError, match=r"lacks config\.json"):
+    with pytest.raises(ModelError, match=r"lacks config\.json"):
         model.load_model(tmp_path / "nowhere")
 
 

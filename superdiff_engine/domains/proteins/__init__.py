@@ -1,0 +1,1 @@
+"""Protein backbones: diffusion of residue frames on SE(3), experts of different kinds of folds."""

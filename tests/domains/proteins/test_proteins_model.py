@@ -1,0 +1,238 @@
+"""Proteins: frames and their atoms, heat kernels, the network's symmetries, scores, and a training in small."""
+
+import math
+
+import pytest
+import torch
+
+from superdiff_engine import karras_levels, rotations, sample
+from superdiff_engine.compose import Single
+from superdiff_engine.domains.proteins import frames, model, network, train
+from superdiff_engine.domains.proteins.data import Chains
+from superdiff_engine.errors import ModelError
+from superdiff_engine.rotations import HeatKernels
+
+#: CA, C, N of an alpha helix, by its cylinder coordinates (radius in Angstrom, degrees, rise in Angstrom).
+HELIX = {"N": (1.54, -27.7, -0.9), "CA": (2.28, 0.0, 0.0), "C": (1.66, 26.1, 1.12)}
+
+
+def helix(residues):
+    """Atoms N, CA, C of an alpha helix, [residues, 3, 3] in Angstrom: 100 degrees and 1.5 Angstrom a residue."""
+    atoms = []
+    for radius, degrees, rise in HELIX.values():
+        angle = torch.deg2rad(degrees + 100.0 * torch.arange(residues, dtype=torch.float64))
+        height = rise + 1.5 * torch.arange(residues, dtype=torch.float64)
+        atoms.append(torch.stack([radius * angle.cos(), radius * angle.sin(), height], -1))
+    return torch.stack(atoms, 1).float()
+
+
+def angle(first, middle, last):
+    a, b = first - middle, last - middle
+    return torch.rad2deg(((a * b).sum(-1) / (a.norm(dim=-1) * b.norm(dim=-1))).acos())
+
+
+def small_network(seed=0):
+    torch.manual_seed(seed)
+    built = network.ProteinNetwork(width=32, pair=8, layers=2, heads=2, points=2)
+    for value in built.parameters():
+        value.data += 0.1 * torch.randn_like(value)
+    return built.eval().requires_grad_(False)
+
+
+def noisy(residues, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    turned = rotations.uniform((len(residues), max(residues)), generator, torch.float32)
+    points = torch.randn(len(residues), max(residues), 3, generator=generator)
+    return turned, points, model.residue_mask(residues)
+
+
+def test_frames_of_a_backbone_give_it_back():
+    turned, alpha = frames.frames_of(helix(12))
+    assert torch.allclose(turned @ turned.mT, torch.eye(3).expand(12, 3, 3), atol=1e-5)
+    assert torch.allclose(torch.linalg.det(turned), torch.ones(12), atol=1e-5)
+    atoms = frames.backbone_of(turned, alpha)
+    again = frames.frames_of(atoms)
+    assert torch.allclose(again[0], turned, atol=1e-5) and torch.equal(again[1], alpha)
+    assert (atoms[:, :3] - helix(12)).norm(dim=-1).max() < 0.15  # the helix is not quite ideal
+
+
+def test_bond_lengths_and_angles_are_those_of_proteins():
+    """Engh and Huber 1991: lengths in Angstrom to 0.02, angles in degrees to 4; the carbonyl lies in its plane."""
+    atoms = frames.backbone_of(*frames.frames_of(helix(12)))
+    n, alpha, c, o = atoms.unbind(1)
+    for first, second, length in ((n, alpha, 1.460), (alpha, c, 1.525), (c, o, 1.231)):
+        assert torch.allclose((first - second).norm(dim=-1), torch.full((12,), length), atol=0.02)
+    assert torch.allclose(angle(n, alpha, c), torch.full((12,), 111.0), atol=4)
+    assert torch.allclose(angle(alpha[:-1], c[:-1], o[:-1]), torch.full((11,), 120.5), atol=4)
+    assert torch.allclose(angle(o[:-1], c[:-1], n[1:]), torch.full((11,), 122.7), atol=4)
+    assert angle(alpha[-1], c[-1], o[-1]) == pytest.approx(120.5, abs=4)
+    normal = torch.linalg.cross(alpha[:-1] - c[:-1], n[1:] - c[:-1])
+    assert ((o[:-1] - c[:-1]) * normal).sum(-1).abs().max() < 1e-4
+
+
+def test_heat_kernels_draw_brownian_motion_and_know_its_score():
+    levels = torch.tensor([0.02, 0.3, 1.0, 3.4], dtype=torch.float64)
+    table = HeatKernels(levels)
+    generator = torch.Generator().manual_seed(0)
+    index = torch.arange(4)
+    drawn = table.draw(index, 4000, generator)
+    for row, level in enumerate(levels.tolist()):
+        walked = torch.eye(3, dtype=torch.float64).expand(4000, 3, 3)
+        for _ in range(100):
+            kick = torch.randn(4000, 3, generator=generator, dtype=torch.float64)
+            walked = walked @ rotations.exponential(level / 10 * kick)
+        ours, theirs = drawn[row].norm(dim=1), rotations.logarithm(walked).norm(dim=1)
+        assert float(ours.mean()) == pytest.approx(float(theirs.mean()), rel=0.03)
+        assert float(ours.std()) == pytest.approx(float(theirs.std()), rel=0.06)
+        exact = rotations.igso3_score(rotations.exponential(drawn[row].double()), level**2)
+        assert (table.score(drawn, index)[row] - exact).abs().max() < 1e-4 * exact.abs().max()
+        assert float(exact.square().mean().sqrt()) == pytest.approx(float(table.spread[row]), rel=0.05)
+
+
+def test_levels_of_rotations_follow_those_of_positions():
+    levels = torch.tensor(karras_levels(50, model.HIGHEST_LEVEL, model.LOWEST_LEVEL).tolist())
+    turns = model.rotation_level(levels)
+    assert (turns.diff() < 0).all()
+    assert float(turns[-1]) == pytest.approx(0.02, rel=0.01)
+    # The heat kernel at the highest level is uniform to a thousandth.
+    far = rotations.igso3_log_density(torch.linspace(0.01, math.pi, 50).double(), float(turns[0]) ** 2)
+    assert far.abs().max() < 1e-3
+    grid, table = model.kernels()
+    between = (grid[100] * grid[101]).sqrt()
+    expected = HeatKernels(model.rotation_level(between).view(1)).spread[0]
+    assert float(model.spread(between.view(1))[0]) == pytest.approx(float(expected), rel=1e-4)
+    assert float(model.spread(grid[:1])[0]) == pytest.approx(float(table.spread[0]))
+
+
+def test_turning_and_shifting_noisy_frames_turns_and_shifts_what_is_said_of_them():
+    net = small_network()
+    turned, points, mask = noisy([14, 9])
+    levels = torch.tensor([0.3, 2.0])
+    found = model.estimate(net, turned, points, levels, mask)
+    turn = rotations.uniform((), torch.Generator().manual_seed(5), torch.float32)
+    shift = torch.tensor([3.0, -1.0, 2.0])
+    keep = model.factors(levels)[0].view(-1, 1, 1)
+    moved = model.estimate(net, turn @ turned, points @ turn.T, levels, mask)
+    assert (moved.positions - found.positions @ turn.T).abs().max() < 1e-4
+    assert (moved.turn - found.turn).abs().max() < 1e-4
+    assert found.turn.abs().max() > 0.1  # it says something
+    away = model.estimate(net, turned, points + shift, levels, mask)
+    assert (away.positions - found.positions).abs().max() < 1e-4
+    assert (away.frames.positions - found.frames.positions - keep * shift).abs().max() < 1e-4
+
+
+def test_residues_that_are_not_there_play_no_part():
+    net = small_network()
+    turned, points, mask = noisy([14, 9])
+    levels = torch.tensor([0.3, 2.0])
+    found = model.estimate(net, turned, points, levels, mask)
+    points[1, 9:] += 5
+    turned[1, 9:] = turned[1, 9:] @ rotations.exponential(torch.ones(3))
+    other = model.estimate(net, turned, points, levels, mask)
+    assert torch.equal(other.positions[1, :9], found.positions[1, :9]) and torch.equal(
+        other.turn[1, :9], found.turn[1, :9]
+    )
+    alone = model.estimate(net, turned[1:, :9], points[1:, :9], levels[1:], mask[1:, :9])
+    assert (alone.positions[0] - found.positions[1, :9]).abs().max() < 1e-5
+
+
+class Known:
+    """The network that knows that the clean frames are these."""
+
+    def __init__(self, turned, points):
+        self.turned, self.points = turned, points
+
+    def __call__(self, rotation, y, log_level, factors, mask):
+        keep, out, _ = (factor.view(-1, 1, 1) for factor in factors)
+        level = float(log_level[0].exp())
+        r = float(model.rotation_level(torch.tensor(level)))
+        score = rotations.igso3_score(self.turned.mT.double() @ rotation.double(), r * r)
+        turn = (score / model.spread(torch.tensor([level]))).float()
+        return network.Estimate((self.points - keep * y) / out, turn, network.Frames(rotation, y))
+
+
+def expert(net, residues):
+    settings = model.ProteinSettings(title="test", description="", network={}, lengths={max(residues): 1})
+    return model.ProteinScore(model.ProteinModel(net, settings), residues)
+
+
+def test_a_network_that_knows_the_frames_gives_their_scores_and_samples():
+    turned, alpha = frames.frames_of(helix(10))
+    points = (alpha - alpha.mean(0)) / model.ANGSTROM
+    known = expert(Known(turned, points), [10, 10])
+    noisy_turned, noisy_points, _ = noisy([10, 10], seed=3)
+    level = {"positions": 0.4, "rotations": float(model.rotation_level(torch.tensor(0.4)))}
+    found = known.score({"positions": noisy_points, "rotations": noisy_turned}, level)
+    assert torch.allclose(found["positions"], (points - noisy_points) / 0.4**2, atol=1e-3)
+    exact = rotations.igso3_score(turned.mT.double() @ noisy_turned.double(), level["rotations"] ** 2)
+    assert torch.allclose(found["rotations"].double(), exact, atol=1e-3)
+    levels = karras_levels(40, model.HIGHEST_LEVEL, model.LOWEST_LEVEL)
+    grids = {"positions": levels, "rotations": model.rotation_level(levels)}
+    for step in sample([known], Single(0), grids, batch=2, solver="ancestral"):
+        assert step.samples["positions"].mean(1).abs().max() < 1e-4
+    atoms = model.decode(step.denoised)
+    centred = helix(10) - alpha.mean(0)
+    assert (atoms[:, :, :3] - centred).norm(dim=-1).max() < 0.2
+    # Positions and rotations each have their log-density, and the whole is their sum.
+    parts = step.component_log_density
+    assert torch.allclose(parts["positions"] + parts["rotations"], step.log_density)
+
+
+def test_a_small_training_learns_a_helix():
+    """From noise, a network trained on one helix draws its neighbours' distances, and its turn to the right."""
+    turned = helix(16)
+    carbonyl = torch.zeros(16, 1, 3)
+    chains = Chains(
+        torch.cat([turned, carbonyl], 1).numpy(),
+        None,
+        None,
+        torch.tensor([0]).numpy(),
+        torch.tensor([16]).numpy(),
+        ("a",),
+    )
+    torch.manual_seed(0)
+    net = network.ProteinNetwork(width=48, pair=16, layers=2, heads=4, points=3)
+    task = train.ProteinTask(net, chains, batch=8)
+    task._groups, task._shares = [(16, torch.tensor([0]))], torch.ones(1)
+    optimizer = torch.optim.AdamW(net.parameters(), 3e-3)
+    generator = torch.Generator().manual_seed(0)
+    steps = 450
+    for step in range(steps):
+        for group in optimizer.param_groups:
+            group["lr"] = 3e-3 * min(1, (step + 1) / 30) * (1 - step / steps)
+        task.loss(generator).backward()
+        torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+    learned = expert(net.eval().requires_grad_(False), [16] * 8)
+    levels = karras_levels(40, model.HIGHEST_LEVEL, model.LOWEST_LEVEL)
+    grids = {"positions": levels, "rotations": model.rotation_level(levels)}
+    for step in sample([learned], Single(0), grids, batch=8, solver="ancestral", estimator="none"):
+        pass
+    atoms = model.decode(step.denoised)
+    truth = helix(16)
+    for apart in (1, 2, 3):
+        made = (atoms[:, apart:, 1] - atoms[:, :-apart, 1]).norm(dim=-1)
+        wanted = float((truth[apart, 1] - truth[0, 1]).norm())
+        assert float((made - wanted).abs().median()) < 0.4, apart
+    # Right-handed: the triple product of three successive steps of CA is positive.
+    a, b, c = (atoms[:, k + 1 : 13 + k, 1] - atoms[:, k : 12 + k, 1] for k in range(3))
+    assert ((torch.linalg.cross(a, b) * c).sum(-1) > 0).float().mean() > 0.9
+
+
+def test_saved_models_come_back(tmp_path):
+    net = small_network()
+    settings = model.ProteinSettings(
+        title="Test folds", description="for tests", network=net.settings, lengths={60: 1, 80: 2}
+    )
+    model.save_model(tmp_path / "tiny", net, settings)
+    loaded = model.load_model(tmp_path / "tiny")
+    assert loaded.settings == settings and "Test folds" in (tmp_path / "tiny" / "README.md").read_text()
+    for name, value in loaded.network.state_dict().items():
+        assert torch.equal(value, net.state_dict()[name].half().float())
+    assert set(settings.draw_lengths(50, 0)) == {60, 80}
+    (tmp_path / "tiny" / "model.safetensors").unlink()
+    with pytest.raises(ModelError, match=r"lacks model\.safetensors"):
+        model.load_model(tmp_path / "tiny", "cpu:0")
+    with pytest.raises(ModelError, match=r"lacks config\.json"):
+        model.load_model(tmp_path / "none")
