@@ -26,6 +26,7 @@ from torch import Tensor
 from .density import End, Segment, Trapezoid
 from .errors import SuperDiffError
 from .geometry import Geometry, Product, State
+from .sample import level_grids
 from .score import ScoreModel, evaluate
 
 
@@ -49,7 +50,7 @@ class Likelihoods:
 def estimate_log_density(
     experts: Sequence[ScoreModel],
     points: State,
-    levels: Tensor,
+    levels: Tensor | dict[str, Tensor],
     paths: int = 4,
     seed: int = 0,
     space: Geometry | Product | None = None,
@@ -60,7 +61,7 @@ def estimate_log_density(
     Args:
         experts: score models.
         points: [points, ...], or a dictionary of such for a product of spaces.
-        levels: decreasing from noise to the points, an even number of steps.
+        levels: decreasing from noise to the points, an even number of steps; or such a grid for each component.
         paths: of noise, for every point.
         seed: of the noise.
         space: where points live; None for the first expert's own.
@@ -70,11 +71,14 @@ def estimate_log_density(
         ValueError: for an odd number of steps or no path.
         SuperDiffError: where a score is not finite.
     """
-    if len(levels) % 2 == 0 or len(levels) < 3:
-        raise ValueError(f"The number of steps must be even, got {len(levels) - 1}.")
+    product = Product.of(experts[0].space if space is None else space)
+    grids = level_grids(levels, list(product.components))
+    steps = len(next(iter(grids.values()))) - 1
+    if steps % 2:
+        raise ValueError(f"The number of steps must be even, got {steps}.")
     if paths < 1:
         raise ValueError(f"paths must be at least 1, got {paths}.")
-    walk = _Walk(experts, Product.of(experts[0].space if space is None else space), [float(s) for s in levels][::-1])
+    walk = _Walk(experts, product, {name: grid[::-1] for name, grid in grids.items()})
     generator = torch.Generator().manual_seed(seed)
     found = []
     for path in range(paths):
@@ -89,45 +93,49 @@ def estimate_log_density(
 
 
 class _Walk:
-    """Noise paths of given experts over ascending levels."""
+    """Noise paths of given experts over ascending levels of each component."""
 
-    def __init__(self, experts: Sequence[ScoreModel], space: Product, levels: list[float]) -> None:
+    def __init__(self, experts: Sequence[ScoreModel], space: Product, levels: dict[str, list[float]]) -> None:
         self.experts, self.space, self.levels = experts, space, levels
+        self.steps = len(next(iter(levels.values()))) - 1
         self.estimator = Trapezoid()
 
     def path(self, points: State, generator: torch.Generator, report: Callable[[float], None]) -> Tensor:
         """One path's estimate, [experts, points]."""
         y = {name: value.clone() for name, value in self.space.unpack(points).items()}
-        here = even = self._ends(y, self.levels[0])
+        here = even = self._ends(y, 0)
         fine = coarse = torch.zeros((), dtype=torch.float64)
-        before = None
-        for step, (lower, upper) in enumerate(zip(self.levels, self.levels[1:], strict=False), start=1):
-            variance = upper * upper - lower * lower
+        before: dict[str, Tensor] | None = None
+        for step in range(1, self.steps + 1):
             noise = {}
-            for name, geometry in self.space.components.items():
+            for name, geometry in self._components():
                 draw = geometry.noise(len(y[name]), generator, y[name].dtype, str(y[name].device))
-                noise[name] = math.sqrt(variance) * draw
+                noise[name] = math.sqrt(self._variance(name, step - 1, step)) * draw
                 y[name] = geometry.move(y[name], noise[name])
-            there = self._ends(y, upper)
-            fine = fine + self._change(there, here, noise, variance)
+            there = self._ends(y, step)
+            fine = fine + self._change(there, here, noise, step - 1, step)
             if before is None:
-                before = (noise, variance)
+                before = noise
             else:
-                both = {name: before[0][name] + noise[name] for name in noise}
-                coarse = coarse + self._change(there, even, both, before[1] + variance)
+                both = {name: before[name] + noise[name] for name in noise}
+                coarse = coarse + self._change(there, even, both, step - 2, step)
                 even, before = there, None
             here = there
-            report(step / (len(self.levels) - 1))
-        priors = [geometry.log_prior(y[name], self.levels[-1]).cpu() for name, geometry in self._components()]
+            report(step / self.steps)
+        priors = [geometry.log_prior(y[name], self.levels[name][-1]).cpu() for name, geometry in self._components()]
         return 2 * fine - coarse + torch.stack(priors).sum(0)
 
     def _components(self) -> list[tuple[str, Geometry]]:
         return list(self.space.components.items())
 
-    def _ends(self, y: dict[str, Tensor], level: float) -> dict[str, End]:
-        names = list(self.space.components)
-        at = level if names == [""] else dict.fromkeys(names, level)
-        trees = [self.space.unpack(score) for score in evaluate(self.experts, self.space.pack(y), at)]
+    def _variance(self, name: str, lower: int, upper: int) -> float:
+        return self.levels[name][upper] ** 2 - self.levels[name][lower] ** 2
+
+    def _ends(self, y: dict[str, Tensor], step: int) -> dict[str, End]:
+        at = {name: grid[step] for name, grid in self.levels.items()}
+        level = next(iter(at.values()))
+        scores = evaluate(self.experts, self.space.pack(y), level if list(at) == [""] else at)
+        trees = [self.space.unpack(score) for score in scores]
         ends = {}
         for name, geometry in self._components():
             tangents = [geometry.project(tree[name]) for tree in trees]
@@ -138,10 +146,13 @@ class _Walk:
             ends[name] = End(tangents, torch.stack([geometry.inner(tangent, tangent) for tangent in tangents]))
         return ends
 
-    def _change(self, start: dict[str, End], end: dict[str, End], noise: dict[str, Tensor], variance: float) -> Tensor:
+    def _change(
+        self, start: dict[str, End], end: dict[str, End], noise: dict[str, Tensor], lower: int, upper: int
+    ) -> Tensor:
         """Log q at `end` less that at `start`, [experts, points], along -noise."""
         changes = []
         for name, geometry in self._components():
+            variance = self._variance(name, lower, upper)
             segment = Segment(variance, variance, torch.zeros_like(noise[name]), -noise[name], start[name])
             changes.append(self.estimator.increment(geometry, segment, end[name]).cpu())
         return torch.stack(changes).sum(0)

@@ -194,7 +194,7 @@ class Recipe(_Strict):
     """Everything that decides the samples of a run."""
 
     version: Literal[1] = 1
-    domain: Literal["plane", "pictures", "prompts", "molecules"]
+    domain: Literal["plane", "pictures", "prompts", "molecules", "proteins"]
     experts: list[Expert] = Field(min_length=1, max_length=MOST_EXPERTS)
     operator: OperatorRecipe = OrRecipe()
     levels: Levels = Levels()
@@ -208,6 +208,10 @@ class Recipe(_Strict):
     pipeline: PipelineRecipe | None = None
     #: Of every molecule; None for the numbers that the models' data have.
     atoms: int | None = Field(None, ge=3, le=29)
+    #: Of every protein; None for the numbers that the models' data have.
+    residues: int | None = Field(None, ge=30, le=256)
+    #: Whether each component of the samples (positions and rotations, say) has weights of its own.
+    per_component: bool = False
 
     @model_validator(mode="after")
     def _fits(self) -> Recipe:
@@ -218,6 +222,8 @@ class Recipe(_Strict):
                 raise ValueError(f"{field} needs {count} values, one an expert, got {len(values)}")
         if isinstance(self.operator, SingleRecipe) and self.operator.index >= count:
             raise ValueError(f"index {self.operator.index} names no expert, there are {count} (0 is the first)")
+        if self.per_component and isinstance(self.operator, CoinFlipRecipe):
+            raise ValueError("a coin flip chooses an expert for the whole sample; remove per_component")
         if self.solver.startswith("ode") and self.estimator in ("ito", "trapezoid"):
             raise ValueError(
                 f"estimator '{self.estimator}' needs the noise of an SDE; with solver '{self.solver}' choose "
@@ -310,8 +316,11 @@ def _check_domain(recipe: Recipe) -> None:
     worded = recipe.guidance or recipe.pipeline or any(expert.prompt is not None for expert in recipe.experts)
     if worded and not domain.prompted:
         raise RecipeError(f"Prompts, guidance and pipeline settings need a model of text; {domain.title} has none.")
-    if recipe.atoms is not None and (domain.size is None or domain.size.field != "atoms"):
-        raise RecipeError(f"{domain.title} have no number of atoms; remove 'atoms'.")
+    for field in ("atoms", "residues"):
+        if getattr(recipe, field) is not None and (domain.size is None or domain.size.field != field):
+            raise RecipeError(f"{domain.title} have no number of {field}; remove '{field}'.")
+    if recipe.per_component and len(domain.components) < 2:
+        raise RecipeError(f"Samples of {domain.title} have one component; remove 'per_component'.")
     domain.check(recipe)
 
 

@@ -141,9 +141,10 @@ class HeatKernels:
         grid = torch.linspace(0, 1, angles, dtype=torch.float64)
         table, slopes, spread = [], [], []
         for level, reach in zip(self.levels.tolist(), self.reach.tolist(), strict=True):
-            w = (grid * reach).clamp_min(_SMALLEST_ANGLE).requires_grad_()
-            log_density = igso3_log_density(w, level**2)
-            (slope,) = torch.autograd.grad(log_density.sum(), w)
+            with torch.enable_grad():
+                w = (grid * reach).clamp_min(_SMALLEST_ANGLE).requires_grad_()
+                log_density = igso3_log_density(w, level**2)
+                (slope,) = torch.autograd.grad(log_density.sum(), w)
             w = w.detach()
             # Against the angle itself: uniform rotations have the density (1 - cos w) / pi.
             mass = log_density.detach().exp() * (1 - w.cos())

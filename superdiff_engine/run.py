@@ -164,13 +164,14 @@ class Run(Work):
         for step in sample(
             experts,
             recipe.operator.build(),
-            levels,
+            domain.component_levels(levels),
             batch=recipe.batch,
             seed=recipe.seed,
             estimator=recipe.estimator,
             solver=recipe.solver,
             space=domain.space(experts),
             guidance=prepared.guidance,
+            per_component=recipe.per_component,
             device=device,
         ):
             self._last = step

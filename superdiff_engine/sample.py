@@ -138,7 +138,7 @@ class _Loop:
         self.experts, self.operator, self.batch, self.guidance = list(experts), operator, batch, guidance
         self.space = Product.of(experts[0].space if space is None else space)
         self.names = list(self.space.components)
-        self.levels = _grids(levels, self.names)
+        self.levels = level_grids(levels, self.names)
         self.solver, self.deterministic = solver, solver.startswith("ode")
         self.estimator = None if estimator == "none" else make_estimator(estimator)
         if self.estimator is not None and self.deterministic and not self.estimator.along_ode:
@@ -371,7 +371,8 @@ class _Loop:
         )
 
 
-def _grids(levels: Tensor | dict[str, Tensor], names: list[str]) -> dict[str, list[float]]:
+def level_grids(levels: Tensor | dict[str, Tensor], names: list[str]) -> dict[str, list[float]]:
+    """The grid of each component, highest level first; raises ValueError where they do not fit together."""
     given = levels if isinstance(levels, dict) else dict.fromkeys(names, levels)
     if set(given) != set(names):
         raise ValueError(f"levels must be given for {', '.join(names)}; got {', '.join(given)}.")

@@ -59,7 +59,13 @@ class Scoring(Work):
             levels = karras_levels(self.steps, domain.level_range(experts)[1], lowest)
             self.state, self._started = "running", time.monotonic()
             self.result = estimate_log_density(
-                experts, points, levels, self.paths, self.recipe.seed, domain.space(experts), self._report
+                experts,
+                points,
+                domain.component_levels(levels),
+                self.paths,
+                self.recipe.seed,
+                domain.space(experts),
+                self._report,
             )
             self.state = "done"
         except _Stopped:

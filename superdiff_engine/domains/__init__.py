@@ -16,8 +16,9 @@ def domains() -> dict[str, Domain]:
     from .pictures import Pictures
     from .plane import Plane
     from .prompts import Prompts
+    from .proteins import Proteins
 
-    return {domain.name: domain for domain in (Plane(), Pictures(), Prompts(), Molecules())}
+    return {domain.name: domain for domain in (Plane(), Pictures(), Prompts(), Molecules(), Proteins())}
 
 
 def get_domain(name: str) -> Domain:

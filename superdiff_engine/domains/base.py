@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from ..geometry import Geometry, Product
     from ..recipe import Expert, Recipe
     from ..run import Result
@@ -71,6 +73,8 @@ class Domain(ABC):
     own_models = False
     #: What an empty prompt's place says.
     prompt_hint = "What should the pictures show?"
+    #: Names of the components of a sample, for charts and messages; weights may differ by component.
+    components: tuple[str, ...] = ("samples",)
     #: The size of samples, where a recipe may choose it.
     size: Size | None = None
 
@@ -113,6 +117,10 @@ class Domain(ABC):
     @abstractmethod
     def level_range(self, experts: Sequence[Any]) -> tuple[float, float]:
         """(lowest, highest) level that all experts can be asked for and the domain recommends."""
+
+    def component_levels(self, levels: Tensor) -> Tensor | dict[str, Tensor]:
+        """The grid of each component of the samples, where it differs from `levels`, which charts and recipes mean."""
+        return levels
 
     @abstractmethod
     def preview(self, step: Step, experts: Sequence[Any], most: int) -> dict[str, np.ndarray]:

@@ -56,6 +56,7 @@ class Molecules(Domain):
     prompted = True
     own_models = True
     prompt_hint = "Any property"
+    components = ("positions", "types", "bonds")
     size = Size("atoms", "Atoms, hydrogens included", FEWEST_ATOMS, MOST_ATOMS, "as in QM9")
 
     def models(self) -> list[ModelInfo]:

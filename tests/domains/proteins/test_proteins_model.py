@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from tiny_proteins import helix, small_network
 
 from superdiff_engine import karras_levels, rotations, sample
 from superdiff_engine.compose import Single
@@ -12,31 +13,10 @@ from superdiff_engine.domains.proteins.data import Chains
 from superdiff_engine.errors import ModelError
 from superdiff_engine.rotations import HeatKernels
 
-#: CA, C, N of an alpha helix, by its cylinder coordinates (radius in Angstrom, degrees, rise in Angstrom).
-HELIX = {"N": (1.54, -27.7, -0.9), "CA": (2.28, 0.0, 0.0), "C": (1.66, 26.1, 1.12)}
-
-
-def helix(residues):
-    """Atoms N, CA, C of an alpha helix, [residues, 3, 3] in Angstrom: 100 degrees and 1.5 Angstrom a residue."""
-    atoms = []
-    for radius, degrees, rise in HELIX.values():
-        angle = torch.deg2rad(degrees + 100.0 * torch.arange(residues, dtype=torch.float64))
-        height = rise + 1.5 * torch.arange(residues, dtype=torch.float64)
-        atoms.append(torch.stack([radius * angle.cos(), radius * angle.sin(), height], -1))
-    return torch.stack(atoms, 1).float()
-
 
 def angle(first, middle, last):
     a, b = first - middle, last - middle
     return torch.rad2deg(((a * b).sum(-1) / (a.norm(dim=-1) * b.norm(dim=-1))).acos())
-
-
-def small_network(seed=0):
-    torch.manual_seed(seed)
-    built = network.ProteinNetwork(width=32, pair=8, layers=2, heads=2, points=2)
-    for value in built.parameters():
-        value.data += 0.1 * torch.randn_like(value)
-    return built.eval().requires_grad_(False)
 
 
 def noisy(residues, seed=0):

@@ -1,0 +1,183 @@
+"""The domain "proteins": embedded models of backbones, each an expert."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...assets import assets_folder
+from ...errors import ModelError, RecipeError
+from ...geometry import Product
+from ...recipe import (
+    AndRecipe,
+    AverageRecipe,
+    CoinFlipRecipe,
+    Expert,
+    Levels,
+    OperatorRecipe,
+    OrRecipe,
+    Recipe,
+    SingleRecipe,
+)
+from ...run import Result
+from ...sample import Step
+from ..base import Domain, Export, ModelInfo, Prepared, Size
+from .frames import frames_of
+from .model import (
+    ANGSTROM,
+    HIGHEST_LEVEL,
+    LOWEST_LEVEL,
+    ProteinModel,
+    ProteinScore,
+    decode,
+    load_model,
+    load_settings,
+    rotation_level,
+)
+
+if TYPE_CHECKING:
+    from .files import ReadProtein
+
+ALPHA, BETA, WHOLE = "proteins_alpha", "proteins_beta", "proteins"
+NAMES = (ALPHA, BETA, WHOLE)
+PREVIEWED = 16
+#: Level at which proteins from files are judged, 0.5 Angstrom: below it every digit of a coordinate would count.
+JUDGED_AT = 0.05
+
+
+class Proteins(Domain):
+    """Backbones drawn by models of different kinds of folds."""
+
+    name = "proteins"
+    title = "Proteins"
+    level_unit = "10 Angstrom for positions"
+    components = ("positions", "rotations")
+    size = Size("residues", "Residues", 30, 256, "as in the models' data")
+
+    def models(self) -> list[ModelInfo]:
+        found = []
+        for name in NAMES:
+            if (assets_folder() / name / "config.json").is_file():
+                settings = load_settings(assets_folder() / name)
+                found.append(ModelInfo(name, settings.title, settings.description, "embedded"))
+        return found
+
+    def owns(self, model: str) -> bool:
+        return model in NAMES
+
+    def remarks(self, recipe: Recipe) -> list[str]:
+        """Lengths that no model has seen."""
+        if recipe.residues is None or 40 <= recipe.residues <= 128:
+            return []
+        return [f"The models have seen chains of 40 to 128 residues, none of {recipe.residues}."]
+
+    def examples(self) -> dict[str, Recipe]:
+        def recipe(operator: OperatorRecipe, *models: str) -> Recipe:
+            return Recipe(
+                domain="proteins",
+                experts=[Expert(model=model) for model in models],
+                operator=operator,
+                levels=Levels(steps=200),
+                solver="ancestral",
+                batch=8,
+                residues=80,
+            )
+
+        return {
+            "OR: helices or strands": recipe(OrRecipe(), ALPHA, BETA),
+            "AND: what both find likely": recipe(AndRecipe(), ALPHA, BETA),
+            "Average, to compare with AND": recipe(AverageRecipe(), ALPHA, BETA),
+            "Coin flip, to compare with OR": recipe(CoinFlipRecipe(), ALPHA, BETA),
+            "One model of all folds": recipe(SingleRecipe(index=0), WHOLE),
+        }
+
+    def check(self, recipe: Recipe) -> None:
+        if recipe.dtype == "float16":
+            raise RecipeError("Protein models run in float32 or bfloat16; float16 has too small a range for them.")
+
+    def load(self, expert: Expert, device: str, dtype: str) -> ProteinScore:
+        model = find_model(expert.model, device)
+        return ProteinScore(model, model.settings.draw_lengths(1, 0), device, dtype)
+
+    def prepare(self, recipe: Recipe, device: str) -> Prepared:
+        return Prepared(experts_of(recipe, numbers_of_residues(recipe), device))
+
+    def space(self, experts: Sequence[Any]) -> Product:
+        return experts[0].space
+
+    def level_range(self, experts: Sequence[Any]) -> tuple[float, float]:
+        return LOWEST_LEVEL, HIGHEST_LEVEL
+
+    def component_levels(self, levels: Tensor) -> dict[str, Tensor]:
+        return {"positions": levels, "rotations": rotation_level(levels)}
+
+    def place(self, recipe: Recipe, given: ReadProtein, device: str) -> tuple[list[Any], Any, float]:
+        """The recipe's experts for a chain from a file, its state, and JUDGED_AT."""
+        turned, alpha = frames_of(torch.from_numpy(given.backbone))
+        state = {"positions": (alpha - alpha.mean(0)) / ANGSTROM, "rotations": turned}
+        experts = experts_of(recipe, [len(alpha)], device)
+        return experts, {name: part.unsqueeze(0).to(device) for name, part in state.items()}, JUDGED_AT
+
+    def preview(self, step: Step, experts: Sequence[Any], most: int) -> dict[str, np.ndarray]:
+        """The denoised backbones now, Angstrom, of at most 16, and how many residues each has."""
+        count = min(most, PREVIEWED)
+        denoised: Any = step.denoised
+        atoms = decode({name: part[:count] for name, part in denoised.items()}).cpu().numpy().astype(np.float32)
+        residues = np.array(experts[0].residues[:count])
+        atoms *= (np.arange(atoms.shape[1]) < residues[:, None])[:, :, None, None]
+        return {"backbone": atoms, "residues": residues}
+
+    def decode(self, step: Step, experts: Sequence[Any]) -> dict[str, np.ndarray]:
+        """The arrays of `judging.judge_proteins`."""
+        from .judging import judge_proteins
+
+        denoised: Any = step.denoised
+        return judge_proteins(decode(denoised), experts[0].residues)
+
+    def preview_png(self, result: Result) -> bytes | None:
+        from ...pictures import png
+        from .drawing import grid
+
+        return png(grid(result.decoded), result.recipe) if "backbone" in result.decoded else None
+
+    def exports(self, result: Result) -> list[Export]:
+        from .files import exports
+
+        return exports(result)
+
+    def describe(self, result: Result) -> dict[str, Any]:
+        from .judging import figures
+
+        return figures(result.decoded) if "backbone" in result.decoded else {}
+
+
+def experts_of(recipe: Recipe, residues: Sequence[int], device: str) -> list[ProteinScore]:
+    """A recipe's experts, for chains of these numbers of residues; raises ModelError."""
+    return [ProteinScore(find_model(one.model, device), residues, device, recipe.dtype) for one in recipe.experts]
+
+
+def numbers_of_residues(recipe: Recipe) -> list[int]:
+    """Residues of each sample: the recipe's, or drawn from the data of the experts' models, each in its turn."""
+    if recipe.residues is not None:
+        return [recipe.residues] * recipe.batch
+    settings = [load_settings(find_folder(expert.model)) for expert in recipe.experts]
+    drawn = [one.draw_lengths(recipe.batch, recipe.seed) for one in settings]
+    return [drawn[row % len(drawn)][row] for row in range(recipe.batch)]
+
+
+def find_folder(name: str) -> Path:
+    """The folder of an embedded protein model; raises ModelError."""
+    folder = assets_folder() / name
+    if name not in NAMES or not (folder / "config.json").is_file():
+        raise ModelError(f"The embedded model {folder} is missing; install SuperDiff Studio again.")
+    return folder
+
+
+def find_model(name: str, device: str = "cpu") -> ProteinModel:
+    """An embedded protein model; raises ModelError."""
+    return load_model(find_folder(name), device)

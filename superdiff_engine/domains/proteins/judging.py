@@ -1,0 +1,124 @@
+"""What is measured of backbones: geometry, secondary structure, torsion angles, contacts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+#: Angstrom between successive CA of a trans peptide, and how far off they may be.
+NEIGHBOURS, TOLERANCE = 3.8, 0.2
+#: CA of residues that are no neighbours stand at least this far apart, Angstrom.
+CLASH = 3.6
+#: CA closer than this are in contact, Angstrom.
+CONTACT = 8.0
+#: Letters of secondary structure: helix, strand, neither.
+LETTERS = "HE-"
+#: A sample holds both kinds where each has at least this share of its residues.
+BOTH = 0.1
+
+
+def secondary_structure(backbone: np.ndarray) -> str:
+    """A letter of LETTERS for each residue of N, CA, C, O [residues, 4, 3] in Angstrom.
+
+    By PyDSSP (Minami 2023), which follows DSSP's hydrogen bonds (Kabsch and Sander 1983).
+    """
+    import pydssp  # with einops: not before there are proteins
+
+    if len(backbone) < 6:
+        return "-" * len(backbone)
+    found = pydssp.assign(torch.from_numpy(np.asarray(backbone, np.float32)), out_type="index")
+    return "".join("-HE"[int(kind)] for kind in found)
+
+
+def bond_share(alpha: np.ndarray) -> float:
+    """The share of successive CA [residues, 3] that are 3.8 +- 0.2 Angstrom apart."""
+    distances = np.linalg.norm(np.diff(alpha, axis=0), axis=1)
+    return float((np.abs(distances - NEIGHBOURS) <= TOLERANCE).mean())
+
+
+def clash_share(alpha: np.ndarray) -> float:
+    """The share of pairs of CA, neighbours apart, that are closer than 3.6 Angstrom."""
+    distances = np.linalg.norm(alpha[:, None] - alpha[None], axis=2)
+    pairs = distances[np.triu_indices(len(alpha), 2)]
+    return float((pairs < CLASH).mean()) if len(pairs) else 0.0
+
+
+def radius_of_gyration(alpha: np.ndarray) -> float:
+    """Root mean square distance of CA [residues, 3] from their mean, Angstrom."""
+    return float(np.sqrt(np.square(alpha - alpha.mean(0)).sum(1).mean()))
+
+
+def contact_map(alpha: np.ndarray) -> np.ndarray:
+    """Distances between all CA, [residues, residues], Angstrom."""
+    return np.linalg.norm(alpha[:, None] - alpha[None], axis=2)
+
+
+def torsions(backbone: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(phi, psi) of N, CA, C, O [residues, 4, 3] in degrees, [residues] each; NaN where the chain ends."""
+    n, alpha, c = backbone[:, 0], backbone[:, 1], backbone[:, 2]
+    phi, psi = np.full(len(n), np.nan), np.full(len(n), np.nan)
+    phi[1:] = _dihedral(c[:-1], n[1:], alpha[1:], c[1:])
+    psi[:-1] = _dihedral(n[:-1], alpha[:-1], c[:-1], n[1:])
+    return phi, psi
+
+
+def _dihedral(a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray) -> np.ndarray:
+    first, axis, last = a - b, c - b, d - c
+    axis = axis / np.linalg.norm(axis, axis=1, keepdims=True)
+    v = first - (first * axis).sum(1, keepdims=True) * axis
+    w = last - (last * axis).sum(1, keepdims=True) * axis
+    return np.degrees(np.arctan2((np.cross(axis, v) * w).sum(1), (v * w).sum(1)))
+
+
+def judge_proteins(backbones: Tensor, residues: Sequence[int]) -> dict[str, np.ndarray]:
+    """Arrays of finished backbones.
+
+    Args:
+        backbones: N, CA, C, O [batch, longest, 4, 3] in Angstrom.
+        residues: of each.
+
+    Returns:
+        backbone float32 (zero beyond a chain's end), residues int64 [batch], structure "S1" [batch, longest] (empty
+        beyond the end), and for each sample the shares bonds_ok, clashes, helix, strand, and radius in Angstrom.
+    """
+    atoms = backbones.detach().cpu().numpy().astype(np.float32)
+    count, longest = atoms.shape[:2]
+    structure = np.zeros((count, longest), "S1")
+    figures: dict[str, np.ndarray] = {
+        name: np.zeros(count) for name in ("bonds_ok", "clashes", "helix", "strand", "radius")
+    }
+    for row, length in enumerate(residues):
+        atoms[row, length:] = 0
+        chain = atoms[row, :length]
+        letters = secondary_structure(chain)
+        structure[row, :length] = list(letters)
+        figures["bonds_ok"][row] = bond_share(chain[:, 1])
+        figures["clashes"][row] = clash_share(chain[:, 1])
+        figures["radius"][row] = radius_of_gyration(chain[:, 1])
+        figures["helix"][row] = letters.count("H") / length
+        figures["strand"][row] = letters.count("E") / length
+    return figures | {"backbone": atoms, "residues": np.array(residues, np.int64), "structure": structure}
+
+
+def chain_of(arrays: dict[str, np.ndarray], row: int) -> tuple[np.ndarray, str]:
+    """(backbone [residues, 4, 3], its secondary structure) of one sample of `judge_proteins`."""
+    length = int(arrays["residues"][row])
+    return arrays["backbone"][row, :length], arrays["structure"][row, :length].tobytes().decode()
+
+
+def figures(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Means over the samples, by a label that says the unit."""
+    both = (arrays["helix"] >= BOTH) & (arrays["strand"] >= BOTH)
+    return {
+        "proteins": len(arrays["residues"]),
+        "residues in helices": f"{arrays['helix'].mean():.0%}",
+        "residues in strands": f"{arrays['strand'].mean():.0%}",
+        "proteins with both kinds": f"{both.mean():.0%}",
+        "CA-CA of 3.8 +- 0.2 Angstrom": f"{arrays['bonds_ok'].mean():.1%}",
+        "CA pairs closer than 3.6 Angstrom": f"{arrays['clashes'].mean():.2%}",
+        "radius of gyration": f"{arrays['radius'].mean():.1f} Angstrom",
+    }

@@ -1,0 +1,24 @@
+"""A folder of tiny protein models in the place of the embedded ones."""
+
+import pytest
+from tiny_proteins import save_tiny
+
+from superdiff_engine.domains.proteins import domain, model
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory):
+    found = tmp_path_factory.mktemp("proteins")
+    for seed, name in enumerate(domain.NAMES):
+        save_tiny(found / name, f"Tiny {name}", seed)
+    return found
+
+
+@pytest.fixture
+def assets(folder, monkeypatch):
+    monkeypatch.setattr(domain, "assets_folder", lambda: folder)
+    model.load_model.cache_clear()
+    model.load_settings.cache_clear()
+    yield folder
+    model.load_model.cache_clear()
+    model.load_settings.cache_clear()
