@@ -36,6 +36,9 @@ TRAINABLE = {
     "molecules": "molecules",
     "molecules_rings": "molecules",
     "molecules_chains": "molecules",
+    "proteins": "proteins",
+    "proteins_alpha": "proteins",
+    "proteins_beta": "proteins",
 }
 
 
@@ -218,13 +221,13 @@ def train(
 
 @app.command()
 def evaluate(
-    domain: Annotated[str, typer.Argument(help="pictures, prompts or molecules")],
+    domain: Annotated[str, typer.Argument(help="pictures, prompts, molecules or proteins")],
     samples: Annotated[
         int | None,
-        typer.Option(help="samples a row (2000; molecules 500); of prompts, the most concepts drawn alone", min=2),
+        typer.Option(help="samples a row (2000; molecules 500; proteins 25 a length; prompts: concepts alone)", min=2),
     ] = None,
-    steps: Annotated[int | None, typer.Option(help="steps of the sampler (50; molecules 100)", min=1)] = None,
-    batch: Annotated[int | None, typer.Option(help="samples at once (pictures 125, molecules 50)", min=1)] = None,
+    steps: Annotated[int | None, typer.Option(help="of the sampler (50; molecules 100; proteins 200)", min=1)] = None,
+    batch: Annotated[int | None, typer.Option(help="at once (pictures 125, molecules 50, proteins 25)", min=1)] = None,
     seed: Annotated[int, typer.Option(help="seed of the first batch or pair", min=0)] = 0,
     row: Annotated[list[str] | None, typer.Option(help="only this row, such as or/sde; may be given again")] = None,
     out: Annotated[Path | None, typer.Option(help="where the table goes (left out: docs/tables/DOMAIN.json)")] = None,
@@ -234,6 +237,10 @@ def evaluate(
     ] = None,
     clip: Annotated[
         Path | None, typer.Option(help="folder of a CLIP model to score with, instead of the concept scorer (prompts)")
+    ] = None,
+    fold: Annotated[
+        str | None,
+        typer.Option(help="structure predictor: a command that reads a FASTA file and writes a PDB file (proteins)"),
     ] = None,
     sheet: Annotated[bool, typer.Option(help="also draw docs/images/prompts_pairs.png (prompts)")] = False,
 ) -> None:
@@ -260,8 +267,15 @@ def evaluate(
         )
         molecules.evaluate(chosen, row, out, _say)
         written = [out]
+    elif domain == "proteins":
+        from .domains.proteins import evaluate as proteins
+
+        out = Path("docs/tables/proteins.json") if out is None else out
+        each = proteins.Settings(samples or 25, steps or 200, seed, batch or 25)
+        proteins.evaluate(each, row, out, _say, fold=fold)
+        written = [out]
     else:
-        raise SuperDiffError(f"There is no evaluation for '{domain}'; choose pictures, prompts or molecules.")
+        raise SuperDiffError(f"There is no evaluation for '{domain}'; choose pictures, prompts, molecules or proteins.")
     for path in written:
         console.print(f"Wrote {path}", markup=False)
 

@@ -140,6 +140,7 @@ def layouts() -> dict[str, Layout]:
     from .domains.pictures.evaluate import LAYOUT as pictures
     from .domains.prompts.evaluate import LAYOUT as prompts
     from .domains.prompts.evaluate import STEPS_LAYOUT as prompts_steps
+    from .domains.proteins.evaluate import LAYOUT as proteins
 
     return {
         "pictures": pictures,
@@ -147,6 +148,7 @@ def layouts() -> dict[str, Layout]:
         "prompts_clip": prompts,
         "prompts_steps": prompts_steps,
         "molecules": molecules,
+        "proteins": proteins,
     }
 
 

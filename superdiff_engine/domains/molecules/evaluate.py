@@ -20,21 +20,19 @@ Chunks are kept in ~/.cache/superdiff/evaluation by a hash of all that decides t
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import math
 import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from rdkit import DataStructs
 from rdkit.Chem import RemoveHs, rdFingerprintGenerator
 
+from ... import chunks
 from ...evaluation import (
     CACHE,
     Column,
@@ -61,8 +59,7 @@ from ...recipe import (
     Recipe,
     SingleRecipe,
 )
-from ...run import make_levels, write_whole
-from ...sample import sample
+from ...run import write_whole
 from .atoms import PROPERTY_NAMES
 from .chemistry import relax
 from .domain import JUDGED_AT, WHOLE, Molecules, find_folder, find_model, words_of
@@ -166,43 +163,19 @@ def recipe_of(row: str, chunk: int, settings: Settings) -> Recipe:
     )
 
 
-@lru_cache(maxsize=2)
-def _digest(folder: Path) -> str:
-    return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()[:16]
-
-
 def chunk_file(row: str, chunk: int, settings: Settings) -> Path:
-    """Where a chunk is kept: decided by its recipe and the model's weights."""
-    key = recipe_of(row, chunk, settings).to_json()
-    return CACHE / f"molecules_{_digest(find_folder(WHOLE))}" / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.npz"
+    """Where a chunk is kept."""
+    return chunks.chunk_file(CACHE, [_weights()], recipe_of(row, chunk, settings))
 
 
 def make_chunk(row: str, chunk: int, settings: Settings) -> None:
     """Sample a chunk and keep it: the arrays of `judging.judge_molecules`, strain [batch] (NaN: unknown), seconds."""
-    started = time.monotonic()
-    domain, recipe = Molecules(), recipe_of(row, chunk, settings)
-    prepared, operator = domain.prepare(recipe, "cpu"), recipe.operator.build()
-    last: Any = None
-    for last in sample(
-        prepared.experts,
-        operator,
-        make_levels(recipe, domain.level_range(prepared.experts)),
-        batch=recipe.batch,
-        seed=recipe.seed,
-        # Without log-densities, nothing is spent on them.
-        estimator=recipe.estimator if operator.needs_density else "none",
-        solver=recipe.solver,
-        guidance=prepared.guidance,
-    ):
-        pass
-    arrays = domain.decode(last, prepared.experts)
-    seconds = time.monotonic() - started
-    buffer = io.BytesIO()
-    kept: dict[str, Any] = arrays | {"strain": strains(arrays), "seconds": np.array(seconds)}
-    np.savez_compressed(buffer, **kept)
-    path = chunk_file(row, chunk, settings)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, buffer.getvalue())
+    arrays = chunks.draw(recipe_of(row, chunk, settings))
+    chunks.keep(chunk_file(row, chunk, settings), arrays | {"strain": strains(arrays)})
+
+
+def _weights() -> Path:
+    return find_folder(WHOLE) / "model.safetensors"
 
 
 def strains(arrays: dict[str, np.ndarray]) -> np.ndarray:
@@ -219,30 +192,12 @@ def read_row(row: str, settings: Settings) -> dict[str, np.ndarray] | None:
     """All arrays of a row's chunks together; None while chunks are missing."""
     pair, _, method = row.partition("/")
     if method == "coin_flip":
-        sides = [read_row(f"{pair}/{side}", settings) for side in ("first", "second")]
-        if sides[0] is None or sides[1] is None:
+        first, second = (read_row(f"{pair}/{side}", settings) for side in ("first", "second"))
+        if first is None or second is None:
             return None
         heads = np.concatenate([coin_flips(settings.batch, settings.seed + chunk) for chunk in range(settings.chunks)])
-        heads = heads[: settings.samples]
-        picked = {
-            name: np.where(heads.reshape(-1, *[1] * (one.ndim - 1)), one, other)
-            for (name, one), other in zip(sides[0].items(), sides[1].values(), strict=True)
-            if name != "seconds"
-        }
-        return picked | {"seconds": (sides[0]["seconds"] + sides[1]["seconds"]) / 2}
-    files = [chunk_file(row, chunk, settings) for chunk in range(settings.chunks)]
-    if not all(file.is_file() for file in files):
-        return None
-    parts = []
-    for file in files:
-        with np.load(file, allow_pickle=False) as stored:
-            parts.append({name: stored[name] for name in stored.files})
-    joined = {
-        name: np.concatenate([part[name] for part in parts])[: settings.samples]
-        for name in parts[0]
-        if name != "seconds"
-    }
-    return joined | {"seconds": np.array(sum(float(part["seconds"]) for part in parts))}
+        return chunks.pick(heads[: settings.samples], first, second)
+    return chunks.join([chunk_file(row, chunk, settings) for chunk in range(settings.chunks)], settings.samples)
 
 
 def share(holds: np.ndarray) -> Value:
@@ -403,9 +358,8 @@ def _is_there(row: str, chunk: int, settings: Settings) -> bool:
 
 
 def _density_file(row: str, settings: Settings) -> Path:
-    key = json.dumps([row, JUDGED_AT, asdict(settings)], sort_keys=True)
-    folder = CACHE / f"molecules_{_digest(find_folder(WHOLE))}"
-    return folder / f"density_{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
+    key = json.dumps([row, JUDGED_AT, asdict(settings), chunks.digest(_weights())], sort_keys=True)
+    return CACHE / "molecules" / f"density_{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
 
 
 def _keep_density(row: str, settings: Settings, reference: Reference) -> None:

@@ -1,0 +1,387 @@
+r"""The paper's Table 3 at the scale of the embedded models: `superdiff evaluate proteins`.
+
+Each row has samples of 60, 80, 100 and 120 residues, from the same noise in all rows but `native`, which are test
+chains of the PDB near these lengths. Of every row:
+
+    bonds_ok        share of successive CA that are 3.8 +- 0.2 Angstrom apart
+    clashes         share of pairs of CA, neighbours apart, closer than 3.6 Angstrom
+    radius_error    |radius of gyration / that of native chains of like length - 1|, mean
+    helix, strand   shares of residues (PyDSSP)
+    both_kinds      share of samples with at least a tenth of their residues in each
+    mpnn_score      ProteinMPNN's mean -log p of its best sequence, nats a residue (lower is better)
+    pairwise_tm     mean TM-score of pairs of samples of one length (lower is more diverse)
+    clusters        clusters at TM-score 0.5 a sample (higher is more diverse)
+    nearest_tm      mean over samples of the highest TM-score to a chain of the training set (lower is more novel)
+
+No structure predictor is at hand, so the paper's designability is not among them: scRMSD, the CA distance between a
+backbone and the fold that a predictor gives for the sequence that ProteinMPNN designs for it. Whoever has a predictor
+names a command that reads a FASTA file and writes a PDB file (--fold), and gets it as `designable`, below 2 Angstrom.
+
+TM-scores (Zhang and Skolnick 2004) need the package tmtools (GPLv3) or Debian's tm-align; ProteinMPNN its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import shlex
+import subprocess
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ... import chunks
+from ...errors import SuperDiffError
+from ...evaluation import CACHE, Column, Layout, Row, Table, Value, chosen_rows, make_missing, start_pool, write_table
+from ...recipe import AndRecipe, AverageRecipe, Expert, Levels, OperatorRecipe, OrRecipe, Recipe, SingleRecipe
+from ...run import write_whole
+from . import mpnn
+from .data import Chains, load_chains
+from .domain import ALPHA, BETA, WHOLE, find_folder, find_model
+from .files import read_protein
+from .judging import BOTH, chain_of, judge_proteins, radius_of_gyration
+
+LENGTHS = (60, 80, 100, 120)
+#: Experts and operator of each sampled row.
+KINDS: dict[str, tuple[tuple[str, ...], OperatorRecipe]] = {
+    "alpha": ((ALPHA,), SingleRecipe()),
+    "beta": ((BETA,), SingleRecipe()),
+    "all": ((WHOLE,), SingleRecipe()),
+    "average": ((ALPHA, BETA), AverageRecipe()),
+    "or": ((ALPHA, BETA), OrRecipe()),
+    "or_bias_1": ((ALPHA, BETA), OrRecipe(bias=[0.0, 1.0])),
+    "and": ((ALPHA, BETA), AndRecipe()),
+}
+ROWS = ("native", *KINDS)
+#: Native chains are compared with where their lengths differ by at most this many residues.
+ALIKE = 5
+#: Angstrom of scRMSD below which a backbone counts as designable.
+DESIGNABLE = 2.0
+#: Training chains that the nearest one is looked for among, of like length, and by how many residues they may differ.
+NEIGHBOURS, NEAR_LENGTH = 200, 15
+LAYOUT = Layout(
+    columns=[
+        Column("bonds_ok", "CA-CA 3.8 ± 0.2 Å", digits=1, percent=True),
+        Column("clashes", "CA pairs < 3.6 Å", digits=2, percent=True),
+        Column("radius_error", "radius of gyration off by", digits=1, percent=True),
+        Column("helix", "helix", digits=0, percent=True),
+        Column("strand", "strand", digits=0, percent=True),
+        Column("both_kinds", "samples with both", digits=0, percent=True),
+        Column("mpnn_score", "ProteinMPNN, nats a residue"),
+        Column("pairwise_tm", "pairwise TM", digits=3),
+        Column("clusters", "clusters a sample"),
+        Column("nearest_tm", "nearest training TM", digits=3),
+        Column("designable", "designable", digits=0, percent=True),
+    ],
+    row_titles={
+        "native": "test chains of the PDB",
+        "alpha": "alpha expert alone",
+        "beta": "beta expert alone",
+        "all": "one model of all",
+        "average": "average",
+        "or": "**OR**",
+        "or_bias_1": "**OR**, bias 1 for beta",
+        "and": "**AND**",
+    },
+    paper_columns=["paper: designable", "paper: strand", "paper: pairwise TM"],
+    paper={
+        "alpha": [".392 (FrameDiff)", ".175", ".337"],
+        "beta": [".928 (Proteus)", ".119", ".312"],
+        "average": [".740", ".139", ".310"],
+        "or": [".752", ".147", ".309"],
+        "or_bias_1": [".976", ".127", ".307"],
+        "and": [".752", ".141", ".306"],
+    },
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What all rows share.
+
+    Attributes:
+        samples: of each length.
+        steps: of the sampler.
+        seed: of the first length; length k has `seed + k`.
+        batch: proteins a chunk.
+    """
+
+    samples: int = 25
+    steps: int = 200
+    seed: int = 0
+    batch: int = 25
+
+    @property
+    def parts(self) -> list[tuple[int, int]]:
+        """(residues, seed) of each chunk."""
+        count = math.ceil(self.samples / self.batch)
+        return [
+            (length, self.seed + 1000 * place + part) for place, length in enumerate(LENGTHS) for part in range(count)
+        ]
+
+
+def recipe_of(row: str, residues: int, seed: int, settings: Settings) -> Recipe:
+    """The recipe of a chunk."""
+    models, operator = KINDS[row]
+    return Recipe(
+        domain="proteins",
+        experts=[Expert(model=model) for model in models],
+        operator=operator,
+        levels=Levels(steps=settings.steps),
+        solver="ancestral",
+        batch=min(settings.batch, settings.samples),
+        seed=seed,
+        device="cpu",
+        residues=residues,
+    )
+
+
+def chunk_file(row: str, residues: int, seed: int, settings: Settings) -> Path:
+    """Where a chunk is kept."""
+    weights = [find_folder(model) / "model.safetensors" for model in KINDS[row][0]]
+    return chunks.chunk_file(CACHE, weights, recipe_of(row, residues, seed, settings))
+
+
+def make_chunk(row: str, residues: int, seed: int, settings: Settings) -> None:
+    """Sample a chunk and keep the arrays of `judging.judge_proteins`."""
+    path = chunk_file(row, residues, seed, settings)
+    chunks.keep(path, chunks.draw(recipe_of(row, residues, seed, settings)))
+
+
+def read_row(row: str, settings: Settings) -> list[dict[str, np.ndarray]] | None:
+    """The arrays of each length's samples; None while chunks are missing."""
+    found = []
+    for length in LENGTHS:
+        files = [chunk_file(row, length, seed, settings) for residues, seed in settings.parts if residues == length]
+        arrays = chunks.join(files, settings.samples)
+        if arrays is None:
+            return None
+        found.append(arrays)
+    return found
+
+
+def native_row(test: Chains, settings: Settings) -> list[dict[str, np.ndarray]]:
+    """Test chains in the place of samples: as many as there are, of each length within ALIKE residues."""
+    found = []
+    for length in LENGTHS:
+        near = np.nonzero(np.abs(test.residues - length) <= ALIKE)[0][: settings.samples]
+        longest = int(test.residues[near].max(initial=1))
+        atoms = torch.zeros(len(near), longest, 4, 3)
+        for row, index in enumerate(near):
+            atoms[row, : int(test.residues[index])] = torch.from_numpy(test.backbone[test.rows(int(index))])
+        found.append(judge_proteins(atoms, test.residues[near].tolist()) | {"seconds": np.array(0.0)})
+    return found
+
+
+def tm_score(first: np.ndarray, second: np.ndarray) -> float:
+    """TM-score of two chains of CA [residues, 3], in Angstrom, by the length of the first.
+
+    Raises:
+        SuperDiffError: without the package tmtools.
+    """
+    try:
+        import tmtools  # type: ignore[import-not-found, import-untyped, unused-ignore]
+    except ImportError:
+        raise SuperDiffError("TM-scores need the package tmtools; install it with 'pip install tmtools'.") from None
+    found = tmtools.tm_align(first.astype(float), second.astype(float), "A" * len(first), "A" * len(second))
+    return float(found.tm_norm_chain1)
+
+
+def cluster_count(scores: np.ndarray, bound: float = 0.5) -> int:
+    """Clusters of samples whose TM-scores [n, n] are above `bound`: each joins the first cluster whose head is near."""
+    heads: list[int] = []
+    for index in range(len(scores)):
+        if not any(scores[index, head] > bound for head in heads):
+            heads.append(index)
+    return len(heads)
+
+
+def mean_of(values: np.ndarray) -> Value:
+    """The mean with its standard error."""
+    known = np.asarray(values, float)
+    error = float(known.std(ddof=1) / math.sqrt(len(known))) if len(known) > 1 else None
+    return Value(value=float(known.mean()), error=error)
+
+
+def figures_of(parts: Sequence[dict[str, np.ndarray]], training: Chains, fold: str | None = None) -> dict[str, Value]:
+    """All figures of a row.
+
+    Args:
+        parts: arrays of each length's samples.
+        training: chains that the models have learned from.
+        fold: a command that predicts structures; None leaves out `designable`.
+    """
+    chains = [chain_of(arrays, row)[0] for arrays in parts for row in range(len(arrays["residues"]))]
+    joined = {
+        name: np.concatenate([arrays[name] for arrays in parts]) for name in ("bonds_ok", "clashes", "helix", "strand")
+    }
+    found = {name: mean_of(values) for name, values in joined.items()}
+    found["both_kinds"] = mean_of((joined["helix"] >= BOTH) & (joined["strand"] >= BOTH))
+    radii = _radii(training)
+    found["radius_error"] = mean_of(
+        np.array([abs(radius_of_gyration(chain[:, 1]) / radii(len(chain)) - 1) for chain in chains])
+    )
+    pairs, groups = [], 0
+    for arrays in parts:
+        alpha = [chain_of(arrays, row)[0][:, 1] for row in range(len(arrays["residues"]))]
+        scores = np.eye(len(alpha))
+        for i in range(len(alpha)):
+            for j in range(i):
+                scores[i, j] = scores[j, i] = tm_score(alpha[i], alpha[j])
+        pairs.append(scores[np.tril_indices(len(alpha), -1)])
+        groups += cluster_count(scores)
+    # Pairs share samples: the error is that of as many draws as there are samples.
+    every = np.concatenate(pairs)
+    if len(every):
+        found["pairwise_tm"] = Value(value=float(every.mean()), error=float(every.std() / math.sqrt(len(chains))))
+    found["clusters"] = Value(value=groups / len(chains))
+    found["nearest_tm"] = mean_of(np.array([_nearest(chain[:, 1], training) for chain in chains]))
+    if mpnn.is_installed():
+        designs = [mpnn.design(chain)[0] for chain in chains]
+        found["mpnn_score"] = mean_of(np.array([one.score for one in designs]))
+        if fold is not None:
+            distances = [folded_distance(chain, one.sequence, fold) for chain, one in zip(chains, designs, strict=True)]
+            found["designable"] = mean_of(np.array(distances) < DESIGNABLE)
+    return found
+
+
+def _radii(chains: Chains) -> Callable[[int], float]:
+    """The mean radius of gyration of native chains by number of residues, Angstrom: a power of it, least squares."""
+    sizes = chains.residues.astype(float)
+    radii = [radius_of_gyration(chains.backbone[chains.rows(index), 1]) for index in range(len(chains))]
+    slope, offset = np.polyfit(np.log(sizes), np.log(radii), 1)
+    return lambda residues: float(np.exp(offset) * residues**slope)
+
+
+def _nearest(alpha: np.ndarray, training: Chains) -> float:
+    near = np.nonzero(np.abs(training.residues - len(alpha)) <= NEAR_LENGTH)[0]
+    # A stated subset, the same for every sample of a length.
+    chosen = np.random.default_rng(0).permutation(near)[:NEIGHBOURS]
+    return max((tm_score(alpha, training.backbone[training.rows(int(index)), 1]) for index in chosen), default=0.0)
+
+
+def folded_distance(backbone: np.ndarray, sequence: str, command: str) -> float:
+    """ScRMSD in Angstrom: CA of a backbone against those of the fold that a predictor gives its sequence, superposed.
+
+    Args:
+        backbone: [residues, 4, 3] in Angstrom.
+        sequence: of it, one-letter amino acids.
+        command: called with a FASTA file to read and a PDB file to write.
+
+    Raises:
+        SuperDiffError: when the command fails, or writes no chain of that length.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        fasta, predicted = Path(folder) / "design.fasta", Path(folder) / "fold.pdb"
+        fasta.write_text(f">design\n{sequence}\n")
+        try:
+            subprocess.run([*shlex.split(command), str(fasta), str(predicted)], check=True, capture_output=True)
+            other = read_protein(predicted.read_bytes()).backbone[:, 1]
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise SuperDiffError(f"The structure predictor '{command}' failed: {error}.") from None
+    if len(other) != len(backbone):
+        raise SuperDiffError(f"The structure predictor gave {len(other)} residues for {len(backbone)}.")
+    return superposed_distance(backbone[:, 1], other)
+
+
+def superposed_distance(first: np.ndarray, second: np.ndarray) -> float:
+    """Root mean square distance of points [n, 3] after the best shift and turn (Kabsch 1976)."""
+    a, b = first - first.mean(0), second - second.mean(0)
+    u, s, v = np.linalg.svd(a.T @ b)
+    s[2] *= np.sign(np.linalg.det(u @ v))
+    square = (np.square(a).sum() + np.square(b).sum() - 2 * s.sum()) / len(a)
+    return float(np.sqrt(max(0.0, square)))
+
+
+def evaluate(
+    settings: Settings | None = None,
+    rows: Sequence[str] | None = None,
+    out: Path = Path("docs/tables/proteins.json"),
+    progress: Callable[[str], None] = print,
+    workers: int | None = None,
+    fold: str | None = None,
+    chains: Path | None = None,
+) -> Table:
+    """Make (or go on with) the table, and write it after every row.
+
+    Args:
+        settings: None for the default ones.
+        rows: names as in ROWS; None for all.
+        out: the JSON file.
+        progress: takes one line at a time.
+        workers: processes that sample chunks side by side; None for one a core.
+        fold: a structure predictor's command, for `designable`.
+        chains: structure_db.dat; None for where Debian puts it.
+
+    Raises:
+        ModelError: when an embedded model is missing or damaged.
+        SuperDiffError: for a row that does not exist, or a package that is missing.
+        FileNotFoundError: when the native chains are not there.
+        OutputError: when a file cannot be written.
+    """
+    asked = chosen_rows(rows, ROWS)
+    settings = Settings() if settings is None else settings
+    for model in (ALPHA, BETA, WHOLE):
+        find_model(model)  # a damaged model is reported here, in one sentence, and not by a worker
+    training, test = load_chains(chains).split()
+    tm_score(test.backbone[test.rows(0), 1], test.backbone[test.rows(0), 1])  # a missing package is named now
+    workers = (os.cpu_count() or 1) if workers is None else workers
+    pool = start_pool(workers)
+    try:
+        for row in asked:
+            if row != "native":
+                wanted = [(row, residues, seed, settings) for residues, seed in settings.parts]
+                make_missing(row, wanted, _is_there, make_chunk, pool, progress)
+            if not row_file(row, settings, fold).is_file():
+                progress(f"{row}: measuring")
+                parts: Any = native_row(test, settings) if row == "native" else read_row(row, settings)
+                seconds = sum(float(arrays["seconds"]) for arrays in parts) / workers
+                count = sum(len(arrays["residues"]) for arrays in parts)
+                values = figures_of(parts, training, fold)
+                found = Row(name=row, samples=count, seconds=round(seconds, 1), values=values)
+                row_file(row, settings, fold).parent.mkdir(parents=True, exist_ok=True)
+                write_whole(row_file(row, settings, fold), found.model_dump_json().encode())
+            table = _table(settings, fold, workers)
+            write_table(table, out)
+            said = ", ".join(f"{name} {value.value:.3f}" for name, value in table.row(row).values.items())
+            progress(f"{row}: {said}")
+    finally:
+        if pool is not None:
+            pool.shutdown(cancel_futures=True)
+    return table
+
+
+def _is_there(row: str, residues: int, seed: int, settings: Settings) -> bool:
+    return chunk_file(row, residues, seed, settings).is_file()
+
+
+def row_file(row: str, settings: Settings, fold: str | None) -> Path:
+    """Where a row's figures are kept: decided by its samples, what measures them, and how many packages there are."""
+    files = [] if row == "native" else [chunk_file(row, length, seed, settings).name for length, seed in settings.parts]
+    key = json.dumps([row, files, asdict(settings), fold, mpnn.is_installed()])
+    return CACHE / "proteins" / f"row_{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
+
+
+def _table(settings: Settings, fold: str | None, workers: int) -> Table:
+    kept = [row_file(row, settings, fold) for row in ROWS]
+    lengths = ", ".join(str(length) for length in LENGTHS)
+    return Table(
+        command=f"superdiff evaluate proteins --samples {settings.samples} --steps {settings.steps}",
+        seeds=[seed for _, seed in settings.parts],
+        steps=settings.steps,
+        notes=(
+            f"{settings.samples} samples of each of {lengths} residues; {settings.steps} ancestral steps with the "
+            f"trapezoidal Ito estimator, joint weights. The nearest training chain is looked for among {NEIGHBOURS} of "
+            f"lengths within {NEAR_LENGTH} residues. Errors are standard errors over samples. The paper's figures are "
+            "of FrameDiff and Proteus at 100 to 300 residues, for the pattern. No structure predictor is at hand, so "
+            f"designability is left out. Seconds are wall clock with {workers} processes of one thread."
+        ),
+        rows=[Row.model_validate_json(path.read_bytes()) for path in kept if path.is_file()],
+    )

