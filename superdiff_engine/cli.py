@@ -200,6 +200,9 @@ def train(
         raise SuperDiffError(f"There is no model '{name}' to train; there are {', '.join(TRAINABLE)}.")
     training = importlib.import_module(f".domains.{TRAINABLE[name]}.train", __package__)
     minutes = training.MINUTES[name] if minutes is None else minutes
+    checkpoint = training.CHECKPOINTS / f"{name}.ckpt"
+    if checkpoint.is_file():
+        console.print(f"Going on from {checkpoint}; delete it to begin anew.", markup=False)
     with Progress(
         TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn(), console=console
     ) as progress:

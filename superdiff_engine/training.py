@@ -26,11 +26,8 @@ from .noise import Schedule
 
 
 def checkpoints_folder() -> Path:
-    """Where trainings keep their checkpoints: .checkpoints in a checkout (git ignores it), else the user's cache."""
-    root = assets_folder().parent
-    return (
-        root / ".checkpoints" if (root / "pyproject.toml").is_file() else Path.home() / ".cache/superdiff/checkpoints"
-    )
+    """Where trainings keep their checkpoints: the user's cache, which outlives a checkout."""
+    return Path.home() / ".cache" / "superdiff" / "checkpoints"
 
 
 class TrainingTask(Protocol):
