@@ -37,10 +37,20 @@ TITLES: dict[View, str] = {
 UNITS: dict[View, str] = {"value": "log q, nats", "difference": "log q − mean, nats", "weights": "κ"}
 
 
-def select(curves: Curves, view: View) -> tuple[np.ndarray, np.ndarray]:
-    """Means [k, experts] and single samples' values [k, experts, samples] of a view."""
+def select(curves: Curves, view: View, component: str | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Means [k, experts] and single samples' values [k, experts, samples] of a view.
+
+    Args:
+        curves: of a trace.
+        view: which quantity.
+        component: the part of the log-density that belongs to it, of which no single samples are kept; None for all.
+    """
     if view == "weights":
         return curves.mean_weights, curves.weights
+    if component is not None:
+        part = curves.components[component]
+        shown = part - part.mean(1, keepdims=True) if view == "difference" else part
+        return shown, np.zeros((*part.shape, 0), np.float32)
     if view == "value":
         return curves.mean_log_density, curves.log_density
     mean = curves.mean_log_density
@@ -51,10 +61,17 @@ def select(curves: Curves, view: View) -> tuple[np.ndarray, np.ndarray]:
 
 
 def curve_option(
-    curves: Curves, view: View, names: Sequence[str], colours: Sequence[str], steps: int, thin: bool
+    curves: Curves,
+    view: View,
+    names: Sequence[str],
+    colours: Sequence[str],
+    steps: int,
+    thin: bool,
+    component: str | None = None,
 ) -> dict[str, Any]:
     """Curves over the steps, one colour an expert: the mean bold, single samples thin."""
-    means, singles = select(curves, view)
+    means, singles = select(curves, view, component)
+    thin = thin and singles.shape[2] > 0
     table: dict[str, np.ndarray] = {"step": curves.index}
     tables, series = [], []
     if thin:

@@ -143,6 +143,10 @@ def _column(job: Job, brief: bool) -> None:
         from .molecules import draw_molecule_grid  # RDKit, which no other domain needs
 
         draw_molecule_grid(job.id, result.decoded)
+    elif "backbone" in result.decoded:
+        from .proteins import draw_protein_grid
+
+        draw_protein_grid(job.id, result.decoded)
     means = {
         "expert": names,
         "log q, nats": result.log_density.mean(1),

@@ -38,6 +38,7 @@ def curve_figure(
     against: str,
     sample: int | None = None,
     height: int = 320,
+    component: str | None = None,
 ) -> go.Figure:
     """A view of the trace against the level s or the step.
 
@@ -49,12 +50,13 @@ def curve_figure(
         against: "level" or "step".
         sample: draw this sample alone, in place of the mean and the others behind it.
         height: in pixels.
+        component: the part of the log-density to draw; None for their sum.
     """
-    means, singles = select(curves, view)
+    means, singles = select(curves, view, component)
     x = curves.level if against == "level" else curves.index.astype(float)
     figure = go.Figure()
     for expert, (name, colour) in enumerate(zip(names, colours, strict=True)):
-        if sample is None:
+        if sample is None and singles.shape[2]:
             values = singles[:, expert, :THIN_CURVES].astype(float)
             # One trace for all thin lines: each ends in a gap.
             gap = np.full((1, values.shape[1]), np.nan)

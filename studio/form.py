@@ -223,6 +223,14 @@ def _sampling() -> None:
             help="Of the networks; log-densities are always summed in float64.",
         )
     domain = get_domain(keep["f.domain"])
+    if len(domain.components) > 1:
+        st.toggle(
+            "Weights by component",
+            key="f.apart",
+            disabled=keep["f.operator"] == "coin_flip",
+            persist_state=_KEEP,
+            help=f"Off: one weight for a whole sample. On: {' and '.join(domain.components)} each have their own.",
+        )
     if domain.prompted:
         _guided_levels()
     if domain.prompted and not domain.own_models:

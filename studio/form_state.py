@@ -89,7 +89,7 @@ def load(recipe: Recipe, example: str | None = None, keep_seed: bool = False) ->
     keep["f.highest"], keep["f.lowest"], keep["f.rho"] = recipe.levels.highest, recipe.levels.lowest, recipe.levels.rho
     keep["f.solver"], keep["f.estimator"] = recipe.solver, recipe.estimator
     keep["f.batch"], keep["f.seed"] = recipe.batch, seed
-    keep["f.device"], keep["f.dtype"] = recipe.device, recipe.dtype
+    keep["f.device"], keep["f.dtype"], keep["f.apart"] = recipe.device, recipe.dtype, recipe.per_component
     keep.setdefault("f.lock", True)
     keep.setdefault("f.save", True)
 
@@ -142,6 +142,7 @@ def document() -> dict[str, Any]:
         "seed": keep["f.seed"].strip(),
         "device": keep["f.device"],
         "dtype": keep["f.dtype"],
+        "per_component": keep["f.apart"] and len(domain.components) > 1 and name != "coin_flip",
     }
 
 

@@ -7,7 +7,7 @@ import streamlit as st
 from superdiff_engine.run import Run
 from superdiff_engine.scoring import Scoring
 from superdiff_engine.sweep import Sweep
-from superdiff_engine.trace import Frame
+from superdiff_engine.trace import Curves, Frame
 
 from . import charts
 from .guard import guarded, plain
@@ -120,12 +120,15 @@ def _charts(job: Job) -> None:
     plane = frame is not None and "exact" in frame.preview
     thin = st.session_state.get("live-thin", True)
 
+    component = draw_component_choice(curves, "live-component") if curves.components else None
+
     def curve(view: charts.View, height: int, switch: bool = False) -> None:
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-            st.markdown(f"**{charts.TITLES[view]}**", width="content")
-            if switch:
+            part = f" ({component})" if component and view != "weights" else ""
+            st.markdown(f"**{charts.TITLES[view]}{part}**", width="content")
+            if switch and component is None:
                 st.toggle("single samples", value=True, key="live-thin", help="Thin curves behind the bold means")
-        option = charts.curve_option(curves, view, names, colours, steps, thin)
+        option = charts.curve_option(curves, view, names, colours, steps, thin, component)
         alt = f"{charts.TITLES[view]} against the step, one curve an expert"
         st.echarts_chart(option, key=f"live-{view}", height=height, alt=alt)
 
@@ -146,8 +149,23 @@ def _charts(job: Job) -> None:
             draw_agreement(frame, names, "live", _CHART_HEIGHT)
 
 
+def draw_component_choice(curves: Curves, key: str) -> str | None:
+    """Which part of the log-densities to show; None for their sum."""
+    whole = "sum"
+    chosen = st.segmented_control(
+        "Log-densities of",
+        [whole, *curves.components],
+        default=whole,
+        required=True,
+        format_func=lambda name: "all components" if name == whole else name,
+        key=key,
+        label_visibility="collapsed",
+    )
+    return None if chosen == whole else str(chosen)
+
+
 def draw_preview(frame: Frame, names: list[str], key: str, size: int) -> None:
-    """The samples of a frame: the plane with its contours, a grid of pictures, or molecules in 3D."""
+    """The samples of a frame: the plane with its contours, a grid of pictures, or molecules or proteins in 3D."""
     preview = frame.preview
     if "pictures" in preview:
         shown = preview["pictures"][:SHOWN]
@@ -158,6 +176,11 @@ def draw_preview(frame: Frame, names: list[str], key: str, size: int) -> None:
         from .molecules import draw_live_molecules  # RDKit, which no other domain needs
 
         draw_live_molecules(frame, key, size)
+        return
+    if "backbone" in preview:
+        from .proteins import draw_live_proteins
+
+        draw_live_proteins(frame, key, size)
         return
     option = charts.plane_option(preview, names, expert_colours(len(names)), theme_name())
     alt = f"The samples in the plane at level {frame.level:.3g}, with contour lines of every expert's density"

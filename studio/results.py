@@ -14,7 +14,7 @@ from .charts import TITLES, View
 from .exports import draw_download, draw_downloads, picture_download
 from .guard import guarded, plain, show_sentence
 from .jobs import Job
-from .live import draw_agreement, draw_preview, names_of, seconds_text
+from .live import draw_agreement, draw_component_choice, draw_preview, names_of, seconds_text
 from .palette import dot, expert_colours, theme_name
 from .pictures import SHOWN, grid_png
 from .words import STATES, run_title
@@ -93,6 +93,10 @@ def _samples(job_id: str) -> None:
             from .molecules import draw_molecules  # RDKit, which no other domain needs
 
             draw_molecules(job, job.run.result)
+        elif "backbone" in job.run.result.decoded:
+            from .proteins import draw_proteins
+
+            draw_proteins(job, job.run.result)
         else:
             _picture_samples(job, job.run.result)
 
@@ -120,7 +124,7 @@ def _plane_samples(job: Job, result: Result) -> None:
         )
         st.caption(figures.contour_note() + " Click a sample to see its own curves.")
     with right:
-        _one_sample(job, result, picked)
+        draw_one_sample(job, result, picked)
 
 
 def take_click(job_id: str) -> None:
@@ -164,7 +168,7 @@ def _picture_samples(job: Job, result: Result) -> None:
             download = picture_download(job, result, picked)
             if download is not None:
                 draw_download(job, download)
-        _one_sample(job, result, picked)
+        draw_one_sample(job, result, picked)
 
 
 def _pick(job: Job, count: int) -> int:
@@ -174,7 +178,8 @@ def _pick(job: Job, count: int) -> int:
     return int(st.session_state[key])
 
 
-def _one_sample(job: Job, result: Result, picked: int) -> None:
+def draw_one_sample(job: Job, result: Result, picked: int) -> None:
+    """Log-density and weight of every expert for one sample, and its curve."""
     st.dataframe(
         pd.DataFrame(
             {
@@ -257,11 +262,12 @@ def _curves(job: Job) -> None:
         label_visibility="collapsed",
     )
     curves = job.run.trace.curves(most=FIGURE_POINTS)
+    component = draw_component_choice(curves, f"component-{job.id}") if curves.components else None
     preview = _last_preview(job)
     views: list[View] = ["value", "difference", "weights"]
     with st.grid(columns=2, min_column_width=320, gap="small"):
         for view in views:
-            figure = figures.curve_figure(curves, view, names, colours, against)
+            figure = figures.curve_figure(curves, view, names, colours, against, component=component)
             alt = f"{TITLES[view]} against the {against}; bold: mean over all samples, thin: single samples"
             st.plotly_chart(figure, key=f"{view}-{job.id}", config=figures.config(), alt=alt)
         if "exact" in preview:

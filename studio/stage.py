@@ -12,6 +12,7 @@ from .compare import draw_comparison, draw_run_beside
 from .experts import draw_experts
 from .guard import guarded, plain, show_sentence
 from .live import draw_live
+from .own import draw_own
 from .results import draw_results
 from .sweep import draw_grid, draw_grids_elsewhere
 
@@ -60,9 +61,13 @@ def draw_stage() -> None:
         with guarded("the grid"):
             draw_grid(jobs[0])
     if st.session_state["f.domain"] == "molecules":
-        from .own_molecules import draw_own_molecules  # RDKit, which no other domain needs
+        from .own_molecules import OWN as MOLECULES  # RDKit, which no other domain needs
 
-        draw_own_molecules()
+        draw_own(MOLECULES)
+    elif st.session_state["f.domain"] == "proteins":
+        from .own_proteins import OWN as PROTEINS  # Gemmi, which no other domain needs
+
+        draw_own(PROTEINS)
     with guarded("the grids at work"):
         draw_grids_elsewhere(jobs)
 

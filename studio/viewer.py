@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import streamlit as st
 
-Style = Literal["sticks", "spheres", "surface"]
+Style = Literal["sticks", "spheres", "surface", "cartoon", "trace"]
 
 _STATIC = Path(__file__).parent / "static"
 _HTML = """
@@ -50,6 +50,28 @@ def frame(elements: Sequence[str], positions: np.ndarray, bonds: Sequence[tuple[
     }
 
 
+def chain_frame(
+    chains: Sequence[np.ndarray], structures: Sequence[str], colours: Sequence[Sequence[str]] = ()
+) -> dict[str, Any]:
+    """One moment of protein backbones.
+
+    Args:
+        chains: N, CA, C, O [residues, 4, 3] in Angstrom, each.
+        structures: a letter of "HE-" for each residue.
+        colours: for each residue, as "#rrggbb"; left out: by secondary structure.
+    """
+    return {
+        "chains": [
+            {
+                "positions": np.round(np.nan_to_num(chain), 2).tolist(),
+                "structure": structure,
+                "colours": list(colours[index]) if len(colours) else None,
+            }
+            for index, (chain, structure) in enumerate(zip(chains, structures, strict=True))
+        ]
+    }
+
+
 def draw_viewer(
     frames: Sequence[dict[str, Any]],
     key: str,
@@ -62,7 +84,7 @@ def draw_viewer(
     """Show moments of a scene; several can be played.
 
     Args:
-        frames: of `frame`.
+        frames: of `frame` or `chain_frame`.
         key: of the component: the same key is the same viewer.
         scene: what is shown; while it stays the same so does the camera.
         alt: a sentence for those who cannot see it.

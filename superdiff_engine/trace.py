@@ -7,7 +7,7 @@ means over all of them; of the samples themselves it keeps the latest preview an
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -24,7 +24,8 @@ class Curves:
     """A snapshot of the trace, k steps of it.
 
     index [k]; level [k]; log_density and weights [k, experts, traced samples]; mean_log_density and mean_weights
-    [k, experts], means over all samples. Log-densities are in nats, in canonical coordinates.
+    [k, experts], means over all samples; components: the same of each component's part of the log-density, where there
+    are several. Log-densities are in nats, in canonical coordinates.
     """
 
     index: np.ndarray
@@ -33,6 +34,7 @@ class Curves:
     weights: np.ndarray
     mean_log_density: np.ndarray
     mean_weights: np.ndarray
+    components: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ class Trace:
         self._weights = np.zeros((steps + 1, experts, kept), np.float32)
         self._mean_log_density = np.zeros((steps + 1, experts))
         self._mean_weights = np.zeros((steps + 1, experts))
+        self._components: dict[str, np.ndarray] = {}
         self._frames: list[Frame] = []
         self._stride = 1
         self._offered = 0
@@ -70,8 +73,12 @@ class Trace:
         log_density = step.log_density.cpu().numpy()
         weights = step.weights.double().cpu().numpy()
         kept = self._log_density.shape[2]
+        parts = step.component_log_density if len(step.component_log_density) > 1 else {}
         with self._lock:
             row = self._rows
+            for name, values in parts.items():
+                column = self._components.setdefault(name, np.zeros(self._mean_log_density.shape))
+                column[row] = values.mean(1).cpu().numpy()
             self._index[row], self._level[row] = step.index, step.level
             self._log_density[row] = log_density[:, :kept]
             self._weights[row] = weights[:, :kept]
@@ -118,4 +125,5 @@ class Trace:
                 self._weights[rows],
                 self._mean_log_density[rows],
                 self._mean_weights[rows],
+                {name: column[rows] for name, column in self._components.items()},
             )

@@ -1,8 +1,9 @@
 // A 3D viewer that keeps its camera while what it shows changes. SOURCE is 3Dmol.js as a string, put before this text.
 //
 // data: {
-//   frames: [{ elements: ["C", ...], positions: [[x, y, z], ...], bonds: [[i, j, order], ...] }, ...],
-//   style: "sticks" | "spheres" | "surface",
+//   frames: [{ elements: ["C", ...], positions: [[x, y, z], ...], bonds: [[i, j, order], ...] }, ...], or of proteins
+//           [{ chains: [{ positions: [[N, CA, C, O], ...], structure: "HE-...", colours: ["#d55e00", ...] or null }] }],
+//   style: "sticks" | "spheres" | "surface", of proteins "cartoon" | "trace" | "sticks",
 //   scene: what is shown; a new value looks at it afresh, the same one keeps the camera,
 //   labels: what to say of each frame, or null,
 //   height: of all of it, in pixels,
@@ -23,11 +24,69 @@ function load() {
   return library;
 }
 
+const BACKBONE = ["N", "CA", "C", "O"];
+const STRUCTURES = { H: ["h", "#d55e00"], E: ["s", "#0072b2"], "-": ["c", "#9a9a9a"] };
+
+// Backbones as the atoms of one model; every chain by its own letter, so that no cartoon joins two.
+function addChains(viewer, chains, style) {
+  const model = viewer.addModel();
+  const atoms = [];
+  chains.forEach((chain, number) => {
+    const letters = chain.structure;
+    chain.positions.forEach((places, residue) => {
+      const [ss, usual] = STRUCTURES[letters[residue]] || STRUCTURES["-"];
+      const colour = chain.colours ? chain.colours[residue] : usual;
+      places.forEach((place, kind) => {
+        const serial = atoms.length;
+        const atom = {
+          elem: BACKBONE[kind][0], atom: BACKBONE[kind], resn: "GLY", resi: residue + 1, hetflag: false,
+          chain: String.fromCharCode(65 + number), x: place[0], y: place[1], z: place[2], serial, ss, bonds: [],
+          bondOrder: [], properties: { colour },
+          ssbegin: letters[residue - 1] !== letters[residue], ssend: letters[residue + 1] !== letters[residue],
+        };
+        // N-CA, CA-C, C-O within the residue; N to the C of the one before.
+        const before = kind > 0 ? serial - 1 : residue > 0 ? serial - 2 : -1;
+        if (before >= 0) {
+          atom.bonds.push(before);
+          atom.bondOrder.push(1);
+          atoms[before].bonds.push(serial);
+          atoms[before].bondOrder.push(1);
+        }
+        atoms.push(atom);
+      });
+    });
+  });
+  model.addAtoms(atoms);
+  const colorfunc = (atom) => atom.properties.colour;
+  const looks = {
+    cartoon: { cartoon: { colorfunc, arrows: true, thickness: 0.4 } },
+    trace: { cartoon: { colorfunc, style: "trace", thickness: 0.6 } },
+    sticks: { stick: { radius: 0.18, colorfunc } },
+  };
+  model.setStyle({}, looks[style] || looks.cartoon);
+}
+
 function draw(state, index) {
   const frame = state.frames[index];
   const { viewer, style } = state;
   viewer.removeAllSurfaces();
   viewer.removeAllModels();
+  if (frame.chains) {
+    addChains(viewer, frame.chains, style);
+  } else {
+    addMolecules(viewer, frame, style);
+  }
+  if (state.scene !== state.seen) {
+    viewer.zoomTo();
+    state.seen = state.scene;
+  }
+  viewer.render();
+  state.shown = index;
+  state.slider.value = String(index);
+  state.label.textContent = (state.labels && state.labels[index]) || "";
+}
+
+function addMolecules(viewer, frame, style) {
   const model = viewer.addModel();
   const atoms = frame.positions.map((place, serial) => ({
     elem: frame.elements[serial], x: place[0], y: place[1], z: place[2], serial, bonds: [], bondOrder: [],
@@ -51,14 +110,6 @@ function draw(state, index) {
   if (style === "surface") {
     viewer.addSurface("VDW", { opacity: 0.72, colorscheme: "Jmol" });
   }
-  if (state.scene !== state.seen) {
-    viewer.zoomTo();
-    state.seen = state.scene;
-  }
-  viewer.render();
-  state.shown = index;
-  state.slider.value = String(index);
-  state.label.textContent = (state.labels && state.labels[index]) || "";
 }
 
 function play(state, on) {

@@ -1,0 +1,122 @@
+"""The studio's page for proteins: form, run, gallery, one protein in 3D with its plots, and one from a file."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from streamlit.testing.v1 import AppTest
+from tiny_proteins import whole_helix
+
+import studio
+from studio import proteins, session
+from superdiff_engine.domains.proteins import files, mpnn
+from superdiff_engine.domains.proteins.domain import experts_of
+from superdiff_engine.domains.proteins.judging import judge_proteins
+from superdiff_engine.domains.proteins.local import DRAWS, local_weights
+from superdiff_engine.recipe import make_recipe
+
+RECIPE = {
+    "domain": "proteins",
+    "experts": [{"model": "proteins_alpha"}, {"model": "proteins_beta"}],
+    "operator": {"name": "and"},
+    "levels": {"steps": 3},
+    "solver": "ancestral",
+    "batch": 3,
+    "residues": 40,
+    "per_component": True,
+}
+
+
+@pytest.fixture
+def app(assets, tmp_path, monkeypatch):
+    """A tab that has opened the link of a recipe."""
+    monkeypatch.setenv("SUPERDIFF_RUNS", str(tmp_path / "runs"))
+    session.registry.clear()
+    app = AppTest.from_file(str(Path(studio.__file__).parent / "app.py"), default_timeout=90)
+    app.query_params["recipe"] = make_recipe(RECIPE).to_link()
+    app.run()
+    assert not app.exception and not app.error
+    return app
+
+
+def press(app, key):
+    next(button for button in app.button if button.key == key).click()
+    app.run()
+
+
+def finish(app):
+    for job in session.registry()._jobs.values():
+        assert job.run.finished.wait(90)
+    app.run()
+    assert not app.exception and not app.error
+    return [job.run for job in session.registry()._jobs.values()]
+
+
+def words(app):
+    return " ".join(element.value for kind in ("markdown", "error", "info", "caption") for element in app.get(kind))
+
+
+def test_a_run_from_the_form_is_shown_chain_by_chain(app, monkeypatch):
+    monkeypatch.setattr(mpnn, "is_installed", lambda: True)
+    monkeypatch.setattr(mpnn, "design", lambda chain, count: [mpnn.Design("A" * len(chain), 1.25)] * count)
+    press(app, "run")
+    (run,) = finish(app)
+    assert run.recipe.per_component and run.recipe.residues == 40
+    assert set(run.trace.curves().components) == {"positions", "rotations"}
+    chains = torch.from_numpy(np.stack([whole_helix(40)] * 3))
+    run.result = replace(run.result, decoded=judge_proteins(chains, [40] * 3))
+    app.session_state[f"pick-{run.id}"] = 2
+    app.run()
+    assert not app.exception and not app.error
+    assert "Protein 2" in words(app) and "40 residues" in words(app)
+    app.session_state[f"colouring-{run.id}"] = "weight"
+    app.run()
+    assert not app.exception and not app.error and "brings it back" in words(app)
+    press(app, f"design-{run.id}")
+    assert not app.exception and not app.error
+    assert any("sequence" in frame.value and frame.value["sequence"][0] == "A" * 40 for frame in app.dataframe)
+
+
+def test_a_protein_of_the_users_own_is_judged_and_its_recipe_taken_back(app):
+    other = make_recipe(RECIPE | {"seed": 77, "batch": 2})
+    text = files.pdb([whole_helix(44)], other).replace("REMARK 888", "REMARK   1 <b>markup</b>\nREMARK 888", 1)
+    (uploader,) = [found for found in app.get("file_uploader") if found.key.startswith("own-")]
+    uploader.set_value(("mine.pdb", text.encode(), "chemical/x-pdb"))
+    app.run()
+    assert not app.exception and not app.error
+    press(app, "own-estimate")
+    for job in session.registry()._jobs.values():
+        assert job.run.finished.wait(120)
+    app.run()
+    shown = next(frame.value for frame in app.dataframe if "residues" in frame.value)
+    assert shown["residues"][0] == 44 and np.isfinite(shown["log q₁ − log q₂, nats"][0])
+    assert "<b>" not in words(app)
+    press(app, "own-recipe")
+    assert app.session_state["f.batch"] == 2
+    (uploader,) = [found for found in app.get("file_uploader") if found.key.startswith("own-")]
+    uploader.set_value(("none.pdb", b"nothing of the kind", "chemical/x-pdb"))
+    app.run()
+    assert not app.exception and len(app.error) == 1 and "no residue" in app.error[0].value
+
+
+def test_scenes_hold_every_chain_apart():
+    chains = torch.from_numpy(np.stack([whole_helix(40), whole_helix(40) + 1]))
+    arrays = judge_proteins(chains, [40, 36])
+    shown = proteins.scene(arrays, [0, 1])["chains"]
+    assert [len(chain["positions"]) for chain in shown] == [40, 36]
+    assert [len(chain["structure"]) for chain in shown] == [40, 36] and set(shown[0]["structure"]) <= set("HE-")
+    first, second = (np.array(chain["positions"]).reshape(-1, 3).mean(0) for chain in shown)
+    assert np.linalg.norm(first - second) > 30
+    assert len(proteins.ramachandran_figure(whole_helix(40), "H" * 40).data[0].x) == 40
+    assert np.array(proteins.contact_figure(whole_helix(40)).data[0].z).shape == (40, 40)
+
+
+def test_local_weights_belong_to_the_expert_that_knows_the_residue(assets):
+    recipe = make_recipe(RECIPE)
+    experts = experts_of(recipe, [40] * DRAWS, "cpu")
+    found = local_weights(experts, whole_helix(40))
+    assert found.shape == (2, 40) and np.allclose(found.sum(0), 1) and found.std() > 0
+    assert np.allclose(local_weights([experts[0]] * 2, whole_helix(40)), 0.5)
+    assert np.array_equal(local_weights(experts[::-1], whole_helix(40)), found[::-1])
