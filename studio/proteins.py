@@ -37,7 +37,11 @@ PAGE, CELL = 16, 150
 #: Below this level a preview has a secondary structure worth drawing: 1.5 Angstrom.
 FOLDED = 0.15
 _KINDS = {"H": "helix", "E": "strand", "-": "neither"}
-_COLOURINGS = {"structure": "structure", "place": "place along the chain", "weight": "local weight"}
+_COLOURINGS = {
+    "structure": "coloured by structure",
+    "place": "coloured by place in the chain",
+    "weight": "coloured by local weight",
+}
 
 
 def scene(
@@ -173,7 +177,7 @@ def _one_protein(job: Job, result: Result, picked: int) -> None:
         )  # fmt: skip
         offered = list(_COLOURINGS) if len(job.run.titles) > 1 else list(_COLOURINGS)[:2]
         colouring = st.selectbox(
-            "Coloured by", offered, format_func=_COLOURINGS.__getitem__, key=f"colouring-{job.id}", width=220,
+            "Coloured by", offered, format_func=_COLOURINGS.__getitem__, key=f"colouring-{job.id}", width=270,
             label_visibility="collapsed",
         )  # fmt: skip
     colours: list[str] = []
@@ -307,7 +311,7 @@ def ramachandran_figure(chain: np.ndarray, letters: str) -> go.Figure:
         title={"text": "Ramachandran", "font": {"size": 14}},
         height=300,
         margin={"l": 8, "r": 8, "t": 40, "b": 8},
-        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 1, "xanchor": "right"},
+        legend={"orientation": "h", "y": -0.3, "yanchor": "top", "x": 0.5, "xanchor": "center"},
     )
     ticks = {"range": [-180, 180], "dtick": 90, "constrain": "domain"}
     figure.update_xaxes(title_text="phi, degrees", **ticks)

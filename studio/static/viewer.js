@@ -25,7 +25,7 @@ function load() {
 }
 
 const BACKBONE = ["N", "CA", "C", "O"];
-const STRUCTURES = { H: ["h", "#d55e00"], E: ["s", "#0072b2"], "-": ["c", "#9a9a9a"] };
+const STRUCTURES = { H: ["h", "#a8448c"], E: ["s", "#d69600"], "-": ["c", "#969696"] };
 
 // Backbones as the atoms of one model; every chain by its own letter, so that no cartoon joins two.
 function addChains(viewer, chains, style) {

@@ -12,8 +12,8 @@ from .judging import chain_of
 CELL = 220
 #: How many proteins a grid shows at most; points of the curve between two residues; drawn larger, then reduced.
 SHOWN, POINTS, LARGER = 36, 6, 3
-#: Helix, strand, neither: apart for colour-blind eyes (Okabe and Ito 2008).
-COLOURS = {"H": (213, 94, 0), "E": (0, 114, 178), "-": (150, 150, 150)}
+#: Helix, strand, neither: apart for colour-blind eyes (Okabe and Ito 2008), and not the first experts' colours.
+COLOURS = {"H": (168, 68, 140), "E": (214, 150, 0), "-": (150, 150, 150)}
 #: Width of the tube in Angstrom, by secondary structure.
 WIDTHS = {"H": 2.4, "E": 2.4, "-": 1.0}
 #: How far behind a piece its edge stands, Angstrom.
