@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+import torch
 from pydantic import BaseModel
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
@@ -80,6 +81,20 @@ def load_network(folder: Path, build: Callable[..., Any], settings: dict[str, An
     except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
         raise _damaged(folder, what, error) from None
     return network.to(device).eval().requires_grad_(False)
+
+
+def draw_sizes(counts: Mapping[int, int], count: int, seed: int) -> list[int]:
+    """Sizes of samples, distributed as in the training data, which had `counts` samples of each size."""
+    sizes = sorted(counts)
+    shares = torch.tensor([float(counts[size]) for size in sizes])
+    chosen = torch.multinomial(shares, count, True, generator=torch.Generator().manual_seed(seed))
+    return [sizes[index] for index in chosen.tolist()]
+
+
+def sizes_in_turn(counts: Sequence[Mapping[int, int]], batch: int, seed: int) -> list[int]:
+    """Sizes of a batch of samples, distributed as in the training data of several models, each in its turn."""
+    drawn = [draw_sizes(one, batch, seed) for one in counts]
+    return [drawn[row % len(drawn)][row] for row in range(batch)]
 
 
 def _damaged(folder: Path, what: str, error: Exception) -> ModelError:

@@ -30,6 +30,7 @@ from ...recipe import (
 )
 from ...run import Result
 from ...sample import Step
+from ...saved import draw_sizes, sizes_in_turn
 from ...score import ConditionedScore, Guidance
 from ..base import Domain, Export, ModelInfo, Prepared, Size
 from .atoms import FEWEST_ATOMS, MOST_ATOMS
@@ -123,7 +124,7 @@ class Molecules(Domain):
 
     def load(self, expert: Expert, device: str, dtype: str) -> ConditionedScore:
         model = find_model(expert.model, device)
-        return MoleculeScores(model, model.settings.draw_sizes(1, 0), device, dtype).expert(expert.prompt or "")
+        return MoleculeScores(model, draw_sizes(model.settings.sizes, 1, 0), device, dtype).expert(expert.prompt or "")
 
     def prepare(self, recipe: Recipe, device: str) -> Prepared:
         sizes = numbers_of_atoms(recipe)
@@ -231,9 +232,8 @@ def numbers_of_atoms(recipe: Recipe) -> list[int]:
     """Atoms of each sample: the recipe's, or drawn from the data of the experts' models, each in its turn."""
     if recipe.atoms is not None:
         return [recipe.atoms] * recipe.batch
-    settings = [load_settings(find_folder(expert.model)) for expert in recipe.experts]
-    drawn = [one.draw_sizes(recipe.batch, recipe.seed) for one in settings]
-    return [drawn[row % len(drawn)][row] for row in range(recipe.batch)]
+    counts = [load_settings(find_folder(expert.model)).sizes for expert in recipe.experts]
+    return sizes_in_turn(counts, recipe.batch, recipe.seed)
 
 
 def find_folder(name: str) -> Path:

@@ -190,13 +190,6 @@ class MoleculeSettings(BaseModel):
         """The terms that the network knows."""
         return Vocabulary.of(self.quartiles)
 
-    def draw_sizes(self, count: int, seed: int) -> list[int]:
-        """Numbers of atoms from the training data's distribution."""
-        sizes = sorted(self.sizes)
-        shares = torch.tensor([float(self.sizes[size]) for size in sizes])
-        chosen = torch.multinomial(shares, count, True, generator=torch.Generator().manual_seed(seed))
-        return [sizes[index] for index in chosen.tolist()]
-
 
 @dataclass(frozen=True)
 class MoleculeModel:

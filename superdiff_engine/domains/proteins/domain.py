@@ -26,6 +26,7 @@ from ...recipe import (
 )
 from ...run import Result
 from ...sample import Step
+from ...saved import draw_sizes, sizes_in_turn
 from ..base import Domain, Export, ModelInfo, Prepared, Size
 from .frames import frames_of
 from .model import (
@@ -102,7 +103,7 @@ class Proteins(Domain):
 
     def load(self, expert: Expert, device: str, dtype: str) -> ProteinScore:
         model = find_model(expert.model, device)
-        return ProteinScore(model, model.settings.draw_lengths(1, 0), device, dtype)
+        return ProteinScore(model, draw_sizes(model.settings.lengths, 1, 0), device, dtype)
 
     def prepare(self, recipe: Recipe, device: str) -> Prepared:
         return Prepared(experts_of(recipe, numbers_of_residues(recipe), device))
@@ -165,9 +166,8 @@ def numbers_of_residues(recipe: Recipe) -> list[int]:
     """Residues of each sample: the recipe's, or drawn from the data of the experts' models, each in its turn."""
     if recipe.residues is not None:
         return [recipe.residues] * recipe.batch
-    settings = [load_settings(find_folder(expert.model)) for expert in recipe.experts]
-    drawn = [one.draw_lengths(recipe.batch, recipe.seed) for one in settings]
-    return [drawn[row % len(drawn)][row] for row in range(recipe.batch)]
+    counts = [load_settings(find_folder(expert.model)).lengths for expert in recipe.experts]
+    return sizes_in_turn(counts, recipe.batch, recipe.seed)
 
 
 def find_folder(name: str) -> Path:

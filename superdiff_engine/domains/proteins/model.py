@@ -145,13 +145,6 @@ class ProteinSettings(BaseModel):
     lengths: dict[int, int]
     training: TrainingFacts | None = None
 
-    def draw_lengths(self, count: int, seed: int) -> list[int]:
-        """Numbers of residues from the training data's distribution."""
-        lengths = sorted(self.lengths)
-        shares = torch.tensor([float(self.lengths[length]) for length in lengths])
-        chosen = torch.multinomial(shares, count, True, generator=torch.Generator().manual_seed(seed))
-        return [lengths[index] for index in chosen.tolist()]
-
 
 @dataclass(frozen=True)
 class ProteinModel:

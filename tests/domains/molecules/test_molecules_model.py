@@ -13,6 +13,7 @@ from superdiff_engine.domains.molecules.data import Molecules
 from superdiff_engine.domains.molecules.network import MoleculeNetwork
 from superdiff_engine.domains.molecules.properties import Vocabulary
 from superdiff_engine.errors import ModelError
+from superdiff_engine.saved import draw_sizes
 
 QUARTILES = dict.fromkeys(("logp", "tpsa", "qed", "sa", "fsp3"), (0.25, 0.75))
 VOCABULARY = Vocabulary.of(QUARTILES)
@@ -173,8 +174,8 @@ def test_saved_models_come_back_and_damaged_ones_are_one_sentence(tmp_path):
     back = model.load_model(tmp_path / "good")
     for name, value in network.state_dict().items():
         torch.testing.assert_close(back.network.state_dict()[name], value, atol=2e-3, rtol=1e-3)
-    drawn = back.settings.draw_sizes(400, seed=3)
-    assert set(drawn) == {5, 9} and drawn == back.settings.draw_sizes(400, seed=3)
+    drawn = draw_sizes(back.settings.sizes, 400, seed=3)
+    assert set(drawn) == {5, 9} and drawn == draw_sizes(back.settings.sizes, 400, seed=3)
     assert drawn.count(9) / 400 == pytest.approx(0.75, abs=0.08)
     (tmp_path / "good" / "model.safetensors").write_bytes(b"not weights")
     model.load_model.cache_clear()

@@ -1,13 +1,10 @@
 """The studio's page for molecules: form, run, gallery with filters, one molecule in 3D, relaxation, comparison."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
-from streamlit.testing.v1 import AppTest
+from studio_page import finish, open_link, press, words
 from tiny_molecules import known_arrays
 
-import studio
 from studio import compare, molecules, session
 from superdiff_engine.domains.molecules import files
 from superdiff_engine.domains.molecules.judging import judge_molecules
@@ -30,30 +27,10 @@ RECIPE = {
 @pytest.fixture
 def app(assets, tmp_path, monkeypatch):
     """A tab that has opened the link of a recipe."""
-    monkeypatch.setenv("SUPERDIFF_RUNS", str(tmp_path / "runs"))
-    session.registry.clear()
-    app = AppTest.from_file(str(Path(studio.__file__).parent / "app.py"), default_timeout=90)
-    app.query_params["recipe"] = make_recipe(RECIPE).to_link()
+    app = open_link(RECIPE, tmp_path / "runs", monkeypatch)
     app.run()
     assert not app.exception and not app.error
     return app
-
-
-def press(app, key):
-    next(button for button in app.button if button.key == key).click()
-    app.run()
-
-
-def finish(app):
-    for job in session.registry()._jobs.values():
-        assert job.run.finished.wait(90)
-    app.run()
-    assert not app.exception and not app.error
-    return [job.run for job in session.registry()._jobs.values()]
-
-
-def words(app):
-    return " ".join(element.value for kind in ("markdown", "error", "info", "caption") for element in app.get(kind))
 
 
 def test_the_form_says_what_the_link_said_and_properties_can_be_chosen(app):

@@ -1,13 +1,7 @@
 """The studio's page for prompts: form, run, results, and the strip beside, on a tiny pipeline of the user's own."""
 
-from pathlib import Path
-
 import pytest
-from streamlit.testing.v1 import AppTest
-
-import studio
-from studio import session
-from superdiff_engine.recipe import make_recipe
+from studio_page import finish, open_link, press, words
 
 MODEL = "local/sd"
 
@@ -16,9 +10,6 @@ MODEL = "local/sd"
 def app(pipelines, tmp_path, monkeypatch):
     """A tab that has opened the link of a recipe."""
     monkeypatch.setenv("SUPERDIFF_MODELS", str(pipelines("sd").parent))
-    monkeypatch.setenv("SUPERDIFF_RUNS", str(tmp_path / "runs"))
-    session.registry.clear()
-    app = AppTest.from_file(str(Path(studio.__file__).parent / "app.py"), default_timeout=90)
     recipe = {
         "domain": "prompts",
         "experts": [{"model": MODEL, "prompt": "a cat"}, {"model": MODEL, "prompt": "<b>a dog</b> abcdefgh"}],
@@ -28,25 +19,7 @@ def app(pipelines, tmp_path, monkeypatch):
         "guidance": {"weight": 3, "negative_prompt": "blurry", "highest": 5.0},
         "pipeline": {"height": 16, "width": 24, "vae_slicing": True},
     }
-    app.query_params["recipe"] = make_recipe(recipe).to_link()
-    return app
-
-
-def words(app):
-    return " ".join(element.value for kind in ("markdown", "error", "info", "caption") for element in app.get(kind))
-
-
-def finish(app):
-    for job in session.registry()._jobs.values():
-        assert job.run.finished.wait(90)
-    app.run()
-    assert not app.exception and not app.error
-    return [job.run for job in session.registry()._jobs.values()]
-
-
-def press(app, key):
-    next(button for button in app.button if button.key == key).click()
-    app.run()
+    return open_link(recipe, tmp_path / "runs", monkeypatch)
 
 
 def test_from_a_link_to_pictures_and_the_strip_beside(app):

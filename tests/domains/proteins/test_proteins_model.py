@@ -12,6 +12,7 @@ from superdiff_engine.domains.proteins import frames, model, network, train
 from superdiff_engine.domains.proteins.data import Chains
 from superdiff_engine.errors import ModelError
 from superdiff_engine.rotations import HeatKernels
+from superdiff_engine.saved import draw_sizes
 
 
 def angle(first, middle, last):
@@ -210,7 +211,7 @@ def test_saved_models_come_back(tmp_path):
     assert loaded.settings == settings and "Test folds" in (tmp_path / "tiny" / "README.md").read_text()
     for name, value in loaded.network.state_dict().items():
         assert torch.equal(value, net.state_dict()[name].half().float())
-    assert set(settings.draw_lengths(50, 0)) == {60, 80}
+    assert set(draw_sizes(settings.lengths, 50, 0)) == {60, 80}
     (tmp_path / "tiny" / "model.safetensors").unlink()
     with pytest.raises(ModelError, match=r"lacks model\.safetensors"):
         model.load_model(tmp_path / "tiny", "cpu:0")

@@ -1,15 +1,13 @@
 """The studio's page for proteins: form, run, gallery, one protein in 3D with its plots, and one from a file."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from streamlit.testing.v1 import AppTest
+from studio_page import finish, open_link, press, words
 from tiny_proteins import whole_helix
 
-import studio
 from studio import proteins, session
 from superdiff_engine.domains.proteins import files, mpnn
 from superdiff_engine.domains.proteins.domain import experts_of
@@ -32,30 +30,10 @@ RECIPE = {
 @pytest.fixture
 def app(assets, tmp_path, monkeypatch):
     """A tab that has opened the link of a recipe."""
-    monkeypatch.setenv("SUPERDIFF_RUNS", str(tmp_path / "runs"))
-    session.registry.clear()
-    app = AppTest.from_file(str(Path(studio.__file__).parent / "app.py"), default_timeout=90)
-    app.query_params["recipe"] = make_recipe(RECIPE).to_link()
+    app = open_link(RECIPE, tmp_path / "runs", monkeypatch)
     app.run()
     assert not app.exception and not app.error
     return app
-
-
-def press(app, key):
-    next(button for button in app.button if button.key == key).click()
-    app.run()
-
-
-def finish(app):
-    for job in session.registry()._jobs.values():
-        assert job.run.finished.wait(90)
-    app.run()
-    assert not app.exception and not app.error
-    return [job.run for job in session.registry()._jobs.values()]
-
-
-def words(app):
-    return " ".join(element.value for kind in ("markdown", "error", "info", "caption") for element in app.get(kind))
 
 
 def test_a_run_from_the_form_is_shown_chain_by_chain(app, monkeypatch):

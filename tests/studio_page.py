@@ -1,0 +1,36 @@
+"""What tests of the studio's page share: a tab that opens a recipe's link, its buttons, runs and words."""
+
+from pathlib import Path
+
+from streamlit.testing.v1 import AppTest
+
+import studio
+from studio import session
+from superdiff_engine.recipe import make_recipe
+
+
+def open_link(recipe, runs, monkeypatch):
+    """A tab of a fresh studio that has opened the link of a recipe; it has not been run yet."""
+    monkeypatch.setenv("SUPERDIFF_RUNS", str(runs))
+    session.registry.clear()
+    app = AppTest.from_file(str(Path(studio.__file__).parent / "app.py"), default_timeout=90)
+    app.query_params["recipe"] = make_recipe(recipe).to_link()
+    return app
+
+
+def press(app, key):
+    next(button for button in app.button if button.key == key).click()
+    app.run()
+
+
+def finish(app):
+    """Wait for every job, look again, and return their runs."""
+    for job in session.registry()._jobs.values():
+        assert job.run.finished.wait(120)
+    app.run()
+    assert not app.exception and not app.error
+    return [job.run for job in session.registry()._jobs.values()]
+
+
+def words(app):
+    return " ".join(element.value for kind in ("markdown", "error", "info", "caption") for element in app.get(kind))
