@@ -1,9 +1,12 @@
 """The 3D viewer in a real browser: offline, the same canvas from tick to tick, the camera where it was left."""
 
+import io
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 pytestmark = pytest.mark.browser
 
@@ -74,3 +77,21 @@ def test_moments_play_and_nothing_that_was_handed_over_becomes_markup(page):
     assert bar.locator("input").input_value() == "9"
     assert page.evaluate("() => window.hit") is None
     assert page.locator(".stage").nth(1).get_attribute("aria-label") == "<i>Ethanol</i>"
+
+
+def test_backbones_are_drawn_as_cartoons_in_the_colours_asked_for(context, serve, tmp_path):
+    with serve(Path(__file__).parent / "chains_page.py", tmp_path) as address:
+        page = context.new_page()
+        page.goto(address)
+        page.locator(CANVASES).first.wait_for()
+        for _ in range(40):  # until it is drawn
+            red, green, blue = (
+                np.asarray(Image.open(io.BytesIO(drawn(page))).convert("RGB")).astype(int).transpose(2, 0, 1)
+            )
+            counts = ((red > 90) & (green < 60) & (blue < 60)).sum(), ((green > 90) & (red < 60) & (blue < 60)).sum()
+            if min(counts) > 200:
+                break
+            page.wait_for_timeout(250)
+        assert min(counts) > 200
+        assert page.evaluate("() => window.hit") is None
+        page.close()
