@@ -14,6 +14,7 @@ from torch import nn
 
 from .errors import ModelError
 from .run import write_whole
+from .training import TrainingFacts
 
 WEIGHTS, SETTINGS, CARD = "model.safetensors", "config.json", "README.md"
 Known = TypeVar("Known", bound=BaseModel)
@@ -37,6 +38,16 @@ def size_of(folder: Path, network: nn.Module) -> str:
     parameters = sum(value.numel() for value in network.parameters()) / 1e6
     return (
         f"| Network | {parameters:.1f} million parameters, {(folder / WEIGHTS).stat().st_size / 1e6:.1f} MB, float16 |"
+    )
+
+
+def trained_row(facts: TrainingFacts | None) -> str:
+    """The row of a model card that says how it was trained, with its line's end; nothing where that is not known."""
+    if facts is None:
+        return ""
+    return (
+        f"| Training | {facts.minutes:.0f} minutes on {facts.hardware}: {facts.steps:,} steps of {facts.batch}, "
+        f"last mean loss {facts.loss:.4f} |\n"
     )
 
 

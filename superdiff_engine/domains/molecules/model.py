@@ -27,7 +27,7 @@ from torch import Tensor
 
 from ... import saved
 from ...geometry import Centred, Euclidean, Product
-from ...saved import load_network, save_card, save_network, size_of
+from ...saved import load_network, save_card, save_network, size_of, trained_row
 from ...score import ConditionedScore
 from ...training import TrainingFacts
 from .atoms import MOST_ATOMS, PAIRS, pair_indices
@@ -210,16 +210,8 @@ def save_model(folder: Path, network: MoleculeNetwork, settings: MoleculeSetting
 
 
 def _card(folder: Path, network: MoleculeNetwork, settings: MoleculeSettings) -> str:
-    facts, molecules = settings.training, sum(settings.sizes.values())
+    molecules = sum(settings.sizes.values())
     terms = ", ".join(term.text for term in settings.vocabulary.terms)
-    trained = (
-        ""
-        if facts is None
-        else (
-            f"| Training | {facts.minutes:.0f} minutes on {facts.hardware}: {facts.steps:,} steps of {facts.batch}, "
-            f"last mean loss {facts.loss:.4f} |\n"
-        )
-    )
     return f"""# {settings.title}
 
 {settings.description}: a diffusion model of atom positions, elements and bonds that SuperDiff Studio embeds.
@@ -228,7 +220,7 @@ def _card(folder: Path, network: MoleculeNetwork, settings: MoleculeSettings) ->
 | --- | --- |
 {size_of(folder, network)}
 | Data | {molecules:,} molecules of QM9, {min(settings.sizes)} to {max(settings.sizes)} atoms; others are for tests |
-{trained}| Prompts | {terms} |
+{trained_row(settings.training)}| Prompts | {terms} |
 
 "High" and "low" are the upper and lower quarter of the training molecules. Data: QM9 (Ramakrishnan et al. 2014, doi
 10.1038/sdata.2014.22), read from the package qm9pack (MIT licence); molecules with charged atoms are left out.

@@ -32,7 +32,7 @@ from torch import Tensor
 from ... import saved
 from ...geometry import SO3, Centred, Product
 from ...rotations import HeatKernels
-from ...saved import load_network, save_card, save_network, size_of
+from ...saved import load_network, save_card, save_network, size_of, trained_row
 from ...training import TrainingFacts
 from .frames import backbone_of
 from .network import Estimate, ProteinNetwork
@@ -161,15 +161,7 @@ def save_model(folder: Path, network: ProteinNetwork, settings: ProteinSettings)
 
 
 def _card(folder: Path, network: ProteinNetwork, settings: ProteinSettings) -> str:
-    facts, chains = settings.training, sum(settings.lengths.values())
-    trained = (
-        ""
-        if facts is None
-        else (
-            f"| Training | {facts.minutes:.0f} minutes on {facts.hardware}: {facts.steps:,} steps of {facts.batch}, "
-            f"last mean loss {facts.loss:.4f} |\n"
-        )
-    )
+    chains = sum(settings.lengths.values())
     return f"""# {settings.title}
 
 {settings.description}: a diffusion model of residue frames on SE(3) that SuperDiff Studio embeds.
@@ -178,7 +170,7 @@ def _card(folder: Path, network: ProteinNetwork, settings: ProteinSettings) -> s
 | --- | --- |
 {size_of(folder, network)}
 | Data | {chains:,} chains of {min(settings.lengths)} to {max(settings.lengths)} residues from the PDB |
-{trained}
+{trained_row(settings.training)}
 Data: ProMod3's structure database (Studer et al. 2021, doi 10.1371/journal.pcbi.1008667; Apache-2.0), as Debian packs
 it (promod3-data). Chains with gaps are left out; test chains are of PDB entries that training does not have, and share
 at most a tenth of their 5-mers with any training chain.
