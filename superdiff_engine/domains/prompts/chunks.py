@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...assets import assets_folder
 from ...compose import Single
 from ...errors import SuperDiffError
 from ...evaluation import CACHE, make_missing
@@ -37,10 +38,12 @@ from ...recipe import (
 )
 from ...run import make_levels, write_whole
 from ...sample import Step, sample
+from ..sources import read_settings
 from .captions import held_out_captions, with_article
 from .domain import EMBEDDED, Prompts, find_model
 from .emoji import PAIRS, Concept
 from .encoding import Condition
+from .loading import PromptSettings
 from .pipeline import TextToImage, load_text_to_image
 
 SINGLES = ("single", "single_held_out")
@@ -145,11 +148,23 @@ def pair_chunks(kind: str, settings: Settings, steps: int | None = None) -> list
 
 
 def drawn_alone(settings: Settings, known: Sequence[Concept]) -> list[int]:
-    """Which concepts the rows of single prompts draw: all, or a sample of `settings.concepts`; sorted."""
-    if settings.concepts is None or settings.concepts >= len(known):
-        return list(range(len(known)))
+    """Which of the judge's concepts the rows of single prompts draw: sorted indices.
+
+    All that the model has learned, where it says which those are; or a sample of `settings.concepts` of them.
+    """
+    learned = _learned(settings.model)
+    there = [index for index, concept in enumerate(known) if learned is None or concept.name in learned]
+    if settings.concepts is None or settings.concepts >= len(there):
+        return there
     generator = torch.Generator().manual_seed(settings.seed)
-    return sorted(torch.randperm(len(known), generator=generator)[: settings.concepts].tolist())
+    return sorted(there[index] for index in torch.randperm(len(there), generator=generator)[: settings.concepts])
+
+
+def _learned(model: str) -> frozenset[str] | None:
+    """The names of the concepts that a model was trained on; None where it does not say."""
+    folder = assets_folder() / EMBEDDED if model == EMBEDDED else find_model(model)
+    concepts = read_settings(folder, PromptSettings).concepts
+    return None if concepts is None else frozenset(concept.name for concept in concepts)
 
 
 def single_chunks(row: str, settings: Settings, known: Sequence[Concept]) -> list[Chunk]:

@@ -266,6 +266,12 @@ class EmojiPictures:
     masters: np.ndarray
     present: np.ndarray
 
+    def only(self, wanted: Callable[[Concept], bool]) -> EmojiPictures:
+        """The pictures of the wanted concepts, in their order."""
+        rows = [index for index, concept in enumerate(self.concepts) if wanted(concept)]
+        kept = tuple(self.concepts[index] for index in rows)
+        return EmojiPictures(kept, self.styles, self.masters[:, rows], self.present[:, rows])
+
     def picture(self, concept: int, style: int) -> Image.Image:
         """One picture of 64 x 64 pixels, RGB."""
         return Image.fromarray(self.masters[style, concept]).resize((SIZE, SIZE), Image.Resampling.LANCZOS)

@@ -51,6 +51,14 @@ class PipelineOptions:
     compile: bool = False
 
 
+class LearnedConcept(BaseModel):
+    """A concept that the model was trained on, as far as others need to know."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    name: str
+
+
 class PromptSettings(BaseModel):
     """What superdiff.json says; all of it may be missing."""
 
@@ -61,6 +69,7 @@ class PromptSettings(BaseModel):
     latent_rgb: list[list[float]] | None = None
     suggestions: list[str] = []
     vocabulary: list[str] | None = None
+    concepts: list[LearnedConcept] | None = None
 
 
 @dataclass(frozen=True)

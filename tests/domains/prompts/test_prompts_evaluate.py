@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -117,6 +118,17 @@ def test_a_sample_of_concepts_is_drawn_without_repetition():
     assert some == sorted(set(some)) and len(some) == 3
     assert chunks.drawn_alone(Settings(concepts=3, seed=0), CONCEPTS) == some
     assert chunks.drawn_alone(Settings(concepts=2000), CONCEPTS) == [0, 1, 2, 3, 4]
+
+
+def test_only_concepts_that_the_model_has_learned_are_drawn(tmp_path, monkeypatch, pipelines):
+    shutil.copytree(pipelines("sd_v"), tmp_path / "few")
+    monkeypatch.setenv("SUPERDIFF_MODELS", str(tmp_path))
+    settings = Settings(model="local/few")
+    assert chunks.drawn_alone(settings, CONCEPTS) == [0, 1, 2, 3, 4]  # it does not say what it has learned
+    listed = {"concepts": [{"id": "x", "name": "duck", "kind": "animal"}, {"name": "dog"}, {"name": "whisk"}]}
+    (tmp_path / "few" / "superdiff.json").write_text(json.dumps(listed))
+    assert chunks.drawn_alone(settings, CONCEPTS) == [1, 4]
+    assert chunks.drawn_alone(Settings(model="local/few", concepts=1), CONCEPTS) in ([1], [4])
 
 
 # Sampling
