@@ -336,7 +336,7 @@ def _train_emoji(
     task = EmojiTask(network, latents, rows, captions)
     if minutes > COMPILE_MINUTES and shutil.which("c++"):
         cast(nn.Module, network.unet).compile()  # in place: the names of its weights stay
-    plan = TrainingPlan(minutes, 6e-4, warmup_steps=300, ema_decay=0.9995, checkpoint_minutes=10)
+    plan = TrainingPlan(minutes, 6e-4, warmup_steps=300, checkpoint_minutes=10)
     trained, progress = train(task, plan, checkpoint, report, begin=begin)
     facts = TrainingFacts.of(progress, task.batch)
     few = torch.arange(0, len(table.masters), 4)
