@@ -5,8 +5,7 @@ read from safetensors only, and the pipeline is put together by its own construc
 would leave weights that are missing in a file at random values with a warning; here they are an error.
 
 A small superdiff.json beside model_index.json, which other programs ignore, may add a title, a description and
-"latent_rgb", the linear map from latents to RGB that the live preview uses: [3][C + 1], the last column the bias,
-values in [-1, 1].
+"latent_rgb", the linear map from latents to RGB that the live preview uses (previews.py): values in [-1, 1].
 """
 
 from __future__ import annotations

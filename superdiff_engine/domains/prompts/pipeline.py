@@ -29,6 +29,7 @@ from ...pictures import to_uint8
 from ...score import ConditionedScore, Guidance, score_from_prediction
 from .encoding import Condition, encode, zeros_like
 from .loading import LoadedPipeline, PipelineOptions, load_pipeline, out_of_memory
+from .previews import LatentMap
 
 #: Pictures that the VAE decodes at once: its activations are far larger than the latents.
 DECODED_AT_ONCE = 4
@@ -134,7 +135,7 @@ class TextToImage:
         height, width = (sides, sides) if isinstance(sides, int) else sides
         self.factor = int(self.pipe.vae_scale_factor)
         self.size: Size = (height * self.factor, width * self.factor)
-        self._latent_rgb = _rgb_map(loaded, self.channels)
+        self._latent_rgb = _latent_map(loaded, self.channels)
         self._rows, self._decoded = Chunks(), Chunks(DECODED_AT_ONCE)
         self._encoded = lru_cache(maxsize=PROMPTS_KEPT)(self._encode)
 
@@ -278,29 +279,31 @@ class TextToImage:
 
     @torch.no_grad()
     def preview(self, latents: Tensor) -> np.ndarray:
-        """Small pictures uint8 [n, h, w, 3] of denoised latents by a linear map, one pixel a latent.
+        """Small pictures uint8 [n, b h, b w, 3] of denoised latents by a linear map of previews.py, b x b pixels each.
 
         Where no map is known for the model the VAE decodes the first few: [at most DECODED_AT_ONCE, H, W, 3].
         """
         if self._latent_rgb is None:
             return self.decode(latents[:DECODED_AT_ONCE])
-        latent_rgb = self._latent_rgb.to(latents.device)
-        rgb = torch.einsum("rc,nchw->nrhw", latent_rgb[:, :-1], latents.float()) + latent_rgb[:, -1, None, None]
-        return to_uint8(rgb)
+        return to_uint8(self._latent_rgb(latents))
 
 
-def _rgb_map(loaded: LoadedPipeline, channels: int) -> Tensor | None:
-    """[3, C + 1]: the model's own map, else the family's if it has as many latent channels, else None."""
+def _latent_map(loaded: LoadedPipeline, channels: int) -> LatentMap | None:
+    """The model's own map to colours, else the family's if it has as many latent channels, else None."""
     own = loaded.settings.latent_rgb
     if own is not None:
-        if [len(row) for row in own] != [channels + 1] * 3:
+        try:
+            return LatentMap.of(own, channels)
+        except ValueError as error:
             raise ModelError(
-                f"latent_rgb in superdiff.json of {loaded.title} must be 3 rows of {channels + 1} numbers; correct it "
-                "or remove it."
-            )
-        return torch.tensor(own)
-    family = torch.tensor(loaded.family.latent_rgb).T
-    return None if family.shape[1] != channels else torch.cat([family, torch.zeros(3, 1)], 1)
+                f"latent_rgb in superdiff.json of {loaded.title} must be {error}; correct it or remove it."
+            ) from None
+    known = loaded.family.latent_rgb
+    return (
+        LatentMap.of([[*column, 0.0] for column in zip(*known, strict=True)], channels)
+        if len(known) == channels
+        else None
+    )
 
 
 def interval_guidance(weight: float, low: float, high: float) -> Callable[[float], float]:

@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from PIL import Image, ImageDraw
 from torch import Tensor, nn
-from torch.nn import functional
 
 from ...assets import assets_folder
 from ...errors import ModelError
@@ -28,21 +27,6 @@ from .networks import TextToLatent, encode, parameters_of, scheduler
 
 #: Names of the folders of autoencoder, whole model and judge.
 VAE, EMOJI, SCORER = "emoji_vae", "emoji", "emoji_scorer"
-
-
-def fit_preview(latents: Tensor, pictures: Tensor) -> list[list[float]]:
-    """The linear map from latents to small pictures: least squares of [3][channels + 1], the last column the bias.
-
-    Args:
-        latents: [count, channels, h, w].
-        pictures: [count, 3, H, W] in [-1, 1], with H a multiple of h.
-    """
-    channels = latents.shape[1]
-    small = functional.adaptive_avg_pool2d(pictures.float(), (latents.shape[2], latents.shape[3]))
-    inputs = latents.double().permute(0, 2, 3, 1).reshape(-1, channels)
-    inputs = torch.cat([inputs, torch.ones(len(inputs), 1, dtype=torch.float64)], 1)
-    targets = small.double().permute(0, 2, 3, 1).reshape(-1, 3)
-    return torch.linalg.lstsq(inputs, targets).solution.T.tolist()
 
 
 @torch.no_grad()
@@ -176,7 +160,7 @@ def save_model(
         folder: to write.
         pipeline: of float32 weights; it is not changed.
         concepts: the model was trained on.
-        preview: map from latents to RGB, [3][5].
+        preview: map from latents to RGB, as `fit_preview` finds it.
         facts: of the training.
     """
     parts = {name: copy.deepcopy(part) for name, part in pipeline.components.items() if isinstance(part, nn.Module)}
@@ -197,7 +181,7 @@ def save_model(
         "concepts": [{"id": concept.id, "name": concept.name, "kind": concept.kind} for concept in concepts],
         "training": facts.model_dump(),
     }
-    write_whole(folder / "superdiff.json", (json.dumps(settings, indent=1, ensure_ascii=False) + "\n").encode())
+    write_whole(folder / "superdiff.json", (json.dumps(settings, ensure_ascii=False) + "\n").encode())
     write_whole(folder / "README.md", _card(folder, parts, len(concepts), facts).encode())
 
 

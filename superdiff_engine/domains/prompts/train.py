@@ -51,12 +51,12 @@ from .captions import (
 )
 from .emoji import Concept, EmojiPictures, load_pictures
 from .networks import Grounding, TextToLatent, autoencoder, encode, text_encoder, unet
+from .previews import fit_preview
 from .saving import (
     EMOJI,
     SCORER,
     VAE,
     build_pipeline,
-    fit_preview,
     load_facts,
     load_pipeline,
     load_vae,
