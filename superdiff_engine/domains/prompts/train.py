@@ -69,7 +69,7 @@ from .vocabulary import is_learned
 
 #: Minutes on two CPU cores after which each model is as good as its card says.
 MINUTES = {VAE: 40.0, EMOJI: 360.0, SCORER: 40.0}
-TEXT_MINUTES = 9.0
+TEXT_MINUTES = 20.0
 #: Trainings longer than this compile the U-Net first: two and a half minutes, for steps that take 0.85 of the time.
 COMPILE_MINUTES = 15.0
 CHECKPOINTS = checkpoints_folder()
@@ -175,12 +175,13 @@ class TextTask:
         concept, style = chosen.repeat(3), torch.cat([order[:, 0], order[:, 0], order[:, 1]])
         styled = torch.arange(3).repeat_interleave(len(chosen)) > 0
         drawn = [self.captions.draw(style, concept, generator, styled) for _ in range(2)]
-        texts, pictures = self.network(torch.cat(drawn))
+        texts, whole, patches = self.network(torch.cat(drawn))
         logits = texts[: len(concept)] @ texts[len(concept) :].T / 0.07
         target = torch.arange(len(concept))
         apart = 0.5 * (functional.cross_entropy(logits, target) + functional.cross_entropy(logits.T, target))
         meant = self.pictures[torch.where(styled, style + 1, 0), concept]
-        return (pictures.float() - meant.repeat(2, 1)).square().mean() + self.contrast * apart
+        errors = [(pictures.float() - meant.repeat(2, 1)).square().mean() for pictures in (whole, patches)]
+        return sum(errors) / 2 + self.contrast * apart
 
 
 def mean_pictures(latents: Tensor, rows: Tensor) -> Tensor:
@@ -328,7 +329,7 @@ def _train_emoji(
         begin = load_facts(target).progress()
     elif not checkpoint.is_file():
         means = mean_pictures(latents, rows)
-        grounding = Grounding(network.text, means.shape[2])
+        grounding = Grounding(network.text, latents.shape[2:])
         warm = TrainingPlan(min(TEXT_MINUTES, minutes))
         learned, _ = train(TextTask(grounding, captions, means), warm, _text_checkpoint(), report)
         network.text = cast(Grounding, learned).text
@@ -336,7 +337,7 @@ def _train_emoji(
     task = EmojiTask(network, latents, rows, captions)
     if minutes > COMPILE_MINUTES and shutil.which("c++"):
         cast(nn.Module, network.unet).compile()  # in place: the names of its weights stay
-    plan = TrainingPlan(minutes, 6e-4, warmup_steps=300, checkpoint_minutes=10)
+    plan = TrainingPlan(minutes, 6e-4, warmup_steps=300, decay_fraction=0.3)
     trained, progress = train(task, plan, checkpoint, report, begin=begin)
     facts = TrainingFacts.of(progress, task.batch)
     few = torch.arange(0, len(table.masters), 4)

@@ -162,7 +162,7 @@ def test_text_encoder_depends_on_the_words_before_the_end_only(tokenizer):
     changed = ids.clone()
     changed[:, end + 1 :] = 5  # what pads a text must not change what it means
     with torch.no_grad():
-        texts = [networks.Grounding(network.text, 4)(some)[0] for some in (ids, changed)]
+        texts = [networks.Grounding(network.text, (1, 4, 4))(some)[0] for some in (ids, changed)]
     cosines = texts[0] @ texts[1].T
     assert torch.allclose(cosines.diagonal(), torch.ones(2), atol=1e-5) and cosines[0, 1] < 0.999
 
@@ -170,8 +170,8 @@ def test_text_encoder_depends_on_the_words_before_the_end_only(tokenizer):
 def test_the_text_encoder_learns_what_captions_show_and_which_belong_together(tokenizer):
     table = training_data.CaptionTable.of(CONCEPTS, emoji.STYLES, tokenizer)
     generator = torch.Generator().manual_seed(1)
-    pictures = torch.randn(1 + len(emoji.STYLES), len(CONCEPTS), 6, generator=generator)
-    network = networks.Grounding(tiny_network(tokenizer).text, 6)
+    pictures = torch.randn(1 + len(emoji.STYLES), len(CONCEPTS), 16, generator=generator)
+    network = networks.Grounding(tiny_network(tokenizer).text, (1, 4, 4))
     task = train.TextTask(network, table, pictures)
     before = task.loss(torch.Generator().manual_seed(0)).item()
     optimizer = torch.optim.AdamW(network.parameters(), 3e-3)
@@ -187,8 +187,20 @@ def test_the_text_encoder_learns_what_captions_show_and_which_belong_together(to
             tokens = table.draw(
                 asked, torch.arange(len(CONCEPTS)), generator, torch.ones(len(CONCEPTS), dtype=torch.bool)
             )
-            wrong = (network(tokens)[1] - pictures[style + 1]).square().mean()
-            assert wrong < 0.5 * (pictures[0] - pictures[style + 1]).square().mean()
+            for found in network(tokens)[1:]:
+                wrong = (found - pictures[style + 1]).square().mean()
+                assert wrong < 0.5 * (pictures[0] - pictures[style + 1]).square().mean()
+
+
+def test_the_last_tokens_speak_of_patches_in_reading_order(tokenizer):
+    network = networks.Grounding(tiny_network(tokenizer).text, (2, 8, 12))
+    with torch.no_grad():
+        network.patch.weight.zero_()
+        network.patch.bias.zero_()
+        network.places.copy_(torch.arange(16.0)[:, None].expand(16, 12))
+        picture = network(captions.token_ids(tokenizer, ["a cat"]))[2].view(2, 8, 12)
+    expected = torch.arange(16.0).view(4, 4).repeat_interleave(2, 0).repeat_interleave(3, 1)
+    assert torch.equal(picture, expected.expand(2, 8, 12))
 
 
 def test_mean_pictures_of_concepts_and_styles():
