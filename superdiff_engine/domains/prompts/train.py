@@ -9,7 +9,7 @@
    (Stable Diffusion's pipelines know one factor, and no shift.)
 
 2. "emoji": first the text encoder alone learns, for some minutes, what the pictures of a caption look like on average,
-   as a whole and patch by patch (`networks.Grounding`), and which captions speak of the same concept and style (InfoNCE,
+   as a whole and patch by patch (`networks.Grounding`), and which captions are of one concept and style (InfoNCE,
    van den Oord et al. 2018, arXiv 1807.03748). Then it stays as it is, as CLIP does in Stable Diffusion, and the U-Net
    learns v-prediction in latents of augmented pictures that are encoded once. Trained along with the U-Net the
    embeddings of 948 concepts fell together: the dimensions that they fill (the exponential of the entropy of their
