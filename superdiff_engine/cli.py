@@ -194,6 +194,9 @@ def train(
     refine: Annotated[
         bool, typer.Option("--refine", help="without a checkpoint, go on from what is installed")
     ] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="folder to write the model's own folder into, if not where it is embedded")
+    ] = None,
 ) -> None:
     """Train an embedded model from its data; stopping and starting again resumes."""
     if name not in TRAINABLE:
@@ -218,7 +221,7 @@ def train(
                 said = int(state.minutes)
                 console.print(f"{state.minutes:.1f} of {minutes:g} minutes, {line}", markup=False)
 
-        folder = training.train_model(name, minutes, data, report, refine=refine)
+        folder = training.train_model(name, minutes, data, report, out, refine)
     console.print(f"Saved to {folder}", markup=False)
 
 

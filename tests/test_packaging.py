@@ -45,6 +45,7 @@ def test_the_wheel_holds_the_studio_and_the_weights(wheel):
         names = archive.namelist()
     assert "studio/app.py" in names and "studio/.streamlit/config.toml" in names
     assert "superdiff_engine/assets/garments_a/unet/diffusion_pytorch_model.safetensors" in names
+    assert not any("assets/unfinished" in name for name in names)
 
 
 def test_the_wheel_holds_every_package(wheel):

@@ -27,6 +27,8 @@ from .networks import TextToLatent, encode, parameters_of, scheduler
 
 #: Names of the folders of autoencoder, whole model and judge.
 VAE, EMOJI, SCORER = "emoji_vae", "emoji", "emoji_scorer"
+#: Below it is a model that does not meet its bar yet: a training can take it up, the studio does not offer it.
+UNFINISHED = "unfinished"
 
 
 @torch.no_grad()
@@ -44,7 +46,7 @@ def vae_in_half(vae: Any, pictures: Tensor) -> Any:
 
 
 def load_vae(folder: Path | None = None) -> Any:
-    """The trained autoencoder, float32: of `folder`, the one that waits for its model, or the finished model's own.
+    """The trained autoencoder, float32: of `folder`, or one by itself, the model's own, the unfinished model's own.
 
     Raises:
         ModelError: when there is none.
@@ -52,12 +54,22 @@ def load_vae(folder: Path | None = None) -> Any:
     from diffusers import AutoencoderKL
 
     if folder is None:
-        alone, finished = assets_folder() / VAE, assets_folder() / EMOJI / "vae"
-        folder = finished if not alone.is_dir() and finished.is_dir() else alone
+        alone = assets_folder() / VAE
+        folder = next((place for place in (alone, *(one / "vae" for one in _models())) if place.is_dir()), alone)
     if not (folder / "config.json").is_file():
         raise ModelError(f"There is no trained autoencoder in {folder}; run 'superdiff train {VAE}' first.")
     vae: Any = AutoencoderKL.from_pretrained(folder, use_safetensors=True, low_cpu_mem_usage=False)
     return vae.eval().requires_grad_(False)
+
+
+def _models() -> tuple[Path, Path]:
+    """Where the model is, if it is finished, and if it is not."""
+    return assets_folder() / EMOJI, assets_folder() / UNFINISHED / EMOJI
+
+
+def begun_model(target: Path) -> Path:
+    """The folder of the model that a training can take up: in `target`, or else the unfinished one."""
+    return next((place for place in (target, _models()[1]) if (place / "model_index.json").is_file()), target)
 
 
 def build_pipeline(network: TextToLatent, vae: Any, tokenizer: Any) -> Any:
