@@ -98,13 +98,14 @@ def test_a_port_in_use_is_one_sentence():
 
 
 def test_a_training_that_writes_to_a_log_says_a_line_a_minute(monkeypatch):
-    def brief(name, minutes, data, report, refine):
+    def brief(name, minutes, data, report, folder, refine):
+        assert folder == Path("there") and not refine
         for step, spent in enumerate((0.1, 0.5, 1.2, 0.3)):  # the last is a second stage's
             report(TrainingProgress(step, spent, 0.5))
         return Path("nowhere")
 
     monkeypatch.setattr(garments, "train_model", brief)
-    said = CliRunner().invoke(app, ["train", "garments_a", "--minutes", "2"]).output
+    said = CliRunner().invoke(app, ["train", "garments_a", "--minutes", "2", "--out", "there"]).output
     assert "0.1 of 2 minutes, garments_a: step 0, loss 0.5" in said and "1.2 of 2 minutes" in said
     assert "0.5 of 2 minutes" not in said and "0.3 of 2 minutes" in said
 
