@@ -45,12 +45,13 @@ def drawn(page, which=0):
 
 
 def settled(page):
-    """What is drawn once it stands still: it follows the mouse as fast as the machine draws."""
-    now = drawn(page)
-    for _ in range(80):
+    """What is drawn once it has stood still for six looks: it follows the mouse as fast as the machine draws."""
+    now, still = drawn(page), 0
+    for _ in range(120):
         page.wait_for_timeout(300)
         before, now = now, drawn(page)
-        if now == before:
+        still = still + 1 if now == before else 0
+        if still == 6:
             return now
     pytest.fail("the drawing never stood still")
 
