@@ -248,6 +248,9 @@ def evaluate(
         str | None,
         typer.Option(help="structure predictor: a command that reads a FASTA file and writes a PDB file (proteins)"),
     ] = None,
+    model: Annotated[
+        str, typer.Option(help="the text-to-image model: emoji, local/NAME or hub/OWNER/NAME (prompts)")
+    ] = "emoji",
     sheet: Annotated[bool, typer.Option(help="also draw docs/images/prompts_pairs.png (prompts)")] = False,
 ) -> None:
     """Measure a domain as the paper does and write its table; stopping and starting again resumes."""
@@ -261,7 +264,8 @@ def evaluate(
         from .domains.prompts import evaluate as prompts
         from .domains.prompts.chunks import Settings
 
-        settings = Settings(seeds, steps or 50, seed, 4.0 if guidance is None else guidance, concepts=samples or 2000)
+        weight = 4.0 if guidance is None else guidance
+        settings = Settings(seeds, steps or 50, seed, weight, model, concepts=samples or 2000)
         drawn = prompts.SHEET if sheet else None
         written = prompts.evaluate(settings, row, out, clip, drawn, _say)
     elif domain == "molecules":

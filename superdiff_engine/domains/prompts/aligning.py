@@ -1,10 +1,8 @@
 """Where the U-Net's cross-attention begins to look: at each place, at the token that speaks of that place.
 
 The last sixteen tokens of a text speak of the picture's patches (`networks.Grounding`), and the U-Net attends to them
-at 4 x 4, from as many places. Which place belongs to which token is the same for all texts, but a network that has not
-found it out gains nothing from looking, and so does not find it out: for 1,000 steps its denoised means at the highest
-level stayed as far from what its texts knew (0.08 of 0.8) as they had been. So one head of every cross-attention is set
-by linear least squares before the training:
+at 4 x 4, from as many places. Which place belongs to which token is the same for all texts, so a network need not find
+it out: one head of every cross-attention is set by linear least squares before the training:
 
     queries  W_q h_p = g e_p      h_p the features at place p = 0 ... 15, e_p its unit vector
     keys     W_k t_j = g e_j'     t_j the text's states; j' the patch of token j, 0 for the tokens before

@@ -33,7 +33,7 @@ from .chunks import (
     make_chunks,
     pair_chunks,
 )
-from .domain import find_model
+from .domain import EMBEDDED, find_model
 from .judges import ClipJudge, Judge, ScorerJudge
 from .pipeline import load_text_to_image
 from .reader import Reader
@@ -159,7 +159,8 @@ def _line(row: Row) -> str:
 def _table(reader: Reader, names: Sequence[str], clip: Path | None, workers: int) -> Table:
     settings = reader.settings
     rows = [row for name in names if (row := reader.row(name, workers)) is not None]
-    chosen = "" if clip is None else f" --clip {clip.name}"
+    chosen = "" if settings.model == EMBEDDED else f" --model {settings.model}"
+    chosen += "" if clip is None else f" --clip {clip.name}"
     return Table(
         command=(
             f"superdiff evaluate prompts --seeds {settings.seeds} --steps {settings.steps} "

@@ -337,21 +337,22 @@ def _train_emoji(
     rows = picture_rows(table, len(pictures.styles), len(pictures.concepts))
     torch.manual_seed(0)
     network = new_network(tokenizer)
-    begin = None
+    begin, grounding = None, None
     if refine:
         network.text.load_state_dict(installed.text_encoder.state_dict())
         network.unet.load_state_dict(installed.unet.state_dict())
         begin = load_facts(begun_in).progress()
     elif not checkpoint.is_file():
         means = mean_pictures(latents, rows)
-        grounding = Grounding(network.text, latents.shape[2:])
+        reader = Grounding(network.text, latents.shape[2:])
         warm = TrainingPlan(min(TEXT_MINUTES, minutes))
-        learned, _ = train(TextTask(grounding, captions, means), warm, _text_checkpoint(), report)
-        network.text = cast(Grounding, learned).text
+        learned, _ = train(TextTask(reader, captions, means), warm, _text_checkpoint(), report)
+        grounding = cast(Grounding, learned)
+        network.text = grounding.text
     network.text.requires_grad_(False)
     task = EmojiTask(network, latents, rows, captions)
-    if begin is None and not checkpoint.is_file():
-        align_attention(network, cast(Grounding, learned), *task.noisy(ALIGNED_ON))
+    if grounding is not None:
+        align_attention(network, grounding, *task.noisy(ALIGNED_ON))
     if minutes > COMPILE_MINUTES and shutil.which("c++"):
         cast(nn.Module, network.unet).compile()  # in place: the names of its weights stay
     plan = TrainingPlan(minutes, 6e-4, warmup_steps=300, decay_fraction=0.2)

@@ -357,7 +357,7 @@ def test_rows_can_be_scored_by_clip(house, settings, clip, monkeypatch):
     (path,) = module.evaluate(settings, ["and"], clip=clip, progress=lambda line: None, workers=1)
     assert str(path) == "docs/tables/prompts_clip.json"
     table = read_table(path)
-    assert table.command.endswith("--clip tiny-clip") and "CLIP model tiny-clip" in table.notes
+    assert table.command.endswith("--model local/tiny --clip tiny-clip") and "CLIP model tiny-clip" in table.notes
     assert -100 <= table.row("and").values["lower"].value <= 100
 
 
