@@ -13,8 +13,6 @@ arXiv 2103.00020).
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -27,8 +25,6 @@ from .captions import MAX_TOKENS
 from .emoji import SIZE
 
 WIDTH = 256
-#: Patches a side of the picture that the last tokens of a text speak of: as many as the U-Net's lowest resolution.
-PATCHES = 4
 
 
 def autoencoder(factor: int = 4, channels: int | None = None, widths: tuple[int, ...] | None = None) -> Any:
@@ -124,37 +120,24 @@ class TextToLatent(nn.Module):
 
 
 class Grounding(nn.Module):
-    """What the text encoder learns by: two linear readings of the picture that a text speaks of.
-
-    The whole picture is read from the mean over all tokens, with which the U-Net's pooling begins. Its patches, a grid
-    of 4 x 4, are read one by one from the last sixteen tokens: padding in all but very long prompts, they know the
-    whole text before them. So the U-Net's cross-attention, whose queries are as many, finds what belongs at each place.
+    """What the text encoder learns by: a linear map from a text's embedding to the picture that it speaks of.
 
     Args:
         text: the encoder.
-        shape: of a picture, [channels, height, width].
+        numbers: of a picture.
     """
 
-    def __init__(self, text: Any, shape: Sequence[int]) -> None:
+    def __init__(self, text: Any, numbers: int) -> None:
         super().__init__()
-        numbers = math.prod(shape)
-        width = text.config.hidden_size
-        self.text, self.shape = text, tuple(shape)
-        self.head, self.patch = nn.Linear(width, numbers), nn.Linear(width, numbers // PATCHES**2)
-        self.places = nn.Parameter(torch.zeros(PATCHES**2, numbers // PATCHES**2))
+        self.text, self.head = text, nn.Linear(text.config.hidden_size, numbers)
 
-    def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(pooled texts of length 1 [batch, width], whole pictures, pictures of patches) of token ids [batch, 32].
+    def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """(pooled texts of length 1 [batch, width], pictures [batch, numbers]) of token ids [batch, 32].
 
-        Pictures are [batch, numbers], flattened.
+        Pictures are read from the mean over all tokens, which is what the U-Net's pooling begins with.
         """
         found = self.text(tokens)
-        states = found.last_hidden_state
-        patches = self.patch(states[:, -(PATCHES**2) :]) + self.places
-        channels, height, width = self.shape
-        tiles = patches.view(-1, PATCHES, PATCHES, channels, height // PATCHES, width // PATCHES)
-        joined = tiles.permute(0, 3, 1, 4, 2, 5).flatten(1)
-        return functional.normalize(found.pooler_output.float(), dim=1), self.head(states.mean(1)), joined
+        return functional.normalize(found.pooler_output.float(), dim=1), self.head(found.last_hidden_state.mean(1))
 
 
 def parameters_of(network: nn.Module) -> int:

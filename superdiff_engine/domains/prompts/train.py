@@ -9,12 +9,11 @@
    (Stable Diffusion's pipelines know one factor, and no shift.)
 
 2. "emoji": first the text encoder alone learns, for some minutes, what the pictures of a caption look like on average,
-   as a whole and patch by patch (`networks.Grounding`), and which captions are of one concept and style (InfoNCE,
-   van den Oord et al. 2018, arXiv 1807.03748). Then it stays as it is, as CLIP does in Stable Diffusion, and the U-Net,
-   whose cross-attention begins with a look at the right patch (aligning.py), learns v-prediction in latents of
-   augmented pictures that are encoded once. Trained along with the U-Net the embeddings of 948 concepts fell together:
-   the dimensions that they fill (the exponential of the entropy of their principal variances) went from 52 to 6 within
-   3,000 steps, and prompts changed colours but no outlines.
+   and which captions speak of the same concept and style (InfoNCE, van den Oord et al. 2018, arXiv 1807.03748). Then it
+   stays as it is, as CLIP does in Stable Diffusion, and the U-Net learns v-prediction in latents of augmented pictures
+   that are encoded once. Trained along with the U-Net the embeddings of 948 concepts fell together: the dimensions that
+   they fill (the exponential of the entropy of their principal variances) went from 52 to 6 within 3,000 steps, and
+   prompts changed colours but no outlines.
 
 Classifier-free guidance (Ho and Salimans 2022, arXiv 2207.12598) needs the empty prompt: a tenth of the captions.
 """
@@ -23,7 +22,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -44,7 +43,6 @@ from ...training import (
     train,
     training_target,
 )
-from .aligning import align_attention
 from .captions import (
     STYLE_WORDS,
     load_tokenizer,
@@ -73,8 +71,6 @@ from .vocabulary import is_learned
 #: Minutes on two CPU cores after which each model is as good as its card says.
 MINUTES = {VAE: 40.0, EMOJI: 360.0, SCORER: 40.0}
 TEXT_MINUTES = 20.0
-#: Noisy latents by which the cross-attention is aligned.
-ALIGNED_ON = 256
 #: Trainings longer than this compile the U-Net first: two and a half minutes, for steps that take 0.85 of the time.
 COMPILE_MINUTES = 15.0
 CHECKPOINTS = checkpoints_folder()
@@ -180,13 +176,12 @@ class TextTask:
         concept, style = chosen.repeat(3), torch.cat([order[:, 0], order[:, 0], order[:, 1]])
         styled = torch.arange(3).repeat_interleave(len(chosen)) > 0
         drawn = [self.captions.draw(style, concept, generator, styled) for _ in range(2)]
-        texts, whole, patches = self.network(torch.cat(drawn))
+        texts, pictures = self.network(torch.cat(drawn))
         logits = texts[: len(concept)] @ texts[len(concept) :].T / 0.07
         target = torch.arange(len(concept))
         apart = 0.5 * (functional.cross_entropy(logits, target) + functional.cross_entropy(logits.T, target))
         meant = self.pictures[torch.where(styled, style + 1, 0), concept]
-        errors = [(pictures.float() - meant.repeat(2, 1)).square().mean() for pictures in (whole, patches)]
-        return sum(errors) / 2 + self.contrast * apart
+        return (pictures.float() - meant.repeat(2, 1)).square().mean() + self.contrast * apart
 
 
 def mean_pictures(latents: Tensor, rows: Tensor) -> Tensor:
@@ -240,15 +235,6 @@ class EmojiTask:
         tokens = self.captions.draw(style, concept, generator)
         tokens[torch.rand(self.batch, generator=generator) < EMPTY_CAPTIONS] = self.captions.empty.long()
         return data.contiguous(memory_format=torch.channels_last), tokens
-
-    def noisy(self, count: int, seed: int = 2) -> tuple[Tensor, Tensor, Tensor]:
-        """Noisy latents [count, 4, 16, 16] at s from 0.1 to 10, their times [count], and token ids [count, 32]."""
-        generator = torch.Generator().manual_seed(seed)
-        data, tokens = replace(self, batch=count).draw(generator)
-        levels = torch.logspace(-1, 1, count, dtype=torch.float64)
-        alpha, sigma = (part(levels).view(-1, 1, 1, 1).float() for part in (self.schedule.alpha, self.schedule.sigma))
-        x = alpha * data + sigma * torch.randn(data.shape, generator=generator)
-        return x, self.schedule.time(levels).float(), tokens
 
 
 def train_model(
@@ -337,22 +323,19 @@ def _train_emoji(
     rows = picture_rows(table, len(pictures.styles), len(pictures.concepts))
     torch.manual_seed(0)
     network = new_network(tokenizer)
-    begin, grounding = None, None
+    begin = None
     if refine:
         network.text.load_state_dict(installed.text_encoder.state_dict())
         network.unet.load_state_dict(installed.unet.state_dict())
         begin = load_facts(begun_in).progress()
     elif not checkpoint.is_file():
         means = mean_pictures(latents, rows)
-        reader = Grounding(network.text, latents.shape[2:])
+        grounding = Grounding(network.text, means.shape[2])
         warm = TrainingPlan(min(TEXT_MINUTES, minutes))
-        learned, _ = train(TextTask(reader, captions, means), warm, _text_checkpoint(), report)
-        grounding = cast(Grounding, learned)
-        network.text = grounding.text
+        learned, _ = train(TextTask(grounding, captions, means), warm, _text_checkpoint(), report)
+        network.text = cast(Grounding, learned).text
     network.text.requires_grad_(False)
     task = EmojiTask(network, latents, rows, captions)
-    if grounding is not None:
-        align_attention(network, grounding, *task.noisy(ALIGNED_ON))
     if minutes > COMPILE_MINUTES and shutil.which("c++"):
         cast(nn.Module, network.unet).compile()  # in place: the names of its weights stay
     plan = TrainingPlan(minutes, 6e-4, warmup_steps=300, decay_fraction=0.2)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from superdiff_engine import training
-from superdiff_engine.domains.prompts import aligning, captions, emoji, networks, saving, train, training_data
+from superdiff_engine.domains.prompts import captions, emoji, networks, saving, train, training_data
 from superdiff_engine.errors import ModelError
 from superdiff_engine.training import TrainingPlan
 from superdiff_engine.training import train as run_training
@@ -162,7 +162,7 @@ def test_text_encoder_depends_on_the_words_before_the_end_only(tokenizer):
     changed = ids.clone()
     changed[:, end + 1 :] = 5  # what pads a text must not change what it means
     with torch.no_grad():
-        texts = [networks.Grounding(network.text, (1, 4, 4))(some)[0] for some in (ids, changed)]
+        texts = [networks.Grounding(network.text, 4)(some)[0] for some in (ids, changed)]
     cosines = texts[0] @ texts[1].T
     assert torch.allclose(cosines.diagonal(), torch.ones(2), atol=1e-5) and cosines[0, 1] < 0.999
 
@@ -170,12 +170,12 @@ def test_text_encoder_depends_on_the_words_before_the_end_only(tokenizer):
 def test_the_text_encoder_learns_what_captions_show_and_which_belong_together(tokenizer):
     table = training_data.CaptionTable.of(CONCEPTS, emoji.STYLES, tokenizer)
     generator = torch.Generator().manual_seed(1)
-    pictures = torch.randn(1 + len(emoji.STYLES), len(CONCEPTS), 16, generator=generator)
-    network = networks.Grounding(tiny_network(tokenizer).text, (1, 4, 4))
+    pictures = torch.randn(1 + len(emoji.STYLES), len(CONCEPTS), 6, generator=generator)
+    network = networks.Grounding(tiny_network(tokenizer).text, 6)
     task = train.TextTask(network, table, pictures)
     before = task.loss(torch.Generator().manual_seed(0)).item()
     optimizer = torch.optim.AdamW(network.parameters(), 3e-3)
-    for _ in range(400):
+    for _ in range(150):
         task.loss(generator).backward()
         optimizer.step()
         optimizer.zero_grad()
@@ -187,56 +187,8 @@ def test_the_text_encoder_learns_what_captions_show_and_which_belong_together(to
             tokens = table.draw(
                 asked, torch.arange(len(CONCEPTS)), generator, torch.ones(len(CONCEPTS), dtype=torch.bool)
             )
-            for found in network(tokens)[1:]:
-                wrong = (found - pictures[style + 1]).square().mean()
-                assert wrong < 0.5 * (pictures[0] - pictures[style + 1]).square().mean()
-
-
-def test_the_last_tokens_speak_of_patches_in_reading_order(tokenizer):
-    network = networks.Grounding(tiny_network(tokenizer).text, (2, 8, 12))
-    with torch.no_grad():
-        network.patch.weight.zero_()
-        network.patch.bias.zero_()
-        network.places.copy_(torch.arange(16.0)[:, None].expand(16, 12))
-        picture = network(captions.token_ids(tokenizer, ["a cat"]))[2].view(2, 8, 12)
-    expected = torch.arange(16.0).view(4, 4).repeat_interleave(2, 0).repeat_interleave(3, 1)
-    assert torch.equal(picture, expected.expand(2, 8, 12))
-
-
-def test_attention_begins_at_the_patch_of_its_place(tokenizer, pictures):
-    """What a token says of its patch reaches that place, and hardly any other, before any training."""
-    network = tiny_network(tokenizer).eval()
-    grounding = networks.Grounding(network.text, (4, 16, 16))
-    table = training_data.PictureTable.of(pictures)
-    rows, words = (
-        training_data.picture_rows(table, 4, 3),
-        training_data.CaptionTable.of(CONCEPTS, emoji.STYLES, tokenizer),
-    )
-    latents = torch.randn(1, 11, 4, 16, 16, generator=torch.Generator().manual_seed(0))
-    noisy = train.EmojiTask(network, latents, rows, words).noisy(64)
-    untouched = network.unet.mid_block.attentions[0].transformer_blocks[0].attn1.to_q.weight.clone()
-    weights = aligning.align_attention(network, grounding, *noisy)
-    assert len(weights) == 4 and min(weights) > 0.15  # 1 / 32 by chance
-    assert torch.equal(network.unet.mid_block.attentions[0].transformer_blocks[0].attn1.to_q.weight, untouched)
-    # Seen from outside: other states of one token move the output of one place of the attention most.
-    layer = network.unet.mid_block.attentions[0].transformer_blocks[0].attn2
-    kept = []
-    hook = layer.register_forward_hook(lambda layer, given, out: kept.append(out))
-    with torch.no_grad():
-        states = network.text(noisy[2]).last_hidden_state
-        for token in (None, 16, 21, 31):
-            changed = states.clone()
-            if token is not None:  # the same key, another patch
-                reading = (
-                    grounding.patch.weight
-                    - grounding.patch.weight @ torch.linalg.pinv(layer.to_k.weight) @ layer.to_k.weight
-                )
-                changed[:, token] += 10 * reading[0] / reading[0].norm()
-            network.unet(noisy[0], noisy[1], changed)
-    hook.remove()
-    for token, out in zip((16, 21, 31), kept[1:], strict=True):
-        moved = (out - kept[0]).norm(dim=2).mean(0)
-        assert moved.argmax() == token - 16 and moved.max() > 3 * moved.mean()
+            wrong = (network(tokens)[1] - pictures[style + 1]).square().mean()
+            assert wrong < 0.5 * (pictures[0] - pictures[style + 1]).square().mean()
 
 
 def test_mean_pictures_of_concepts_and_styles():
@@ -278,7 +230,7 @@ def test_a_tiny_training_ends_in_a_folder_that_diffusers_reads(tmp_path, monkeyp
     checkpoint = tmp_path / "checkpoints"
     before, after = (torch.load(checkpoint / name, weights_only=True) for name in ("emoji_text.ckpt", "emoji.ckpt"))
     for name, value in before["ema"].items():  # the text encoder stays as it was while the U-Net learns
-        assert not name.startswith("text.") or torch.equal(after["network"][name], value), name
+        assert name.startswith("head.") or torch.equal(after["network"][name], value), name
     settings = json.loads((folder / "superdiff.json").read_text())
     assert [len(row) for row in settings["latent_rgb"]] == [45] * 48  # blocks of 4 x 4 pixels
     assert [one["name"] for one in settings["concepts"]] == ["cat", "dog", "world map"]
