@@ -160,6 +160,8 @@ def _table(reader: Reader, names: Sequence[str], clip: Path | None, workers: int
     settings = reader.settings
     rows = [row for name in names if (row := reader.row(name, workers)) is not None]
     chosen = "" if settings.model == EMBEDDED else f" --model {settings.model}"
+    some = settings.concepts is not None and settings.concepts < len(reader.judge.concepts)
+    chosen += f" --samples {settings.concepts}" if some else ""
     chosen += "" if clip is None else f" --clip {clip.name}"
     return Table(
         command=(

@@ -357,8 +357,16 @@ def test_rows_can_be_scored_by_clip(house, settings, clip, monkeypatch):
     (path,) = module.evaluate(settings, ["and"], clip=clip, progress=lambda line: None, workers=1)
     assert str(path) == "docs/tables/prompts_clip.json"
     table = read_table(path)
-    assert table.command.endswith("--model local/tiny --clip tiny-clip") and "CLIP model tiny-clip" in table.notes
+    assert table.command.endswith("--model local/tiny --clip tiny-clip")  # all concepts: no --samples
+    assert "CLIP model tiny-clip" in table.notes
     assert -100 <= table.row("and").values["lower"].value <= 100
+
+
+def test_the_command_says_how_many_concepts_were_drawn(house, settings):
+    some = Settings(**{**vars(settings), "concepts": 3})
+    (path,) = module.evaluate(some, ["single_held_out"], house / "t.json", progress=lambda line: None, workers=1)
+    table = read_table(path)
+    assert "--samples 3" in table.command and table.row("single_held_out").samples == 3
 
 
 def test_a_folder_that_is_not_clip_is_one_sentence(clip, tmp_path):
