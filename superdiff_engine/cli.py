@@ -251,6 +251,9 @@ def evaluate(
     model: Annotated[
         str, typer.Option(help="the text-to-image model: emoji, local/NAME or hub/OWNER/NAME (prompts)")
     ] = "emoji",
+    style: Annotated[
+        str | None, typer.Option(help='words that end every prompt, such as "flat style" (prompts)')
+    ] = None,
     sheet: Annotated[bool, typer.Option(help="also draw docs/images/prompts_pairs.png (prompts)")] = False,
 ) -> None:
     """Measure a domain as the paper does and write its table; stopping and starting again resumes."""
@@ -265,7 +268,7 @@ def evaluate(
         from .domains.prompts.chunks import Settings
 
         weight = 4.0 if guidance is None else guidance
-        settings = Settings(seeds, steps or 50, seed, weight, model, concepts=samples or 2000)
+        settings = Settings(seeds, steps or 50, seed, weight, model, concepts=samples or 2000, style=style)
         drawn = prompts.SHEET if sheet else None
         written = prompts.evaluate(settings, row, out, clip, drawn, _say)
     elif domain == "molecules":

@@ -4,6 +4,10 @@ A training caption names a concept, and sometimes its style or two of its tags, 
 testing use templates and word orders that training never sees. No caption names two concepts: "a cat that looks
 like a dog" is the joint prompt that AND is compared with, so only its words are known to the tokenizer.
 
+Some captions are drawn with words in between that say nothing of the picture, so that a word which no caption has, in
+a held-out template, a joint prompt or a user's own, leaves a concept as it is. (Before, "this is a cat" was as far from
+"a cat" as another concept.)
+
 The tokenizer is CLIP's: byte-level BPE in which "</w>" ends a word (Radford et al. 2021, arXiv 2103.00020, section
 2.4), with a vocabulary of its own because a text encoder of 256 channels has no room for CLIP's 49,408 entries.
 """
@@ -39,7 +43,7 @@ _STYLED = ("{name}, {style}", "{a}, {style}", "a picture of {a}, {style}", "an e
 _TAGGED = ("{name}, {tag}", "{name}, {tag}, {other}", "{a}, {kind}")
 _HELD_OUT = (
     "this is {a}",
-    "here we see {a}",
+    "here you find {a}",
     "look, {a}",
     "an icon that shows {a}",
     "one small {name}",
@@ -52,6 +56,22 @@ _JOINT = (
     "an image of something that could be a cat or a dog at once",
     "this is one small icon, here we see both, look, it shows the same shape with the other in it",
 )
+
+_SAID_OF_NOTHING = """
+    this is here we look that shows it same shape with other one small looks like both at once something could
+    be or and the my your his her our their some any every very really quite so too also just only even still
+    then now when where while who which what how why there these those was were are am been has have had do does
+    did done make makes made get gets got take takes come comes go goes going went give gives show showing shown
+    seen find found think want please put let us me you he she they him them i from into over under near next
+    between behind about around for by to as but not no yes than more most much many few less least good nice
+    lovely great beautiful pretty simple detailed quality best high simply cute image photo photograph painting
+    sketch illustration icon sticker clipart logo design render view scene background single lonely two three
+    old young new whole real called named known kind sort type thing example usual typical ordinary common
+    modern digital standing lying placed printed painted drawn rendered made-up vivid bright clean clear sharp
+    centered isolated
+"""
+#: Words that say nothing of an emoji's looks. Those that occur in a training caption do not count as such.
+FILLERS = tuple(_SAID_OF_NOTHING.split())
 
 
 def with_article(name: str) -> str:

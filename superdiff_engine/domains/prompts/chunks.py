@@ -72,6 +72,7 @@ class Settings:
         dtype: what its network computes in.
         pairs: of concepts' names.
         concepts: how many concepts are drawn alone; None for all.
+        style: words that end every prompt after a comma, such as "flat style"; None for prompts without a style.
     """
 
     seeds: int = 8
@@ -82,6 +83,11 @@ class Settings:
     dtype: str = "float32"
     pairs: tuple[tuple[str, str], ...] = PAIRS
     concepts: int | None = None
+    style: str | None = None
+
+    def styled(self, prompt: str) -> str:
+        """The prompt with the style behind it."""
+        return prompt if self.style is None else f"{prompt}, {self.style}"
 
 
 @dataclass(frozen=True)
@@ -142,9 +148,8 @@ def recipe_of(chunk: Chunk, settings: Settings) -> Recipe:
 def pair_chunks(kind: str, settings: Settings, steps: int | None = None) -> list[Chunk]:
     """One chunk for each pair, of `recipe_of`'s kinds and "first", "second", "joint", "joint_reversed", "joint_or"."""
     count = settings.steps if steps is None else steps
-    return [
-        Chunk(kind, pair_prompts(kind, pair), settings.seed + index, count) for index, pair in enumerate(settings.pairs)
-    ]
+    prompts = [tuple(map(settings.styled, pair_prompts(kind, pair))) for pair in settings.pairs]
+    return [Chunk(kind, said, settings.seed + index, count) for index, said in enumerate(prompts)]
 
 
 def drawn_alone(settings: Settings, known: Sequence[Concept]) -> list[int]:
@@ -171,7 +176,7 @@ def single_chunks(row: str, settings: Settings, known: Sequence[Concept]) -> lis
     """Every concept once, 32 a chunk; both rows draw them from the same noise."""
     chosen = drawn_alone(settings, known)
     captions = [
-        with_article(known[index].name) if row == "single" else _held_out(known[index], position)
+        settings.styled(with_article(known[index].name) if row == "single" else _held_out(known[index], position))
         for position, index in enumerate(chosen)
     ]
     parts = [tuple(captions[start : start + CONCEPTS_AT_ONCE]) for start in range(0, len(captions), CONCEPTS_AT_ONCE)]

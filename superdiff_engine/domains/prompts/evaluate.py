@@ -162,6 +162,8 @@ def _table(reader: Reader, names: Sequence[str], clip: Path | None, workers: int
     chosen = "" if settings.model == EMBEDDED else f" --model {settings.model}"
     some = settings.concepts is not None and settings.concepts < len(reader.judge.concepts)
     chosen += f" --samples {settings.concepts}" if some else ""
+    chosen += "" if settings.style is None else f' --style "{settings.style}"'
+    ending = "" if settings.style is None else f'; every prompt ends in ", {settings.style}"'
     chosen += "" if clip is None else f" --clip {clip.name}"
     return Table(
         command=(
@@ -174,7 +176,8 @@ def _table(reader: Reader, names: Sequence[str], clip: Path | None, workers: int
             [
                 reader.judge.notes,
                 f"{len(settings.pairs)} pairs, {settings.seeds} pictures each, from the same noise in all rows; "
-                f"guidance {settings.guidance:g}, ancestral steps, trapezoidal Ito estimator, {settings.dtype}. "
+                f"guidance {settings.guidance:g}, ancestral steps, trapezoidal Ito estimator, {settings.dtype}"
+                f"{ending}. "
                 "Errors of scores are standard errors over the pairs' means.",
                 *(_comparisons(reader, rows) if names is ROWS else _enough_steps(reader, rows)),
                 f"Seconds are wall clock with {workers} process{'' if workers == 1 else 'es'} of one thread.",

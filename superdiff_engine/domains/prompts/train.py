@@ -44,6 +44,7 @@ from ...training import (
     training_target,
 )
 from .captions import (
+    FILLERS,
     STYLE_WORDS,
     load_tokenizer,
     save_tokenizer,
@@ -317,7 +318,7 @@ def _train_emoji(
     # A training that was stopped while the text encoder learned goes on there.
     begun = refine or checkpoint.is_file() or _text_checkpoint().is_file()
     tokenizer = _tokenizer(pictures.concepts, renew=not begun)
-    captions = CaptionTable.of(pictures.concepts, pictures.styles, tokenizer)
+    captions = CaptionTable.of(pictures.concepts, pictures.styles, tokenizer, FILLERS)
     table = PictureTable.of(pictures)
     latents = encode_versions(vae, table)
     rows = picture_rows(table, len(pictures.styles), len(pictures.concepts))

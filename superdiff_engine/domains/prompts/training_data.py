@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .captions import STYLE_WORDS, token_ids, training_captions
+from .captions import STYLE_WORDS, caption_words, token_ids, training_captions
 from .emoji import SIZE, Concept, EmojiPictures
 from .networks import encode
 
@@ -20,6 +20,12 @@ VERSIONS = 8
 #: How far these are moved: about one pixel. At the full amount a third of the latents' variance was where a picture
 #: stood, which the U-Net spent its training on.
 MOVED = 0.35
+#: How many of the pictures that may be mirrored are: a prompt that means two pictures, each the other's mirror image,
+#: means neither at strong noise. (At a half, the mean pictures of captions were blurred.)
+MIRRORED = 0.125
+#: How many captions are drawn with words that mean nothing in between, and how many of these at most.
+FILLED = 0.3
+MOST_FILLERS = 4
 
 
 def augment(masters: Tensor, mirrored: Tensor, generator: torch.Generator, amount: float = 1.0) -> Tensor:
@@ -74,8 +80,8 @@ class PictureTable:
         return cls(masters, concept, style, mirrors[concept])
 
     def draw(self, rows: Tensor, generator: torch.Generator, amount: float = 1.0) -> Tensor:
-        """Pictures [rows, 3, 64, 64], augmented by `amount`; half of those that may be mirrored are."""
-        mirrored = self.mirrors[rows] & (torch.rand(len(rows), generator=generator) < 0.5)
+        """Pictures [rows, 3, 64, 64], augmented by `amount`; an eighth of those that may be mirrored are."""
+        mirrored = self.mirrors[rows] & (torch.rand(len(rows), generator=generator) < MIRRORED)
         return augment(self.masters[rows], mirrored, generator, amount)
 
 
@@ -89,6 +95,8 @@ class CaptionTable:
         count: int64 [styles, concepts].
         plain: int64 [styles, concepts], how many of these, the first ones, do not name the style.
         empty: int32 [32], the empty prompt's.
+        fillers: token ids of each word that may come in between; none for captions as they are.
+        ends: bool [vocabulary], whether a word may follow a token.
     """
 
     tokens: Tensor
@@ -96,9 +104,21 @@ class CaptionTable:
     count: Tensor
     plain: Tensor
     empty: Tensor
+    fillers: tuple[tuple[int, ...], ...]
+    ends: Tensor
 
     @classmethod
-    def of(cls, concepts: Sequence[Concept], styles: Sequence[str], tokenizer: Any) -> CaptionTable:
+    def of(
+        cls, concepts: Sequence[Concept], styles: Sequence[str], tokenizer: Any, fillers: Sequence[str] = ()
+    ) -> CaptionTable:
+        """All captions of the concepts in the styles.
+
+        Args:
+            concepts: what is drawn.
+            styles: who drew it.
+            tokenizer: CLIP's kind.
+            fillers: words that may come in between; those that a caption has are not used.
+        """
         listed, plain = [], []
         for style in styles:
             endings = tuple(f", {said}" for said in STYLE_WORDS[style])
@@ -109,12 +129,19 @@ class CaptionTable:
         count = torch.tensor([len(captions) for captions in listed])
         tokens = token_ids(tokenizer, [caption for captions in listed for caption in captions]).int()
         shape = (len(styles), len(concepts))
+        known = {word for captions in listed for caption in captions for word in caption_words(caption)}
+        unknown = [word for word in fillers if known.isdisjoint(caption_words(word))]
+        ends = torch.zeros(len(tokenizer), dtype=torch.bool)
+        ends[[index for token, index in tokenizer.get_vocab().items() if token.endswith("</w>")]] = True
+        ends[tokenizer.bos_token_id] = True
         return cls(
             tokens,
             (count.cumsum(0) - count).view(shape),
             count.view(shape),
             torch.tensor(plain).view(shape),
             token_ids(tokenizer, [""])[0].int(),
+            tuple(tuple(tokenizer(word, add_special_tokens=False).input_ids) for word in unknown),
+            ends,
         )
 
     def draw(self, style: Tensor, concept: Tensor, generator: torch.Generator, styled: Tensor | None = None) -> Tensor:
@@ -130,7 +157,26 @@ class CaptionTable:
         if styled is not None:
             first, count = torch.where(styled, first + plain, first), torch.where(styled, count - plain, plain)
         offset = (torch.rand(len(count), generator=generator) * count).long().clamp(max=count - 1)
-        return self.tokens[first + offset].long()
+        tokens = self.tokens[first + offset].long()
+        if self.fillers:
+            for row in torch.nonzero(torch.rand(len(tokens), generator=generator) < FILLED)[:, 0].tolist():
+                tokens[row] = self._filled(tokens[row], generator)
+        return tokens
+
+    def _filled(self, tokens: Tensor, generator: torch.Generator) -> Tensor:
+        """A caption's token ids [32] with some fillers between its words; those that do not fit are left out."""
+        end = int(self.empty[1])  # of a text, which also pads
+        words = tokens[: int((tokens == end).nonzero()[0, 0])].tolist()
+        # The first comes always, the others with probability 2/3 each.
+        wanted = torch.rand(MOST_FILLERS, generator=generator) < torch.tensor([1.0] + [2 / 3] * (MOST_FILLERS - 1))
+        for chosen in torch.randint(len(self.fillers), (int(wanted.sum()),), generator=generator).tolist():
+            filler, places = self.fillers[chosen], [index + 1 for index, token in enumerate(words) if self.ends[token]]
+            place = places[int(torch.randint(len(places), (1,), generator=generator))]
+            if len(words) + len(filler) < len(tokens):
+                words[place:place] = filler
+        filled = torch.full_like(tokens, end)
+        filled[: len(words)] = torch.tensor(words)
+        return filled
 
 
 @torch.no_grad()

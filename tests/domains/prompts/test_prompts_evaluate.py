@@ -103,6 +103,16 @@ def test_prompts_of_a_pair():
     assert chunks.pair_prompts("joint_reversed", ("cat", "dog")) == ("a dog that looks like a cat",)
 
 
+def test_a_style_ends_every_prompt_and_is_part_of_a_chunk():
+    plain, flat = Settings(), Settings(style="flat style")
+    for row in ("and", "joint", "first", *chunks.SINGLES):
+        found, without = (chunks.chunks_of(row, settings, CONCEPTS) for settings in (flat, plain))
+        for one, other in zip(found, without, strict=True):
+            assert one.prompts == tuple(f"{prompt}, flat style" for prompt in other.prompts)
+            assert one.seed == other.seed
+    assert chunks.recipe_of(chunks.pair_chunks("and", flat)[0], flat).experts[0].prompt == "a cat, flat style"
+
+
 def test_the_twenty_pairs_have_one_seed_each_in_all_rows():
     rows = {row: chunks.pair_chunks(row, Settings(seed=7)) for row in ("and", "average", "joint", "or", "first")}
     for row in rows.values():
@@ -363,10 +373,11 @@ def test_rows_can_be_scored_by_clip(house, settings, clip, monkeypatch):
 
 
 def test_the_command_says_how_many_concepts_were_drawn(house, settings):
-    some = Settings(**{**vars(settings), "concepts": 3})
+    some = Settings(**{**vars(settings), "concepts": 3, "style": "flat style"})
     (path,) = module.evaluate(some, ["single_held_out"], house / "t.json", progress=lambda line: None, workers=1)
     table = read_table(path)
-    assert "--samples 3" in table.command and table.row("single_held_out").samples == 3
+    assert table.command.endswith('--samples 3 --style "flat style"') and 'ends in ", flat style"' in table.notes
+    assert table.row("single_held_out").samples == 3
 
 
 def test_a_folder_that_is_not_clip_is_one_sentence(clip, tmp_path):

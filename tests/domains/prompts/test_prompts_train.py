@@ -144,6 +144,41 @@ def test_every_caption_of_a_style_and_concept_is_drawn(tokenizer):
     assert torch.equal(torch.unique(drawn, dim=0), torch.unique(expected, dim=0))
 
 
+def test_fillers_come_between_words_and_leave_the_caption_in_order(tokenizer):
+    fillers = ("here", "made-up", "cat")  # the last is no filler: captions have it
+    table = training_data.CaptionTable.of(CONCEPTS, emoji.STYLES, tokenizer, fillers)
+    plain = training_data.CaptionTable.of(CONCEPTS, emoji.STYLES, tokenizer)
+    assert len(table.fillers) == 2 and not plain.fillers
+    chosen = torch.full((4000,), 1), torch.full((4000,), 2)
+    drawn = table.draw(*chosen, torch.Generator().manual_seed(0))
+    captions_of = plain.draw(*chosen, torch.Generator().manual_seed(0))  # the same choice of captions
+    changed = (drawn != captions_of).any(1)
+    assert changed.float().mean() == pytest.approx(training_data.FILLED, abs=0.03)
+    said, first = {"here", "made", "-", "up"}, 0
+    for new, old in zip(drawn[changed].tolist(), captions_of[changed].tolist(), strict=True):
+        words, before = (tokenizer.decode(ids, skip_special_tokens=True).split() for ids in (new, old))
+        assert [word for word in words if word not in said] == before and len(words) > len(before)
+        assert new[0] == tokenizer.bos_token_id and new[-1] == tokenizer.eos_token_id
+        first += words[0] in said
+    assert first > 50
+
+
+def test_held_out_captions_have_only_words_that_mean_nothing_besides():
+    known = {word for text in captions.training_captions(CONCEPTS[0], "flat") for word in captions.caption_words(text)}
+    fillers = {word for text in captions.FILLERS for word in captions.caption_words(text)}
+    for text in captions.held_out_captions(CONCEPTS[0]):
+        assert set(captions.caption_words(text)) <= known | fillers, text
+    assert not set(captions.FILLERS) & set(captions.held_out_captions(CONCEPTS[0]))
+
+
+def test_an_eighth_of_the_pictures_is_mirrored(pictures):
+    masters = torch.zeros(1, 3, 128, 128, dtype=torch.uint8)
+    masters[:, :, :, :64] = 255  # white on the left
+    table = training_data.PictureTable(masters, torch.zeros(1).long(), torch.zeros(1).long(), torch.tensor([True]))
+    drawn = table.draw(torch.zeros(800).long(), torch.Generator().manual_seed(0), amount=0.0)
+    assert (drawn[:, 0, 32, 8] < 0).float().mean() == pytest.approx(1 / 8, abs=0.03)
+
+
 def test_captions_can_be_asked_to_name_their_style_or_not(tokenizer):
     table = training_data.CaptionTable.of(CONCEPTS, emoji.STYLES, tokenizer)
     styled = torch.arange(2000) % 2 == 0

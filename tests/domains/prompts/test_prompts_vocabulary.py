@@ -9,8 +9,7 @@ from superdiff_engine.domains.prompts.scorer import load_scorer
 
 def test_every_listed_name_is_a_concept_of_its_kind():
     known = {concept.name: concept.kind for concept in load_scorer().concepts}
-    assert {known[name] for name in vocabulary.FACES} == {"face"}
-    for kind, listed in vocabulary.LEFT_OUT.items():
+    for kind, listed in vocabulary.LEARNED.items():
         names = [name.strip() for name in " ".join(listed.split()).split(",")]
         assert {known[name] for name in names} == {kind}, kind
         assert len(names) == len(set(names))
@@ -19,10 +18,10 @@ def test_every_listed_name_is_a_concept_of_its_kind():
 def test_several_hundred_of_every_sort_are_learned_and_all_that_the_tables_ask_for():
     concepts = load_scorer().concepts
     learned = {concept.name for concept in concepts if vocabulary.is_learned(concept)}
-    assert len(learned) == 510 and {name for pair in PAIRS for name in pair} <= learned
+    assert len(learned) == 356 and {name for pair in PAIRS for name in pair} <= learned
     kinds = [concept.kind for concept in concepts if concept.name in learned]
     for kind in ("animal", "fruit", "food", "vehicle", "sport", "music", "face", "tool", "weather"):
-        assert kinds.count(kind) >= 15, kind
+        assert kinds.count(kind) >= 10, kind
     assert "grinning face" in learned and "grinning face with sweat" not in learned
 
 
