@@ -5,8 +5,7 @@ testing use templates and word orders that training never sees. No caption names
 like a dog" is the joint prompt that AND is compared with, so only its words are known to the tokenizer.
 
 Some captions are drawn with words in between that say nothing of the picture, so that a word which no caption has, in
-a held-out template, a joint prompt or a user's own, leaves a concept as it is. (Before, "this is a cat" was as far from
-"a cat" as another concept.)
+a held-out template, a joint prompt or a user's own, leaves a concept as it is.
 
 The tokenizer is CLIP's: byte-level BPE in which "</w>" ends a word (Radford et al. 2021, arXiv 2103.00020, section
 2.4), with a vocabulary of its own because a text encoder of 256 channels has no room for CLIP's 49,408 entries.

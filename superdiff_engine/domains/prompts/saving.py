@@ -273,8 +273,8 @@ are offered under CC-BY-4.0, the strictest of these licences: credit the sets ab
 
 ## Limits
 
-It knows these emoji and nothing else: words outside its vocabulary (superdiff.json) are noise to it, and no caption it
-has seen names two things. With about four drawings of each concept it remembers them rather than invents new ones.
+It knows these emoji and nothing else: words outside its vocabulary (superdiff.json) mean nothing to it, and no caption
+it has seen names two things. With about four drawings of each concept it remembers them rather than invents new ones.
 Fine lines and small faces may blur.
 
 Made by `superdiff train {VAE}` and `superdiff train {EMOJI}`.

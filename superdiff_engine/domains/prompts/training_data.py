@@ -21,7 +21,7 @@ VERSIONS = 8
 #: stood, which the U-Net spent its training on.
 MOVED = 0.35
 #: How many of the pictures that may be mirrored are: a prompt that means two pictures, each the other's mirror image,
-#: means neither at strong noise. (At a half, the mean pictures of captions were blurred.)
+#: means neither at strong noise.
 MIRRORED = 0.125
 #: How many captions are drawn with words that mean nothing in between, and how many of these at most.
 FILLED = 0.3
