@@ -87,6 +87,11 @@ def studio(
     # Streamlit looks for its configuration (themes, limits) in the folder it is started from.
     # Threads that wait for each other sleep instead of spinning: the page needs the cores too.
     environment = {"OMP_WAIT_POLICY": "PASSIVE"} | dict(os.environ)
+    # The studio runs in its own folder: what was named from this one would not be found there.
+    from .domains.sources import FOLDERS_VARIABLE
+
+    named = environment.get(FOLDERS_VARIABLE, "").split(os.pathsep)
+    environment[FOLDERS_VARIABLE] = os.pathsep.join(str(Path(folder).resolve()) for folder in named if folder)
     if os.name == "posix":
         # In the place of this process: whoever stops it stops the server, and leaves no orphan on the port.
         os.chdir(script.parent)
