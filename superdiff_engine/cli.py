@@ -90,8 +90,10 @@ def studio(
     # The studio runs in its own folder: what was named from this one would not be found there.
     from .domains.sources import FOLDERS_VARIABLE
 
-    named = environment.get(FOLDERS_VARIABLE, "").split(os.pathsep)
-    environment[FOLDERS_VARIABLE] = os.pathsep.join(str(Path(folder).resolve()) for folder in named if folder)
+    for variable in (FOLDERS_VARIABLE, "SUPERDIFF_RUNS"):
+        folders = [folder for folder in environment.pop(variable, "").split(os.pathsep) if folder]
+        if folders:
+            environment[variable] = os.pathsep.join(str(Path(folder).resolve()) for folder in folders)
     if os.name == "posix":
         # In the place of this process: whoever stops it stops the server, and leaves no orphan on the port.
         os.chdir(script.parent)

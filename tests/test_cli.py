@@ -120,6 +120,24 @@ def test_unknown_names_are_one_sentence():
     assert "pictures" in one_sentence(superdiff("evaluate", "nonesuch"))
 
 
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere the studio is a child process")
+def test_the_studio_finds_folders_that_were_named_from_where_it_was_started(tmp_path, monkeypatch):
+    (tmp_path / "mine").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SUPERDIFF_MODELS", os.pathsep.join(["mine", "", "/elsewhere"]))
+    monkeypatch.setenv("SUPERDIFF_RUNS", "runs")
+    seen = {}
+    monkeypatch.setattr(os, "execve", lambda program, command, environment: seen.update(environment))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    monkeypatch.setattr(subprocess, "call", lambda *arguments, **options: 0)  # never reached where execve replaces us
+    CliRunner().invoke(app, ["studio", "--port", str(port), "--no-browser"])
+    assert Path.cwd() != tmp_path
+    assert seen["SUPERDIFF_MODELS"].split(os.pathsep) == [str(tmp_path / "mine"), "/elsewhere"]
+    assert seen["SUPERDIFF_RUNS"] == str(tmp_path / "runs")
+
+
 def test_a_first_start_of_the_studio_asks_nothing_and_leaves_nothing_behind(tmp_path):
     """On a fresh machine, with a window to open: the page is served without a question; stopping it frees the port."""
     with socket.socket() as probe:

@@ -88,8 +88,9 @@ class Prompts(Domain):
         )
 
     def examples(self) -> dict[str, Recipe]:
-        embedded = (assets_folder() / EMBEDDED).is_dir()
-        model = EMBEDDED if embedded else PAPERS_KIND
+        available = [info.id for info in self.models()]
+        model = available[0] if available else PAPERS_KIND
+        embedded = model == EMBEDDED
 
         def recipe(operator: OperatorRecipe, *prompts: str) -> Recipe:
             return Recipe(

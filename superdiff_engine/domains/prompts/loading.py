@@ -94,7 +94,7 @@ def find_folder(model: str) -> Path:
 
 def _download(repository: str) -> Path:
     from diffusers import DiffusionPipeline
-    from huggingface_hub import hf_hub_download
+    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
     from huggingface_hub.errors import (
         EntryNotFoundError,
         HfHubHTTPError,
@@ -106,6 +106,9 @@ def _download(repository: str) -> Path:
     # Errors of whichever HTTP client the hub's library uses, which are not always OSErrors.
     client_errors: tuple[Any, ...] = HfHubHTTPError.__bases__
     try:
+        if not isinstance(try_to_load_from_cache(repository, "model_index.json"), str):
+            # Asks once: the download itself would ask a hub that is out of reach for half a minute.
+            get_hf_file_metadata(hf_hub_url(repository, "model_index.json"))
         # The small index first: gigabytes of a pipeline that cannot be used are never fetched.
         find_family(Path(hf_hub_download(repository, "model_index.json")).parent, repository)
         left_out = dict.fromkeys(("safety_checker", "feature_extractor", "image_encoder"))

@@ -156,6 +156,20 @@ def test_a_hub_that_cannot_be_reached():
         find_folder("hub/somebody/something")
 
 
+def test_a_hub_out_of_reach_is_asked_once(monkeypatch):
+    asked = []
+
+    def refuse(url):
+        asked.append(url)
+        raise Dropped("no route")
+
+    monkeypatch.setattr(huggingface_hub, "get_hf_file_metadata", refuse)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *args: pytest.fail("asked again, with retries"))
+    with pytest.raises(ModelError, match="could not be reached for 'somebody/something'"):
+        find_folder("hub/somebody/something")
+    assert asked == ["https://huggingface.co/somebody/something/resolve/main/model_index.json"]
+
+
 class Dropped(HfHubHTTPError.__bases__[0]):
     """What the hub's HTTP client raises when a connection is lost."""
 
@@ -181,6 +195,7 @@ def test_what_a_hub_can_answer(pipelines, monkeypatch, index, download, match):
         return function
 
     folder = pipelines("sd")
+    monkeypatch.setattr(huggingface_hub, "get_hf_file_metadata", answer(None, None))
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", answer(index, str(folder / "model_index.json")))
     monkeypatch.setattr(DiffusionPipeline, "download", answer(download, str(folder)))
     with pytest.raises(ModelError, match=match):

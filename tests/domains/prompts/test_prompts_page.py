@@ -3,6 +3,8 @@
 import pytest
 from studio_page import finish, open_link, press, words
 
+from superdiff_engine.domains import get_domain
+
 MODEL = "local/sd"
 
 
@@ -20,6 +22,12 @@ def app(pipelines, tmp_path, monkeypatch):
         "pipeline": {"height": 16, "width": 24, "vae_slicing": True},
     }
     return open_link(recipe, tmp_path / "runs", monkeypatch)
+
+
+def test_examples_use_a_pipeline_that_is_there(app, monkeypatch, tmp_path):
+    monkeypatch.setattr("superdiff_engine.domains.prompts.domain.assets_folder", lambda: tmp_path)
+    used = {expert.model for recipe in get_domain("prompts").examples().values() for expert in recipe.experts}
+    assert used == {MODEL}
 
 
 def test_from_a_link_to_pictures_and_the_strip_beside(app):
