@@ -69,9 +69,9 @@ from .saving import (
 from .training_data import CaptionTable, PictureTable, encode_versions, picture_rows, unmoved
 from .vocabulary import is_learned
 
-#: Minutes on two CPU cores after which each model is as good as its card says.
-MINUTES = {VAE: 40.0, EMOJI: 360.0, SCORER: 40.0}
-TEXT_MINUTES = 20.0
+#: Minutes on two CPU cores that each model has had; the emoji's are its U-Net's, after the text encoder's.
+MINUTES = {VAE: 40.0, EMOJI: 304.0, SCORER: 40.0}
+TEXT_MINUTES = 35.0
 #: Trainings longer than this compile the U-Net first: two and a half minutes, for steps that take 0.85 of the time.
 COMPILE_MINUTES = 15.0
 CHECKPOINTS = checkpoints_folder()
