@@ -148,7 +148,8 @@ def _column(job: Job, brief: bool) -> None:
 
         draw_protein_grid(job.id, result.decoded)
     means = {
-        "expert": names,
+        # In a strip only the numbers have room; the heading says whose they are.
+        "expert": [str(place) for place in range(1, len(names) + 1)] if brief else names,
         "log q, nats": result.log_density.mean(1),
         "κ": result.weights.mean(1),
     }

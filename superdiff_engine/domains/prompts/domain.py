@@ -97,7 +97,8 @@ class Prompts(Domain):
                 domain="prompts",
                 experts=[Expert(model=model, prompt=prompt) for prompt in prompts],
                 operator=operator,
-                levels=Levels(steps=50),
+                # docs/tables/prompts_steps.json: more steps change no score of the emoji's.
+                levels=Levels(steps=20 if embedded else 50),
                 solver="ancestral",
                 batch=8 if embedded else 1,
                 guidance=GuidanceRecipe(weight=4.0 if embedded else 7.5),
