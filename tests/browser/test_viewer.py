@@ -44,13 +44,19 @@ def drawn(page, which=0):
     return page.locator(".stage").nth(which).screenshot()
 
 
+def alike(one, other):
+    """Whether two drawings differ in less than a hundredth of their pixels: software WebGL wavers at edges."""
+    first, second = (np.asarray(Image.open(io.BytesIO(png)).convert("L"), np.int16) for png in (one, other))
+    return first.shape == second.shape and np.mean(np.abs(first - second) > 24) < 0.01
+
+
 def settled(page):
     """What is drawn once it has stood still for six looks: it follows the mouse as fast as the machine draws."""
     now, still = drawn(page), 0
-    for _ in range(120):
+    for _ in range(400):
         page.wait_for_timeout(300)
         before, now = now, drawn(page)
-        still = still + 1 if now == before else 0
+        still = still + 1 if alike(now, before) else 0
         if still == 6:
             return now
     pytest.fail("the drawing never stood still")
@@ -70,9 +76,9 @@ def test_the_camera_and_the_canvas_stay_while_the_scene_is_sent_again(page, cont
     page.mouse.move(5, 5)
     wait_for_ticks(page, 2)
     turned = settled(page)
-    assert turned != before
+    assert not alike(turned, before)
     wait_for_ticks(page, 4)
-    assert drawn(page) == turned
+    assert alike(drawn(page), turned)
     assert page.locator(CANVASES).first.get_attribute("data-mark") == "here"
     assert context.foreign == []
 
