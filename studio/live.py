@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from superdiff_engine.downloads import Download
 from superdiff_engine.run import Run
 from superdiff_engine.scoring import Scoring
 from superdiff_engine.sweep import Sweep
@@ -60,7 +61,9 @@ def names_of(job: Job) -> list[str]:
 def draw_progress(job: AnyJob, text: str, cancel: str = "Cancel", kept: str = "what there is") -> None:
     """A progress bar with its text and the button that stops the work."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small", wrap=False):
-        st.progress(min(max(job.run.fraction, 0.0), 1.0), text=text)
+        fetched = download_of(job)
+        share = job.run.fraction if fetched is None else fetched.fraction
+        st.progress(min(max(share, 0.0), 1.0), text=text)
         st.button(
             cancel,
             icon=":material/stop_circle:",
@@ -80,6 +83,21 @@ def standstill_text(job: AnyJob) -> str:
     return "Cancelling: stops after this step" if job.run.cancelling else ""
 
 
+def download_of(job: AnyJob) -> Download | None:
+    """What a job fetches now, itself or the run of a grid's cell; None while nothing is fetched."""
+    run = job.run
+    return run.download or (run.current.download if isinstance(run, Sweep) and run.current is not None else None)
+
+
+def loading_text(job: AnyJob) -> str:
+    """What is loaded or fetched, how much of it is here, and how long that may take."""
+    fetched = download_of(job)
+    if fetched is None:
+        return STATES["loading"]
+    left = [] if fetched.eta is None else [f"{seconds_text(fetched.eta)} to go"]
+    return " · ".join([f"Downloading {fetched.name}", fetched.amount, *left])
+
+
 def pace_texts(run: Run | Sweep | Scoring) -> list[str]:
     """The time so far, and to go once there is a pace."""
     left = [] if run.eta is None else [f"{seconds_text(run.eta)} to go"]
@@ -93,7 +111,7 @@ def progress_text(job: Job) -> str:
     if still:
         return still
     if not len(run.trace):
-        return "Loading the experts" if run.state == "loading" else "Taking the first step"
+        return plain(loading_text(job)) if run.state == "loading" else "Taking the first step"
     if run.state == "done":
         return "Saving"
     parts = [f"{STATES[run.state]}: step {len(run.trace) - 1} of {run.recipe.levels.steps}"]

@@ -17,7 +17,7 @@ from superdiff_engine.scoring import Scoring
 from . import form_state
 from .guard import guarded, plain, show_sentence
 from .jobs import ScoringJob
-from .live import TICK, draw_progress, pace_texts, standstill_text
+from .live import TICK, draw_progress, loading_text, pace_texts, standstill_text
 from .palette import dot
 from .session import registry
 from .words import STATES
@@ -148,7 +148,8 @@ def _progress(job_id: str) -> None:
         st.rerun()
         return
     with guarded("the progress"):
-        text = standstill_text(job) or " · ".join([STATES[job.run.state], *pace_texts(job.run)])
+        at_work = " · ".join([STATES[job.run.state], *pace_texts(job.run)])
+        text = standstill_text(job) or (loading_text(job) if job.run.state == "loading" else at_work)
         draw_progress(job, plain(text), kept="nothing of it")
 
 

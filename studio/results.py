@@ -30,7 +30,9 @@ def draw_results(job: Job) -> None:
     result = job.run.result
     if result is None:
         if job.run.state == "cancelled":
-            st.info("The run was cancelled before its first step, so there is nothing to show.")
+            st.info(
+                plain(job.run.message) or "The run was cancelled before its first step, so there is nothing to show."
+            )
         return
     views = ["Samples", "Replay", "Curves", "Table"]
     view = st.segmented_control(

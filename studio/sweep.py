@@ -11,7 +11,7 @@ from superdiff_engine.sweep import MOST_VALUES, PARAMETERS, Axis, Sweep, make_ax
 from . import session
 from .guard import guarded, plain, show_sentence
 from .jobs import GridJob, Job
-from .live import TICK, draw_progress, pace_texts, seconds_text, standstill_text
+from .live import TICK, draw_progress, loading_text, pace_texts, seconds_text, standstill_text
 from .words import STATES, run_title
 
 #: Values to begin with.
@@ -158,7 +158,8 @@ def _progress_text(grid: GridJob) -> str:
     cells, current = len(sweep.recipes), sweep.current
     parts = [f"Grid: cell {min(sweep.done + 1, cells)} of {cells}"]
     if current is not None and current.state == "loading":
-        parts.append("loading the experts")
+        text = loading_text(grid)
+        parts.append(f"{text[0].lower()}{text[1:]}")
     elif current is not None:
         parts.append(f"step {max(len(current.trace) - 1, 0)} of {current.recipe.levels.steps}")
     return plain(" · ".join([*parts, *pace_texts(sweep)]))

@@ -8,14 +8,24 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
+from .downloads import Download, watching
 from .errors import SuperDiffError
 
 if TYPE_CHECKING:
@@ -101,6 +111,19 @@ def studio(
     sys.exit(subprocess.call(command, cwd=script.parent, env=environment))
 
 
+def _download_bar(progress: Progress) -> Callable[[Download], None]:
+    """A line of its own for whatever is fetched, in megabytes."""
+    lines: dict[str, TaskID] = {}
+
+    def show(download: Download) -> None:
+        if download.name not in lines:
+            lines[download.name] = progress.add_task(f"downloading {download.name} (MB)")
+        total, done = (count // 1_000_000 for count in (download.total, download.done))
+        progress.update(lines[download.name], total=total, completed=done)
+
+    return show
+
+
 @app.command()
 def sample(
     recipe: Annotated[Path, typer.Argument(help="a recipe, JSON")],
@@ -117,11 +140,12 @@ def sample(
         console=console,
     ) as progress:  # fmt: skip
         task = progress.add_task("loading", total=run.recipe.levels.steps)
-        result = run.execute(
-            lambda step: progress.update(task, completed=step.index, description=f"level {step.level:.3g}")
-        )
+        with watching(_download_bar(progress)):
+            result = run.execute(
+                lambda step: progress.update(task, completed=step.index, description=f"level {step.level:.3g}")
+            )
     if result is None:
-        console.print("Cancelled before the first step; nothing was made.")
+        console.print(run.message or "Cancelled before the first step; nothing was made.", markup=False)
         return
     word = "Finished" if result.complete else f"Cancelled at step {result.index}; kept what there was"
     console.print(f"{word}: {result.recipe.batch} samples in {result.seconds:.1f} s, in {out}", markup=False)
@@ -155,12 +179,13 @@ def grid(
     ) as progress:
         cells = len(sweep.recipes)
         task = progress.add_task("loading", total=1.0)
-        sweep.execute(
-            lambda _: progress.update(
-                task, completed=sweep.fraction, description=f"cell {min(sweep.done + 1, cells)} of {cells}"
-            ),
-            out,
-        )
+        with watching(_download_bar(progress)):
+            sweep.execute(
+                lambda _: progress.update(
+                    task, completed=sweep.fraction, description=f"cell {min(sweep.done + 1, cells)} of {cells}"
+                ),
+                out,
+            )
     for (row, column), sentence in sweep.failures.items():
         console.print(f"  row {row + 1}, column {column + 1} is empty: {sentence}", markup=False)
     word = "Finished" if sweep.state == "done" else "Cancelled"

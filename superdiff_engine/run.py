@@ -26,6 +26,7 @@ import torch
 
 from .devices import check_dtype, resolve_device
 from .domains import Prepared, get_domain
+from .downloads import DownloadStopped
 from .errors import OutputError, SuperDiffError
 from .noise import karras_levels, log_levels
 from .recipe import Recipe
@@ -107,6 +108,8 @@ class Run(Work):
                 write_whole(self.folder / "recipe.json", self.recipe.to_json().encode())
             last = self._walk(on_step, log)
             self.state = "cancelled" if self._cancel.is_set() and not self._complete(last) else "done"
+        except DownloadStopped as stopped:
+            self.state, self.message = "cancelled", str(stopped)
         except BaseException as error:
             self.state = "failed"
             self.message = str(error) if isinstance(error, SuperDiffError) else _explain(error)
@@ -141,11 +144,11 @@ class Run(Work):
 
     def _walk(self, on_step: Callable[[Step], None] | None, log: list[str]) -> Step | None:
         recipe = self.recipe
-        self.state = "loading"
-        device = resolve_device(recipe.device)
-        check_dtype(recipe.dtype, device)
-        domain = get_domain(recipe.domain)
-        prepared = domain.prepare(recipe, device)
+        with self._loading():
+            device = resolve_device(recipe.device)
+            check_dtype(recipe.dtype, device)
+            domain = get_domain(recipe.domain)
+            prepared = domain.prepare(recipe, device)
         experts = self._experts = prepared.experts
         self.titles = [getattr(expert, "title", title) for expert, title in zip(experts, self.titles, strict=True)]
         levels = make_levels(recipe, domain.level_range(experts))

@@ -7,6 +7,7 @@ from typing import Any
 
 from .devices import check_dtype, resolve_device
 from .domains import get_domain
+from .downloads import DownloadStopped
 from .errors import SuperDiffError
 from .likelihood import Likelihoods, estimate_log_density
 from .noise import karras_levels
@@ -51,10 +52,10 @@ class Scoring(Work):
             SuperDiffError: what was wrong, in a sentence; `state` is then "failed".
         """
         try:
-            self.state = "loading"
-            domain, device = get_domain(self.recipe.domain), resolve_device(self.recipe.device)
-            check_dtype(self.recipe.dtype, device)
-            experts, points, lowest = domain.place(self.recipe, self.given, device)
+            with self._loading():
+                domain, device = get_domain(self.recipe.domain), resolve_device(self.recipe.device)
+                check_dtype(self.recipe.dtype, device)
+                experts, points, lowest = domain.place(self.recipe, self.given, device)
             self.titles = [expert.title for expert in experts]
             levels = karras_levels(self.steps, domain.level_range(experts)[1], lowest)
             self.state, self._started = "running", time.monotonic()
@@ -68,7 +69,7 @@ class Scoring(Work):
                 self._report,
             )
             self.state = "done"
-        except _Stopped:
+        except (_Stopped, DownloadStopped):
             self.state = "cancelled"
         except Exception as error:
             self.state = "failed"

@@ -5,9 +5,12 @@ from __future__ import annotations
 import secrets
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
+from .downloads import Download, DownloadStopped, watching
 from .recipe import Recipe
 
 State = Literal["queued", "loading", "running", "done", "cancelled", "failed"]
@@ -22,6 +25,7 @@ class Work:
         folder: where to keep the record; None keeps it in memory only.
         state: where it stands.
         message: what went wrong, in a sentence.
+        download: what is being fetched for it now; None while nothing is.
         finished: set when nothing more will happen.
     """
 
@@ -30,6 +34,7 @@ class Work:
         self.recipe, self.folder = recipe, folder
         self.state: State = "queued"
         self.message = ""
+        self.download: Download | None = None
         self.finished = threading.Event()
         self._cancel = threading.Event()
         self._started: float | None = None
@@ -43,6 +48,28 @@ class Work:
     def cancelling(self) -> bool:
         """Whether it was asked to stop."""
         return self._cancel.is_set()
+
+    @contextmanager
+    def _loading(self) -> Iterator[None]:
+        """While models are loaded: their downloads can be seen, and end when the work is asked to stop.
+
+        Raises:
+            DownloadStopped: when it was.
+        """
+        self.state = "loading"
+        try:
+            with watching(self._follow):
+                yield
+        finally:
+            self.download = None
+
+    def _follow(self, download: Download) -> None:
+        self.download = download if download.done < download.total else None
+        if self._cancel.is_set():
+            raise DownloadStopped(
+                f"The download of '{download.name}' was stopped at {download.amount}; files that were complete are "
+                "kept, and the next run goes on from there."
+            )
 
     @property
     def seconds(self) -> float:

@@ -29,7 +29,8 @@ from ...run import write_whole
 from ...score import NetworkScore
 from ...training import TrainingFacts
 from ..base import ModelInfo
-from ..sources import find_folder, is_foreign, local_pipelines, read_json, read_settings, unreachable
+from ..hub import fetch
+from ..sources import find_folder, is_foreign, local_pipelines, read_json, read_settings
 from .data import CLASS_NAMES, EXPERT_CLASSES
 
 if TYPE_CHECKING:
@@ -137,16 +138,8 @@ def _folder(model: str) -> Path:
 
 
 def _download(repository: str) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
-
-    try:
-        # Only settings and safetensors: nothing that could hold code.
-        return Path(snapshot_download(repository, allow_patterns=["*.json", "*.safetensors"]))
-    except (RepositoryNotFoundError, HFValidationError):  # a gated repository is one of the former
-        raise ModelError(f"The model hub has no public repository '{repository}'; check its owner and name.") from None
-    except (OSError, RuntimeError):  # offline, refused, timed out, or a full disk
-        raise unreachable(repository) from None
+    # Only settings and safetensors: nothing that could hold code.
+    return fetch(repository, lambda names: [name for name in names if name.endswith((".json", ".safetensors"))])
 
 
 def _part(folder: Path, name: str) -> Path:

@@ -10,6 +10,7 @@ A small superdiff.json beside model_index.json, which other programs ignore, may
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from ...errors import ModelError
 from ...noise import DiscreteVP, Flow, Schedule
 from .. import sources
-from ..sources import read_json, unreachable
+from ..hub import fetch, fetch_index
+from ..sources import read_json
 from .encoding import FAMILIES, Family
 
 #: What the libraries raise on files that do not fit together.
@@ -93,42 +95,44 @@ def find_folder(model: str) -> Path:
 
 
 def _download(repository: str) -> Path:
-    from diffusers import DiffusionPipeline
-    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
-    from huggingface_hub.errors import (
-        EntryNotFoundError,
-        HfHubHTTPError,
-        HFValidationError,
-        LocalEntryNotFoundError,
-        RepositoryNotFoundError,
-    )
+    # The small index first: gigabytes of a pipeline that cannot be used are never fetched.
+    folder = fetch_index(repository)
+    family = find_family(folder, repository)
+    index = read_json(folder / "model_index.json")
+    return fetch(repository, lambda names: choose_files(names, family, index, repository))
 
-    # Errors of whichever HTTP client the hub's library uses, which are not always OSErrors.
-    client_errors: tuple[Any, ...] = HfHubHTTPError.__bases__
-    try:
-        if not isinstance(try_to_load_from_cache(repository, "model_index.json"), str):
-            # Asks once: the download itself would ask a hub that is out of reach for half a minute.
-            get_hf_file_metadata(hf_hub_url(repository, "model_index.json"))
-        # The small index first: gigabytes of a pipeline that cannot be used are never fetched.
-        find_family(Path(hf_hub_download(repository, "model_index.json")).parent, repository)
-        left_out = dict.fromkeys(("safety_checker", "feature_extractor", "image_encoder"))
-        return Path(DiffusionPipeline.download(repository, use_safetensors=True, **left_out))
-    except (RepositoryNotFoundError, HFValidationError):  # a gated repository is one of the former
-        raise ModelError(f"The model hub has no public repository '{repository}'; check its owner and name.") from None
-    except EntryNotFoundError as error:
-        if not isinstance(error, LocalEntryNotFoundError):
+
+#: Weights as the libraries name them, in one file or several: group 1 is the variant, if any, wherever it stands.
+_WEIGHTS = re.compile(r"(?:diffusion_pytorch_)?model(?:\.(\w+))?(?:-\d{5}-of-\d{5})?(?:\.(\w+))?\.safetensors")
+
+
+def choose_files(names: Sequence[str], family: Family, index: dict[str, Any], repository: str) -> list[str]:
+    """What is needed of a repository's files: settings, and of each part its plain weights, or else its float16 ones.
+
+    Raises:
+        ModelError: when a part has no weights as safetensors.
+    """
+    chosen = [name for name in names if name in ("model_index.json", "superdiff.json")]
+    for part in ("scheduler", *family.parts):
+        kind = _listed(index, part)
+        inside = [name for name in names if re.fullmatch(rf"{part}/[^/]+", name)]
+        if kind is None or (part in family.optional and not inside):
+            continue
+        chosen += [name for name in inside if name.endswith((".json", ".txt", ".model"))]
+        if part == "scheduler" or "Tokenizer" in kind:
+            continue
+        weights: dict[str, list[str]] = {}
+        for name in inside:
+            if match := _WEIGHTS.fullmatch(name.removeprefix(f"{part}/")):
+                weights.setdefault(match[1] or match[2] or "", []).append(name)
+        found = weights.get("") or weights.get("fp16")
+        if not found:
             raise ModelError(
-                f"The repository '{repository}' has no model_index.json; choose one with a whole diffusers pipeline."
-            ) from None
-        raise unreachable(repository) from None
-    # Offline, refused, timed out, a full disk, or no safetensors.
-    except (OSError, RuntimeError, ValueError, *client_errors) as error:
-        if "safetensors" in str(error):
-            raise ModelError(
-                f"The repository '{repository}' lacks safetensors for some of its parts; choose one whose weights are "
-                "all safetensors."
-            ) from None
-        raise unreachable(repository) from None
+                f"The repository '{repository}' lacks safetensors for some of its parts ({part}); choose one whose "
+                "weights are all safetensors."
+            )
+        chosen += found
+    return chosen
 
 
 def find_family(folder: Path, name: str | None = None) -> Family:
