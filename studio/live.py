@@ -85,8 +85,8 @@ def standstill_text(job: AnyJob) -> str:
 
 def download_of(job: AnyJob) -> Download | None:
     """What a job fetches now, itself or the run of a grid's cell; None while nothing is fetched."""
-    run = job.run
-    return run.download or (run.current.download if isinstance(run, Sweep) and run.current is not None else None)
+    run = job.run.current if isinstance(job.run, Sweep) else job.run
+    return None if run is None else run.download
 
 
 def loading_text(job: AnyJob) -> str:

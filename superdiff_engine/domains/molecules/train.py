@@ -43,9 +43,9 @@ from .reference import Reference
 #: Minutes on two CPU cores after which each model is as good as its card says.
 MINUTES = {"molecules": 480.0, "molecules_rings": 120.0, "molecules_chains": 120.0}
 CHECKPOINTS = checkpoints_folder()
-#: Small steps, and many: of the molecules that two cores can see in a few hours, these learn the most.
+#: Small, for many steps in the few hours that two cores have.
 BATCH = 64
-#: The network's size: narrower atoms than pairs would allow, for twice as many molecules in the same time.
+#: The network's size, chosen for the time of a step.
 NETWORK = {"width": 160, "pair": 64, "layers": 7, "heads": 8}
 #: Batches are padded to one of these numbers of atoms.
 PADDED = (15, 17, 19, 21, MOST_ATOMS)
