@@ -34,6 +34,18 @@ def fast_dtype(device: str = "cpu") -> str:
     return "bfloat16" if bfloat16_is_fast(device) else "float32"
 
 
+def half_dtype(device: str = "cpu", float16: bool = False) -> torch.dtype | None:
+    """What matrix products of a training are computed in: bfloat16 where that is fast, None for full precision.
+
+    Args:
+        device: of the training.
+        float16: whether float16 is welcome where the CPU multiplies in it natively (AVX-512 FP16).
+    """
+    if float16 and torch.device(device).type == "cpu" and torch.cpu.get_capabilities().get("avx512_fp16"):
+        return torch.float16
+    return torch.bfloat16 if bfloat16_is_fast(device) else None
+
+
 def check_dtype(dtype: str, device: str) -> None:
     """Raises SuperDiffError for numbers in which a run on this device would seem to hang."""
     if dtype == "bfloat16" and not bfloat16_is_fast(device):

@@ -20,7 +20,7 @@ from pydantic import BaseModel
 from torch import Tensor, nn
 
 from .assets import assets_folder
-from .devices import bfloat16_is_fast, fast_dtype
+from .devices import half_dtype
 from .errors import ModelError
 from .noise import Schedule
 
@@ -41,7 +41,9 @@ class TrainingTask(Protocol):
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """How long and how to train. Times are in minutes of wall clock, summed over resumed runs."""
+    """How long and how to train. Times are in minutes of wall clock, summed over resumed runs; `float16` is whether
+    matrix products may be in float16 where that is fastest (with a scaled loss, for its small range).
+    """
 
     minutes: float = 60.0
     learning_rate: float = 1e-3
@@ -52,6 +54,7 @@ class TrainingPlan:
     gradient_norm: float = 1.0
     checkpoint_minutes: float = 10.0
     seed: int = 0
+    float16: bool = False
 
 
 @dataclass
@@ -84,14 +87,15 @@ class TrainingFacts(BaseModel):
     hardware: str
 
     @classmethod
-    def of(cls, progress: TrainingProgress, batch: int) -> TrainingFacts:
-        """What a training on this machine's CPU came to."""
+    def of(cls, progress: TrainingProgress, batch: int, float16: bool = False) -> TrainingFacts:
+        """What a training on this machine's CPU came to; `float16` as in its plan."""
+        dtype = str(half_dtype("cpu", float16) or torch.float32).removeprefix("torch.")
         return cls(
             minutes=progress.minutes,
             steps=progress.step,
             batch=batch,
             loss=progress.last_loss(),
-            hardware=f"{os.cpu_count()} {platform.machine()} CPU cores, {fast_dtype()}",
+            hardware=f"{os.cpu_count()} {platform.machine()} CPU cores, {dtype}",
         )
 
     def progress(self) -> TrainingProgress:
@@ -152,12 +156,15 @@ def train(
         network.parameters(), plan.learning_rate, (0.9, 0.99), weight_decay=plan.weight_decay, fused=True
     )
     ema = {name: value.detach().clone() for name, value in network.state_dict().items()}
+    half = half_dtype(device, plan.float16)
+    scaler = torch.amp.GradScaler(device, init_scale=4096.0, growth_interval=1000, enabled=half is torch.float16)
     generator = torch.Generator().manual_seed(plan.seed)
     progress = TrainingProgress() if begin is None else begin
     if checkpoint.is_file():
         stored = torch.load(checkpoint, map_location=device, weights_only=True)
         network.load_state_dict(stored["network"])
         optimizer.load_state_dict(stored["optimizer"])
+        scaler.load_state_dict(stored.get("scaler") or scaler.state_dict())
         ema = stored["ema"]
         generator.set_state(stored["generator"])
         progress = TrainingProgress(**stored["progress"])
@@ -166,6 +173,7 @@ def train(
         state = {
             "network": network.state_dict(),
             "optimizer": optimizer.state_dict(),
+            "scaler": scaler.state_dict(),
             "ema": ema,
             "generator": generator.get_state(),
             "progress": asdict(progress),
@@ -176,7 +184,6 @@ def train(
         os.replace(partial, checkpoint)
 
     network.train()
-    half = bfloat16_is_fast(device)
     started, already = time.monotonic(), progress.minutes
     reported = saved = started
     recent: list[float] = []
@@ -184,14 +191,16 @@ def train(
         factor = learning_rate_factor(progress.step - progress.fresh, progress.minutes, plan)
         for group in optimizer.param_groups:
             group["lr"] = plan.learning_rate * factor
-        with torch.autocast(device, torch.bfloat16, enabled=half):
+        with torch.autocast(device, half, enabled=half is not None):
             loss = task.loss(generator)
-        loss.backward()
+        scaler.scale(loss).backward()
         value = float(loss.detach())
         if value != value or value == float("inf"):
             raise RuntimeError(f"The loss became {value} at step {progress.step}: lower the learning rate and resume.")
+        scaler.unscale_(optimizer)
         nn.utils.clip_grad_norm_(network.parameters(), plan.gradient_norm)
-        optimizer.step()
+        scaler.step(optimizer)  # not where float16 overflowed
+        scaler.update()
         optimizer.zero_grad(set_to_none=True)
         # A short horizon at first, so that the average does not drag the random start along.
         decay = min(plan.ema_decay, (1 + progress.step) / (10 + progress.step))

@@ -37,12 +37,13 @@ class Layer(nn.Module):
         self.queries = nn.Linear(width, 3 * width)
         self.bias = nn.Linear(pair, heads)
         self.out = nn.Linear(width + heads * pair, width)
+        self.sums = nn.Linear(pair, width, bias=False)
         self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.SiLU(), nn.Linear(4 * width, width))
         self.to_pair = nn.Linear(width, 2 * pair)
         self.radial = nn.Linear(RADIAL + 1, pair)
         self.pair_in, self.pair_out = nn.Linear(pair, 2 * pair), nn.Linear(2 * pair, pair)
         self.pull = nn.Linear(2 * pair, 1, bias=False)
-        for last in (self.modulation, self.pair_modulation, self.pull, self.pair_out):
+        for last in (self.modulation, self.pair_modulation, self.pull, self.pair_out, self.sums):
             nn.init.zeros_(last.weight)
             if last.bias is not None:
                 nn.init.zeros_(last.bias)
@@ -57,9 +58,12 @@ class Layer(nn.Module):
         q, k, v = self.queries(normed).view(batch, atoms, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         logits = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1]) + pairs.square(self.bias(e)).permute(0, 3, 1, 2)
         weights = logits.masked_fill(~pairs.there.unsqueeze(1), -1e4).softmax(-1).to(e.dtype)
-        read = (weights.permute(0, 2, 1, 3) @ pairs.square(e)).flatten(2)  # [B, N, heads * C]
+        # Attention reads means, and valence is a sum: one more head adds up, over all the other atoms.
+        adding = torch.cat([weights, pairs.there.unsqueeze(1).to(e.dtype) / 4], 1)
+        read = adding.permute(0, 2, 1, 3) @ pairs.square(e)  # [B, N, heads + 1, C]
         heard = (weights @ v).transpose(1, 2).reshape(batch, atoms, width)
-        h = h + (1 + gate) * self.out(torch.cat([heard, read], -1))
+        told = self.out(torch.cat([heard, read[:, :, :-1].flatten(2)], -1)) + self.sums(read[:, :, -1])
+        h = h + (1 + gate) * told
         h = h + (1 + gate2) * self.mlp(functional.layer_norm(h, (width,)) * (1 + scale2) + shift2)
         difference, distance = pairs.differences(x)
         a, b = self.to_pair(h).chunk(2, -1)

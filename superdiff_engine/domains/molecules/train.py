@@ -52,7 +52,7 @@ PADDED = (15, 17, 19, 21, MOST_ATOMS)
 #: Probabilities of being told 0, 1, 2, 3, 4 prompts.
 TOLD = (0.15, 0.5, 0.2, 0.1, 0.05)
 #: log s ~ N(mean, deviation^2): structure is decided around s = 0.5, bond lengths below 0.1.
-LOG_LEVEL = (-1.0, 1.4)
+LOG_LEVEL = (-1.0, 1.2)
 #: Weights of the components' mean squared errors.
 WEIGHTS = {"positions": 1.0, "types": 0.5, "bonds": 1.0}
 TITLES = {
@@ -205,7 +205,7 @@ def train_model(
         network.load_state_dict(installed.network.state_dict())
         begin = installed.settings.training.progress() if installed.settings.training else None
     task = MoleculeTask(network, chosen, vocabulary.classes(chosen.properties))
-    plan = TrainingPlan(minutes, 8e-4, warmup_steps=500, decay_fraction=0.25, ema_decay=0.999, checkpoint_minutes=10)
+    plan = TrainingPlan(minutes, 8e-4, warmup_steps=500, decay_fraction=0.25, float16=True)
     trained, progress = train(task, plan, checkpoint, report, begin=begin)
     sizes, counts = np.unique(chosen.atoms, return_counts=True)
     settings = MoleculeSettings(
@@ -214,7 +214,7 @@ def train_model(
         network=network.settings,
         quartiles=quartiles,
         sizes=dict(zip(sizes.tolist(), counts.tolist(), strict=True)),
-        training=TrainingFacts.of(progress, task.batch),
+        training=TrainingFacts.of(progress, task.batch, plan.float16),
     )
     if name == "molecules":
         Reference.of(everything, training, test).save(target)
