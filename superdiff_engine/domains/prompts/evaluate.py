@@ -159,17 +159,17 @@ def _line(row: Row) -> str:
 def _table(reader: Reader, names: Sequence[str], clip: Path | None, workers: int) -> Table:
     settings = reader.settings
     rows = [row for name in names if (row := reader.row(name, workers)) is not None]
-    chosen = "" if settings.model == EMBEDDED else f" --model {settings.model}"
+    # Without the rows' names the command would make the main table's rows instead.
+    chosen = f" --steps {settings.steps}" if names is ROWS else "".join(f" --row {row.name}" for row in rows)
+    chosen += f" --guidance {settings.guidance:g}"
+    chosen += "" if settings.model == EMBEDDED else f" --model {settings.model}"
     some = settings.concepts is not None and settings.concepts < len(reader.judge.concepts)
     chosen += f" --samples {settings.concepts}" if some else ""
     chosen += "" if settings.style is None else f' --style "{settings.style}"'
     ending = "" if settings.style is None else f'; every prompt ends in ", {settings.style}"'
     chosen += "" if clip is None else f" --clip {clip.name}"
     return Table(
-        command=(
-            f"superdiff evaluate prompts --seeds {settings.seeds} --steps {settings.steps} "
-            f"--guidance {settings.guidance:g}{chosen}"
-        ),
+        command=f"superdiff evaluate prompts --seeds {settings.seeds}{chosen}",
         seeds=[settings.seed + index for index in range(len(settings.pairs))],
         steps=settings.steps if names is ROWS else None,
         notes=" ".join(

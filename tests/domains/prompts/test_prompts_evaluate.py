@@ -257,6 +257,9 @@ def test_all_rows_of_both_tables_and_the_sheet(house, settings):
     study = read_table(steps)
     assert [row.name for row in study.rows] == list(module.STUDY)
     assert study.row("and/2").values["lower"] == table.row("and").values["lower"]
+    named = [word for word in study.command.split() if word in module.STUDY]  # else it would make the main table anew
+    assert named == list(module.STUDY) and study.command.count("--row ") == len(named)
+    assert "--row" not in table.command
     assert study.row("and/2").values["gap"].value >= 0 and "is the first within two standard errors" in study.notes
     with Image.open(sheet) as drawn:
         assert drawn.size == (190 + 7 * 64 + 5 * 6, 18 + 2 * 66)
