@@ -13,6 +13,7 @@ from superdiff_engine.domains.molecules.data import Molecules
 from superdiff_engine.domains.molecules.network import MoleculeNetwork
 from superdiff_engine.domains.molecules.properties import Vocabulary
 from superdiff_engine.errors import ModelError
+from superdiff_engine.likelihood import estimate_log_density
 from superdiff_engine.saved import draw_sizes
 
 QUARTILES = dict.fromkeys(("logp", "tpsa", "qed", "sa", "fsp3"), (0.25, 0.75))
@@ -236,3 +237,34 @@ def test_a_small_training_learns_two_molecules_and_samples_them(monkeypatch):
         assert np.median(measured) == pytest.approx(lengths[smiles], abs=0.06)
     # Of 48; unprompted, half would be what was asked for: 34 or more of them happen once in 400 times.
     assert valid >= 44 and asked >= 34
+
+
+def test_log_density_differences_do_not_know_how_a_molecule_lies_or_is_numbered():
+    known = molecules()
+    scores = model.MoleculeScores(molecule_model(tiny_network()), known.atoms.tolist())
+    experts = [scores.expert("high logP"), scores.expert("aromatic ring")]
+    clean = {name: part.double() for name, part in clean_state(known).items()}
+    turn = torch.linalg.qr(torch.randn(3, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64))[0]
+    few = int(known.atoms.min())  # what all of them have is renumbered
+    order = torch.cat([torch.arange(few).flip(0), torch.arange(few, MOST_ATOMS)])
+    renumbered = {
+        "positions": clean["positions"][:, order],
+        "types": clean["types"][:, order],
+        "bonds": model.flat(model.square(clean["bonds"], MOST_ATOMS)[:, order][:, :, order]),
+    }
+    states = {
+        "as it is": clean,
+        "turned": clean | {"positions": clean["positions"] @ turn},
+        "reflected": clean | {"positions": -clean["positions"]},
+        "renumbered": renumbered,
+    }
+    found = {}
+    for name, state in states.items():
+        paths = estimate_log_density(experts, state, karras_levels(40, 30.0, 0.05), 12, 0, scores.space).paths
+        found[name] = paths[:, 0] - paths[:, 1]  # the experts see the same noise
+    # The same noise meets a molecule that lies another way: the two differ as two draws of the noise do.
+    spread = found["as it is"].std(0)
+    assert found["as it is"].mean(0).abs().max() > 0.1  # there is something to change
+    for name in ("turned", "reflected", "renumbered"):
+        moved = (found[name].mean(0) - found["as it is"].mean(0)).abs()
+        assert (moved < spread).all(), name
