@@ -37,6 +37,10 @@ def draw_run_button() -> None:
         disabled=busy or bool(problem),
         help="Compose the experts with these settings",
     )
+    if session.shown_jobs():
+        # Where the columns are stacked, what runs lies below all the settings, out of sight.
+        st.html("<style>@media (min-width: 641px) { .st-key-jump { display: none; } }</style>")
+        st.container(key="jump").markdown("[:material/arrow_downward: To the samples](#samples-of-this-run)")
     if problem:
         show_sentence(problem)
     for remark in remarks:
@@ -48,6 +52,8 @@ def draw_stage() -> None:
     if st.session_state["problem"]:
         show_sentence(st.session_state["problem"])
     jobs = session.shown_jobs()
+    if jobs:
+        st.html("<div id='samples-of-this-run' style='scroll-margin-top: 5rem'></div>")
     if not jobs:
         _welcome()
     elif len(jobs) > 1:

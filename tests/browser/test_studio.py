@@ -190,7 +190,20 @@ def test_a_recipe_from_a_file(page, tmp_path):
     page.get_by_text("All experts have the same say").wait_for()
 
 
-def test_a_narrow_window_has_no_sideways_scrolling(page):
+def test_a_narrow_window_has_no_sideways_scrolling_and_a_way_to_the_samples(page):
     """At 420 pixels everything stacks."""
     page.set_viewport_size({"width": 420, "height": 900})
     page.wait_for_function("() => document.documentElement.scrollWidth <= window.innerWidth")
+    page.keyboard.press("Control+Enter")
+    way = page.get_by_role("link", name="To the samples")
+    way.click()
+    page.wait_for_function(
+        """() => {
+            const top = document.getElementById('samples-of-this-run').getBoundingClientRect().top;
+            return top > 0 && top < 200;
+        }"""
+    )
+    page.get_by_text("Finished").wait_for()
+    page.wait_for_function("() => document.documentElement.scrollWidth <= window.innerWidth")
+    page.set_viewport_size({"width": 1440, "height": 900})
+    way.wait_for(state="hidden")
