@@ -159,10 +159,16 @@ class Molecules(Domain):
         return experts, {name: part.to(device) for name, part in state.items()}, JUDGED_AT
 
     def preview(self, step: Step, experts: Sequence[Any], most: int) -> dict[str, np.ndarray]:
-        """The denoised molecules now: elements, positions (Angstrom), bonds and atoms, of at most 64."""
-        count = min(most, PREVIEWED)
-        denoised: Any = step.denoised
-        decoded = decode({name: part[:count] for name, part in denoised.items()}, experts[0].network.atoms[:count])
+        """Molecules on their way: elements, positions (Angstrom), bonds and atoms, of at most 64.
+
+        Elements and bonds are those of the denoised mean. Its positions are one clump while the noise is high, so they
+        are shown with what is left of the noise, shrunk to s^2 / (1 + s)^2: a cloud that settles into the molecule.
+        """
+        count, s = min(most, PREVIEWED), step.level
+        states: Any = (step.samples, step.denoised)
+        noisy, denoised = ({name: part[:count] for name, part in state.items()} for state in states)
+        moving = denoised["positions"] + (noisy["positions"] - denoised["positions"]) * s / (1 + s) ** 2
+        decoded = decode(denoised | {"positions": moving}, experts[0].network.atoms[:count])
         return {name: getattr(decoded, name) for name in ("elements", "positions", "bonds", "atoms")}
 
     def decode(self, step: Step, experts: Sequence[Any]) -> dict[str, np.ndarray]:

@@ -41,6 +41,15 @@ def test_a_run_makes_molecules_of_the_sizes_asked_for():
     assert set(drawn) == {5, 9, 17} and (drawn == 9).sum() > (drawn == 5).sum()
 
 
+def test_the_live_view_is_a_cloud_that_settles_into_the_denoised_molecules():
+    domain, asked = get_domain("molecules"), recipe("high logP", operator={"name": "single"}, batch=40, atoms=17)
+    experts, steps = domain.prepare(asked, "cpu").experts, []
+    Run(asked).execute(steps.append)
+    first, last = (domain.preview(step, experts, 40) for step in (steps[0], steps[-1]))
+    assert 0.8 * 1.4 < first["positions"][:, :17].std() < 1.2 * 1.4  # Angstrom: as large as molecules are
+    np.testing.assert_allclose(last["positions"], domain.decode(steps[-1], experts)["positions"], atol=0.01)
+
+
 def test_experts_of_one_model_go_through_it_in_one_call_and_networks_compose(monkeypatch):
     from superdiff_engine.domains.molecules.model import MoleculeScores
 
