@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from rdkit.Chem import rdMolTransforms
+from scipy.stats import norm
 from test_molecules_chemistry import ROWS
 
 from superdiff_engine import Single, karras_levels, sample
@@ -152,6 +153,17 @@ def test_a_network_is_told_true_things_only_and_as_often_as_planned():
     assert count.tolist() == pytest.approx(list(train.TOLD), abs=0.012)
     few = train.tell(torch.tensor([[0, 2, 0]]).repeat(1000, 1), torch.Generator().manual_seed(0))
     assert set((few > 0).sum(1).tolist()) == {0, 1}
+
+
+def test_most_levels_are_where_molecules_are_decided():
+    levels = train.draw_levels(20_000, torch.Generator().manual_seed(0)).log().double().numpy()
+    expected = sum(
+        share * (norm.cdf(np.log(1.2), mean, deviation) - norm.cdf(np.log(0.3), mean, deviation))
+        for share, mean, deviation in train.LOG_LEVELS
+    )
+    share = ((levels > np.log(0.3)) & (levels < np.log(1.2))).mean()
+    assert abs(share - expected) < 0.012 and expected > 0.6
+    assert np.exp(levels.min()) >= 0.0099 and np.exp(levels.max()) <= 30.01
 
 
 def test_rotations_are_orthogonal_and_half_of_them_reflect():
