@@ -93,7 +93,7 @@ class Molecules(Domain):
                 guidance=GuidanceRecipe(weight=2.0) if any(prompts) else None,
             )
 
-        return {
+        known = {
             "AND: oily and polar at once": recipe(AndRecipe(), "high logP", "high TPSA"),
             "AND: aromatic, yet with much sp3": recipe(AndRecipe(), "aromatic ring", "high fraction sp3"),
             "OR: rings or chains, two networks": recipe(
@@ -105,6 +105,8 @@ class Molecules(Domain):
             ),
             "Any molecule of QM9's kind": recipe(SingleRecipe(index=0), ""),
         }
+        there = {info.id for info in self.models()}
+        return {title: one for title, one in known.items() if {expert.model for expert in one.experts} <= there}
 
     def check(self, recipe: Recipe) -> None:
         if recipe.pipeline is not None:

@@ -1,6 +1,7 @@
 """The domain: recipes, a run from recipe to molecules, files out and in again."""
 
 import io
+import shutil
 import zipfile
 
 import numpy as np
@@ -78,6 +79,14 @@ def test_bfloat16_gives_nearly_the_same_scores(monkeypatch):
     for name, part in precise.denoised.items():
         wrong = np.abs(quick.denoised[name] - part).max()
         assert 0 < wrong < 0.02 * np.abs(part).max()
+
+
+def test_examples_name_models_that_are_there(assets):
+    domain = get_domain("molecules")
+    assert len(domain.examples()) == 6
+    shutil.rmtree(assets / "molecules_chains")
+    used = {expert.model for one in domain.examples().values() for expert in one.experts}
+    assert used == {"molecules"}
 
 
 def test_guidance_leads_away_from_the_negative_prompt():
