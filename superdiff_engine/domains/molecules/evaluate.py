@@ -124,7 +124,7 @@ class Settings:
     """What all rows share.
 
     Attributes:
-        samples: molecules a row.
+        samples: molecules a row; twice as many in the row `unconditional`.
         steps: of the sampler.
         guidance: weight w of classifier-free guidance, where a prompt asks for something.
         seed: of the first chunk.
@@ -137,10 +137,13 @@ class Settings:
     seed: int = 0
     batch: int = 50
 
-    @property
-    def chunks(self) -> int:
-        """How many chunks a row has."""
-        return math.ceil(self.samples / self.batch)
+    def samples_of(self, row: str) -> int:
+        """How many molecules a row has."""
+        return 2 * self.samples if row == "unconditional" else self.samples
+
+    def chunks(self, row: str) -> range:
+        """The chunks of a row."""
+        return range(math.ceil(self.samples_of(row) / self.batch))
 
 
 def recipe_of(row: str, chunk: int, settings: Settings) -> Recipe:
@@ -195,9 +198,10 @@ def read_row(row: str, settings: Settings) -> dict[str, np.ndarray] | None:
         first, second = (read_row(f"{pair}/{side}", settings) for side in ("first", "second"))
         if first is None or second is None:
             return None
-        heads = np.concatenate([coin_flips(settings.batch, settings.seed + chunk) for chunk in range(settings.chunks)])
+        heads = np.concatenate([coin_flips(settings.batch, settings.seed + chunk) for chunk in settings.chunks(row)])
         return chunks.pick(heads[: settings.samples], first, second)
-    return chunks.join([chunk_file(row, chunk, settings) for chunk in range(settings.chunks)], settings.samples)
+    files = [chunk_file(row, chunk, settings) for chunk in settings.chunks(row)]
+    return chunks.join(files, settings.samples_of(row))
 
 
 def share(holds: np.ndarray) -> Value:
@@ -340,7 +344,7 @@ def evaluate(
             else:
                 pair, _, method = row.partition("/")
                 made_of = [f"{pair}/first", f"{pair}/second"] if method == "coin_flip" else [row]
-                wanted = [(part, chunk, settings) for part in made_of for chunk in range(settings.chunks)]
+                wanted = [(part, chunk, settings) for part in made_of for chunk in settings.chunks(row)]
                 make_missing(row, wanted, _is_there, make_chunk, pool, progress)
             table = _table(settings, reference, workers)
             write_table(table, out)
@@ -391,7 +395,7 @@ def _table(settings: Settings, reference: Reference, workers: int) -> Table:
             f"superdiff evaluate molecules --samples {settings.samples} --steps {settings.steps} "
             f"--guidance {settings.guidance:g}"
         ),
-        seeds=[settings.seed + chunk for chunk in range(settings.chunks)],
+        seeds=[settings.seed + chunk for chunk in settings.chunks(ROWS[0])],
         steps=settings.steps,
         notes=(
             f"{settings.steps} steps of Euler-Maruyama with the trapezoidal Ito estimator, guidance "

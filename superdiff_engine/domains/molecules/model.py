@@ -1,13 +1,15 @@
 r"""Molecules as experts: from a network and prompts to scores of one state of positions, element types and bonds.
 
-The state is a product of three components, in units in which each has a standard deviation of about one half to one:
+The state is a product of three components:
 
     positions   [29, 3]   1 = 1.4 Angstrom, in the subspace of zero centre of mass
-    types       [29, 5]   one-hot over H, C, N, O, F
-    bonds       [406]     orders 0 to 3 of the pairs i < j (Kekule form)
+    types       [29, 5]   one-hot over H, C, N, O, F, times 1/4
+    bonds       [406]     orders 0 to 3 of the pairs i < j (Kekule form), times 0.7
 
-All three share the level s. Atoms that a molecule does not have are masked. With Karras et al.'s preconditioning
-(arXiv 2206.00364) and a data deviation d of each component,
+All three share the level s; the factors decide which of them comes out of the noise first: the geometry, then the
+bonds, then the elements, which geometry and bonds all but imply (EDM, arXiv 2203.17003, scales its one-hots likewise).
+Atoms that a molecule does not have are masked. With Karras et al.'s preconditioning (arXiv 2206.00364) and a data
+deviation d of each component,
 
     D = c_skip y + c_out F(c_in y, ln s),  c_skip = d^2 / (s^2 + d^2),  c_out = s d c_in,  c_in = (s^2 + d^2)^(-1/2)
 """
@@ -36,8 +38,11 @@ from .properties import Vocabulary
 
 #: Angstrom of a unit of the positions' component.
 ANGSTROM = 1.4
+#: What elements (one-hot) and bonds (orders) are multiplied by: with 1 and 1 elements are decided before there is a
+#: geometry that they must fit, and far fewer molecules are valid.
+SCALES = {"types": 0.25, "bonds": 0.7}
 #: Root mean squares of the components of QM9, in their units.
-DATA_STD = {"positions": 1.0, "types": 0.45, "bonds": 0.4}
+DATA_STD = {"positions": 1.0, "types": 0.45 * SCALES["types"], "bonds": 0.4 * SCALES["bonds"]}
 #: Below it positions are sharp to 0.01 Angstrom; above it nothing of a molecule is left.
 LOWEST_LEVEL, HIGHEST_LEVEL = 0.01, 30.0
 
@@ -269,7 +274,9 @@ def decode(state: State, atoms: Sequence[int]) -> Decoded:
     mask = atom_mask(atoms).numpy()
     first, second = pair_indices()
     elements = state["types"].argmax(-1).cpu().numpy().astype(np.uint8) * mask
-    bonds = state["bonds"].round().clamp(0, 3).cpu().numpy().astype(np.uint8) * (mask[:, first] & mask[:, second])
+    bonds = (state["bonds"] / SCALES["bonds"]).round().clamp(0, 3).cpu().numpy().astype(np.uint8) * (
+        mask[:, first] & mask[:, second]
+    )
     positions = (state["positions"] * ANGSTROM).cpu().numpy().astype(np.float32) * mask[:, :, None]
     return Decoded(elements, positions, bonds, mask.sum(1).astype(np.uint8))
 
@@ -278,4 +285,5 @@ def encode(elements: Tensor, positions: Tensor, bonds: Tensor, atoms: Tensor) ->
     """The clean state of molecules [B, ...] as `data.Molecules` holds them."""
     mask = torch.arange(MOST_ATOMS) < atoms.long().unsqueeze(1)
     types = torch.nn.functional.one_hot(elements.long(), 5).float() * mask.unsqueeze(2)
-    return {"positions": positions.float() / ANGSTROM, "types": types, "bonds": bonds.float()}
+    scaled = {"types": SCALES["types"] * types, "bonds": SCALES["bonds"] * bonds.float()}
+    return {"positions": positions.float() / ANGSTROM} | scaled

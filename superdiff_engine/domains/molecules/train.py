@@ -51,9 +51,9 @@ NETWORK = {"width": 160, "pair": 64, "layers": 7, "heads": 8}
 PADDED = (15, 17, 19, 21, MOST_ATOMS)
 #: Probabilities of being told 0, 1, 2, 3, 4 prompts.
 TOLD = (0.15, 0.5, 0.2, 0.1, 0.05)
-#: log s ~ N(mean, deviation^2), and how often: bonds and elements are decided between s = 0.3 and 1.2 (test molecules
-#: noised to s = 0.2 all come back, from 0.4 on ever fewer); the rest is bond lengths, below, and size, above.
-LOG_LEVELS = ((0.7, -0.45, 0.55), (0.3, -1.0, 1.4))
+#: log s ~ N(mean, deviation^2), and how often. Molecules are decided between s = 1.2 (which atoms meet) and 0.07
+#: (elements); the rest is bond lengths, below, and size, above.
+LOG_LEVELS = ((0.7, -0.9, 0.75), (0.3, -1.0, 1.4))
 #: Weights of the components' mean squared errors.
 WEIGHTS = {"positions": 1.0, "types": 0.5, "bonds": 1.0}
 TITLES = {

@@ -106,7 +106,7 @@ def test_a_small_table_is_made_resumed_and_shown(known, tmp_path):
     table = read_table(out)
     made = {row.name for row in table.rows}
     # "high TPSA" alone belongs to two pairs, and is sampled once.
-    assert made == {*rows, "logp_tpsa/second", "tpsa_fsp3/first"} and table.row("unconditional").samples == 6
+    assert made == {*rows, "logp_tpsa/second", "tpsa_fsp3/first"} and table.row("unconditional").samples == 12
     assert 0 <= table.row("unconditional").values["atom_stable"].value <= 1
     assert 0 <= table.row("density/displaced_0_1").values["auc"].value <= 1
     before = [line for line in said if "chunks" in line]

@@ -158,11 +158,11 @@ def test_a_network_is_told_true_things_only_and_as_often_as_planned():
 def test_most_levels_are_where_molecules_are_decided():
     levels = train.draw_levels(20_000, torch.Generator().manual_seed(0)).log().double().numpy()
     expected = sum(
-        share * (norm.cdf(np.log(1.2), mean, deviation) - norm.cdf(np.log(0.3), mean, deviation))
+        share * (norm.cdf(np.log(1.2), mean, deviation) - norm.cdf(np.log(0.07), mean, deviation))
         for share, mean, deviation in train.LOG_LEVELS
     )
-    share = ((levels > np.log(0.3)) & (levels < np.log(1.2))).mean()
-    assert abs(share - expected) < 0.012 and expected > 0.6
+    share = ((levels > np.log(0.07)) & (levels < np.log(1.2))).mean()
+    assert abs(share - expected) < 0.012 and expected > 0.8
     assert np.exp(levels.min()) >= 0.0099 and np.exp(levels.max()) <= 30.01
 
 
