@@ -87,6 +87,26 @@ def read_table(path: Path) -> Table:
         raise SuperDiffError(f"{path} is no table; 'superdiff evaluate {path.stem}' makes it again.") from None
 
 
+def with_known_rows(table: Table, path: Path, order: Sequence[str]) -> Table:
+    """`table` with the rows that it lacks from the one at `path`, where that was made in the very same way.
+
+    So a table of hours can be made row by row, on machines that do not share a cache. The notes should name the weights.
+
+    Args:
+        table: with the rows that are there now; they win.
+        path: of the earlier table; it may be missing, or of something else.
+        order: names of all rows.
+    """
+    try:
+        known = read_table(path)
+    except SuperDiffError:
+        return table
+    if known.model_copy(update={"rows": []}) != table.model_copy(update={"rows": []}):
+        return table
+    rows = {row.name: row for row in (*known.rows, *table.rows)}
+    return table.model_copy(update={"rows": [rows[name] for name in order if name in rows]})
+
+
 @dataclass(frozen=True)
 class Column:
     """One column of figures: its key in the JSON, its title, and how a figure is written."""

@@ -13,6 +13,7 @@ from superdiff_engine.evaluation import (
     markdown_table,
     read_table,
     update_readme,
+    with_known_rows,
     write_table,
 )
 
@@ -88,3 +89,17 @@ def test_every_layout_names_what_its_rows_hold():
     assert {"pictures", "prompts"} <= set(layouts())
     for layout in layouts().values():
         assert set(layout.paper) <= set(layout.row_titles)
+
+
+def test_rows_of_an_earlier_table_stay_where_it_was_made_in_the_same_way(tmp_path):
+    def table(notes, **samples):
+        rows = [Row(name=name, samples=count, seconds=1.0, values={}) for name, count in samples.items()]
+        return Table(command="superdiff evaluate x", seeds=[0], notes=notes, rows=rows)
+
+    path = tmp_path / "x.json"
+    assert with_known_rows(table("weights 1", b=3), path, ["a", "b"]) == table("weights 1", b=3)
+    write_table(table("weights 1", a=1, b=2), path)
+    assert with_known_rows(table("weights 1", b=3), path, ["a", "b"]) == table("weights 1", a=1, b=3)
+    assert with_known_rows(table("weights 2", b=3), path, ["a", "b"]) == table("weights 2", b=3)
+    path.write_text("{}")
+    assert with_known_rows(table("weights 1", b=3), path, ["a", "b"]) == table("weights 1", b=3)

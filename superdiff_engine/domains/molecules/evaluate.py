@@ -44,6 +44,7 @@ from ...evaluation import (
     coin_flips,
     make_missing,
     start_pool,
+    with_known_rows,
     write_table,
 )
 from ...likelihood import estimate_log_density
@@ -317,7 +318,8 @@ def evaluate(
     progress: Callable[[str], None] = print,
     workers: int | None = None,
 ) -> Table:
-    """Make (or go on with) the table, and write it after every row; every finished row of these settings is in it.
+    """Make (or go on with) the table, and write it after every row; every finished row of these settings is in it, those
+    that `out` holds already included.
 
     Args:
         settings: None for the default ones.
@@ -346,7 +348,7 @@ def evaluate(
                 made_of = [f"{pair}/first", f"{pair}/second"] if method == "coin_flip" else [row]
                 wanted = [(part, chunk, settings) for part in made_of for chunk in settings.chunks(row)]
                 make_missing(row, wanted, _is_there, make_chunk, pool, progress)
-            table = _table(settings, reference, workers)
+            table = with_known_rows(_table(settings, reference, workers), out, ROWS)
             write_table(table, out)
             made = table.row(row)
             said = ", ".join(f"{name} {value.value:.3f}" for name, value in made.values.items())
@@ -401,7 +403,8 @@ def _table(settings: Settings, reference: Reference, workers: int) -> Table:
             f"{settings.steps} steps of Euler-Maruyama with the trapezoidal Ito estimator, guidance "
             f"{settings.guidance:g} where a prompt asks for something, sizes as in QM9, the same noise and sizes in "
             "all rows. Properties by RDKit. Errors: binomial, of the mean, or bootstrap (ten best, strain); ROC AUC: "
-            f"Hanley and McNeil. Seconds are wall clock with {workers} processes of one thread."
+            f"Hanley and McNeil. Weights {chunks.digest(_weights())[:8]}. Seconds are wall clock with {workers} processes "
+            "of one thread."
         ),
         rows=rows,
     )

@@ -97,7 +97,7 @@ def test_area_under_the_curve_agrees_with_scipy():
     assert found.error == pytest.approx(np.std(draws), rel=0.25)
 
 
-def test_a_small_table_is_made_resumed_and_shown(known, tmp_path):
+def test_a_small_table_is_made_resumed_and_shown(known, tmp_path, monkeypatch):
     settings = evaluate.Settings(samples=6, steps=3, batch=4)
     rows = ["unconditional", "logp_tpsa/first", "logp_tpsa/and", "logp_tpsa/coin_flip", "density/displaced_0_1"]
     said = []
@@ -112,6 +112,11 @@ def test_a_small_table_is_made_resumed_and_shown(known, tmp_path):
     before = [line for line in said if "chunks" in line]
     evaluate.evaluate(settings, rows, out, said.append, workers=1)
     assert [line for line in said if "chunks" in line] == before  # nothing was sampled again
+    # Elsewhere, without the samples, the finished rows stay, as long as the weights do.
+    monkeypatch.setattr(evaluate, "CACHE", tmp_path / "elsewhere")
+    evaluate.evaluate(settings, ["logp_tpsa/or"], out, said.append, workers=1)
+    assert {row.name for row in read_table(out).rows} == made | {"logp_tpsa/or"}
+    monkeypatch.setattr(evaluate, "CACHE", tmp_path / "cache")
     # A coin flip's molecules are those that either prompt alone makes.
     flipped, *sides = (evaluate.read_row(f"logp_tpsa/{kind}", settings) for kind in ("coin_flip", "first", "second"))
     for row in range(6):
