@@ -90,7 +90,7 @@ def read_table(path: Path) -> Table:
 def with_known_rows(table: Table, path: Path, order: Sequence[str]) -> Table:
     """`table` with the rows that it lacks from the one at `path`, where that was made in the very same way.
 
-    So a table of hours can be made row by row, on machines that do not share a cache. The notes should name the weights.
+    So a table of hours can be made row by row, on machines that share no cache. The notes should name the weights.
 
     Args:
         table: with the rows that are there now; they win.

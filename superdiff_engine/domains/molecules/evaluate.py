@@ -318,8 +318,8 @@ def evaluate(
     progress: Callable[[str], None] = print,
     workers: int | None = None,
 ) -> Table:
-    """Make (or go on with) the table, and write it after every row; every finished row of these settings is in it, those
-    that `out` holds already included.
+    """Make (or go on with) the table, and write it after every row; every finished row of these settings is in it, also
+    those that `out` holds already.
 
     Args:
         settings: None for the default ones.
@@ -403,8 +403,8 @@ def _table(settings: Settings, reference: Reference, workers: int) -> Table:
             f"{settings.steps} steps of Euler-Maruyama with the trapezoidal Ito estimator, guidance "
             f"{settings.guidance:g} where a prompt asks for something, sizes as in QM9, the same noise and sizes in "
             "all rows. Properties by RDKit. Errors: binomial, of the mean, or bootstrap (ten best, strain); ROC AUC: "
-            f"Hanley and McNeil. Weights {chunks.digest(_weights())[:8]}. Seconds are wall clock with {workers} processes "
-            "of one thread."
+            f"Hanley and McNeil. Weights {chunks.digest(_weights())[:8]}. Seconds are wall clock with {workers} "
+            "processes of one thread."
         ),
         rows=rows,
     )
