@@ -140,12 +140,19 @@ class Layout:
 
 
 def markdown_table(table: Table, layout: Layout) -> str:
-    """The table in Markdown, one line a row, followed by the command that makes it and its notes."""
-    titles = ["", *(column.title for column in layout.columns), *layout.paper_columns]
+    """The table in Markdown, one line a row, followed by the command that makes it and its notes.
+
+    Columns that are empty in all of its rows are left out.
+    """
+    columns = [column for column in layout.columns if any(column.key in row.values for row in table.rows)]
+    nothing = [""] * len(layout.paper_columns)
+    papers = {row.name: layout.paper.get(row.name, nothing) for row in table.rows}
+    shown = [place for place in range(len(nothing)) if any(paper[place] for paper in papers.values())]
+    titles = ["", *(column.title for column in columns), *(layout.paper_columns[place] for place in shown)]
     lines = [_line(titles), _line(["---"] * len(titles))]
     for row in table.rows:
-        figures = [column.text(row.values.get(column.key)) for column in layout.columns]
-        paper = layout.paper.get(row.name, [""] * len(layout.paper_columns))
+        figures = [column.text(row.values.get(column.key)) for column in columns]
+        paper = [papers[row.name][place] for place in shown]
         lines.append(_line([layout.row_titles.get(row.name, row.name), *figures, *paper]))
     return "\n".join([*lines, "", f"`{table.command}` {table.notes}".rstrip()])
 

@@ -57,6 +57,11 @@ def test_markdown_shows_figures_errors_and_the_papers():
     ]
 
 
+def test_columns_without_a_figure_are_left_out():
+    some = TABLE.model_copy(update={"rows": [Row(name="b", samples=1, seconds=1, values={"share": Value(value=0.5)})]})
+    assert markdown_table(some, LAYOUT).splitlines()[:3] == ["|  | share |", "| --- | --- |", "| b | 50% |"]
+
+
 def test_readme_is_filled_between_its_markers_only(tmp_path):
     readme = tmp_path / "README.md"
     readme.write_text("before\n<!-- table:tiny -->\nold\n<!-- /table -->\nafter\n")
