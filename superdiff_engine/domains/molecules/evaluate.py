@@ -107,6 +107,7 @@ LAYOUT = Layout(
             "coin_flip": "coin flip",
         }.items()
     }
+    | {"unconditional": "no prompt"}
     | {name: f"log-density, displaced by {amount:g} Angstrom" for name, amount in DISPLACED.items()},
     paper_columns=["paper, LDMol, other properties: ten best"],
     paper={

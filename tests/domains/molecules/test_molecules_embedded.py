@@ -1,0 +1,46 @@
+"""The embedded model as it ships: small enough, valid to RDKit, led by its prompts, and a judge of real molecules."""
+
+import numpy as np
+import pytest
+
+from superdiff_engine.assets import assets_folder
+from superdiff_engine.domains.molecules.domain import NAMES, words_of
+from superdiff_engine.domains.molecules.evaluate import density_auc
+from superdiff_engine.domains.molecules.judging import first_of_their_kind, satisfied
+from superdiff_engine.domains.molecules.reference import load_reference
+from superdiff_engine.recipe import make_recipe
+from superdiff_engine.run import Run
+
+FOLDER = assets_folder() / "molecules"
+
+
+def drawn(prompt, steps=40, batch=32):
+    asked = {
+        "domain": "molecules", "experts": [{"model": "molecules", "prompt": prompt}], "operator": {"name": "single"},
+        "levels": {"steps": steps}, "batch": batch, "guidance": {"weight": 2.0} if prompt else None,
+    }  # fmt: skip
+    return Run(make_recipe(asked), previews=False).execute().decoded
+
+
+def test_its_files_are_within_their_size():
+    for name in NAMES:
+        assert all(path.stat().st_size <= 40e6 for path in (assets_folder() / name).rglob("*"))
+
+
+def test_its_molecules_are_valid_and_follow_their_prompt():
+    """Of QM9 a quarter has a high TPSA; with few steps and samples the bars of the table have room."""
+    found = drawn("high TPSA")
+    assert found["valid"].mean() >= 0.5
+    assert first_of_their_kind(found).sum() >= 0.9 * found["valid"].sum()
+    terms = words_of("molecules").parse("high TPSA")
+    assert satisfied(terms, found["properties"])[found["valid"]].mean() >= 0.6
+
+
+@pytest.mark.parametrize("amount", [0.2])
+def test_its_log_density_prefers_test_molecules_to_displaced_ones(amount):
+    assert density_auc(amount, load_reference(FOLDER), molecules=24).value > 0.8
+
+
+def test_it_has_seen_molecules_of_every_size_that_it_draws():
+    atoms = drawn("", steps=1, batch=200)["atoms"]
+    assert 15 < np.mean(atoms) < 20 and atoms.min() >= 3 and atoms.max() <= 29
