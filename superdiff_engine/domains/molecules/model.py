@@ -48,7 +48,7 @@ LOWEST_LEVEL, HIGHEST_LEVEL = 0.01, 30.0
 
 #: On a CPU the network sees that many molecules of similar size at once, each padded to the largest of them: pairs
 #: grow with the square of the size, so padding all to the run's largest would double the work.
-ALIKE = 16
+ALIKE = 8
 
 State = dict[str, Tensor]
 
