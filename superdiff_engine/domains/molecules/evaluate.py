@@ -401,6 +401,7 @@ def _table(settings: Settings, reference: Reference, workers: int) -> Table:
         seeds=[settings.seed + chunk for chunk in settings.chunks(ROWS[0])],
         steps=settings.steps,
         notes=(
+            f"{settings.samples} molecules a row, twice as many without a prompt. "
             f"{settings.steps} steps of Euler-Maruyama with the trapezoidal Ito estimator, guidance "
             f"{settings.guidance:g} where a prompt asks for something, sizes as in QM9, the same noise and sizes in "
             "all rows. Properties by RDKit. Errors: binomial, of the mean, or bootstrap (ten best, strain); ROC AUC: "
