@@ -32,8 +32,14 @@ def chunk_file(cache: Path, weights: Sequence[Path], recipe: Recipe) -> Path:
     return cache / recipe.domain / f"{key}.npz"
 
 
-def draw(recipe: Recipe) -> dict[str, np.ndarray]:
-    """The decoded arrays of a recipe's samples, and the seconds that they took; what needs no density gets none."""
+def draw(recipe: Recipe, densities: bool = False) -> dict[str, np.ndarray]:
+    """The decoded arrays of a recipe's samples, and the seconds that they took.
+
+    Args:
+        recipe: whose samples.
+        densities: whether the experts' log-densities come along, as `log_density` [batch, experts] in nats; without,
+            an operator that needs none is given none.
+    """
     started = time.monotonic()
     domain, operator = get_domain(recipe.domain), recipe.operator.build()
     prepared = domain.prepare(recipe, "cpu")
@@ -44,7 +50,7 @@ def draw(recipe: Recipe) -> dict[str, np.ndarray]:
         domain.component_levels(make_levels(recipe, domain.level_range(prepared.experts))),
         batch=recipe.batch,
         seed=recipe.seed,
-        estimator=recipe.estimator if operator.needs_density else "none",
+        estimator=recipe.estimator if densities or operator.needs_density else "none",
         solver=recipe.solver,
         space=domain.space(prepared.experts),
         guidance=prepared.guidance,
@@ -52,6 +58,8 @@ def draw(recipe: Recipe) -> dict[str, np.ndarray]:
     ):
         pass
     arrays = domain.decode(last, prepared.experts)
+    if densities:
+        arrays["log_density"] = last.log_density.T.cpu().numpy()
     return arrays | {"seconds": np.array(time.monotonic() - started)}
 
 

@@ -3,13 +3,15 @@ r"""The paper's Table 4 for molecules: `superdiff evaluate molecules`.
 Each pair of properties that conflict mildly is asked for by seven methods from the same noise and sizes: each prompt
 alone, both in one prompt (joint), average, AND, OR, coin flip. Of every method's molecules:
 
-    both            share that satisfies both prompts (those that are not valid satisfy none)
+    both, neither   shares that satisfy both prompts, and none of them (those that are not valid satisfy none)
     minimum         the lower of the two normalised properties, mean over all and mean of the ten best; a property is
                     normalised to the share of QM9's training molecules that it surpasses in the prompt's direction, a
                     yes-or-no property to 1 or 0; 0 for molecules that are not valid
     valid, unique, novel     RDKit's verdict; distinct SMILES among the valid; those of them that QM9 lacks
     diversity       1 - mean Tanimoto similarity of Morgan fingerprints (radius 2) between valid molecules
     strain          median MMFF94 energy that relaxation frees, kcal/mol
+    gap             mean |log q_1 - log q_2| of the two prompts' log-densities as tracked on the way, nats: what AND
+                    holds down, where two prompts are composed
 
 The row `unconditional` adds EDM's stability (Hoogeboom et al. 2022, arXiv 2203.17003), and the rows `density/...` say
 how well the estimated log-density tells test molecules from the same with displaced atoms (ROC AUC).
@@ -83,6 +85,7 @@ ROWS = ("unconditional", *(f"{pair}/{method}" for pair in PAIRS for method in ME
 LAYOUT = Layout(
     columns=[
         Column("both", "both satisfied", digits=1, percent=True),
+        Column("neither", "neither", digits=1, percent=True),
         Column("minimum", "lower of the two"),
         Column("minimum_top10", "its ten best"),
         Column("valid", "valid", digits=1, percent=True),
@@ -90,6 +93,7 @@ LAYOUT = Layout(
         Column("novel", "novel", digits=1, percent=True),
         Column("diversity", "diversity"),
         Column("strain", "strain, kcal/mol", digits=1),
+        Column("gap", "log-density gap, nats"),
         Column("atom_stable", "atoms stable", digits=1, percent=True),
         Column("molecule_stable", "molecules stable", digits=1, percent=True),
         Column("auc", "ROC AUC", digits=3),
@@ -174,8 +178,11 @@ def chunk_file(row: str, chunk: int, settings: Settings) -> Path:
 
 
 def make_chunk(row: str, chunk: int, settings: Settings) -> None:
-    """Sample a chunk and keep it: the arrays of `judging.judge_molecules`, strain [batch] (NaN: unknown), seconds."""
-    arrays = chunks.draw(recipe_of(row, chunk, settings))
+    """Sample a chunk and keep it: the arrays of `judging.judge_molecules`, strain [batch] (NaN: unknown), seconds, and
+    log_density [batch, 2] of two prompts.
+    """
+    recipe = recipe_of(row, chunk, settings)
+    arrays = chunks.draw(recipe, densities=len(recipe.experts) > 1)
     chunks.keep(chunk_file(row, chunk, settings), arrays | {"strain": strains(arrays)})
 
 
@@ -262,10 +269,14 @@ def figures_of(row: str, arrays: dict[str, np.ndarray], reference: Reference) ->
         terms = [words_of(WHOLE).parse(prompt)[0] for prompt in PAIRS[row.partition("/")[0]]]
         lower = np.min([normalised(term, arrays["properties"], reference) for term in terms], axis=0)
         found["both"] = share(satisfied(terms, arrays["properties"]))
+        found["neither"] = share(~np.any([satisfied([term], arrays["properties"]) for term in terms], axis=0))
         found["minimum"] = Value(value=float(lower.mean()), error=float(lower.std() / math.sqrt(len(lower))))
         draws = np.random.default_rng(0).choice(lower, (200, len(lower)))
         tops = np.sort(draws, axis=1)[:, -10:].mean(1)
         found["minimum_top10"] = Value(value=float(np.sort(lower)[-10:].mean()), error=float(tops.std()))
+    if "log_density" in arrays:
+        gap = np.abs(arrays["log_density"][:, 0] - arrays["log_density"][:, 1])
+        found["gap"] = Value(value=float(gap.mean()), error=float(gap.std() / math.sqrt(len(gap))))
     strain = arrays["strain"][~np.isnan(arrays["strain"])]
     found["diversity"] = Value(value=diversity(arrays))
     if len(strain):

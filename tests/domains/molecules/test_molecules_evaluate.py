@@ -6,12 +6,14 @@ from rdkit import Chem
 from scipy.stats import mannwhitneyu
 from tiny_molecules import column, known_arrays
 
+from superdiff_engine import chunks
 from superdiff_engine.domains.molecules import data, evaluate, reference
 from superdiff_engine.domains.molecules.atoms import PROPERTY_NAMES
 from superdiff_engine.domains.molecules.chemistry import properties_of
 from superdiff_engine.domains.molecules.domain import WHOLE, words_of
 from superdiff_engine.domains.molecules.judging import judge_molecules
 from superdiff_engine.evaluation import read_table
+from superdiff_engine.run import Run
 
 SMILES = ["CCO", "c1ccncc1", "CC(N)=O", "FC(F)F", "CCO", "CC#N"]
 
@@ -51,7 +53,11 @@ def test_figures_of_known_molecules(known):
     assert terms[1].holds(arrays["properties"][:, column("tpsa")]).tolist()[1]  # pyridine: 12.9 below the tiny bound
     assert found["both"].value == pytest.approx(1 / 6) and found["valid"].value == 1.0
     assert found["unique"].value == pytest.approx(5 / 6) and found["novel"].value == 0.0
-    assert found["strain"].value == 2.5
+    assert found["strain"].value == 2.5 and "gap" not in found
+    low = arrays["properties"][:, column("tpsa")] < terms[1].highest
+    assert found["neither"].value == pytest.approx((~low).mean())  # pyridine satisfies both
+    arrays["log_density"] = np.array([[5.0, 4.0], [1.0, 1.0], [-2.0, 3.0]] * 2)
+    assert evaluate.figures_of("aromatic_tpsa/and", arrays, known)["gap"].value == 2.0
     # Only pyridine has an aromatic ring, so all others' lower property is 0.
     rank = 1 - known.rank("tpsa", arrays["properties"][[1], column("tpsa")])[0]
     assert found["minimum"].value == pytest.approx(rank / 6)
@@ -61,6 +67,7 @@ def test_figures_of_known_molecules(known):
     broken["smiles"][:] = ""
     broken["strain"] = np.full(2, np.nan)
     nothing = evaluate.figures_of("logp_tpsa/and", broken, known)
+    assert nothing["neither"].value == 1.0
     assert nothing["both"].value == nothing["minimum"].value == nothing["unique"].value == 0.0
     assert "strain" not in nothing
 
@@ -97,6 +104,15 @@ def test_area_under_the_curve_agrees_with_scipy():
     assert found.error == pytest.approx(np.std(draws), rel=0.25)
 
 
+def test_a_chunk_has_the_molecules_and_densities_of_a_run_of_its_recipe(known):
+    recipe = evaluate.recipe_of("logp_tpsa/average", 0, evaluate.Settings(steps=4, batch=3))
+    drawn, run = chunks.draw(recipe, densities=True), Run(recipe).execute()
+    assert drawn["log_density"] == pytest.approx(run.log_density.T) and np.ptp(drawn["log_density"]) > 0
+    for name in ("elements", "positions", "bonds", "atoms", "valid"):
+        assert np.array_equal(drawn[name], run.decoded[name])
+    assert "log_density" not in chunks.draw(recipe)  # an average needs none
+
+
 def test_a_small_table_is_made_resumed_and_shown(known, tmp_path, monkeypatch):
     settings = evaluate.Settings(samples=6, steps=3, batch=4)
     rows = ["unconditional", "logp_tpsa/first", "logp_tpsa/and", "logp_tpsa/coin_flip", "density/displaced_0_1"]
@@ -108,6 +124,7 @@ def test_a_small_table_is_made_resumed_and_shown(known, tmp_path, monkeypatch):
     # "high TPSA" alone belongs to two pairs, and is sampled once.
     assert made == {*rows, "logp_tpsa/second", "tpsa_fsp3/first"} and table.row("unconditional").samples == 12
     assert 0 <= table.row("unconditional").values["atom_stable"].value <= 1
+    assert "gap" in table.row("logp_tpsa/and").values and "gap" not in table.row("logp_tpsa/coin_flip").values
     assert 0 <= table.row("density/displaced_0_1").values["auc"].value <= 1
     before = [line for line in said if "chunks" in line]
     evaluate.evaluate(settings, rows, out, said.append, workers=1)
