@@ -1,7 +1,8 @@
 r"""The paper's Table 3 at the scale of the embedded models: `superdiff evaluate proteins`.
 
 Each row has samples of 60, 80, 100 and 120 residues, from the same noise in all rows but `native`, which are test
-chains of the PDB near these lengths. Of every row:
+chains of the PDB near these lengths, and `native_noisy`, the same with 1 Angstrom of noise on the residues' places
+(what the score of a bad backbone is like). Of every row:
 
     bonds_ok        share of successive CA that are 3.8 +- 0.2 Angstrom apart
     clashes         share of pairs of CA, neighbours apart, closer than 3.6 Angstrom
@@ -39,7 +40,19 @@ import torch
 
 from ... import chunks
 from ...errors import SuperDiffError
-from ...evaluation import CACHE, Column, Layout, Row, Table, Value, chosen_rows, make_missing, start_pool, write_table
+from ...evaluation import (
+    CACHE,
+    Column,
+    Layout,
+    Row,
+    Table,
+    Value,
+    chosen_rows,
+    make_missing,
+    start_pool,
+    with_known_rows,
+    write_table,
+)
 from ...recipe import AndRecipe, AverageRecipe, Expert, Levels, OperatorRecipe, OrRecipe, Recipe, SingleRecipe
 from ...run import write_whole
 from . import mpnn
@@ -59,7 +72,9 @@ KINDS: dict[str, tuple[tuple[str, ...], OperatorRecipe]] = {
     "or_bias_1": ((ALPHA, BETA), OrRecipe(bias=[0.0, 1.0])),
     "and": ((ALPHA, BETA), AndRecipe()),
 }
-ROWS = ("native", *KINDS)
+#: Rows of test chains, and the standard deviation by which every residue's coordinates are moved, Angstrom.
+NATIVE = {"native": 0.0, "native_noisy": 1.0}
+ROWS = (*NATIVE, *KINDS)
 #: Native chains are compared with where their lengths differ by at most this many residues.
 ALIKE = 5
 #: Angstrom of scRMSD below which a backbone counts as designable.
@@ -82,6 +97,7 @@ LAYOUT = Layout(
     ],
     row_titles={
         "native": "test chains of the PDB",
+        "native_noisy": "the same, residues moved by 1 Å",
         "alpha": "alpha expert alone",
         "beta": "beta expert alone",
         "all": "one model of all",
@@ -167,15 +183,24 @@ def read_row(row: str, settings: Settings) -> list[dict[str, np.ndarray]] | None
     return found
 
 
-def native_row(test: Chains, settings: Settings) -> list[dict[str, np.ndarray]]:
-    """Test chains in the place of samples: as many as there are, of each length within ALIKE residues."""
+def native_row(test: Chains, settings: Settings, moved: float = 0.0) -> list[dict[str, np.ndarray]]:
+    """Test chains in the place of samples: as many as there are, of each length within ALIKE residues.
+
+    Args:
+        test: the chains.
+        settings: how many.
+        moved: standard deviation by which every residue's coordinates are moved, Angstrom; its atoms stay together.
+    """
+    generator = np.random.default_rng(settings.seed)
     found = []
     for length in LENGTHS:
         near = np.nonzero(np.abs(test.residues - length) <= ALIKE)[0][: settings.samples]
         longest = int(test.residues[near].max(initial=1))
         atoms = torch.zeros(len(near), longest, 4, 3)
         for row, index in enumerate(near):
-            atoms[row, : int(test.residues[index])] = torch.from_numpy(test.backbone[test.rows(int(index))])
+            backbone = test.backbone[test.rows(int(index))]
+            shift = moved * generator.standard_normal((len(backbone), 1, 3), np.float32)
+            atoms[row, : len(backbone)] = torch.from_numpy(backbone + shift)
         found.append(judge_proteins(atoms, test.residues[near].tolist()) | {"seconds": np.array(0.0)})
     return found
 
@@ -309,7 +334,8 @@ def evaluate(
     fold: str | None = None,
     chains: Path | None = None,
 ) -> Table:
-    """Make (or go on with) the table, and write it after every row.
+    """Make (or go on with) the table, and write it after every row; every finished row of these settings is in it, also
+    those that `out` holds already.
 
     Args:
         settings: None for the default ones.
@@ -336,19 +362,19 @@ def evaluate(
     pool = start_pool(workers)
     try:
         for row in asked:
-            if row != "native":
+            if row not in NATIVE:
                 wanted = [(row, residues, seed, settings) for residues, seed in settings.parts]
                 make_missing(row, wanted, _is_there, make_chunk, pool, progress)
             if not row_file(row, settings, fold).is_file():
                 progress(f"{row}: measuring")
-                parts: Any = native_row(test, settings) if row == "native" else read_row(row, settings)
+                parts: Any = native_row(test, settings, NATIVE[row]) if row in NATIVE else read_row(row, settings)
                 seconds = sum(float(arrays["seconds"]) for arrays in parts) / workers
                 count = sum(len(arrays["residues"]) for arrays in parts)
                 values = figures_of(parts, training, fold)
                 found = Row(name=row, samples=count, seconds=round(seconds, 1), values=values)
                 row_file(row, settings, fold).parent.mkdir(parents=True, exist_ok=True)
                 write_whole(row_file(row, settings, fold), found.model_dump_json().encode())
-            table = _table(settings, fold, workers)
+            table = with_known_rows(_table(settings, fold, workers), out, ROWS)
             write_table(table, out)
             said = ", ".join(f"{name} {value.value:.3f}" for name, value in table.row(row).values.items())
             progress(f"{row}: {said}")
@@ -364,7 +390,7 @@ def _is_there(row: str, residues: int, seed: int, settings: Settings) -> bool:
 
 def row_file(row: str, settings: Settings, fold: str | None) -> Path:
     """Where a row's figures are kept: decided by its samples, what measures them, and how many packages there are."""
-    files = [] if row == "native" else [chunk_file(row, length, seed, settings).name for length, seed in settings.parts]
+    files = [] if row in NATIVE else [chunk_file(row, length, seed, settings).name for length, seed in settings.parts]
     key = json.dumps([row, files, asdict(settings), fold, mpnn.is_installed()])
     return CACHE / "proteins" / f"row_{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
 
@@ -372,8 +398,10 @@ def row_file(row: str, settings: Settings, fold: str | None) -> Path:
 def _table(settings: Settings, fold: str | None, workers: int) -> Table:
     kept = [row_file(row, settings, fold) for row in ROWS]
     lengths = ", ".join(str(length) for length in LENGTHS)
+    weights = ", ".join(chunks.digest(find_folder(model) / "model.safetensors")[:8] for model in (ALPHA, BETA, WHOLE))
+    folded = "" if fold is None else f" --fold {shlex.quote(fold)}"
     return Table(
-        command=f"superdiff evaluate proteins --samples {settings.samples} --steps {settings.steps}",
+        command=f"superdiff evaluate proteins --samples {settings.samples} --steps {settings.steps}{folded}",
         seeds=[seed for _, seed in settings.parts],
         steps=settings.steps,
         notes=(
@@ -381,7 +409,8 @@ def _table(settings: Settings, fold: str | None, workers: int) -> Table:
             f"trapezoidal Ito estimator, joint weights. The nearest training chain is looked for among {NEIGHBOURS} of "
             f"lengths within {NEAR_LENGTH} residues. Errors are standard errors over samples. The paper's figures are "
             "of FrameDiff and Proteus at 100 to 300 residues, for the pattern. No structure predictor is at hand, so "
-            f"designability is left out. Seconds are wall clock with {workers} processes of one thread."
+            f"designability is left out. Weights {weights}. Seconds are wall clock with {workers} processes of "
+            "one thread."
         ),
         rows=[Row.model_validate_json(path.read_bytes()) for path in kept if path.is_file()],
     )

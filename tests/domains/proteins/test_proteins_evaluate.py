@@ -61,6 +61,19 @@ def test_tm_scores_and_clusters():
     assert evaluate.cluster_count(np.eye(5)) == 5
 
 
+def test_noisy_chains_are_the_native_ones_moved_by_an_angstrom(database):
+    chains, settings = load_chains(database), evaluate.Settings(samples=3)
+    for quiet, noisy in zip(
+        evaluate.native_row(chains, settings), evaluate.native_row(chains, settings, 1.0), strict=True
+    ):
+        assert quiet["residues"].tolist() == noisy["residues"].tolist()
+        length = int(quiet["residues"].min())
+        moved = (noisy["backbone"] - quiet["backbone"])[:, :length]
+        assert np.allclose(moved, moved[:, :, :1], atol=1e-4)  # a residue's atoms stay together
+        assert np.sqrt(np.square(moved).mean()) == pytest.approx(1.0, abs=0.1)
+        assert noisy["bonds_ok"].max() < 0.5 < quiet["bonds_ok"].min()
+
+
 def test_figures_of_known_chains(database, monkeypatch):
     monkeypatch.setattr(mpnn, "is_installed", lambda: False)
     training = load_chains(database)
@@ -129,5 +142,9 @@ def test_a_small_run_of_the_table_goes_on_where_it_stopped(assets, database, tmp
     monkeypatch.setattr(evaluate, "make_chunk", lambda *chunk: drawn.append(chunk))
     again = evaluate.evaluate(settings, ["alpha"], out, said.append, workers=1, chains=database)
     assert not drawn and again.rows == table.rows == read_table(out).rows
+    # Elsewhere, without the samples, the finished rows stay, as long as the weights do.
+    monkeypatch.setattr(evaluate, "CACHE", tmp_path / "elsewhere")
+    there = evaluate.evaluate(settings, ["native_noisy"], out, said.append, workers=1, chains=database)
+    assert [row.name for row in there.rows] == ["native", "native_noisy", "alpha"]
     with pytest.raises(SuperDiffError, match="There is no row 'gamma'"):
         evaluate.evaluate(settings, ["gamma"], out, chains=database)
