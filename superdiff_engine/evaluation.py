@@ -131,12 +131,16 @@ class Layout:
 
     Attributes:
         paper: text by row name, one for each of `paper_columns`; "" where the paper has no figure.
+        source: name of the JSON file, where it is not the layout's own.
+        rows: names of the rows that are shown; None for all.
     """
 
     columns: list[Column]
     row_titles: dict[str, str] = field(default_factory=dict)
     paper_columns: list[str] = field(default_factory=list)
     paper: dict[str, list[str]] = field(default_factory=dict)
+    source: str | None = None
+    rows: tuple[str, ...] | None = None
 
 
 def markdown_table(table: Table, layout: Layout) -> str:
@@ -144,13 +148,14 @@ def markdown_table(table: Table, layout: Layout) -> str:
 
     Columns that are empty in all of its rows are left out.
     """
-    columns = [column for column in layout.columns if any(column.key in row.values for row in table.rows)]
+    rows = [row for row in table.rows if layout.rows is None or row.name in layout.rows]
+    columns = [column for column in layout.columns if any(column.key in row.values for row in rows)]
     nothing = [""] * len(layout.paper_columns)
-    papers = {row.name: layout.paper.get(row.name, nothing) for row in table.rows}
+    papers = {row.name: layout.paper.get(row.name, nothing) for row in rows}
     shown = [place for place in range(len(nothing)) if any(paper[place] for paper in papers.values())]
     titles = ["", *(column.title for column in columns), *(layout.paper_columns[place] for place in shown)]
     lines = [_line(titles), _line(["---"] * len(titles))]
-    for row in table.rows:
+    for row in rows:
         figures = [column.text(row.values.get(column.key)) for column in columns]
         paper = [papers[row.name][place] for place in shown]
         lines.append(_line([layout.row_titles.get(row.name, row.name), *figures, *paper]))
@@ -163,7 +168,7 @@ def _line(cells: list[str]) -> str:
 
 def layouts() -> dict[str, Layout]:
     """The layout of each table by its name; a new table is one line here."""
-    from .domains.molecules.evaluate import LAYOUT as molecules
+    from .domains.molecules.evaluate import LAYOUTS as molecules
     from .domains.pictures.evaluate import LAYOUT as pictures
     from .domains.prompts.evaluate import LAYOUT as prompts
     from .domains.prompts.evaluate import STEPS_LAYOUT as prompts_steps
@@ -174,7 +179,7 @@ def layouts() -> dict[str, Layout]:
         "prompts": prompts,
         "prompts_clip": prompts,
         "prompts_steps": prompts_steps,
-        "molecules": molecules,
+        **molecules,
         "proteins": proteins,
     }
 
@@ -200,7 +205,8 @@ def update_readme(path: Path, tables: Path | None = None, known: Callable[[], di
         name = match[2]
         if name not in shown:
             raise SuperDiffError(f"{path.name} asks for a table '{name}'; there are {', '.join(shown)}.")
-        return f"{match[1]}\n{markdown_table(read_table(folder / f'{name}.json'), shown[name])}\n{match[3]}"
+        table = read_table(folder / f"{shown[name].source or name}.json")
+        return f"{match[1]}\n{markdown_table(table, shown[name])}\n{match[3]}"
 
     before = path.read_text(encoding="utf-8")
     pattern = r"(<!-- table:([a-z0-9_]+) -->).*?(<!-- /table -->)"

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -72,6 +73,17 @@ def test_readme_is_filled_between_its_markers_only(tmp_path):
     assert text.endswith("<!-- /table -->\nafter\n")
     assert "old" not in text
     assert not update_readme(readme, known=lambda: {"tiny": LAYOUT})  # nothing left to change
+
+
+def test_one_file_fills_several_tables(tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text("<!-- table:tiny --><!-- /table -->\n<!-- table:half --><!-- /table -->")
+    write_table(TABLE, tmp_path / "docs" / "tables" / "tiny.json")
+    half = replace(LAYOUT, source="tiny", rows=("b",))
+    update_readme(readme, known=lambda: {"tiny": LAYOUT, "half": half})
+    first, second = readme.read_text().split("<!-- table:half -->")
+    some = TABLE.model_copy(update={"rows": [row for row in TABLE.rows if row.name == "b"]})
+    assert markdown_table(TABLE, LAYOUT) in first and markdown_table(some, LAYOUT) in second
 
 
 def test_tables_that_are_missing_or_wrong_give_one_sentence(tmp_path):

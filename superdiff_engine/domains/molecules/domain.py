@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from .files import ReadMolecules
 
 #: All of QM9; the two others learned from disjoint parts of it.
-WHOLE = "molecules"
-NAMES = (WHOLE, "molecules_rings", "molecules_chains")
+WHOLE, RINGS, CHAINS = "molecules", "molecules_rings", "molecules_chains"
+NAMES = (WHOLE, RINGS, CHAINS)
 PREVIEWED = 64
 #: Level at which molecules from files are judged, 0.07 Angstrom: below it every digit of a coordinate would count.
 JUDGED_AT = 0.05
@@ -90,19 +90,15 @@ class Molecules(Domain):
                 operator=operator,
                 levels=Levels(steps=100),
                 batch=16,
-                guidance=GuidanceRecipe(weight=2.0) if any(prompts) else None,
+                guidance=GuidanceRecipe(weight=4.0) if any(prompts) else None,
             )
 
         known = {
             "AND: oily and polar at once": recipe(AndRecipe(), "high logP", "high TPSA"),
             "AND: aromatic, yet with much sp3": recipe(AndRecipe(), "aromatic ring", "high fraction sp3"),
-            "OR: rings or chains, two networks": recipe(
-                OrRecipe(), "", "", models=("molecules_rings", "molecules_chains")
-            ),
+            "OR: rings or chains, two networks": recipe(OrRecipe(), "", "", models=(RINGS, CHAINS)),
             "Average, to compare with AND": recipe(AverageRecipe(), "high logP", "high TPSA"),
-            "Coin flip, to compare with OR": recipe(
-                CoinFlipRecipe(), "", "", models=("molecules_rings", "molecules_chains")
-            ),
+            "Coin flip, to compare with OR": recipe(CoinFlipRecipe(), "", "", models=(RINGS, CHAINS)),
             "Any molecule of QM9's kind": recipe(SingleRecipe(index=0), ""),
         }
         there = {info.id for info in self.models()}

@@ -13,8 +13,10 @@ alone, both in one prompt (joint), average, AND, OR, coin flip. Of every method'
     gap             mean |log q_1 - log q_2| of the two prompts' log-densities as tracked on the way, nats: what AND
                     holds down, where two prompts are composed
 
-The row `unconditional` adds EDM's stability (Hoogeboom et al. 2022, arXiv 2203.17003), and the rows `density/...` say
-how well the estimated log-density tells test molecules from the same with displaced atoms (ROC AUC).
+The row `unconditional` adds EDM's stability (Hoogeboom et al. 2022, arXiv 2203.17003). The rows `networks/...` are of
+the two networks that learned from disjoint parts of QM9, each alone and composed; ringed is the share of the valid ones
+that have a ring. The rows `density/...` say how well the estimated log-density tells test molecules from the same with
+displaced atoms (ROC AUC).
 
 Chunks are kept in ~/.cache/superdiff/evaluation by a hash of all that decides them.
 """
@@ -27,7 +29,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -65,7 +67,7 @@ from ...recipe import (
 from ...run import write_whole
 from .atoms import PROPERTY_NAMES
 from .chemistry import relax
-from .domain import JUDGED_AT, WHOLE, Molecules, find_folder, find_model, words_of
+from .domain import CHAINS, JUDGED_AT, NAMES, RINGS, WHOLE, Molecules, find_folder, find_model, words_of
 from .files import ReadMolecules
 from .judging import first_of_their_kind, satisfied, stability, verdicts_of
 from .properties import Term
@@ -81,7 +83,14 @@ METHODS = ("first", "second", "joint", "average", "and", "or", "coin_flip")
 OPERATORS: dict[str, OperatorRecipe] = {"average": AverageRecipe(), "and": AndRecipe(), "or": OrRecipe()}
 #: Angstrom by which every coordinate is displaced, normally distributed, in the rows of densities.
 DISPLACED = {"density/displaced_0_05": 0.05, "density/displaced_0_1": 0.1}
-ROWS = ("unconditional", *(f"{pair}/{method}" for pair in PAIRS for method in METHODS), *DISPLACED)
+#: Rows without a prompt: the models, and what composes them.
+NETWORKS: dict[str, tuple[tuple[str, ...], OperatorRecipe]] = {
+    "unconditional": ((WHOLE,), SingleRecipe()),
+    "networks/rings": ((RINGS,), SingleRecipe()),
+    "networks/chains": ((CHAINS,), SingleRecipe()),
+    "networks/or": ((RINGS, CHAINS), OrRecipe()),
+}
+ROWS = (*NETWORKS, *(f"{pair}/{method}" for pair in PAIRS for method in METHODS), *DISPLACED)
 LAYOUT = Layout(
     columns=[
         Column("both", "both satisfied", digits=1, percent=True),
@@ -96,6 +105,7 @@ LAYOUT = Layout(
         Column("gap", "log-density gap, nats"),
         Column("atom_stable", "atoms stable", digits=1, percent=True),
         Column("molecule_stable", "molecules stable", digits=1, percent=True),
+        Column("ringed", "with a ring", digits=1, percent=True),
         Column("auc", "ROC AUC", digits=3),
     ],
     row_titles={
@@ -111,7 +121,12 @@ LAYOUT = Layout(
             "coin_flip": "coin flip",
         }.items()
     }
-    | {"unconditional": "no prompt"}
+    | {
+        "unconditional": "no prompt",
+        "networks/rings": "no prompt, the network of rings",
+        "networks/chains": "no prompt, the network of chains",
+        "networks/or": "no prompt, rings **OR** chains",
+    }
     | {name: f"log-density, displaced by {amount:g} Angstrom" for name, amount in DISPLACED.items()},
     paper_columns=["paper, LDMol, other properties: ten best"],
     paper={
@@ -123,6 +138,15 @@ LAYOUT = Layout(
         for method, figure in figures.items()
     },
 )
+#: The README's tables, all of one JSON file.
+LAYOUTS = {
+    name: replace(LAYOUT, source="molecules", rows=rows)
+    for name, rows in {
+        "molecules": tuple(NETWORKS),
+        "molecules_pairs": tuple(f"{pair}/{method}" for pair in PAIRS for method in METHODS),
+        "molecules_densities": tuple(DISPLACED),
+    }.items()
+}
 
 
 @dataclass(frozen=True)
@@ -130,7 +154,7 @@ class Settings:
     """What all rows share.
 
     Attributes:
-        samples: molecules a row; twice as many in the row `unconditional`.
+        samples: molecules a row; twice as many in the row `unconditional`, half as many in those of densities.
         steps: of the sampler.
         guidance: weight w of classifier-free guidance, where a prompt asks for something.
         seed: of the first chunk.
@@ -139,12 +163,14 @@ class Settings:
 
     samples: int = 500
     steps: int = 100
-    guidance: float = 2.0
+    guidance: float = 4.0
     seed: int = 0
     batch: int = 50
 
     def samples_of(self, row: str) -> int:
         """How many molecules a row has."""
+        if row in DISPLACED:
+            return max(1, self.samples // 2)
         return 2 * self.samples if row == "unconditional" else self.samples
 
     def chunks(self, row: str) -> range:
@@ -154,16 +180,18 @@ class Settings:
 
 def recipe_of(row: str, chunk: int, settings: Settings) -> Recipe:
     """The recipe of a chunk of a row (not a coin flip's, which is picked from two others)."""
-    pair, _, method = row.partition("/")
-    if row == "unconditional":
-        prompts = [""]
+    if row in NETWORKS:
+        models, operator = NETWORKS[row]
+        prompts = [""] * len(models)
     else:
+        pair, _, method = row.partition("/")
         first, second = PAIRS[pair]
         prompts = {"first": [first], "second": [second], "joint": [f"{first}, {second}"]}.get(method, [first, second])
+        models, operator = (WHOLE,) * len(prompts), OPERATORS.get(method, SingleRecipe())
     return Recipe(
         domain="molecules",
-        experts=[Expert(model=WHOLE, prompt=prompt) for prompt in prompts],
-        operator=OPERATORS.get(method, SingleRecipe()),
+        experts=[Expert(model=model, prompt=prompt) for model, prompt in zip(models, prompts, strict=True)],
+        operator=operator,
         levels=Levels(steps=settings.steps),
         batch=settings.batch,
         seed=settings.seed + chunk,
@@ -174,7 +202,9 @@ def recipe_of(row: str, chunk: int, settings: Settings) -> Recipe:
 
 def chunk_file(row: str, chunk: int, settings: Settings) -> Path:
     """Where a chunk is kept."""
-    return chunks.chunk_file(CACHE, [_weights()], recipe_of(row, chunk, settings))
+    recipe = recipe_of(row, chunk, settings)
+    models = dict.fromkeys(expert.model for expert in recipe.experts)
+    return chunks.chunk_file(CACHE, [_weights(model) for model in models], recipe)
 
 
 def make_chunk(row: str, chunk: int, settings: Settings) -> None:
@@ -186,8 +216,8 @@ def make_chunk(row: str, chunk: int, settings: Settings) -> None:
     chunks.keep(chunk_file(row, chunk, settings), arrays | {"strain": strains(arrays)})
 
 
-def _weights() -> Path:
-    return find_folder(WHOLE) / "model.safetensors"
+def _weights(model: str) -> Path:
+    return find_folder(model) / "model.safetensors"
 
 
 def strains(arrays: dict[str, np.ndarray]) -> np.ndarray:
@@ -259,12 +289,13 @@ def figures_of(row: str, arrays: dict[str, np.ndarray], reference: Reference) ->
         "unique": share(first[valid]),
         "novel": share(reference.novel(arrays["smiles"][first])),
     }
-    if row == "unconditional":
+    if row in NETWORKS:
         atoms, molecules = stability(arrays)
         count = len(valid)
         # Atoms of one molecule are not independent: the error is that of as many draws as there are molecules.
         found["atom_stable"] = Value(value=atoms, error=math.sqrt(atoms * (1 - atoms) / count))
         found["molecule_stable"] = Value(value=molecules, error=math.sqrt(molecules * (1 - molecules) / count))
+        found["ringed"] = share(arrays["properties"][valid, PROPERTY_NAMES.index("rings")] > 0)
     else:
         terms = [words_of(WHOLE).parse(prompt)[0] for prompt in PAIRS[row.partition("/")[0]]]
         lower = np.min([normalised(term, arrays["properties"], reference) for term in terms], axis=0)
@@ -347,7 +378,8 @@ def evaluate(
     """
     asked = chosen_rows(rows, ROWS)
     settings = Settings() if settings is None else settings
-    find_model(WHOLE)  # a damaged model is reported here, in one sentence, and not by a worker
+    for model in NAMES:
+        find_model(model)  # a damaged model is reported here, in one sentence, and not by a worker
     reference = load_reference(find_folder(WHOLE))
     workers = (os.cpu_count() or 1) if workers is None else workers
     pool = start_pool(workers)
@@ -376,7 +408,7 @@ def _is_there(row: str, chunk: int, settings: Settings) -> bool:
 
 
 def _density_file(row: str, settings: Settings) -> Path:
-    key = json.dumps([row, JUDGED_AT, asdict(settings), chunks.digest(_weights())], sort_keys=True)
+    key = json.dumps([row, JUDGED_AT, asdict(settings), chunks.digest(_weights(WHOLE))], sort_keys=True)
     return CACHE / "molecules" / f"density_{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
 
 
@@ -384,7 +416,7 @@ def _keep_density(row: str, settings: Settings, reference: Reference) -> None:
     path = _density_file(row, settings)
     if path.is_file():
         return
-    started, count = time.monotonic(), min(settings.samples, len(reference.atoms))
+    started, count = time.monotonic(), min(settings.samples_of(row), len(reference.atoms))
     area = density_auc(DISPLACED[row], reference, count, settings.seed)
     kept = Row(name=row, samples=count, seconds=round(time.monotonic() - started, 1), values={"auc": area})
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -404,6 +436,7 @@ def _table(settings: Settings, reference: Reference, workers: int) -> Table:
             seconds = round(float(arrays["seconds"]) / workers, 1)
             figures = figures_of(name, arrays, reference)
             rows.append(Row(name=name, samples=len(arrays["atoms"]), seconds=seconds, values=figures))
+    weights = ", ".join(chunks.digest(_weights(model))[:8] for model in NAMES)
     return Table(
         command=(
             f"superdiff evaluate molecules --samples {settings.samples} --steps {settings.steps} "
@@ -412,11 +445,11 @@ def _table(settings: Settings, reference: Reference, workers: int) -> Table:
         seeds=[settings.seed + chunk for chunk in settings.chunks(ROWS[0])],
         steps=settings.steps,
         notes=(
-            f"{settings.samples} molecules a row, twice as many without a prompt. "
+            f"{settings.samples} molecules a row, twice as many in the first, half as many in those of densities. "
             f"{settings.steps} steps of Euler-Maruyama with the trapezoidal Ito estimator, guidance "
             f"{settings.guidance:g} where a prompt asks for something, sizes as in QM9, the same noise and sizes in "
             "all rows. Properties by RDKit. Errors: binomial, of the mean, or bootstrap (ten best, strain); ROC AUC: "
-            f"Hanley and McNeil. Weights {chunks.digest(_weights())[:8]}. Seconds are wall clock with {workers} "
+            f"Hanley and McNeil. Weights {weights}. Seconds are wall clock with {workers} "
             "processes of one thread."
         ),
         rows=rows,

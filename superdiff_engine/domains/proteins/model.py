@@ -137,13 +137,16 @@ def denoised_positions(found: Estimate, positions: Tensor, levels: Tensor) -> Te
 
 
 class ProteinSettings(BaseModel):
-    """What config.json of a protein model says; lengths counts the training chains of each number of residues."""
+    """What config.json of a protein model says; lengths counts the training chains of each number of residues, and
+    `began_with` names the model whose weights its training took up.
+    """
 
     title: str
     description: str
     network: dict[str, Any]
     lengths: dict[int, int]
     training: TrainingFacts | None = None
+    began_with: str | None = None
 
 
 @dataclass(frozen=True)
@@ -162,6 +165,7 @@ def save_model(folder: Path, network: ProteinNetwork, settings: ProteinSettings)
 
 def _card(folder: Path, network: ProteinNetwork, settings: ProteinSettings) -> str:
     chains = sum(settings.lengths.values())
+    began = f"| Began with | the weights of `{settings.began_with}` |\n" if settings.began_with else ""
     return f"""# {settings.title}
 
 {settings.description}: a diffusion model of residue frames on SE(3) that SuperDiff Studio embeds.
@@ -170,7 +174,7 @@ def _card(folder: Path, network: ProteinNetwork, settings: ProteinSettings) -> s
 | --- | --- |
 {size_of(folder, network)}
 | Data | {chains:,} chains of {min(settings.lengths)} to {max(settings.lengths)} residues from the PDB |
-{trained_row(settings.training)}
+{trained_row(settings.training)}{began}
 Data: ProMod3's structure database (Studer et al. 2021, doi 10.1371/journal.pcbi.1008667; Apache-2.0), as Debian packs
 it (promod3-data). Chains with gaps are left out; test chains are of PDB entries that training does not have, and share
 at most a tenth of their 5-mers with any training chain.

@@ -1,9 +1,10 @@
 """Training of the embedded protein models on chains of the PDB: one of mainly alpha, one of mainly beta, one of all.
 
+    proteins         all training chains
     proteins_alpha   at least 40% of the residues in helices, at most 10% in strands (DSSP)
     proteins_beta    at least 30% in strands, at most 15% in helices
-    proteins         all training chains
 
+The first is trained first: the two others, which have a fifth of its chains each, begin with its weights.
 Batches hold chains of similar length. Each is turned at random: bfloat16 is not quite equivariant.
 """
 
@@ -23,6 +24,7 @@ from ... import rotations
 from ...errors import ModelError
 from ...training import TrainingFacts, TrainingPlan, TrainingProgress, checkpoints_folder, train, training_target
 from .data import FEWEST_RESIDUES, HELIX, STRAND, Chains, load_chains
+from .domain import WHOLE
 from .frames import IDEAL, MOST_RESIDUES, frames_of
 from .model import ANGSTROM, ProteinSettings, denoised_positions, estimate, factors, kernels, load_model, save_model
 from .network import Frames, ProteinNetwork
@@ -178,7 +180,7 @@ def train_model(
         The folder that was written.
 
     Raises:
-        ModelError: for another name, or when there is nothing to refine.
+        ModelError: for another name, or when there are no weights to begin with.
         FileNotFoundError: when the data are not there; the message says how to get them.
     """
     minutes, target = training_target(name, minutes, MINUTES, folder)
@@ -188,10 +190,15 @@ def train_model(
         raise ModelError(f"The structures hold no chain that '{name}' could learn from.")
     torch.manual_seed(0)
     network, begin, checkpoint = ProteinNetwork(), None, CHECKPOINTS / f"{name}.ckpt"
-    if refine and not checkpoint.is_file():
-        installed = load_model(target)
+    if not checkpoint.is_file() and (refine or name != WHOLE):
+        if not refine and not (target.parent / WHOLE / "config.json").is_file():
+            raise ModelError(
+                f"'{name}' begins with the weights of '{WHOLE}', which are not in {target.parent}; train '{WHOLE}' "
+                "first."
+            )
+        installed = load_model(target if refine else target.parent / WHOLE)
         network.load_state_dict(installed.network.state_dict())
-        begin = installed.settings.training.progress() if installed.settings.training else None
+        begin = installed.settings.training.progress() if refine and installed.settings.training else None
     task = ProteinTask(network, chosen)
     plan = TrainingPlan(minutes, 5e-4, warmup_steps=500, ema_decay=0.9995, checkpoint_minutes=10)
     trained, progress = train(task, plan, checkpoint, report, begin=begin)
@@ -202,6 +209,7 @@ def train_model(
         network=network.settings,
         lengths=dict(zip(lengths.tolist(), counts.tolist(), strict=True)),
         training=TrainingFacts.of(progress, task.batch),
+        began_with=None if name == WHOLE else WHOLE,
     )
     save_model(target, copy.deepcopy(cast(ProteinNetwork, trained)), settings)
     return target

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from superdiff_engine.assets import assets_folder
+from superdiff_engine.domains.molecules.atoms import PROPERTY_NAMES
 from superdiff_engine.domains.molecules.domain import NAMES, words_of
 from superdiff_engine.domains.molecules.evaluate import density_auc
 from superdiff_engine.domains.molecules.judging import first_of_their_kind, satisfied
@@ -14,12 +15,22 @@ from superdiff_engine.run import Run
 FOLDER = assets_folder() / "molecules"
 
 
-def drawn(prompt, steps=40, batch=32):
+def drawn(prompt, steps=40, batch=32, models=("molecules",), operator="single"):
+    return run(prompt, steps, batch, models, operator).decoded
+
+
+def run(prompt, steps, batch, models, operator):
     asked = {
-        "domain": "molecules", "experts": [{"model": "molecules", "prompt": prompt}], "operator": {"name": "single"},
-        "levels": {"steps": steps}, "batch": batch, "guidance": {"weight": 2.0} if prompt else None,
+        "domain": "molecules", "experts": [{"model": model, "prompt": prompt} for model in models],
+        "operator": {"name": operator}, "levels": {"steps": steps}, "batch": batch,
+        "guidance": {"weight": 2.0} if prompt else None,
     }  # fmt: skip
-    return Run(make_recipe(asked), previews=False).execute().decoded
+    return Run(make_recipe(asked), previews=False).execute()
+
+
+def ringed(decoded):
+    """Bool of the valid molecules: whether they have a ring."""
+    return decoded["properties"][decoded["valid"], PROPERTY_NAMES.index("rings")] > 0
 
 
 def test_its_files_are_within_their_size():
@@ -34,6 +45,22 @@ def test_its_molecules_are_valid_and_follow_their_prompt():
     assert first_of_their_kind(found).sum() >= 0.9 * found["valid"].sum()
     terms = words_of("molecules").parse("high TPSA")
     assert satisfied(terms, found["properties"])[found["valid"]].mean() >= 0.6
+
+
+@pytest.mark.parametrize(("model", "most"), [("molecules_rings", 1.0), ("molecules_chains", 0.1)])
+def test_the_two_of_disjoint_parts_draw_what_they_have_seen(model, most):
+    """No training molecule of the one is of the other's kind; QM9 has rings in 90%."""
+    found = drawn("", models=[model])
+    assert found["valid"].mean() >= 0.5
+    assert most - 0.2 <= ringed(found).mean() <= most
+
+
+def test_their_or_holds_both_kinds_and_its_densities_tell_which_is_which():
+    result = run("", 40, 32, ["molecules_rings", "molecules_chains"], "or")
+    rings = ringed(result.decoded)
+    assert result.decoded["valid"].mean() >= 0.5 and 0.2 <= rings.mean() <= 0.8
+    gap = (result.log_density[0] - result.log_density[1])[result.decoded["valid"]]
+    assert ((gap > 0) == rings).mean() >= 0.9
 
 
 @pytest.mark.parametrize("amount", [0.2])

@@ -4,7 +4,8 @@ import math
 
 import pytest
 import torch
-from tiny_proteins import helix, small_network
+from test_proteins_data import write_database
+from tiny_proteins import helix, save_tiny, small_network, whole_helix
 
 from superdiff_engine import karras_levels, rotations, sample
 from superdiff_engine.compose import Single
@@ -13,6 +14,7 @@ from superdiff_engine.domains.proteins.data import Chains
 from superdiff_engine.errors import ModelError
 from superdiff_engine.rotations import HeatKernels
 from superdiff_engine.saved import draw_sizes
+from superdiff_engine.training import TrainingProgress
 
 
 def angle(first, middle, last):
@@ -199,6 +201,30 @@ def test_a_small_training_learns_a_helix():
     # Right-handed: the triple product of three successive steps of CA is positive.
     a, b, c = (atoms[:, k + 1 : 13 + k, 1] - atoms[:, k : 12 + k, 1] for k in range(3))
     assert ((torch.linalg.cross(a, b) * c).sum(-1) > 0).float().mean() > 0.9
+
+
+def test_an_expert_begins_with_the_weights_of_the_model_of_all(tmp_path, monkeypatch):
+    rows = [(f"1A{k:02d}", "".join("ACDEFGHIKL"[(k + j) % 10] for j in range(40)), "H" * 40, whole_helix(40) + 200)
+            for k in range(8)]  # fmt: skip
+    write_database(tmp_path / "structure_db.dat", rows)
+    monkeypatch.setattr("superdiff_engine.domains.proteins.data.TEST", 1)
+    monkeypatch.setattr(train, "CHECKPOINTS", tmp_path / "none")
+    monkeypatch.setattr(train, "ProteinNetwork", lambda: small_network(7).requires_grad_(True))
+    began = []
+
+    def untrained(task, *_, begin):
+        began.append({name: value.clone() for name, value in task.network.state_dict().items()})
+        assert begin is None  # its minutes are its own
+        return task.network, TrainingProgress(step=3, minutes=1.0)
+
+    monkeypatch.setattr(train, "train", untrained)
+    with pytest.raises(ModelError, match="train 'proteins' first"):
+        train.train_model("proteins_alpha", 1, tmp_path, folder=tmp_path / "made")
+    save_tiny(tmp_path / "made" / "proteins", "All", 3)
+    folder = train.train_model("proteins_alpha", 1, tmp_path, folder=tmp_path / "made")
+    for name, value in small_network(3).state_dict().items():
+        assert torch.equal(began[0][name], value.half().float())
+    assert "Began with | the weights of `proteins`" in (folder / "README.md").read_text()
 
 
 def test_saved_models_come_back(tmp_path):
