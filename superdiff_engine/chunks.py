@@ -25,9 +25,14 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
+def digests(paths: Sequence[Path]) -> str:
+    """The digests of several files."""
+    return "_".join(digest(path) for path in paths)
+
+
 def chunk_file(cache: Path, weights: Sequence[Path], recipe: Recipe) -> Path:
     """Where the samples of a recipe are kept: decided by it and by the weights of its models."""
-    models = "_".join(digest(path) for path in weights)
+    models = digests(weights)
     key = hashlib.sha256((models + recipe.to_json()).encode()).hexdigest()[:16]
     return cache / recipe.domain / f"{key}.npz"
 

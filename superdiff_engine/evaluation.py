@@ -9,7 +9,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from functools import partial
@@ -43,9 +43,12 @@ class Value(_Strict):
 
 
 class Row(_Strict):
-    """One line: how many samples, the seconds that they took, and figures by name."""
+    """One line: how many samples, the seconds that they took, and figures by name; `weights` is a digest of those of
+    its models, where a table says so.
+    """
 
     name: str = Field(pattern=r"^[a-z0-9_]+(/[a-z0-9_]+)*$")
+    weights: str | None = None
     samples: int = Field(ge=0)
     seconds: float = Field(ge=0)
     values: dict[str, Value]
@@ -87,15 +90,15 @@ def read_table(path: Path) -> Table:
         raise SuperDiffError(f"{path} is no table; 'superdiff evaluate {path.stem}' makes it again.") from None
 
 
-def with_known_rows(table: Table, path: Path, order: Sequence[str]) -> Table:
+def with_known_rows(table: Table, path: Path, weights: Mapping[str, str | None]) -> Table:
     """`table` with the rows that it lacks from the one at `path`, where that was made in the very same way.
 
-    So a table of hours can be made row by row, on machines that share no cache. The notes should name the weights.
+    So a table of hours can be made row by row, on machines that share no cache.
 
     Args:
         table: with the rows that are there now; they win.
         path: of the earlier table; it may be missing, or of something else.
-        order: names of all rows.
+        weights: of all rows that there may be, in their order: what `Row.weights` must be to be taken over.
     """
     try:
         known = read_table(path)
@@ -103,8 +106,9 @@ def with_known_rows(table: Table, path: Path, order: Sequence[str]) -> Table:
         return table
     if known.model_copy(update={"rows": []}) != table.model_copy(update={"rows": []}):
         return table
-    rows = {row.name: row for row in (*known.rows, *table.rows)}
-    return table.model_copy(update={"rows": [rows[name] for name in order if name in rows]})
+    kept = [row for row in known.rows if row.name in weights and row.weights == weights[row.name]]
+    rows = {row.name: row for row in (*kept, *table.rows)}
+    return table.model_copy(update={"rows": [rows[name] for name in weights if name in rows]})
 
 
 @dataclass(frozen=True)

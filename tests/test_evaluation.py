@@ -109,14 +109,21 @@ def test_every_layout_names_what_its_rows_hold():
 
 
 def test_rows_of_an_earlier_table_stay_where_it_was_made_in_the_same_way(tmp_path):
-    def table(notes, **samples):
-        rows = [Row(name=name, samples=count, seconds=1.0, values={}) for name, count in samples.items()]
+    def table(notes, weights=None, **samples):
+        rows = [
+            Row(name=name, weights=weights, samples=count, seconds=1.0, values={}) for name, count in samples.items()
+        ]
         return Table(command="superdiff evaluate x", seeds=[0], notes=notes, rows=rows)
 
+    def known(notes, weights, **samples):
+        return with_known_rows(table(notes, **samples), path, {"a": weights, "b": None})
+
     path = tmp_path / "x.json"
-    assert with_known_rows(table("weights 1", b=3), path, ["a", "b"]) == table("weights 1", b=3)
-    write_table(table("weights 1", a=1, b=2), path)
-    assert with_known_rows(table("weights 1", b=3), path, ["a", "b"]) == table("weights 1", a=1, b=3)
-    assert with_known_rows(table("weights 2", b=3), path, ["a", "b"]) == table("weights 2", b=3)
+    assert known("way 1", None, b=3) == table("way 1", b=3)
+    write_table(table("way 1", "old", a=1), path)
+    assert [row.samples for row in known("way 1", "old", b=3).rows] == [1, 3]
+    assert known("way 1", "new", b=3) == table("way 1", b=3)  # its model was trained again
+    assert known("way 2", "old", b=3) == table("way 2", b=3)
+    assert with_known_rows(table("way 1", b=3), path, {"b": None}) == table("way 1", b=3)  # its model is gone
     path.write_text("{}")
-    assert with_known_rows(table("weights 1", b=3), path, ["a", "b"]) == table("weights 1", b=3)
+    assert known("way 1", "old", b=3) == table("way 1", b=3)

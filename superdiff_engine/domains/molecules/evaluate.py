@@ -67,7 +67,7 @@ from ...recipe import (
 from ...run import write_whole
 from .atoms import PROPERTY_NAMES
 from .chemistry import relax
-from .domain import CHAINS, JUDGED_AT, NAMES, RINGS, WHOLE, Molecules, find_folder, find_model, words_of
+from .domain import CHAINS, JUDGED_AT, RINGS, WHOLE, Molecules, find_folder, find_model, words_of
 from .files import ReadMolecules
 from .judging import first_of_their_kind, satisfied, stability, verdicts_of
 from .properties import Term
@@ -202,9 +202,7 @@ def recipe_of(row: str, chunk: int, settings: Settings) -> Recipe:
 
 def chunk_file(row: str, chunk: int, settings: Settings) -> Path:
     """Where a chunk is kept."""
-    recipe = recipe_of(row, chunk, settings)
-    models = dict.fromkeys(expert.model for expert in recipe.experts)
-    return chunks.chunk_file(CACHE, [_weights(model) for model in models], recipe)
+    return chunks.chunk_file(CACHE, _weights(row), recipe_of(row, chunk, settings))
 
 
 def make_chunk(row: str, chunk: int, settings: Settings) -> None:
@@ -216,8 +214,13 @@ def make_chunk(row: str, chunk: int, settings: Settings) -> None:
     chunks.keep(chunk_file(row, chunk, settings), arrays | {"strain": strains(arrays)})
 
 
-def _weights(model: str) -> Path:
-    return find_folder(model) / "model.safetensors"
+def models_of(row: str) -> tuple[str, ...]:
+    """The models of a row."""
+    return NETWORKS[row][0] if row in NETWORKS else (WHOLE,)
+
+
+def _weights(row: str) -> list[Path]:
+    return [find_folder(model) / "model.safetensors" for model in models_of(row)]
 
 
 def strains(arrays: dict[str, np.ndarray]) -> np.ndarray:
@@ -378,7 +381,7 @@ def evaluate(
     """
     asked = chosen_rows(rows, ROWS)
     settings = Settings() if settings is None else settings
-    for model in NAMES:
+    for model in dict.fromkeys(model for row in asked for model in models_of(row)):
         find_model(model)  # a damaged model is reported here, in one sentence, and not by a worker
     reference = load_reference(find_folder(WHOLE))
     workers = (os.cpu_count() or 1) if workers is None else workers
@@ -392,7 +395,7 @@ def evaluate(
                 made_of = [f"{pair}/first", f"{pair}/second"] if method == "coin_flip" else [row]
                 wanted = [(part, chunk, settings) for part in made_of for chunk in settings.chunks(row)]
                 make_missing(row, wanted, _is_there, make_chunk, pool, progress)
-            table = with_known_rows(_table(settings, reference, workers), out, ROWS)
+            table = with_known_rows(_table(settings, reference, workers), out, _digests())
             write_table(table, out)
             made = table.row(row)
             said = ", ".join(f"{name} {value.value:.3f}" for name, value in made.values.items())
@@ -407,8 +410,14 @@ def _is_there(row: str, chunk: int, settings: Settings) -> bool:
     return chunk_file(row, chunk, settings).is_file()
 
 
+def _digests() -> dict[str, str]:
+    """Of the weights of each row whose models are there."""
+    there = {info.id for info in Molecules().models()}
+    return {row: chunks.digests(_weights(row)) for row in ROWS if there.issuperset(models_of(row))}
+
+
 def _density_file(row: str, settings: Settings) -> Path:
-    key = json.dumps([row, JUDGED_AT, asdict(settings), chunks.digest(_weights(WHOLE))], sort_keys=True)
+    key = json.dumps([row, JUDGED_AT, asdict(settings), _digests()[row]], sort_keys=True)
     return CACHE / "molecules" / f"density_{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
 
 
@@ -418,14 +427,20 @@ def _keep_density(row: str, settings: Settings, reference: Reference) -> None:
         return
     started, count = time.monotonic(), min(settings.samples_of(row), len(reference.atoms))
     area = density_auc(DISPLACED[row], reference, count, settings.seed)
-    kept = Row(name=row, samples=count, seconds=round(time.monotonic() - started, 1), values={"auc": area})
+    kept = Row(
+        name=row,
+        weights=_digests()[row],
+        samples=count,
+        seconds=round(time.monotonic() - started, 1),
+        values={"auc": area},
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, kept.model_dump_json().encode())
 
 
 def _table(settings: Settings, reference: Reference, workers: int) -> Table:
     rows = []
-    for name in ROWS:
+    for name, weights in _digests().items():
         if name in DISPLACED:
             path = _density_file(name, settings)
             if path.is_file():
@@ -435,8 +450,8 @@ def _table(settings: Settings, reference: Reference, workers: int) -> Table:
         if arrays is not None:
             seconds = round(float(arrays["seconds"]) / workers, 1)
             figures = figures_of(name, arrays, reference)
-            rows.append(Row(name=name, samples=len(arrays["atoms"]), seconds=seconds, values=figures))
-    weights = ", ".join(chunks.digest(_weights(model))[:8] for model in NAMES)
+            count = len(arrays["atoms"])
+            rows.append(Row(name=name, weights=weights, samples=count, seconds=seconds, values=figures))
     return Table(
         command=(
             f"superdiff evaluate molecules --samples {settings.samples} --steps {settings.steps} "
@@ -449,7 +464,7 @@ def _table(settings: Settings, reference: Reference, workers: int) -> Table:
             f"{settings.steps} steps of Euler-Maruyama with the trapezoidal Ito estimator, guidance "
             f"{settings.guidance:g} where a prompt asks for something, sizes as in QM9, the same noise and sizes in "
             "all rows. Properties by RDKit. Errors: binomial, of the mean, or bootstrap (ten best, strain); ROC AUC: "
-            f"Hanley and McNeil. Weights {weights}. Seconds are wall clock with {workers} "
+            f"Hanley and McNeil. Seconds are wall clock with {workers} "
             "processes of one thread."
         ),
         rows=rows,

@@ -57,7 +57,7 @@ from ...recipe import AndRecipe, AverageRecipe, Expert, Levels, OperatorRecipe, 
 from ...run import write_whole
 from . import mpnn
 from .data import Chains, load_chains
-from .domain import ALPHA, BETA, WHOLE, find_folder, find_model
+from .domain import ALPHA, BETA, WHOLE, Proteins, find_folder, find_model
 from .files import read_protein
 from .judging import BOTH, chain_of, judge_proteins, radius_of_gyration
 
@@ -161,8 +161,22 @@ def recipe_of(row: str, residues: int, seed: int, settings: Settings) -> Recipe:
 
 def chunk_file(row: str, residues: int, seed: int, settings: Settings) -> Path:
     """Where a chunk is kept."""
-    weights = [find_folder(model) / "model.safetensors" for model in KINDS[row][0]]
-    return chunks.chunk_file(CACHE, weights, recipe_of(row, residues, seed, settings))
+    return chunks.chunk_file(CACHE, _weights(row), recipe_of(row, residues, seed, settings))
+
+
+def models_of(row: str) -> tuple[str, ...]:
+    """The models of a row; none of native chains."""
+    return KINDS[row][0] if row in KINDS else ()
+
+
+def _weights(row: str) -> list[Path]:
+    return [find_folder(model) / "model.safetensors" for model in models_of(row)]
+
+
+def _digests() -> dict[str, str]:
+    """Of the weights of each row whose models are there."""
+    there = {info.id for info in Proteins().models()}
+    return {row: chunks.digests(_weights(row)) for row in ROWS if there.issuperset(models_of(row))}
 
 
 def make_chunk(row: str, residues: int, seed: int, settings: Settings) -> None:
@@ -354,7 +368,7 @@ def evaluate(
     """
     asked = chosen_rows(rows, ROWS)
     settings = Settings() if settings is None else settings
-    for model in (ALPHA, BETA, WHOLE):
+    for model in dict.fromkeys(model for row in asked for model in models_of(row)):
         find_model(model)  # a damaged model is reported here, in one sentence, and not by a worker
     training, test = load_chains(chains).split()
     tm_score(test.backbone[test.rows(0), 1], test.backbone[test.rows(0), 1])  # a missing package is named now
@@ -371,10 +385,10 @@ def evaluate(
                 seconds = sum(float(arrays["seconds"]) for arrays in parts) / workers
                 count = sum(len(arrays["residues"]) for arrays in parts)
                 values = figures_of(parts, training, fold)
-                found = Row(name=row, samples=count, seconds=round(seconds, 1), values=values)
+                found = Row(name=row, weights=_digests()[row], samples=count, seconds=round(seconds, 1), values=values)
                 row_file(row, settings, fold).parent.mkdir(parents=True, exist_ok=True)
                 write_whole(row_file(row, settings, fold), found.model_dump_json().encode())
-            table = with_known_rows(_table(settings, fold, workers), out, ROWS)
+            table = with_known_rows(_table(settings, fold, workers), out, _digests())
             write_table(table, out)
             said = ", ".join(f"{name} {value.value:.3f}" for name, value in table.row(row).values.items())
             progress(f"{row}: {said}")
@@ -396,9 +410,8 @@ def row_file(row: str, settings: Settings, fold: str | None) -> Path:
 
 
 def _table(settings: Settings, fold: str | None, workers: int) -> Table:
-    kept = [row_file(row, settings, fold) for row in ROWS]
+    kept = [row_file(row, settings, fold) for row in _digests()]
     lengths = ", ".join(str(length) for length in LENGTHS)
-    weights = ", ".join(chunks.digest(find_folder(model) / "model.safetensors")[:8] for model in (ALPHA, BETA, WHOLE))
     folded = "" if fold is None else f" --fold {shlex.quote(fold)}"
     return Table(
         command=f"superdiff evaluate proteins --samples {settings.samples} --steps {settings.steps}{folded}",
@@ -409,8 +422,7 @@ def _table(settings: Settings, fold: str | None, workers: int) -> Table:
             f"trapezoidal Ito estimator, joint weights. The nearest training chain is looked for among {NEIGHBOURS} of "
             f"lengths within {NEAR_LENGTH} residues. Errors are standard errors over samples. The paper's figures are "
             "of FrameDiff and Proteus at 100 to 300 residues, for the pattern. No structure predictor is at hand, so "
-            f"designability is left out. Weights {weights}. Seconds are wall clock with {workers} processes of "
-            "one thread."
+            f"designability is left out. Seconds are wall clock with {workers} processes of one thread."
         ),
         rows=[Row.model_validate_json(path.read_bytes()) for path in kept if path.is_file()],
     )
