@@ -9,8 +9,9 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -270,9 +271,7 @@ def evaluate(
     row: Annotated[list[str] | None, typer.Option(help="only this row, such as or/sde; may be given again")] = None,
     out: Annotated[Path | None, typer.Option(help="where the table goes (left out: docs/tables/DOMAIN.json)")] = None,
     seeds: Annotated[int, typer.Option(help="pictures of every pair in a row (prompts)", min=1)] = 8,
-    guidance: Annotated[
-        float | None, typer.Option(help="weight of guidance, 1 for none (prompts 4, molecules 2)", min=0, max=100)
-    ] = None,
+    guidance: Annotated[float | None, typer.Option(help="weight of guidance, 1 for none (4)", min=0, max=100)] = None,
     clip: Annotated[
         Path | None, typer.Option(help="folder of a CLIP model to score with, instead of the concept scorer (prompts)")
     ] = None,
@@ -307,8 +306,9 @@ def evaluate(
         from .domains.molecules import evaluate as molecules
 
         out = Path("docs/tables/molecules.json") if out is None else out
-        chosen = molecules.Settings(
-            samples or 500, steps or 100, 2.0 if guidance is None else guidance, seed, batch or 50
+        given: dict[str, Any] = {"samples": samples, "steps": steps, "guidance": guidance, "batch": batch}
+        chosen = replace(
+            molecules.Settings(seed=seed), **{name: value for name, value in given.items() if value is not None}
         )
         molecules.evaluate(chosen, row, out, _say)
         written = [out]

@@ -15,6 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from superdiff_engine.cli import TRAINABLE, app
+from superdiff_engine.domains.molecules import evaluate as molecules
 from superdiff_engine.domains.pictures import train as garments
 from superdiff_engine.training import TrainingProgress
 
@@ -113,6 +114,14 @@ def test_a_training_that_writes_to_a_log_says_a_line_a_minute(monkeypatch):
 def test_training_without_data_says_how_to_get_them(tmp_path):
     sentence = one_sentence(superdiff("train", "garments_a", "--data", tmp_path, "--minutes", "0.01"))
     assert "dataset-fashion-mnist" in sentence
+
+
+def test_an_evaluation_without_options_has_the_settings_of_its_domain(monkeypatch):
+    seen = []
+    monkeypatch.setattr(molecules, "evaluate", lambda settings, *_: seen.append(settings))
+    CliRunner().invoke(app, ["evaluate", "molecules"])
+    CliRunner().invoke(app, ["evaluate", "molecules", "--guidance", "2", "--seed", "3"])
+    assert seen == [molecules.Settings(), molecules.Settings(guidance=2, seed=3)]
 
 
 def test_unknown_names_are_one_sentence():
