@@ -69,7 +69,7 @@ def draw_molecules(job: Job, result: Result) -> None:
     left, right = st.columns([1.05, 1], gap="medium")
     with left:
         rows = _chosen_rows(job, result)
-        picked = _picked(job, rows)
+        picked = _picked(job, rows, arrays["valid"])
         _gallery(job, arrays, rows, picked)
     with right:
         _one_molecule(job, result, picked)
@@ -83,12 +83,12 @@ def draw_molecule_grid(job_id: str, arrays: dict[str, np.ndarray]) -> None:
     st.image(grid_png(drawings, cell=CELL), width="stretch", output_format="PNG", alt=alt)
 
 
-def _picked(job: Job, rows: np.ndarray) -> int:
+def _picked(job: Job, rows: np.ndarray, valid: np.ndarray) -> int:
+    """The molecule that was clicked, while it is among `rows`; else the first of them that is valid."""
     key = f"pick-{job.id}"
-    chosen = int(st.session_state.setdefault(key, int(rows[0]) if len(rows) else 0))
-    if len(rows) and chosen not in rows:
-        chosen = st.session_state[key] = int(rows[0])
-    return chosen
+    if len(rows) and st.session_state.get(key) not in rows:
+        st.session_state[key] = int(rows[int(valid[rows].argmax())])
+    return int(st.session_state.get(key, 0))
 
 
 def _holds(result: Result) -> np.ndarray:

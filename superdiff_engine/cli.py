@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
@@ -32,6 +32,8 @@ from .errors import SuperDiffError
 if TYPE_CHECKING:
     from .training import TrainingProgress
 
+#: Settings of an evaluation: a dataclass.
+Chosen = TypeVar("Chosen", bound=Any)
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 console = Console()
 LOOPBACK = "127.0.0.1"
@@ -258,6 +260,12 @@ def train(
     console.print(f"Saved to {folder}", markup=False)
 
 
+def _with(settings: Chosen, **given: float | None) -> Chosen:
+    """Settings with the options that were given; the others keep their defaults."""
+    changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    return replace(settings, **changes)
+
+
 @app.command()
 def evaluate(
     domain: Annotated[str, typer.Argument(help="pictures, prompts, molecules or proteins")],
@@ -298,25 +306,23 @@ def evaluate(
         from .domains.prompts import evaluate as prompts
         from .domains.prompts.chunks import Settings
 
-        weight = 4.0 if guidance is None else guidance
-        settings = Settings(seeds, steps or 50, seed, weight, model, concepts=samples or 2000, style=style)
+        common = Settings(seeds=seeds, seed=seed, model=model, concepts=samples or 2000, style=style)
+        settings = _with(common, steps=steps, guidance=guidance)
         drawn = prompts.SHEET if sheet else None
         written = prompts.evaluate(settings, row, out, clip, drawn, _say)
     elif domain == "molecules":
         from .domains.molecules import evaluate as molecules
 
         out = Path("docs/tables/molecules.json") if out is None else out
-        given: dict[str, Any] = {"samples": samples, "steps": steps, "guidance": guidance, "batch": batch}
-        chosen = replace(
-            molecules.Settings(seed=seed), **{name: value for name, value in given.items() if value is not None}
-        )
+        alike = molecules.Settings(seed=seed)
+        chosen = _with(alike, samples=samples, steps=steps, guidance=guidance, batch=batch)
         molecules.evaluate(chosen, row, out, _say)
         written = [out]
     elif domain == "proteins":
         from .domains.proteins import evaluate as proteins
 
         out = Path("docs/tables/proteins.json") if out is None else out
-        each = proteins.Settings(samples or 25, steps or 200, seed, batch or 25)
+        each = _with(proteins.Settings(seed=seed), samples=samples, steps=steps, batch=batch)
         proteins.evaluate(each, row, out, _say, fold=fold)
         written = [out]
     else:

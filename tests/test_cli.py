@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from superdiff_engine.cli import TRAINABLE, app
 from superdiff_engine.domains.molecules import evaluate as molecules
 from superdiff_engine.domains.pictures import train as garments
+from superdiff_engine.domains.proteins import evaluate as proteins
 from superdiff_engine.training import TrainingProgress
 
 RECIPE = {
@@ -116,12 +117,13 @@ def test_training_without_data_says_how_to_get_them(tmp_path):
     assert "dataset-fashion-mnist" in sentence
 
 
-def test_an_evaluation_without_options_has_the_settings_of_its_domain(monkeypatch):
+@pytest.mark.parametrize(("domain", "module"), [("molecules", molecules), ("proteins", proteins)])
+def test_an_evaluation_without_options_has_the_settings_of_its_domain(domain, module, monkeypatch):
     seen = []
-    monkeypatch.setattr(molecules, "evaluate", lambda settings, *_: seen.append(settings))
-    CliRunner().invoke(app, ["evaluate", "molecules"])
-    CliRunner().invoke(app, ["evaluate", "molecules", "--guidance", "2", "--seed", "3"])
-    assert seen == [molecules.Settings(), molecules.Settings(guidance=2, seed=3)]
+    monkeypatch.setattr(module, "evaluate", lambda settings, *_, **__: seen.append(settings))
+    CliRunner().invoke(app, ["evaluate", domain])
+    CliRunner().invoke(app, ["evaluate", domain, "--steps", "7", "--seed", "3"])
+    assert seen == [module.Settings(), module.Settings(steps=7, seed=3)]
 
 
 def test_unknown_names_are_one_sentence():

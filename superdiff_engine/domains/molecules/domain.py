@@ -94,10 +94,10 @@ class Molecules(Domain):
             )
 
         known = {
-            "AND: oily and polar at once": recipe(AndRecipe(), "high logP", "high TPSA"),
-            "AND: aromatic, yet with much sp3": recipe(AndRecipe(), "aromatic ring", "high fraction sp3"),
+            "AND: polar, yet with much sp3": recipe(AndRecipe(), "high TPSA", "high fraction sp3"),
+            "AND: oily and polar at once, rare in QM9": recipe(AndRecipe(), "high logP", "high TPSA"),
             "OR: rings or chains, two networks": recipe(OrRecipe(), "", "", models=(RINGS, CHAINS)),
-            "Average, to compare with AND": recipe(AverageRecipe(), "high logP", "high TPSA"),
+            "Average, to compare with AND": recipe(AverageRecipe(), "high TPSA", "high fraction sp3"),
             "Coin flip, to compare with OR": recipe(CoinFlipRecipe(), "", "", models=(RINGS, CHAINS)),
             "Any molecule of QM9's kind": recipe(SingleRecipe(index=0), ""),
         }

@@ -58,7 +58,7 @@ def grid(arrays: dict[str, np.ndarray], most: int = SHOWN) -> Image.Image:
     columns = max(1, math.ceil(math.sqrt(len(verdicts))))
     sheet = Image.new("RGB", (columns * CELL, math.ceil(len(verdicts) / columns) * CELL), "white")
     for index, verdict in enumerate(verdicts):
-        note = str(index + 1) if verdict.valid else f"{index + 1}: {verdict.reason}"[:34]
+        note = str(index) if verdict.valid else f"{index}: {verdict.reason}"[:34]
         cell = Image.open(io.BytesIO(depict(verdict.molecule, note))).convert("RGBA")
         sheet.paste(cell, ((index % columns) * CELL, (index // columns) * CELL), cell)
     return sheet
