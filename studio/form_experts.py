@@ -168,8 +168,8 @@ def _guidance(domain: Domain) -> None:
             format="%g",
             key="f.guidance",
             persist_state=_KEEP,
-            help="How strongly the samples follow the prompts; 1 is none. The log-densities stay those of the prompts "
-            "without guidance.",
+            help="How strongly the samples follow the prompts; 1 is none. Average and AND share it out between their "
+            "prompts: for two, take twice as much. The log-densities stay those of the prompts without guidance.",
         )
         if not domain.own_models:
             st.text_input(

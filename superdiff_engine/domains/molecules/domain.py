@@ -44,8 +44,8 @@ if TYPE_CHECKING:
 WHOLE, RINGS, CHAINS = "molecules", "molecules_rings", "molecules_chains"
 NAMES = (WHOLE, RINGS, CHAINS)
 PREVIEWED = 64
-#: Level at which molecules from files are judged, 0.07 Angstrom: below it every digit of a coordinate would count.
-JUDGED_AT = 0.05
+#: Level at which molecules from files are judged, 0.03 Angstrom: below it every digit of a coordinate would count.
+JUDGED_AT = 0.02
 
 
 class Molecules(Domain):
@@ -84,13 +84,14 @@ class Molecules(Domain):
     def examples(self) -> dict[str, Recipe]:
         def recipe(operator: OperatorRecipe, *prompts: str, models: Sequence[str] = ()) -> Recipe:
             named = models or [WHOLE] * len(prompts)
+            # Average and AND share the guidance out: 4 for each of their prompts.
             return Recipe(
                 domain="molecules",
                 experts=[Expert(model=model, prompt=prompt) for model, prompt in zip(named, prompts, strict=True)],
                 operator=operator,
                 levels=Levels(steps=100),
                 batch=16,
-                guidance=GuidanceRecipe(weight=4.0) if any(prompts) else None,
+                guidance=GuidanceRecipe(weight=4.0 * len(prompts)) if any(prompts) else None,
             )
 
         known = {

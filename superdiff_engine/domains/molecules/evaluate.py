@@ -1,7 +1,8 @@
 r"""The paper's Table 4 for molecules: `superdiff evaluate molecules`.
 
-Each pair of properties that conflict mildly is asked for by seven methods from the same noise and sizes: each prompt
-alone, both in one prompt (joint), average, AND, OR, coin flip. Of every method's molecules:
+Each pair of properties that conflict mildly is asked for from the same noise and sizes by each prompt alone, both in
+one prompt (joint), average, AND, OR, coin flip. Each prompt gets the same guidance: average and AND, whose weights add
+up to one, run with twice of it, and in the rows `..._half` without that. Of every method's molecules:
 
     both, neither   shares that satisfy both prompts, and none of them (those that are not valid satisfy none)
     minimum         the lower of the two normalised properties, mean over all and mean of the ten best; a property is
@@ -12,11 +13,14 @@ alone, both in one prompt (joint), average, AND, OR, coin flip. Of every method'
     strain          median MMFF94 energy that relaxation frees, kcal/mol
     gap             mean |log q_1 - log q_2| of the two prompts' log-densities as tracked on the way, nats: what AND
                     holds down, where two prompts are composed
+    apart           whether log q_1 - log q_2 tells molecules that satisfy only the first prompt from those that satisfy
+                    only the second (of networks: with a ring from without), ROC AUC
+    level           whether a small gap tells molecules that satisfy both from all others, ROC AUC: what AND relies on
 
 The row `unconditional` adds EDM's stability (Hoogeboom et al. 2022, arXiv 2203.17003). The rows `networks/...` are of
 the two networks that learned from disjoint parts of QM9, each alone and composed; ringed is the share of the valid ones
 that have a ring. The rows `density/...` say how well the estimated log-density tells test molecules from the same with
-displaced atoms (ROC AUC).
+displaced atoms: ROC AUC of all against all, and how often a molecule is above its own displaced copy.
 
 Chunks are kept in ~/.cache/superdiff/evaluation by a hash of all that decides them.
 """
@@ -77,10 +81,12 @@ from .reference import Reference, load_reference
 PAIRS: dict[str, tuple[str, str]] = {
     "logp_tpsa": ("high logP", "high TPSA"),
     "tpsa_fsp3": ("high TPSA", "high fraction sp3"),
-    "aromatic_tpsa": ("aromatic ring", "low TPSA"),
+    "qed_tpsa": ("high QED", "low TPSA"),
 }
-METHODS = ("first", "second", "joint", "average", "and", "or", "coin_flip")
+METHODS = ("first", "second", "joint", "average", "and", "average_half", "and_half", "or", "coin_flip")
 OPERATORS: dict[str, OperatorRecipe] = {"average": AverageRecipe(), "and": AndRecipe(), "or": OrRecipe()}
+#: Their weights add up to one over both prompts: twice the guidance gives each prompt what it has alone.
+SHARED = ("average", "and")
 #: Angstrom by which every coordinate is displaced, normally distributed, in the rows of densities.
 DISPLACED = {"density/displaced_0_05": 0.05, "density/displaced_0_1": 0.1}
 #: Rows without a prompt: the models, and what composes them.
@@ -103,10 +109,13 @@ LAYOUT = Layout(
         Column("diversity", "diversity"),
         Column("strain", "strain, kcal/mol", digits=1),
         Column("gap", "log-density gap, nats"),
+        Column("apart", "densities tell which, ROC AUC"),
+        Column("level", "small gap tells both, ROC AUC"),
         Column("atom_stable", "atoms stable", digits=1, percent=True),
         Column("molecule_stable", "molecules stable", digits=1, percent=True),
         Column("ringed", "with a ring", digits=1, percent=True),
         Column("auc", "ROC AUC", digits=3),
+        Column("paired", "above its displaced copy", digits=1, percent=True),
     ],
     row_titles={
         f"{pair}/{method}": f"{first}, {second}: {title}"
@@ -117,6 +126,8 @@ LAYOUT = Layout(
             "joint": "joint",
             "average": "average",
             "and": "**AND**",
+            "average_half": "average, half the guidance",
+            "and_half": "**AND**, half the guidance",
             "or": "**OR**",
             "coin_flip": "coin flip",
         }.items()
@@ -156,7 +167,8 @@ class Settings:
     Attributes:
         samples: molecules a row; twice as many in the row `unconditional`, half as many in those of densities.
         steps: of the sampler.
-        guidance: weight w of classifier-free guidance, where a prompt asks for something.
+        guidance: weight w of classifier-free guidance that each prompt gets, where it asks for something: average and
+            AND, whose weights share it out, run with 2 w, and with w in the rows `..._half`.
         seed: of the first chunk.
         batch: molecules a chunk.
     """
@@ -187,7 +199,8 @@ def recipe_of(row: str, chunk: int, settings: Settings) -> Recipe:
         pair, _, method = row.partition("/")
         first, second = PAIRS[pair]
         prompts = {"first": [first], "second": [second], "joint": [f"{first}, {second}"]}.get(method, [first, second])
-        models, operator = (WHOLE,) * len(prompts), OPERATORS.get(method, SingleRecipe())
+        models, operator = (WHOLE,) * len(prompts), OPERATORS.get(method.removesuffix("_half"), SingleRecipe())
+    weight = settings.guidance * (2 if row.partition("/")[2] in SHARED else 1)
     return Recipe(
         domain="molecules",
         experts=[Expert(model=model, prompt=prompt) for model, prompt in zip(models, prompts, strict=True)],
@@ -196,7 +209,7 @@ def recipe_of(row: str, chunk: int, settings: Settings) -> Recipe:
         batch=settings.batch,
         seed=settings.seed + chunk,
         device="cpu",
-        guidance=GuidanceRecipe(weight=settings.guidance) if any(prompts) and settings.guidance != 1 else None,
+        guidance=GuidanceRecipe(weight=weight) if any(prompts) and weight != 1 else None,
     )
 
 
@@ -298,19 +311,29 @@ def figures_of(row: str, arrays: dict[str, np.ndarray], reference: Reference) ->
         # Atoms of one molecule are not independent: the error is that of as many draws as there are molecules.
         found["atom_stable"] = Value(value=atoms, error=math.sqrt(atoms * (1 - atoms) / count))
         found["molecule_stable"] = Value(value=molecules, error=math.sqrt(molecules * (1 - molecules) / count))
-        found["ringed"] = share(arrays["properties"][valid, PROPERTY_NAMES.index("rings")] > 0)
+        ringed = valid & (arrays["properties"][:, PROPERTY_NAMES.index("rings")] > 0)
+        one, other = ringed, valid & ~ringed
+        found["ringed"] = share(ringed[valid])
     else:
         terms = [words_of(WHOLE).parse(prompt)[0] for prompt in PAIRS[row.partition("/")[0]]]
+        one, other = (satisfied([term], arrays["properties"]) for term in terms)
         lower = np.min([normalised(term, arrays["properties"], reference) for term in terms], axis=0)
-        found["both"] = share(satisfied(terms, arrays["properties"]))
-        found["neither"] = share(~np.any([satisfied([term], arrays["properties"]) for term in terms], axis=0))
+        found["both"] = share(one & other)
+        found["neither"] = share(~(one | other))
         found["minimum"] = Value(value=float(lower.mean()), error=float(lower.std() / math.sqrt(len(lower))))
         draws = np.random.default_rng(0).choice(lower, (200, len(lower)))
         tops = np.sort(draws, axis=1)[:, -10:].mean(1)
         found["minimum_top10"] = Value(value=float(np.sort(lower)[-10:].mean()), error=float(tops.std()))
     if "log_density" in arrays:
-        gap = np.abs(arrays["log_density"][:, 0] - arrays["log_density"][:, 1])
+        difference = arrays["log_density"][:, 0] - arrays["log_density"][:, 1]
+        gap = np.abs(difference)
         found["gap"] = Value(value=float(gap.mean()), error=float(gap.std() / math.sqrt(len(gap))))
+        for name, score, yes, no in (
+            ("apart", difference, one & ~other, other & ~one),
+            ("level", -gap, one & other, ~(one & other)),
+        ):
+            if yes.any() and no.any():
+                found[name] = area_under_curve(score[yes], score[no])
     strain = arrays["strain"][~np.isnan(arrays["strain"])]
     found["diversity"] = Value(value=diversity(arrays))
     if len(strain):
@@ -319,14 +342,17 @@ def figures_of(row: str, arrays: dict[str, np.ndarray], reference: Reference) ->
     return found
 
 
-def density_auc(amount: float, reference: Reference, molecules: int, seed: int = 0) -> Value:
-    """ROC AUC of the log-density without a prompt: test molecules against themselves with displaced atoms.
+def density_figures(amount: float, reference: Reference, molecules: int, seed: int = 0) -> dict[str, Value]:
+    """How well the log-density without a prompt tells test molecules from the same with displaced atoms.
 
     Args:
         amount: standard deviation of the displacement of every coordinate, Angstrom.
         reference: with the test molecules.
         molecules: how many of them.
         seed: of displacements and noise.
+
+    Returns:
+        auc: ROC AUC over all of them; paired: the share whose own log-density is above that of its displaced copy.
     """
     generator = np.random.default_rng(seed)
     rows = slice(0, molecules)
@@ -343,7 +369,7 @@ def density_auc(amount: float, reference: Reference, molecules: int, seed: int =
         found = estimate_log_density(experts, points, levels, 1, seed, domain.space(experts))
         # Log-densities of molecules of different sizes do not compare: the same number of coordinates is the unit.
         scores.append(found.mean[0].numpy() / (3 * (atoms.astype(float) - 1)))
-    return area_under_curve(scores[0], scores[1])
+    return {"auc": area_under_curve(scores[0], scores[1]), "paired": share(scores[0] > scores[1])}
 
 
 def area_under_curve(positive: np.ndarray, negative: np.ndarray) -> Value:
@@ -417,7 +443,7 @@ def _digests() -> dict[str, str]:
 
 
 def _density_file(row: str, settings: Settings) -> Path:
-    key = json.dumps([row, JUDGED_AT, asdict(settings), _digests()[row]], sort_keys=True)
+    key = json.dumps([row, "paired", JUDGED_AT, asdict(settings), _digests()[row]], sort_keys=True)
     return CACHE / "molecules" / f"density_{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
 
 
@@ -426,13 +452,13 @@ def _keep_density(row: str, settings: Settings, reference: Reference) -> None:
     if path.is_file():
         return
     started, count = time.monotonic(), min(settings.samples_of(row), len(reference.atoms))
-    area = density_auc(DISPLACED[row], reference, count, settings.seed)
+    found = density_figures(DISPLACED[row], reference, count, settings.seed)
     kept = Row(
         name=row,
         weights=_digests()[row],
         samples=count,
         seconds=round(time.monotonic() - started, 1),
-        values={"auc": area},
+        values=found,
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, kept.model_dump_json().encode())
@@ -461,11 +487,11 @@ def _table(settings: Settings, reference: Reference, workers: int) -> Table:
         steps=settings.steps,
         notes=(
             f"{settings.samples} molecules a row, twice as many in the first, half as many in those of densities. "
-            f"{settings.steps} steps of Euler-Maruyama with the trapezoidal Ito estimator, guidance "
-            f"{settings.guidance:g} where a prompt asks for something, sizes as in QM9, the same noise and sizes in "
-            "all rows. Properties by RDKit. Errors: binomial, of the mean, or bootstrap (ten best, strain); ROC AUC: "
-            f"Hanley and McNeil. Seconds are wall clock with {workers} "
-            "processes of one thread."
+            f"{settings.steps} steps of Euler-Maruyama with the trapezoidal Ito estimator, sizes as in QM9, the same "
+            f"noise and sizes in all rows; guidance {settings.guidance:g} where a prompt asks for something, and "
+            f"{2 * settings.guidance:g} for average and AND, whose weights share it between two prompts. Properties by "
+            "RDKit. Errors: binomial, of the mean, or bootstrap (ten best, strain); ROC AUC: Hanley and McNeil. "
+            f"Seconds are wall clock with {workers} processes of one thread."
         ),
         rows=rows,
     )

@@ -45,10 +45,11 @@ def test_the_reference_comes_back_and_knows_its_molecules(known):
     assert known.rank("logp", values) == pytest.approx([0.0, 0.5, 1.0], abs=0.01)
 
 
-def test_figures_of_known_molecules(known):
+def test_figures_of_known_molecules(known, monkeypatch):
+    monkeypatch.setitem(evaluate.PAIRS, "ring_tpsa", ("aromatic ring", "low TPSA"))
     arrays = judge_molecules(known_arrays(SMILES))
     arrays["strain"] = np.array([1.0, 2.0, np.nan, 3.0, 4.0, np.nan])
-    found = evaluate.figures_of("aromatic_tpsa/and", arrays, known)
+    found = evaluate.figures_of("ring_tpsa/and", arrays, known)
     terms = [words_of(WHOLE).parse(prompt)[0] for prompt in ("aromatic ring", "low TPSA")]
     assert terms[1].holds(arrays["properties"][:, column("tpsa")]).tolist()[1]  # pyridine: 12.9 below the tiny bound
     assert found["both"].value == pytest.approx(1 / 6) and found["valid"].value == 1.0
@@ -57,7 +58,14 @@ def test_figures_of_known_molecules(known):
     low = arrays["properties"][:, column("tpsa")] < terms[1].highest
     assert found["neither"].value == pytest.approx((~low).mean())  # pyridine satisfies both
     arrays["log_density"] = np.array([[5.0, 4.0], [1.0, 1.0], [-2.0, 3.0]] * 2)
-    assert evaluate.figures_of("aromatic_tpsa/and", arrays, known)["gap"].value == 2.0
+    told = evaluate.figures_of("ring_tpsa/and", arrays, known)
+    assert told["gap"].value == 2.0
+    # Only pyridine has both; its gap of 0 ties with one of five others. Nothing satisfies the ring alone.
+    assert told["level"].value == 1.0 - 1 / 10 and "apart" not in told
+    ringed = evaluate.figures_of("networks/or", arrays, known)["apart"].value
+    has_ring = np.array([bool(Chem.MolFromSmiles(one).GetRingInfo().NumRings()) for one in SMILES])
+    wins = mannwhitneyu(np.array([1.0, 0, -5] * 2)[has_ring], np.array([1.0, 0, -5] * 2)[~has_ring])
+    assert ringed == pytest.approx(wins.statistic / (has_ring.sum() * (~has_ring).sum()))
     # Only pyridine has an aromatic ring, so all others' lower property is 0.
     rank = 1 - known.rank("tpsa", arrays["properties"][[1], column("tpsa")])[0]
     assert found["minimum"].value == pytest.approx(rank / 6)
