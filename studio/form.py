@@ -150,7 +150,20 @@ def _sampling() -> None:
         help="How a step is taken. An SDE adds fresh noise at every step; an ODE does not, so the same seed flows "
         "the same way.",
     )
-    fitting = estimators_for(keep["f.solver"], keep["f.domain"])
+    if not keep["f.solver"].startswith("ode"):
+        st.number_input(
+            "Noise scale",
+            min_value=0.1,
+            max_value=1.0,
+            step=0.1,
+            format="%g",
+            key="f.noise_scale",
+            on_change=form_state.settle_estimator,
+            persist_state=_KEEP,
+            help="1: the SDE as it is. Below: less fresh noise at every step, so that samples keep nearer to the "
+            "peaks of the density, with less variety. The log-densities take it into account.",
+        )
+    fitting = estimators_for(keep["f.solver"], keep["f.domain"], form_state.noise_scale())
     if keep["f.estimator"] not in fitting:
         keep["f.estimator"] = fitting[0]
     st.selectbox(

@@ -88,6 +88,7 @@ def load(recipe: Recipe, example: str | None = None, keep_seed: bool = False) ->
     keep["f.steps"], keep["f.spacing"] = recipe.levels.steps, recipe.levels.spacing
     keep["f.highest"], keep["f.lowest"], keep["f.rho"] = recipe.levels.highest, recipe.levels.lowest, recipe.levels.rho
     keep["f.solver"], keep["f.estimator"] = recipe.solver, recipe.estimator
+    keep["f.noise_scale"] = float(recipe.noise_scale)
     keep["f.batch"], keep["f.seed"] = recipe.batch, seed
     keep["f.device"], keep["f.dtype"], keep["f.apart"] = recipe.device, recipe.dtype, recipe.per_component
     keep.setdefault("f.lock", True)
@@ -138,6 +139,7 @@ def document() -> dict[str, Any]:
         },
         "solver": keep["f.solver"],
         "estimator": keep["f.estimator"],
+        "noise_scale": noise_scale(),
         "batch": keep["f.batch"],
         "seed": keep["f.seed"].strip(),
         "device": keep["f.device"],
@@ -220,9 +222,14 @@ def roll_seed() -> None:
     state()["f.seed"] = str(secrets.randbelow(_LARGEST_ROLL))
 
 
+def noise_scale() -> float:
+    """Of the noise; 1 for a solver that has none, whatever was chosen for another."""
+    return 1.0 if state()["f.solver"].startswith("ode") else float(state()["f.noise_scale"])
+
+
 def settle_estimator() -> None:
     """After another solver was chosen: keep the estimator if it fits, else take the first that does."""
-    fitting = estimators_for(state()["f.solver"], state()["f.domain"])
+    fitting = estimators_for(state()["f.solver"], state()["f.domain"], noise_scale())
     if state()["f.estimator"] not in fitting:
         state()["f.estimator"] = fitting[0]
 

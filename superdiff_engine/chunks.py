@@ -60,6 +60,7 @@ def draw(recipe: Recipe, densities: bool = False) -> dict[str, np.ndarray]:
         space=domain.space(prepared.experts),
         guidance=prepared.guidance,
         per_component=recipe.per_component,
+        noise_scale=recipe.noise_scale,
     ):
         pass
     arrays = domain.decode(last, prepared.experts)

@@ -200,6 +200,8 @@ class Recipe(_Strict):
     levels: Levels = Levels()
     solver: Literal["euler", "ancestral", "ode", "ode_heun"] = "euler"
     estimator: Literal["ito", "trapezoid", "hutchinson", "exact"] = "trapezoid"
+    #: Multiplies the noise of an SDE's steps; below 1, samples keep nearer to the densities' peaks.
+    noise_scale: float = Field(1.0, ge=0.1, le=1)
     batch: int = Field(64, ge=1, le=16_384)
     seed: int = Field(0, ge=0, lt=2**63)
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
@@ -228,6 +230,12 @@ class Recipe(_Strict):
             raise ValueError(
                 f"estimator '{self.estimator}' needs the noise of an SDE; with solver '{self.solver}' choose "
                 "'hutchinson' or 'exact'"
+            )
+        if self.noise_scale < 1 and self.solver.startswith("ode"):
+            raise ValueError(f"noise_scale is for solvers with noise; with solver '{self.solver}' leave it at 1")
+        if self.noise_scale < 1 and self.estimator == "ito":
+            raise ValueError(
+                "estimator 'ito' assumes the full noise; with a noise_scale below 1 choose 'trapezoid' or 'hutchinson'"
             )
         return self
 

@@ -175,6 +175,7 @@ class Run(Work):
             space=domain.space(experts),
             guidance=prepared.guidance,
             per_component=recipe.per_component,
+            noise_scale=recipe.noise_scale,
             device=device,
         ):
             self._last = step

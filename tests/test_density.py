@@ -58,6 +58,30 @@ def test_trapezoid_is_unbiased_in_absolute_terms(solver):
         assert abs(error.mean().item()) < 3
 
 
+@pytest.mark.parametrize("estimator", ["trapezoid", "hutchinson"])
+def test_scaled_noise_is_told_to_the_estimator(estimator):
+    """Half of the noise leaves a Gaussian narrower than its own density; log q stays that of the density itself."""
+    expert = GaussianMixture(torch.zeros(1, 32), [1.0])
+    arguments = {"batch": 512, "estimator": estimator, "noise_scale": 0.5}
+    step = last(sample([expert], Single(0), karras_levels(400, 20.0, 0.05), **arguments))
+    assert step.samples.square().mean().item() < 0.75  # the full noise leaves 1.0025
+    error = step.log_density[0] - expert.log_density(step.samples, step.level)
+    assert abs(error.mean().item()) < 1.5  # 72 with the estimator left to assume the full noise
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"estimator": "ito", "noise_scale": 0.5}, "assumes the full noise"),
+        ({"estimator": "exact", "solver": "ode", "noise_scale": 0.5}, "has no noise"),
+        ({"noise_scale": 0.0}, "above 0"),
+    ],
+)
+def test_scaled_noise_is_refused_where_it_means_nothing(arguments, words):
+    with pytest.raises(ValueError, match=words):
+        last(sample(overlapping(), Or(), karras_levels(3, 20.0, 0.05), batch=2, **arguments))
+
+
 def test_large_steps_do_not_favour_the_wider_expert():
     """In 784 dimensions and 50 steps, tight against wide modes: OR still gives each about half of the samples."""
     tight = GaussianMixture(0.7 * torch.randn(8, 784), [0.02] * 8)

@@ -57,6 +57,9 @@ BAD = {
     "guidance upside down": (GOOD | {"guidance": {"lowest": 5, "highest": 1}}, "below highest"),
     "half a size": (GOOD | {"pipeline": {"height": 64}}, "height and width"),
     "markup": (GOOD | {"experts": [{"model": "<script>alert(1)</script>"}]}, "model"),
+    "scaled noise without noise": (GOOD | {"solver": "ode", "estimator": "exact", "noise_scale": 0.5}, "noise_scale"),
+    "scaled noise unknown to the estimator": (GOOD | {"estimator": "ito", "noise_scale": 0.5}, "full noise"),
+    "too little noise": (GOOD | {"noise_scale": 0.01}, "noise_scale"),
 }
 
 

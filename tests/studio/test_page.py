@@ -102,6 +102,21 @@ def test_an_ode_offers_only_the_estimators_that_fit(app):
     assert not app.error
 
 
+def test_less_noise_reaches_the_run_and_leaves_out_what_assumes_all_of_it(app):
+    small(app)
+    field(app, "f.estimator").select("ito")
+    app.run()
+    field(app, "f.noise_scale").set_value(0.5)
+    app.run()
+    assert field(app, "f.estimator").value == "trapezoid" and not app.error
+    run_to_the_end(app)
+    (job,) = session.registry()._jobs.values()
+    assert job.run.recipe.noise_scale == 0.5
+    field(app, "f.solver").select("ode")  # which has no noise to scale
+    app.run()
+    assert not app.error and not button(app, "run").disabled
+
+
 def test_weights_that_do_not_sum_to_one_are_one_sentence(app):
     small(app)
     app.session_state["f.operator"] = "fixed"
