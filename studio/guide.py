@@ -57,8 +57,8 @@ WORDS: list[tuple[str, str]] = [
         "Solver and estimator",
         "The solver takes the steps: an SDE with fresh noise at each, or an ODE without. The estimator follows the "
         "log-densities. The trapezoidal Itô estimator is as quick as the paper's and needs about ten times fewer "
-        "steps for the same error. A noise scale below 1 keeps samples nearer to the peaks of the density, as models of "
-        "proteins are often sampled, at the price of variety.",
+        "steps for the same error. A noise scale below 1 keeps samples nearer to the peaks of the density, as models "
+        "of proteins are often sampled, at the price of variety.",
     ),
 ]
 
