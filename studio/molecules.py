@@ -69,7 +69,7 @@ def draw_molecules(job: Job, result: Result) -> None:
     left, right = st.columns([1.05, 1], gap="medium")
     with left:
         rows = _chosen_rows(job, result)
-        picked = _picked(job, rows, arrays["valid"])
+        picked = _picked(job, rows, arrays["valid"] * (1 + _holds(result).sum(0)))
         _gallery(job, arrays, rows, picked)
     with right:
         _one_molecule(job, result, picked)
@@ -83,11 +83,13 @@ def draw_molecule_grid(job_id: str, arrays: dict[str, np.ndarray]) -> None:
     st.image(grid_png(drawings, cell=CELL), width="stretch", output_format="PNG", alt=alt)
 
 
-def _picked(job: Job, rows: np.ndarray, valid: np.ndarray) -> int:
-    """The molecule that was clicked, while it is among `rows`; else the first of them that is valid."""
+def _picked(job: Job, rows: np.ndarray, merit: np.ndarray) -> int:
+    """The molecule that was clicked, while it is among `rows`; else the first of highest merit, valid and with the most
+    prompts satisfied.
+    """
     key = f"pick-{job.id}"
     if len(rows) and st.session_state.get(key) not in rows:
-        st.session_state[key] = int(rows[int(valid[rows].argmax())])
+        st.session_state[key] = int(rows[int(merit[rows].argmax())])
     return int(st.session_state.get(key, 0))
 
 

@@ -51,19 +51,24 @@ def test_the_form_says_what_the_link_said_and_properties_can_be_chosen(app):
     assert next(button for button in app.button if button.key == "run").disabled
 
 
-def test_the_molecule_shown_first_is_a_valid_one(app):
+def test_the_molecule_shown_first_is_a_valid_one_with_the_most_prompts(app, monkeypatch):
     press(app, "run")
     (run,) = finish(app)
     decoded = known_arrays(["CC#N", "CCO", "c1ccncc1", "CCO"])
     decoded.bonds[0][0] = 2
     run.result.decoded.update(judge_molecules(decoded))
-    app.session_state[f"pick-{run.id}"] = 99
-    app.run()
-    assert app.session_state[f"pick-{run.id}"] == 1 and not app.exception
+
+    def first_shown(holds):
+        monkeypatch.setattr(molecules, "_holds", lambda result: np.array(holds, bool))
+        app.session_state[f"pick-{run.id}"] = 99
+        app.run()
+        assert not app.exception
+        return app.session_state[f"pick-{run.id}"]
+
+    assert first_shown([[1, 0, 0, 0], [1, 0, 0, 0]]) == 1  # the first is broken
+    assert first_shown([[1, 0, 1, 1], [1, 1, 1, 1]]) == 2
     run.result.decoded["valid"][:] = False
-    app.session_state[f"pick-{run.id}"] = 99
-    app.run()
-    assert app.session_state[f"pick-{run.id}"] == 0 and not app.exception
+    assert first_shown([[0, 0, 0, 0], [0, 0, 0, 0]]) == 0
 
 
 def test_the_gallery_filters_sorts_and_relaxes(app):
