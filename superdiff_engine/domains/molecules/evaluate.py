@@ -11,6 +11,7 @@ up to one, run with twice of it, and in the rows `..._half` without that. Of eve
     valid, unique, novel     RDKit's verdict; distinct SMILES among the valid; those of them that QM9 lacks
     diversity       1 - mean Tanimoto similarity of Morgan fingerprints (radius 2) between valid molecules
     strain          median MMFF94 energy that relaxation frees, kcal/mol
+    moved           median distance that it moves the atoms (RMSD after superposition), Angstrom
     gap             mean |log q_1 - log q_2| of the two prompts' log-densities as tracked on the way, nats: what AND
                     holds down, where two prompts are composed
     apart           whether log q_1 - log q_2 tells molecules that satisfy only the first prompt from those that satisfy
@@ -108,6 +109,7 @@ LAYOUT = Layout(
         Column("novel", "novel", digits=1, percent=True),
         Column("diversity", "diversity"),
         Column("strain", "strain, kcal/mol", digits=1),
+        Column("moved", "relaxation, Å RMSD"),
         Column("gap", "log-density gap, nats"),
         Column("apart", "densities tell which, ROC AUC"),
         Column("level", "small gap tells both, ROC AUC"),
@@ -219,12 +221,12 @@ def chunk_file(row: str, chunk: int, settings: Settings) -> Path:
 
 
 def make_chunk(row: str, chunk: int, settings: Settings) -> None:
-    """Sample a chunk and keep it: the arrays of `judging.judge_molecules`, strain [batch] (NaN: unknown), seconds, and
+    """Sample a chunk and keep it: the arrays of `judging.judge_molecules` and of `strains`, seconds, and
     log_density [batch, 2] of two prompts.
     """
     recipe = recipe_of(row, chunk, settings)
     arrays = chunks.draw(recipe, densities=len(recipe.experts) > 1)
-    chunks.keep(chunk_file(row, chunk, settings), arrays | {"strain": strains(arrays)})
+    chunks.keep(chunk_file(row, chunk, settings), arrays | strains(arrays))
 
 
 def models_of(row: str) -> tuple[str, ...]:
@@ -236,14 +238,16 @@ def _weights(row: str) -> list[Path]:
     return [find_folder(model) / "model.safetensors" for model in models_of(row)]
 
 
-def strains(arrays: dict[str, np.ndarray]) -> np.ndarray:
-    """kcal/mol [n] that MMFF94 relaxation frees; NaN for molecules that are not valid, or that it does not know."""
-    found = np.full(len(arrays["atoms"]), np.nan)
+def strains(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What MMFF94 relaxation frees, strain [n] in kcal/mol, and how far it moves the atoms, moved [n] in Angstrom (root
+    mean square); NaN for molecules that are not valid, or that it does not know.
+    """
+    strain, moved = np.full((2, len(arrays["atoms"])), np.nan)
     for row, verdict in enumerate(verdicts_of(arrays)):
         relaxed = relax(verdict.molecule) if verdict.valid else None
         if relaxed is not None:
-            found[row] = relaxed.energy
-    return found
+            strain[row], moved[row] = relaxed.energy, relaxed.rmsd
+    return {"strain": strain, "moved": moved}
 
 
 def read_row(row: str, settings: Settings) -> dict[str, np.ndarray] | None:
@@ -334,11 +338,12 @@ def figures_of(row: str, arrays: dict[str, np.ndarray], reference: Reference) ->
         ):
             if yes.any() and no.any():
                 found[name] = area_under_curve(score[yes], score[no])
-    strain = arrays["strain"][~np.isnan(arrays["strain"])]
     found["diversity"] = Value(value=diversity(arrays))
-    if len(strain):
-        draws = np.median(np.random.default_rng(0).choice(strain, (200, len(strain))), axis=1)
-        found["strain"] = Value(value=float(np.median(strain)), error=float(draws.std()))
+    for name in ("strain", "moved"):
+        known = arrays[name][~np.isnan(arrays[name])]
+        if len(known):
+            draws = np.median(np.random.default_rng(0).choice(known, (200, len(known))), axis=1)
+            found[name] = Value(value=float(np.median(known)), error=float(draws.std()))
     return found
 
 
@@ -490,7 +495,7 @@ def _table(settings: Settings, reference: Reference, workers: int) -> Table:
             f"{settings.steps} steps of Euler-Maruyama with the trapezoidal Ito estimator, sizes as in QM9, the same "
             f"noise and sizes in all rows; guidance {settings.guidance:g} where a prompt asks for something, and "
             f"{2 * settings.guidance:g} for average and AND, whose weights share it between two prompts. Properties by "
-            "RDKit. Errors: binomial, of the mean, or bootstrap (ten best, strain); ROC AUC: Hanley and McNeil. "
+            "RDKit. Errors: binomial, of the mean, or bootstrap (ten best, strain, RMSD); ROC AUC: Hanley and McNeil. "
             f"Seconds are wall clock with {workers} processes of one thread."
         ),
         rows=rows,

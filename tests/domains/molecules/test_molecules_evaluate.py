@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from rdkit import Chem
+from scipy.spatial.transform import Rotation
 from scipy.stats import mannwhitneyu
 from tiny_molecules import column, known_arrays
 
@@ -49,12 +50,14 @@ def test_figures_of_known_molecules(known, monkeypatch):
     monkeypatch.setitem(evaluate.PAIRS, "ring_tpsa", ("aromatic ring", "low TPSA"))
     arrays = judge_molecules(known_arrays(SMILES))
     arrays["strain"] = np.array([1.0, 2.0, np.nan, 3.0, 4.0, np.nan])
+    arrays["moved"] = arrays["strain"] / 10
     found = evaluate.figures_of("ring_tpsa/and", arrays, known)
     terms = [words_of(WHOLE).parse(prompt)[0] for prompt in ("aromatic ring", "low TPSA")]
     assert terms[1].holds(arrays["properties"][:, column("tpsa")]).tolist()[1]  # pyridine: 12.9 below the tiny bound
     assert found["both"].value == pytest.approx(1 / 6) and found["valid"].value == 1.0
     assert found["unique"].value == pytest.approx(5 / 6) and found["novel"].value == 0.0
     assert found["strain"].value == 2.5 and "gap" not in found
+    assert found["moved"].value == pytest.approx(0.25)
     low = arrays["properties"][:, column("tpsa")] < terms[1].highest
     assert found["neither"].value == pytest.approx((~low).mean())  # pyridine satisfies both
     arrays["log_density"] = np.array([[5.0, 4.0], [1.0, 1.0], [-2.0, 3.0]] * 2)
@@ -73,7 +76,7 @@ def test_figures_of_known_molecules(known, monkeypatch):
     broken["properties"][:] = np.nan
     broken["valid"][:] = False
     broken["smiles"][:] = ""
-    broken["strain"] = np.full(2, np.nan)
+    broken["strain"] = broken["moved"] = np.full(2, np.nan)
     nothing = evaluate.figures_of("logp_tpsa/and", broken, known)
     assert nothing["neither"].value == 1.0
     assert nothing["both"].value == nothing["minimum"].value == nothing["unique"].value == 0.0
@@ -89,7 +92,7 @@ def test_strain_is_the_energy_that_rdkit_gets_back():
     conformer = Chem.Conformer(9)
     for index in range(9):
         conformer.SetAtomPosition(index, arrays["positions"][0][index].tolist())
-    molecule.AddConformer(conformer)
+    conformer_id = molecule.AddConformer(conformer)
 
     def energy():
         properties = rdForceFieldHelpers.MMFFGetMoleculeProperties(molecule)
@@ -97,7 +100,12 @@ def test_strain_is_the_energy_that_rdkit_gets_back():
 
     before = energy()
     rdForceFieldHelpers.MMFFOptimizeMolecule(molecule, maxIters=2000)
-    assert found[0] == pytest.approx(before - energy(), abs=0.05)
+    assert found["strain"][0] == pytest.approx(before - energy(), abs=0.05)
+    start = np.array(arrays["positions"][0][:9], float)
+    end = np.array(molecule.GetConformer(conformer_id).GetPositions())
+    turned, _ = Rotation.align_vectors(start - start.mean(0), end - end.mean(0))
+    gap = start - start.mean(0) - turned.apply(end - end.mean(0))
+    assert found["moved"][0] == pytest.approx(np.sqrt(np.square(gap).sum(1).mean()), abs=0.01)
 
 
 def test_area_under_the_curve_agrees_with_scipy():
