@@ -18,10 +18,11 @@ up to one, run with twice of it, and in the rows `..._half` without that. Of eve
                     only the second (of networks: with a ring from without), ROC AUC
     level           whether a small gap tells molecules that satisfy both from all others, ROC AUC: what AND relies on
 
-The row `unconditional` adds EDM's stability (Hoogeboom et al. 2022, arXiv 2203.17003). The rows `networks/...` are of
-the two networks that learned from disjoint parts of QM9, each alone and composed; ringed is the share of the valid ones
-that have a ring. The rows `density/...` say how well the estimated log-density tells test molecules from the same with
-displaced atoms: ROC AUC of all against all, and how often a molecule is above its own displaced copy.
+The row `unconditional`, and `qm9` of test molecules, add EDM's stability (Hoogeboom et al. 2022, arXiv 2203.17003).
+The rows `networks/...` are of the two networks that learned from disjoint parts of QM9, each alone and composed;
+ringed is the share of the valid ones that have a ring. The rows `density/...` say how well the estimated log-density
+tells test molecules from the same with displaced atoms: ROC AUC of all against all, and how often a molecule is above
+its own displaced copy.
 
 Chunks are kept in ~/.cache/superdiff/evaluation by a hash of all that decides them.
 """
@@ -74,7 +75,8 @@ from .atoms import PROPERTY_NAMES
 from .chemistry import relax
 from .domain import CHAINS, JUDGED_AT, RINGS, WHOLE, Molecules, find_folder, find_model, words_of
 from .files import ReadMolecules
-from .judging import first_of_their_kind, satisfied, stability, verdicts_of
+from .judging import first_of_their_kind, judge_molecules, satisfied, stability, verdicts_of
+from .model import Decoded
 from .properties import Term
 from .reference import Reference, load_reference
 
@@ -97,7 +99,9 @@ NETWORKS: dict[str, tuple[tuple[str, ...], OperatorRecipe]] = {
     "networks/chains": ((CHAINS,), SingleRecipe()),
     "networks/or": ((RINGS, CHAINS), OrRecipe()),
 }
-ROWS = (*NETWORKS, *(f"{pair}/{method}" for pair in PAIRS for method in METHODS), *DISPLACED)
+#: The row of QM9's test molecules, in the place of samples.
+NATIVE = "qm9"
+ROWS = (*NETWORKS, NATIVE, *(f"{pair}/{method}" for pair in PAIRS for method in METHODS), *DISPLACED)
 LAYOUT = Layout(
     columns=[
         Column("both", "both satisfied", digits=1, percent=True),
@@ -139,6 +143,7 @@ LAYOUT = Layout(
         "networks/rings": "no prompt, the network of rings",
         "networks/chains": "no prompt, the network of chains",
         "networks/or": "no prompt, rings **OR** chains",
+        NATIVE: "test molecules of QM9",
     }
     | {name: f"log-density, displaced by {amount:g} Angstrom" for name, amount in DISPLACED.items()},
     paper_columns=["paper, LDMol, other properties: ten best"],
@@ -155,7 +160,7 @@ LAYOUT = Layout(
 LAYOUTS = {
     name: replace(LAYOUT, source="molecules", rows=rows)
     for name, rows in {
-        "molecules": tuple(NETWORKS),
+        "molecules": (*NETWORKS, NATIVE),
         "molecules_pairs": tuple(f"{pair}/{method}" for pair in PAIRS for method in METHODS),
         "molecules_densities": tuple(DISPLACED),
     }.items()
@@ -230,7 +235,9 @@ def make_chunk(row: str, chunk: int, settings: Settings) -> None:
 
 
 def models_of(row: str) -> tuple[str, ...]:
-    """The models of a row."""
+    """The models of a row; none of QM9's own molecules."""
+    if row == NATIVE:
+        return ()
     return NETWORKS[row][0] if row in NETWORKS else (WHOLE,)
 
 
@@ -261,6 +268,14 @@ def read_row(row: str, settings: Settings) -> dict[str, np.ndarray] | None:
         return chunks.pick(heads[: settings.samples], first, second)
     files = [chunk_file(row, chunk, settings) for chunk in settings.chunks(row)]
     return chunks.join(files, settings.samples_of(row))
+
+
+def native_row(reference: Reference, settings: Settings) -> dict[str, np.ndarray]:
+    """Test molecules of QM9 in the place of samples, as many as a row has, or as the reference holds."""
+    names = ("elements", "positions", "bonds", "atoms")
+    parts = [getattr(reference, name)[: settings.samples] for name in names]
+    arrays = judge_molecules(Decoded(*parts))
+    return arrays | strains(arrays) | {"seconds": np.array(0.0)}
 
 
 def share(holds: np.ndarray) -> Value:
@@ -309,7 +324,7 @@ def figures_of(row: str, arrays: dict[str, np.ndarray], reference: Reference) ->
         "unique": share(first[valid]),
         "novel": share(reference.novel(arrays["smiles"][first])),
     }
-    if row in NETWORKS:
+    if row in (*NETWORKS, NATIVE):
         atoms, molecules = stability(arrays)
         count = len(valid)
         # Atoms of one molecule are not independent: the error is that of as many draws as there are molecules.
@@ -421,7 +436,7 @@ def evaluate(
         for row in asked:
             if row in DISPLACED:
                 _keep_density(row, settings, reference)
-            else:
+            elif row != NATIVE:
                 pair, _, method = row.partition("/")
                 made_of = [f"{pair}/first", f"{pair}/second"] if method == "coin_flip" else [row]
                 wanted = [(part, chunk, settings) for part in made_of for chunk in settings.chunks(row)]
@@ -477,7 +492,7 @@ def _table(settings: Settings, reference: Reference, workers: int) -> Table:
             if path.is_file():
                 rows.append(Row.model_validate_json(path.read_bytes()))
             continue
-        arrays = read_row(name, settings)
+        arrays = native_row(reference, settings) if name == NATIVE else read_row(name, settings)
         if arrays is not None:
             seconds = round(float(arrays["seconds"]) / workers, 1)
             figures = figures_of(name, arrays, reference)

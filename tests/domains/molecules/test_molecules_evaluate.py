@@ -137,11 +137,13 @@ def test_a_small_table_is_made_resumed_and_shown(known, tmp_path, monkeypatch):
     evaluate.evaluate(settings, rows, out, said.append, workers=1)
     table = read_table(out)
     made = {row.name for row in table.rows}
-    # "high TPSA" alone belongs to two pairs, and is sampled once.
-    assert made == {*rows, "logp_tpsa/second", "tpsa_fsp3/first"} and table.row("unconditional").samples == 12
+    # "high TPSA" alone belongs to two pairs, and is sampled once. Real molecules need no sampling.
+    assert made == {*rows, "logp_tpsa/second", "tpsa_fsp3/first", "qm9"} and table.row("unconditional").samples == 12
     assert 0 <= table.row("unconditional").values["atom_stable"].value <= 1
     assert "gap" in table.row("logp_tpsa/and").values and "gap" not in table.row("logp_tpsa/coin_flip").values
     assert 0 <= table.row("density/displaced_0_1").values["auc"].value <= 1
+    real = table.row("qm9")
+    assert real.samples == 6 and real.values["valid"].value == 1.0 and real.values["novel"].value == 0.0
     before = [line for line in said if "chunks" in line]
     evaluate.evaluate(settings, rows, out, said.append, workers=1)
     assert [line for line in said if "chunks" in line] == before  # nothing was sampled again
