@@ -14,7 +14,7 @@ from .form_experts import draw_form_experts
 from .guard import guarded, show_sentence
 from .palette import dot
 from .uploads import recipe_from_file
-from .words import ESTIMATORS, OPERATORS, SAVINGS, SOLVERS, estimators_for
+from .words import ESTIMATORS, OPERATORS, SAVINGS, SOLVERS
 
 _KEEP: Literal["session"] = "session"
 
@@ -145,7 +145,6 @@ def _sampling() -> None:
         list(SOLVERS),
         format_func=SOLVERS.__getitem__,
         key="f.solver",
-        on_change=form_state.settle_estimator,
         persist_state=_KEEP,
         help="How a step is taken. An SDE adds fresh noise at every step; an ODE does not, so the same seed flows "
         "the same way.",
@@ -158,17 +157,14 @@ def _sampling() -> None:
             step=0.1,
             format="%g",
             key="f.noise_scale",
-            on_change=form_state.settle_estimator,
             persist_state=_KEEP,
             help="1: the SDE as it is. Below: less fresh noise at every step, so that samples keep nearer to the "
             "peaks of the density, with less variety. The log-densities take it into account.",
         )
-    fitting = estimators_for(keep["f.solver"], keep["f.domain"], form_state.noise_scale())
-    if keep["f.estimator"] not in fitting:
-        keep["f.estimator"] = fitting[0]
+    form_state.settle_estimator()
     st.selectbox(
         "Log-density estimator",
-        fitting,
+        form_state.estimators(),
         format_func=ESTIMATORS.__getitem__,
         key="f.estimator",
         persist_state=_KEEP,

@@ -227,10 +227,14 @@ def noise_scale() -> float:
     return 1.0 if state()["f.solver"].startswith("ode") else float(state()["f.noise_scale"])
 
 
+def estimators() -> list[str]:
+    """Those that fit the solver, the domain and the noise scale."""
+    return estimators_for(state()["f.solver"], state()["f.domain"], noise_scale())
+
+
 def settle_estimator() -> None:
-    """After another solver was chosen: keep the estimator if it fits, else take the first that does."""
-    fitting = estimators_for(state()["f.solver"], state()["f.domain"], noise_scale())
-    if state()["f.estimator"] not in fitting:
+    """Keep the estimator if it fits, else take the first that does."""
+    if state()["f.estimator"] not in (fitting := estimators()):
         state()["f.estimator"] = fitting[0]
 
 

@@ -2,21 +2,7 @@ r"""The paper's Table 4 for molecules: `superdiff evaluate molecules`.
 
 Each pair of properties that conflict mildly is asked for from the same noise and sizes by each prompt alone, both in
 one prompt (joint), average, AND, OR, coin flip. Each prompt gets the same guidance: average and AND, whose weights add
-up to one, run with twice of it, and in the rows `..._half` without that. Of every method's molecules:
-
-    both, neither   shares that satisfy both prompts, and none of them (those that are not valid satisfy none)
-    minimum         the lower of the two normalised properties, mean over all and mean of the ten best; a property is
-                    normalised to the share of QM9's training molecules that it surpasses in the prompt's direction, a
-                    yes-or-no property to 1 or 0; 0 for molecules that are not valid
-    valid, unique, novel     RDKit's verdict; distinct SMILES among the valid; those of them that QM9 lacks
-    diversity       1 - mean Tanimoto similarity of Morgan fingerprints (radius 2) between valid molecules
-    strain          median MMFF94 energy that relaxation frees, kcal/mol
-    moved           median distance that it moves the atoms (RMSD after superposition), Angstrom
-    gap             mean |log q_1 - log q_2| of the two prompts' log-densities as tracked on the way, nats: what AND
-                    holds down, where two prompts are composed
-    apart           whether log q_1 - log q_2 tells molecules that satisfy only the first prompt from those that satisfy
-                    only the second (of networks: with a ring from without), ROC AUC
-    level           whether a small gap tells molecules that satisfy both from all others, ROC AUC: what AND relies on
+up to one, run with twice of it, and in the rows `..._half` without that. What is measured of the molecules: `figures`.
 
 The row `unconditional`, and `qm9` of test molecules, add EDM's stability (Hoogeboom et al. 2022, arXiv 2203.17003).
 The rows `networks/...` are of the two networks that learned from disjoint parts of QM9, each alone and composed;
@@ -39,8 +25,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from rdkit import DataStructs
-from rdkit.Chem import RemoveHs, rdFingerprintGenerator
 
 from ... import chunks
 from ...evaluation import (
@@ -71,11 +55,10 @@ from ...recipe import (
     SingleRecipe,
 )
 from ...run import write_whole
-from .atoms import PROPERTY_NAMES
-from .chemistry import relax
 from .domain import CHAINS, JUDGED_AT, RINGS, WHOLE, Molecules, find_folder, find_model, words_of
+from .figures import area_under_curve, figures_of, share, strains
 from .files import ReadMolecules
-from .judging import first_of_their_kind, judge_molecules, satisfied, stability, verdicts_of
+from .judging import judge_molecules
 from .model import Decoded
 from .properties import Term
 from .reference import Reference, load_reference
@@ -245,18 +228,6 @@ def _weights(row: str) -> list[Path]:
     return [find_folder(model) / "model.safetensors" for model in models_of(row)]
 
 
-def strains(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """What MMFF94 relaxation frees, strain [n] in kcal/mol, and how far it moves the atoms, moved [n] in Angstrom (root
-    mean square); NaN for molecules that are not valid, or that it does not know.
-    """
-    strain, moved = np.full((2, len(arrays["atoms"])), np.nan)
-    for row, verdict in enumerate(verdicts_of(arrays)):
-        relaxed = relax(verdict.molecule) if verdict.valid else None
-        if relaxed is not None:
-            strain[row], moved[row] = relaxed.energy, relaxed.rmsd
-    return {"strain": strain, "moved": moved}
-
-
 def read_row(row: str, settings: Settings) -> dict[str, np.ndarray] | None:
     """All arrays of a row's chunks together; None while chunks are missing."""
     pair, _, method = row.partition("/")
@@ -270,96 +241,18 @@ def read_row(row: str, settings: Settings) -> dict[str, np.ndarray] | None:
     return chunks.join(files, settings.samples_of(row))
 
 
+def terms_of(row: str) -> list[Term]:
+    """What a row's two prompts ask for; nothing in rows without prompts."""
+    pair = PAIRS.get(row.partition("/")[0])
+    return [] if pair is None else [words_of(WHOLE).parse(prompt)[0] for prompt in pair]
+
+
 def native_row(reference: Reference, settings: Settings) -> dict[str, np.ndarray]:
     """Test molecules of QM9 in the place of samples, as many as a row has, or as the reference holds."""
     names = ("elements", "positions", "bonds", "atoms")
     parts = [getattr(reference, name)[: settings.samples] for name in names]
     arrays = judge_molecules(Decoded(*parts))
     return arrays | strains(arrays) | {"seconds": np.array(0.0)}
-
-
-def share(holds: np.ndarray) -> Value:
-    """The share of True in bool [n], with the binomial standard error."""
-    if not len(holds):
-        return Value(value=0.0, error=None)
-    rate = float(holds.mean())
-    return Value(value=rate, error=math.sqrt(rate * (1 - rate) / len(holds)))
-
-
-def normalised(term: Term, properties: np.ndarray, reference: Reference) -> np.ndarray:
-    """How well each molecule satisfies a term, 0 to 1, of properties [n, properties]; 0 where they are NaN."""
-    values = properties[:, PROPERTY_NAMES.index(term.property)]
-    known = ~np.isnan(values)
-    if term.property in _MEASURED:
-        rank = reference.rank(term.property, np.where(known, values, 0.0))
-        found = rank if term.lowest is not None else 1 - rank
-    else:
-        found = term.holds(values).astype(float)
-    return np.where(known, found, 0.0)
-
-
-#: Properties that have a scale; the others are counts.
-_MEASURED = ("logp", "tpsa", "qed", "sa", "fsp3")
-
-
-def diversity(arrays: dict[str, np.ndarray], most: int = 500) -> float:
-    """1 - mean Tanimoto similarity of Morgan fingerprints between the first `most` valid molecules."""
-    rows = np.nonzero(arrays["valid"])[0][:most].tolist()
-    generator = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048)
-    prints = [generator.GetFingerprint(RemoveHs(verdict.molecule)) for verdict in verdicts_of(arrays, rows)]
-    similar = [
-        value
-        for index in range(1, len(prints))
-        for value in DataStructs.BulkTanimotoSimilarity(prints[index], prints[:index])
-    ]
-    return 1 - float(np.mean(similar)) if similar else 0.0
-
-
-def figures_of(row: str, arrays: dict[str, np.ndarray], reference: Reference) -> dict[str, Value]:
-    """All figures of a row's molecules."""
-    valid = arrays["valid"]
-    first = first_of_their_kind(arrays)
-    found = {
-        "valid": share(valid),
-        "unique": share(first[valid]),
-        "novel": share(reference.novel(arrays["smiles"][first])),
-    }
-    if row in (*NETWORKS, NATIVE):
-        atoms, molecules = stability(arrays)
-        count = len(valid)
-        # Atoms of one molecule are not independent: the error is that of as many draws as there are molecules.
-        found["atom_stable"] = Value(value=atoms, error=math.sqrt(atoms * (1 - atoms) / count))
-        found["molecule_stable"] = Value(value=molecules, error=math.sqrt(molecules * (1 - molecules) / count))
-        ringed = valid & (arrays["properties"][:, PROPERTY_NAMES.index("rings")] > 0)
-        one, other = ringed, valid & ~ringed
-        found["ringed"] = share(ringed[valid])
-    else:
-        terms = [words_of(WHOLE).parse(prompt)[0] for prompt in PAIRS[row.partition("/")[0]]]
-        one, other = (satisfied([term], arrays["properties"]) for term in terms)
-        lower = np.min([normalised(term, arrays["properties"], reference) for term in terms], axis=0)
-        found["both"] = share(one & other)
-        found["neither"] = share(~(one | other))
-        found["minimum"] = Value(value=float(lower.mean()), error=float(lower.std() / math.sqrt(len(lower))))
-        draws = np.random.default_rng(0).choice(lower, (200, len(lower)))
-        tops = np.sort(draws, axis=1)[:, -10:].mean(1)
-        found["minimum_top10"] = Value(value=float(np.sort(lower)[-10:].mean()), error=float(tops.std()))
-    if "log_density" in arrays:
-        difference = arrays["log_density"][:, 0] - arrays["log_density"][:, 1]
-        gap = np.abs(difference)
-        found["gap"] = Value(value=float(gap.mean()), error=float(gap.std() / math.sqrt(len(gap))))
-        for name, score, yes, no in (
-            ("apart", difference, one & ~other, other & ~one),
-            ("level", -gap, one & other, ~(one & other)),
-        ):
-            if yes.any() and no.any():
-                found[name] = area_under_curve(score[yes], score[no])
-    found["diversity"] = Value(value=diversity(arrays))
-    for name in ("strain", "moved"):
-        known = arrays[name][~np.isnan(arrays[name])]
-        if len(known):
-            draws = np.median(np.random.default_rng(0).choice(known, (200, len(known))), axis=1)
-            found[name] = Value(value=float(np.median(known)), error=float(draws.std()))
-    return found
 
 
 def density_figures(amount: float, reference: Reference, molecules: int, seed: int = 0) -> dict[str, Value]:
@@ -392,17 +285,6 @@ def density_figures(amount: float, reference: Reference, molecules: int, seed: i
     return {"auc": area_under_curve(scores[0], scores[1]), "paired": share(scores[0] > scores[1])}
 
 
-def area_under_curve(positive: np.ndarray, negative: np.ndarray) -> Value:
-    """ROC AUC, P(positive > negative), with Hanley and McNeil's standard error (Radiology 143, 1982)."""
-    wins = (positive[:, None] > negative).mean() + 0.5 * (positive[:, None] == negative).mean()
-    area, n = float(wins), len(positive)
-    q1, q2 = area / (2 - area), 2 * area**2 / (1 + area)
-    variance = (area * (1 - area) + (n - 1) * (q1 - area**2) + (len(negative) - 1) * (q2 - area**2)) / (
-        n * len(negative)
-    )
-    return Value(value=area, error=math.sqrt(max(0.0, variance)))
-
-
 def evaluate(
     settings: Settings | None = None,
     rows: Sequence[str] | None = None,
@@ -431,6 +313,7 @@ def evaluate(
         find_model(model)  # a damaged model is reported here, in one sentence, and not by a worker
     reference = load_reference(find_folder(WHOLE))
     workers = (os.cpu_count() or 1) if workers is None else workers
+    made: dict[str, Row] = {}
     pool = start_pool(workers)
     try:
         for row in asked:
@@ -441,11 +324,11 @@ def evaluate(
                 made_of = [f"{pair}/first", f"{pair}/second"] if method == "coin_flip" else [row]
                 wanted = [(part, chunk, settings) for part in made_of for chunk in settings.chunks(row)]
                 make_missing(row, wanted, _is_there, make_chunk, pool, progress)
-            table = with_known_rows(_table(settings, reference, workers), out, _digests())
+            table = with_known_rows(_table(settings, reference, workers, made), out, _digests())
             write_table(table, out)
-            made = table.row(row)
-            said = ", ".join(f"{name} {value.value:.3f}" for name, value in made.values.items())
-            progress(f"{row}: {said}; {made.seconds:.0f} s")
+            finished = table.row(row)
+            said = ", ".join(f"{name} {value.value:.3f}" for name, value in finished.values.items())
+            progress(f"{row}: {said}; {finished.seconds:.0f} s")
     finally:
         if pool is not None:
             pool.shutdown(cancel_futures=True)
@@ -484,20 +367,22 @@ def _keep_density(row: str, settings: Settings, reference: Reference) -> None:
     write_whole(path, kept.model_dump_json().encode())
 
 
-def _table(settings: Settings, reference: Reference, workers: int) -> Table:
-    rows = []
+def _table(settings: Settings, reference: Reference, workers: int, made: dict[str, Row]) -> Table:
+    """The table of what there is; `made` remembers rows, which do not change once they are whole."""
     for name, weights in _digests().items():
+        if name in made:
+            continue
         if name in DISPLACED:
             path = _density_file(name, settings)
             if path.is_file():
-                rows.append(Row.model_validate_json(path.read_bytes()))
+                made[name] = Row.model_validate_json(path.read_bytes())
             continue
         arrays = native_row(reference, settings) if name == NATIVE else read_row(name, settings)
         if arrays is not None:
             seconds = round(float(arrays["seconds"]) / workers, 1)
-            figures = figures_of(name, arrays, reference)
+            figures = figures_of(arrays, reference, terms_of(name))
             count = len(arrays["atoms"])
-            rows.append(Row(name=name, weights=weights, samples=count, seconds=seconds, values=figures))
+            made[name] = Row(name=name, weights=weights, samples=count, seconds=seconds, values=figures)
     return Table(
         command=(
             f"superdiff evaluate molecules --samples {settings.samples} --steps {settings.steps} "
@@ -513,5 +398,5 @@ def _table(settings: Settings, reference: Reference, workers: int) -> Table:
             "RDKit. Errors: binomial, of the mean, or bootstrap (ten best, strain, RMSD); ROC AUC: Hanley and McNeil. "
             f"Seconds are wall clock with {workers} processes of one thread."
         ),
-        rows=rows,
+        rows=[made[name] for name in ROWS if name in made],
     )

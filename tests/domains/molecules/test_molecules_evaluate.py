@@ -8,7 +8,7 @@ from scipy.stats import mannwhitneyu
 from tiny_molecules import column, known_arrays
 
 from superdiff_engine import chunks
-from superdiff_engine.domains.molecules import data, evaluate, reference
+from superdiff_engine.domains.molecules import data, evaluate, figures, reference
 from superdiff_engine.domains.molecules.atoms import PROPERTY_NAMES
 from superdiff_engine.domains.molecules.chemistry import properties_of
 from superdiff_engine.domains.molecules.domain import WHOLE, words_of
@@ -46,13 +46,12 @@ def test_the_reference_comes_back_and_knows_its_molecules(known):
     assert known.rank("logp", values) == pytest.approx([0.0, 0.5, 1.0], abs=0.01)
 
 
-def test_figures_of_known_molecules(known, monkeypatch):
-    monkeypatch.setitem(evaluate.PAIRS, "ring_tpsa", ("aromatic ring", "low TPSA"))
+def test_figures_of_known_molecules(known):
     arrays = judge_molecules(known_arrays(SMILES))
     arrays["strain"] = np.array([1.0, 2.0, np.nan, 3.0, 4.0, np.nan])
     arrays["moved"] = arrays["strain"] / 10
-    found = evaluate.figures_of("ring_tpsa/and", arrays, known)
     terms = [words_of(WHOLE).parse(prompt)[0] for prompt in ("aromatic ring", "low TPSA")]
+    found = figures.figures_of(arrays, known, terms)
     assert terms[1].holds(arrays["properties"][:, column("tpsa")]).tolist()[1]  # pyridine: 12.9 below the tiny bound
     assert found["both"].value == pytest.approx(1 / 6) and found["valid"].value == 1.0
     assert found["unique"].value == pytest.approx(5 / 6) and found["novel"].value == 0.0
@@ -61,11 +60,11 @@ def test_figures_of_known_molecules(known, monkeypatch):
     low = arrays["properties"][:, column("tpsa")] < terms[1].highest
     assert found["neither"].value == pytest.approx((~low).mean())  # pyridine satisfies both
     arrays["log_density"] = np.array([[5.0, 4.0], [1.0, 1.0], [-2.0, 3.0]] * 2)
-    told = evaluate.figures_of("ring_tpsa/and", arrays, known)
+    told = figures.figures_of(arrays, known, terms)
     assert told["gap"].value == 2.0
     # Only pyridine has both; its gap of 0 ties with one of five others. Nothing satisfies the ring alone.
     assert told["level"].value == 1.0 - 1 / 10 and "apart" not in told
-    ringed = evaluate.figures_of("networks/or", arrays, known)["apart"].value
+    ringed = figures.figures_of(arrays, known)["apart"].value
     has_ring = np.array([bool(Chem.MolFromSmiles(one).GetRingInfo().NumRings()) for one in SMILES])
     wins = mannwhitneyu(np.array([1.0, 0, -5] * 2)[has_ring], np.array([1.0, 0, -5] * 2)[~has_ring])
     assert ringed == pytest.approx(wins.statistic / (has_ring.sum() * (~has_ring).sum()))
@@ -77,7 +76,7 @@ def test_figures_of_known_molecules(known, monkeypatch):
     broken["valid"][:] = False
     broken["smiles"][:] = ""
     broken["strain"] = broken["moved"] = np.full(2, np.nan)
-    nothing = evaluate.figures_of("logp_tpsa/and", broken, known)
+    nothing = figures.figures_of(broken, known, evaluate.terms_of("logp_tpsa/and"))
     assert nothing["neither"].value == 1.0
     assert nothing["both"].value == nothing["minimum"].value == nothing["unique"].value == 0.0
     assert "strain" not in nothing
@@ -87,7 +86,7 @@ def test_strain_is_the_energy_that_rdkit_gets_back():
     from rdkit.Chem import rdForceFieldHelpers
 
     arrays = judge_molecules(known_arrays(["CCO", "CC(=O)N"]))
-    found = evaluate.strains(arrays)
+    found = figures.strains(arrays)
     molecule = Chem.AddHs(Chem.MolFromSmiles("CCO"))
     conformer = Chem.Conformer(9)
     for index in range(9):
@@ -111,10 +110,10 @@ def test_strain_is_the_energy_that_rdkit_gets_back():
 def test_area_under_the_curve_agrees_with_scipy():
     generator = np.random.default_rng(0)
     positive, negative = generator.normal(0.7, 1, 80), generator.normal(0, 1, 80)
-    found = evaluate.area_under_curve(positive, negative)
+    found = figures.area_under_curve(positive, negative)
     assert found.value == pytest.approx(mannwhitneyu(positive, negative).statistic / 6400)
     draws = [
-        evaluate.area_under_curve(generator.choice(positive, 80), generator.choice(negative, 80)).value
+        figures.area_under_curve(generator.choice(positive, 80), generator.choice(negative, 80)).value
         for _ in range(400)
     ]
     assert found.error == pytest.approx(np.std(draws), rel=0.25)
