@@ -283,6 +283,9 @@ def evaluate(
     clip: Annotated[
         Path | None, typer.Option(help="folder of a CLIP model to score with, instead of the concept scorer (prompts)")
     ] = None,
+    noise_scale: Annotated[
+        float | None, typer.Option(help="of the steps' noise, 1 for all of it (proteins 0.7)", min=0.1, max=1)
+    ] = None,
     fold: Annotated[
         str | None,
         typer.Option(help="structure predictor: a command that reads a FASTA file and writes a PDB file (proteins)"),
@@ -322,7 +325,7 @@ def evaluate(
         from .domains.proteins import evaluate as proteins
 
         out = Path("docs/tables/proteins.json") if out is None else out
-        each = _with(proteins.Settings(seed=seed), samples=samples, steps=steps, batch=batch)
+        each = _with(proteins.Settings(seed=seed), samples=samples, steps=steps, batch=batch, noise_scale=noise_scale)
         proteins.evaluate(each, row, out, _say, fold=fold)
         written = [out]
     else:

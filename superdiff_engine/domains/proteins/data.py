@@ -29,6 +29,9 @@ _HEADER, _WORD = 0x4D, 5
 #: Test chains share at most this part of their 5-mers with any training chain.
 MOST_SHARED = 0.1
 TEST, SPLIT_SEED = 300, 0
+#: Globular chains: radius of gyration, in Angstrom, at most this times residues^0.38 (2.2 is common, Skolnick et al.
+#: 1997), and at least this share of the residues in helix or strand, as for FrameDiff (arXiv 2302.02277).
+WIDEST, ORDERED = 2.7, 0.5
 #: DSSP's letters of helices (alpha, 3-10, pi) and of strands (in ladders, in bridges).
 HELIX, STRAND = "HGI", "EB"
 
@@ -79,6 +82,16 @@ class Chains:
         """The share of each chain's residues with one of these DSSP letters, float64 [chains]."""
         there = np.isin(self.dssp, np.array(list(letters), "S1"))
         return np.array([there[self.rows(index)].mean() for index in range(len(self))])
+
+    def globular(self) -> Chains:
+        """The chains that fold by themselves, as far as shape and order tell: compact, and half in helix or strand. A
+        third of the short chains of the PDB are not: parts of coiled coils and of larger complexes.
+        """
+        compact = [
+            float(np.square(alpha - alpha.mean(0)).sum(1).mean()) <= (WIDEST * len(alpha) ** 0.38) ** 2
+            for alpha in (self.backbone[self.rows(index), 1] for index in range(len(self)))
+        ]
+        return self.take(np.nonzero(np.array(compact, bool) & (self.shares(HELIX + STRAND) >= ORDERED))[0])
 
     def split(self) -> tuple[Chains, Chains]:
         """(training, test): 300 test chains of PDB entries that training does not have; those that share more than a

@@ -14,6 +14,9 @@ chains of the PDB near these lengths, and `native_noisy`, the same with 1 Angstr
     clusters        clusters at TM-score 0.5 a sample (higher is more diverse)
     nearest_tm      mean over samples of the highest TM-score to a chain of the training set (lower is more novel)
 
+Steps have `NOISE_SCALE` times their noise, as FrameDiff's and other protein models' have; a row of full noise is beside
+them.
+
 No structure predictor is at hand, so the paper's designability is not among them: scRMSD, the CA distance between a
 backbone and the fold that a predictor gives for the sequence that ProteinMPNN designs for it. Whoever has a predictor
 names a command that reads a FASTA file and writes a PDB file (--fold), and gets it as `designable`, below 2 Angstrom.
@@ -30,7 +33,8 @@ import os
 import shlex
 import subprocess
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -57,7 +61,7 @@ from ...recipe import AndRecipe, AverageRecipe, Expert, Levels, OperatorRecipe, 
 from ...run import write_whole
 from . import mpnn
 from .data import Chains, load_chains
-from .domain import ALPHA, BETA, WHOLE, Proteins, find_folder, find_model
+from .domain import ALPHA, BETA, NOISE_SCALE, WHOLE, Proteins, find_folder, find_model
 from .files import read_protein
 from .judging import BOTH, chain_of, judge_proteins, radius_of_gyration
 
@@ -71,7 +75,10 @@ KINDS: dict[str, tuple[tuple[str, ...], OperatorRecipe]] = {
     "or": ((ALPHA, BETA), OrRecipe()),
     "or_bias_1": ((ALPHA, BETA), OrRecipe(bias=[0.0, 1.0])),
     "and": ((ALPHA, BETA), AndRecipe()),
+    "all_full_noise": ((WHOLE,), SingleRecipe()),
 }
+#: The row whose steps have the full noise, whatever the settings say.
+FULL_NOISE = "all_full_noise"
 #: Rows of test chains, and the standard deviation by which every residue's coordinates are moved, Angstrom.
 NATIVE = {"native": 0.0, "native_noisy": 1.0}
 ROWS = (*NATIVE, *KINDS)
@@ -80,7 +87,7 @@ ALIKE = 5
 #: Angstrom of scRMSD below which a backbone counts as designable.
 DESIGNABLE = 2.0
 #: Training chains that the nearest one is looked for among, of like length, and by how many residues they may differ.
-NEIGHBOURS, NEAR_LENGTH = 200, 15
+NEIGHBOURS, NEAR_LENGTH = 100, 15
 LAYOUT = Layout(
     columns=[
         Column("bonds_ok", "CA-CA 3.8 ± 0.2 Å", digits=1, percent=True),
@@ -105,6 +112,7 @@ LAYOUT = Layout(
         "or": "**OR**",
         "or_bias_1": "**OR**, bias 1 for beta",
         "and": "**AND**",
+        "all_full_noise": "one model of all, full noise",
     },
     paper_columns=["paper: designable", "paper: strand", "paper: pairwise TM"],
     paper={
@@ -125,14 +133,16 @@ class Settings:
     Attributes:
         samples: of each length.
         steps: of the sampler.
-        seed: of the first length; length k has `seed + k`.
+        seed: of the first length; length k has `seed + 1000 k`.
         batch: proteins a chunk.
+        noise_scale: of the steps' noise.
     """
 
     samples: int = 25
     steps: int = 200
     seed: int = 0
     batch: int = 25
+    noise_scale: float = NOISE_SCALE
 
     @property
     def parts(self) -> list[tuple[int, int]]:
@@ -152,9 +162,11 @@ def recipe_of(row: str, residues: int, seed: int, settings: Settings) -> Recipe:
         operator=operator,
         levels=Levels(steps=settings.steps),
         solver="ancestral",
+        noise_scale=1.0 if row == FULL_NOISE else settings.noise_scale,
         batch=min(settings.batch, settings.samples),
         seed=seed,
         device="cpu",
+        dtype="bfloat16",
         residues=residues,
     )
 
@@ -249,14 +261,18 @@ def mean_of(values: np.ndarray) -> Value:
     return Value(value=float(known.mean()), error=error)
 
 
-def figures_of(parts: Sequence[dict[str, np.ndarray]], training: Chains, fold: str | None = None) -> dict[str, Value]:
+def figures_of(
+    parts: Sequence[dict[str, np.ndarray]], training: Chains, fold: str | None = None, pool: Executor | None = None
+) -> dict[str, Value]:
     """All figures of a row.
 
     Args:
         parts: arrays of each length's samples.
         training: chains that the models have learned from.
         fold: a command that predicts structures; None leaves out `designable`.
+        pool: of processes that measure chains side by side; None to measure here.
     """
+    each: Callable[..., Iterator[Any]] = map if pool is None else pool.map
     chains = [chain_of(arrays, row)[0] for arrays in parts for row in range(len(arrays["residues"]))]
     joined = {
         name: np.concatenate([arrays[name] for arrays in parts]) for name in ("bonds_ok", "clashes", "helix", "strand")
@@ -281,9 +297,11 @@ def figures_of(parts: Sequence[dict[str, np.ndarray]], training: Chains, fold: s
     if len(every):
         found["pairwise_tm"] = Value(value=float(every.mean()), error=float(every.std() / math.sqrt(len(chains))))
     found["clusters"] = Value(value=groups / len(chains))
-    found["nearest_tm"] = mean_of(np.array([_nearest(chain[:, 1], training) for chain in chains]))
+    places = [chain[:, 1] for chain in chains]
+    near = {size: _of_like_length(size, training) for size in {len(place) for place in places}}
+    found["nearest_tm"] = mean_of(np.array(list(each(_nearest, places, [near[len(place)] for place in places]))))
     if mpnn.is_installed():
-        designs = [mpnn.design(chain)[0] for chain in chains]
+        designs = [best for best, *_ in each(mpnn.design, chains)]
         found["mpnn_score"] = mean_of(np.array([one.score for one in designs]))
         if fold is not None:
             distances = [folded_distance(chain, one.sequence, fold) for chain, one in zip(chains, designs, strict=True)]
@@ -299,11 +317,15 @@ def _radii(chains: Chains) -> Callable[[int], float]:
     return lambda residues: float(np.exp(offset) * residues**slope)
 
 
-def _nearest(alpha: np.ndarray, training: Chains) -> float:
-    near = np.nonzero(np.abs(training.residues - len(alpha)) <= NEAR_LENGTH)[0]
-    # A stated subset, the same for every sample of a length.
+def _of_like_length(residues: int, training: Chains) -> list[np.ndarray]:
+    """CA of the training chains that samples of a length are compared with: a stated subset, the same for each."""
+    near = np.nonzero(np.abs(training.residues - residues) <= NEAR_LENGTH)[0]
     chosen = np.random.default_rng(0).permutation(near)[:NEIGHBOURS]
-    return max((tm_score(alpha, training.backbone[training.rows(int(index)), 1]) for index in chosen), default=0.0)
+    return [training.backbone[training.rows(int(index)), 1] for index in chosen]
+
+
+def _nearest(alpha: np.ndarray, others: Sequence[np.ndarray]) -> float:
+    return max((tm_score(alpha, other) for other in others), default=0.0)
 
 
 def folded_distance(backbone: np.ndarray, sequence: str, command: str) -> float:
@@ -370,7 +392,7 @@ def evaluate(
     settings = Settings() if settings is None else settings
     for model in dict.fromkeys(model for row in asked for model in models_of(row)):
         find_model(model)  # a damaged model is reported here, in one sentence, and not by a worker
-    training, test = load_chains(chains).split()
+    training, test = load_chains(chains).globular().split()
     tm_score(test.backbone[test.rows(0), 1], test.backbone[test.rows(0), 1])  # a missing package is named now
     workers = (os.cpu_count() or 1) if workers is None else workers
     pool = start_pool(workers)
@@ -384,7 +406,7 @@ def evaluate(
                 parts: Any = native_row(test, settings, NATIVE[row]) if row in NATIVE else read_row(row, settings)
                 seconds = sum(float(arrays["seconds"]) for arrays in parts) / workers
                 count = sum(len(arrays["residues"]) for arrays in parts)
-                values = figures_of(parts, training, fold)
+                values = figures_of(parts, training, fold, pool)
                 found = Row(name=row, weights=_digests()[row], samples=count, seconds=round(seconds, 1), values=values)
                 row_file(row, settings, fold).parent.mkdir(parents=True, exist_ok=True)
                 write_whole(row_file(row, settings, fold), found.model_dump_json().encode())
@@ -414,13 +436,17 @@ def _table(settings: Settings, fold: str | None, workers: int) -> Table:
     lengths = ", ".join(str(length) for length in LENGTHS)
     folded = "" if fold is None else f" --fold {shlex.quote(fold)}"
     return Table(
-        command=f"superdiff evaluate proteins --samples {settings.samples} --steps {settings.steps}{folded}",
+        command=(
+            f"superdiff evaluate proteins --samples {settings.samples} --steps {settings.steps} "
+            f"--noise-scale {settings.noise_scale:g}{folded}"
+        ),
         seeds=[seed for _, seed in settings.parts],
         steps=settings.steps,
         notes=(
-            f"{settings.samples} samples of each of {lengths} residues; {settings.steps} ancestral steps with the "
-            f"trapezoidal Ito estimator, joint weights. The nearest training chain is looked for among {NEIGHBOURS} of "
-            f"lengths within {NEAR_LENGTH} residues. Errors are standard errors over samples. The paper's figures are "
+            f"{settings.samples} samples of each of {lengths} residues; {settings.steps} ancestral steps with "
+            f"{settings.noise_scale:g} times their noise and the trapezoidal Ito estimator, joint weights, bfloat16 "
+            f"networks. The nearest training chain is looked for among {NEIGHBOURS} of lengths within {NEAR_LENGTH} "
+            f"residues. Errors are standard errors over samples. The paper's figures are "
             "of FrameDiff and Proteus at 100 to 300 residues, for the pattern. No structure predictor is at hand, so "
             f"designability is left out. Seconds are wall clock with {workers} processes of one thread."
         ),

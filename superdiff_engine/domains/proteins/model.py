@@ -10,7 +10,7 @@ kernel is all but uniform while s is larger than a protein:
 
     r = 3.6 s / (1.8 + s)            s = 0.01: r = 0.02        s = 0.1: r = 0.19        s = 40: r = 3.4
 
-Positions follow Karras et al.'s preconditioning (arXiv 2206.00364) with the data's deviation d = 0.87,
+Positions follow Karras et al.'s preconditioning (arXiv 2206.00364) with the data's deviation d = 0.78,
 
     D = c_skip y + c_out F,    c_skip = d^2 / (s^2 + d^2),    c_out = s d (s^2 + d^2)^(-1/2)
 
@@ -40,7 +40,7 @@ from .network import Estimate, ProteinNetwork
 #: Angstrom of a unit of the positions' component.
 ANGSTROM = 10.0
 #: Root mean square of a coordinate of the training chains, in that unit.
-DATA_STD = 0.87
+DATA_STD = 0.78
 #: Below it CA stand to 0.1 Angstrom; above it nothing of a fold is left.
 LOWEST_LEVEL, HIGHEST_LEVEL = 0.01, 40.0
 #: r = LARGEST s / (HALF + s).
@@ -173,10 +173,11 @@ def _card(folder: Path, network: ProteinNetwork, settings: ProteinSettings) -> s
 | | |
 | --- | --- |
 {size_of(folder, network)}
-| Data | {chains:,} chains of {min(settings.lengths)} to {max(settings.lengths)} residues from the PDB |
+| Data | {chains:,} globular chains of {min(settings.lengths)} to {max(settings.lengths)} residues from the PDB |
 {trained_row(settings.training)}{began}
 Data: ProMod3's structure database (Studer et al. 2021, doi 10.1371/journal.pcbi.1008667; Apache-2.0), as Debian packs
-it (promod3-data). Chains with gaps are left out; test chains are of PDB entries that training does not have, and share
+it (promod3-data). Chains with gaps, extended ones and those with less than half of their residues in helix or strand
+are left out; test chains are of PDB entries that training does not have, and share
 at most a tenth of their 5-mers with any training chain.
 
 Limits: backbones only, of one chain. No structure predictor has judged whether a sequence folds into what it draws.

@@ -184,7 +184,7 @@ def train_model(
         FileNotFoundError: when the data are not there; the message says how to get them.
     """
     minutes, target = training_target(name, minutes, MINUTES, folder)
-    training, _ = load_chains(None if data_folder is None else data_folder / "structure_db.dat").split()
+    training, _ = load_chains(None if data_folder is None else data_folder / "structure_db.dat").globular().split()
     chosen = training.take(np.nonzero(belongs(name, training.shares(HELIX), training.shares(STRAND)))[0])
     if not len(chosen):
         raise ModelError(f"The structures hold no chain that '{name}' could learn from.")

@@ -71,6 +71,23 @@ def test_chains_are_read_and_gaps_left_out(tmp_path):
     ]
 
 
+def test_globular_chains_are_compact_and_half_in_order():
+    """An even ball of radius R has a radius of gyration of sqrt(3/5) R, whatever the order of its points."""
+    rng = np.random.default_rng(0)
+    residues, order = 100, ("H" * 50 + "C" * 50, "H" * 30 + "E" * 30 + "C" * 40, "H" * 49 + "C" * 51)
+    ball = rng.normal(size=(residues, 3))
+    ball *= (rng.uniform(size=(residues, 1)) ** (1 / 3)) / np.linalg.norm(ball, axis=1, keepdims=True)
+    limit = 2.7 * residues**0.38
+    kept = []
+    for wide in (0.9, 1.1):
+        for letters in order:
+            points = (ball * wide * limit / np.sqrt(3 / 5)).astype(np.float32)[:, None].repeat(4, 1)
+            sequence, dssp = (np.frombuffer(text.encode(), "S1") for text in ("A" * residues, letters))
+            one = data.Chains(points, sequence, dssp, np.array([0]), np.array([residues]), ("1AAA_A",))
+            kept.append(len(one.globular()))
+    assert kept == [1, 1, 0, 0, 0, 0]
+
+
 def test_test_chains_are_of_other_entries_and_other_sequences(tmp_path, monkeypatch):
     monkeypatch.setattr(data, "TEST", 8)
     twin = word(40, 100)  # two entries of one sequence: one of them may not judge the other

@@ -30,8 +30,9 @@ def bent(residues, degrees):
 
 
 @pytest.fixture
-def database(tmp_path):
-    """Chains of helices, straight and bent, of the lengths of the table."""
+def database(tmp_path, monkeypatch):
+    """Chains of helices, straight and bent, of the lengths of the table, which count as globular here."""
+    monkeypatch.setattr("superdiff_engine.domains.proteins.data.WIDEST", 100.0)
     rng = np.random.default_rng(0)
     rows = []
     for index in range(16):

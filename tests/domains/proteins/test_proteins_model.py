@@ -208,6 +208,7 @@ def test_an_expert_begins_with_the_weights_of_the_model_of_all(tmp_path, monkeyp
             for k in range(8)]  # fmt: skip
     write_database(tmp_path / "structure_db.dat", rows)
     monkeypatch.setattr("superdiff_engine.domains.proteins.data.TEST", 1)
+    monkeypatch.setattr("superdiff_engine.domains.proteins.data.WIDEST", 100.0)
     monkeypatch.setattr(train, "CHECKPOINTS", tmp_path / "none")
     monkeypatch.setattr(train, "ProteinNetwork", lambda: small_network(7).requires_grad_(True))
     began = []
