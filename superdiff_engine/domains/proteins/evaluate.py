@@ -399,7 +399,8 @@ def evaluate(
     try:
         for row in asked:
             if row not in NATIVE:
-                wanted = [(row, residues, seed, settings) for residues, seed in settings.parts]
+                # The longest first, so that no process waits long for another's last chunk.
+                wanted = [(row, residues, seed, settings) for residues, seed in sorted(settings.parts, reverse=True)]
                 make_missing(row, wanted, _is_there, make_chunk, pool, progress)
             if not row_file(row, settings, fold).is_file():
                 progress(f"{row}: measuring")

@@ -30,7 +30,7 @@ from .model import ANGSTROM, ProteinSettings, denoised_positions, estimate, fact
 from .network import Frames, ProteinNetwork
 
 #: Minutes on two CPU cores after which each model is as good as its card says.
-MINUTES = {"proteins": 240.0, "proteins_alpha": 120.0, "proteins_beta": 120.0}
+MINUTES = {"proteins": 60.0, "proteins_alpha": 9.0, "proteins_beta": 22.0}
 CHECKPOINTS = checkpoints_folder()
 BATCH = 16
 #: Batches are padded to one of these numbers of residues.
