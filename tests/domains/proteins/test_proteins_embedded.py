@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from superdiff_engine.assets import assets_folder
-from superdiff_engine.domains.proteins.domain import NAMES
+from superdiff_engine.domains.proteins.domain import NAMES, NOISE_SCALE
 from superdiff_engine.domains.proteins.model import load_settings
 from superdiff_engine.recipe import make_recipe
 from superdiff_engine.run import Run
@@ -12,10 +12,11 @@ from superdiff_engine.run import Run
 EXPERTS = ("proteins_alpha", "proteins_beta")
 
 
-def run(*models, operator="single", steps=60, batch=4):
+def run(*models, operator="single", steps=80, batch=6):
     asked = {
         "domain": "proteins", "experts": [{"model": model} for model in models], "operator": {"name": operator},
         "levels": {"steps": steps}, "solver": "ancestral", "batch": batch, "residues": 64,
+        "noise_scale": NOISE_SCALE,
     }  # fmt: skip
     return Run(make_recipe(asked), previews=False).execute()
 
@@ -31,7 +32,7 @@ def test_chains_hang_together_and_are_of_their_experts_kind(model, mostly):
     found = run(model).decoded
     assert found["bonds_ok"].mean() >= 0.95 and found["clashes"].mean() <= 0.02
     other = {"helix": "strand", "strand": "helix"}[mostly]
-    assert found[mostly].mean() >= 0.2 and found[mostly].mean() >= 2 * found[other].mean()
+    assert found[mostly].mean() >= 0.15 and found[mostly].mean() >= 2 * found[other].mean()
 
 
 def test_log_densities_tell_whose_chain_it_is():

@@ -197,7 +197,7 @@ def test_a_small_training_learns_a_helix():
     for apart in (1, 2, 3):
         made = (atoms[:, apart:, 1] - atoms[:, :-apart, 1]).norm(dim=-1)
         wanted = float((truth[apart, 1] - truth[0, 1]).norm())
-        assert float((made - wanted).abs().median()) < 0.4, apart
+        assert float((made - wanted).abs().median()) < 0.6, apart
     # Right-handed: the triple product of three successive steps of CA is positive.
     a, b, c = (atoms[:, k + 1 : 13 + k, 1] - atoms[:, k : 12 + k, 1] for k in range(3))
     assert ((torch.linalg.cross(a, b) * c).sum(-1) > 0).float().mean() > 0.9
