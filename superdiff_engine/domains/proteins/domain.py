@@ -31,6 +31,7 @@ from ..base import Domain, Export, ModelInfo, Prepared, Size
 from .frames import frames_of
 from .model import (
     ANGSTROM,
+    DATA_STD,
     HIGHEST_LEVEL,
     LOWEST_LEVEL,
     ProteinModel,
@@ -128,10 +129,17 @@ class Proteins(Domain):
         return experts, {name: part.unsqueeze(0).to(device) for name, part in state.items()}, JUDGED_AT
 
     def preview(self, step: Step, experts: Sequence[Any], most: int) -> dict[str, np.ndarray]:
-        """The denoised backbones now, Angstrom, of at most 16, and how many residues each has."""
-        count = min(most, PREVIEWED)
-        denoised: Any = step.denoised
-        atoms = decode({name: part[:count] for name, part in denoised.items()}).cpu().numpy().astype(np.float32)
+        """Backbones on their way, Angstrom, of at most 16, and how many residues each has.
+
+        The denoised mean is one clump while the noise is high, so its positions are shown with what is left of the
+        noise, shrunk to d s^2 / (d + s)^2 for data of deviation d: a cloud that settles into the fold.
+        """
+        count, s = min(most, PREVIEWED), step.level
+        states: Any = (step.samples, step.denoised)
+        noisy, denoised = ({name: part[:count] for name, part in state.items()} for state in states)
+        noise = (noisy["positions"] - denoised["positions"]) * (DATA_STD * s / (DATA_STD + s) ** 2)
+        moving = denoised | {"positions": denoised["positions"] + noise}
+        atoms = decode(moving).cpu().numpy().astype(np.float32)
         residues = np.array(experts[0].residues[:count])
         atoms *= (np.arange(atoms.shape[1]) < residues[:, None])[:, :, None, None]
         return {"backbone": atoms, "residues": residues}

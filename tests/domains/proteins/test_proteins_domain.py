@@ -16,6 +16,7 @@ from superdiff_engine.domains.proteins import drawing, files, judging
 from superdiff_engine.errors import RecipeError, SuperDiffError
 from superdiff_engine.recipe import make_recipe, parse_recipe
 from superdiff_engine.run import Run
+from superdiff_engine.sample import Step
 
 pytestmark = pytest.mark.usefixtures("assets")
 
@@ -77,6 +78,22 @@ def test_weights_by_component_need_components():
         make_recipe({"domain": "plane", "experts": [{"model": "overlap_a"}], "per_component": True})
     with pytest.raises(RecipeError, match="number of residues"):
         make_recipe({"domain": "plane", "experts": [{"model": "overlap_a"}], "residues": 60})
+
+
+@pytest.mark.parametrize(("level", "radius"), [(40.0, (11, 14)), (0.05, (0, 0.1))])
+def test_the_preview_is_a_cloud_of_a_proteins_size_that_settles(level, radius):
+    """A denoised mean in one point: what is seen is the noise, at first as wide as a protein, at last nothing."""
+    domain = get_domain("proteins")
+    prepared = domain.prepare(recipe(batch=8, residues=80), "cpu")
+    noise = torch.randn(8, 80, 3, generator=torch.Generator().manual_seed(0))
+    turned = torch.eye(3).expand(8, 80, 3, 3)
+    samples = {"positions": level * (noise - noise.mean(1, keepdim=True)), "rotations": turned}
+    denoised = {"positions": torch.zeros(8, 80, 3), "rotations": turned}
+    step = Step(0, level, samples, denoised, torch.zeros(2, 8), torch.full((2, 8), 0.5), {}, {})
+    shown = domain.preview(step, prepared.experts, 4)
+    assert shown["backbone"].shape == (4, 80, 4, 3)
+    radii = [judging.radius_of_gyration(chain[:, 1]) for chain in shown["backbone"]]
+    assert radius[0] <= min(radii) and max(radii) <= radius[1]
 
 
 def test_log_densities_of_turned_and_shifted_chains_are_the_same():
