@@ -58,6 +58,21 @@ class Size:
     open: str
 
 
+def settling(noisy: Any, denoised: Any, level: float, deviation: float = 1.0) -> Any:
+    """Positions to show while samples form: a cloud as wide as the data, which settles into the sample.
+
+    The denoised mean alone is one clump while the noise is high; here it has what is left of the noise, shrunk to
+    d s^2 / (d + s)^2.
+
+    Args:
+        noisy: y, a tensor of any shape.
+        denoised: its mean, of the same shape.
+        level: the noise level s.
+        deviation: d of the data, in the unit of y.
+    """
+    return denoised + (noisy - denoised) * (deviation * level / (deviation + level) ** 2)
+
+
 class Domain(ABC):
     """One kind of sample. A new domain is a new folder with such a class, and one line in the registry."""
 

@@ -32,7 +32,7 @@ from ...run import Result
 from ...sample import Step
 from ...saved import draw_sizes, sizes_in_turn
 from ...score import ConditionedScore, Guidance
-from ..base import Domain, Export, ModelInfo, Prepared, Size
+from ..base import Domain, Export, ModelInfo, Prepared, Size, settling
 from .atoms import FEWEST_ATOMS, MOST_ATOMS
 from .model import HIGHEST_LEVEL, LOWEST_LEVEL, MoleculeModel, MoleculeScores, decode, encode, load_model, load_settings
 from .properties import Term, Vocabulary, contradict
@@ -160,13 +160,12 @@ class Molecules(Domain):
     def preview(self, step: Step, experts: Sequence[Any], most: int) -> dict[str, np.ndarray]:
         """Molecules on their way: elements, positions (Angstrom), bonds and atoms, of at most 64.
 
-        Elements and bonds are those of the denoised mean. Its positions are one clump while the noise is high, so they
-        are shown with what is left of the noise, shrunk to s^2 / (1 + s)^2: a cloud that settles into the molecule.
+        Elements and bonds are those of the denoised mean; positions are those of `base.settling`.
         """
         count, s = min(most, PREVIEWED), step.level
         states: Any = (step.samples, step.denoised)
         noisy, denoised = ({name: part[:count] for name, part in state.items()} for state in states)
-        moving = denoised["positions"] + (noisy["positions"] - denoised["positions"]) * s / (1 + s) ** 2
+        moving = settling(noisy["positions"], denoised["positions"], s)
         decoded = decode(denoised | {"positions": moving}, experts[0].network.atoms[:count])
         return {name: getattr(decoded, name) for name in ("elements", "positions", "bonds", "atoms")}
 

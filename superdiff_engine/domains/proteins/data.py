@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from .frames import MOST_RESIDUES
+from .judging import radius_of_gyration
 
 DATABASE = Path("/usr/share/promod3/loop_data/structure_db.dat")
 FEWEST_RESIDUES = 40
@@ -88,7 +89,7 @@ class Chains:
         third of the short chains of the PDB are not: parts of coiled coils and of larger complexes.
         """
         compact = [
-            float(np.square(alpha - alpha.mean(0)).sum(1).mean()) <= (WIDEST * len(alpha) ** 0.38) ** 2
+            radius_of_gyration(alpha) <= WIDEST * len(alpha) ** 0.38
             for alpha in (self.backbone[self.rows(index), 1] for index in range(len(self)))
         ]
         return self.take(np.nonzero(np.array(compact, bool) & (self.shares(HELIX + STRAND) >= ORDERED))[0])

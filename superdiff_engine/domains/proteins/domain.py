@@ -27,7 +27,7 @@ from ...recipe import (
 from ...run import Result
 from ...sample import Step
 from ...saved import draw_sizes, sizes_in_turn
-from ..base import Domain, Export, ModelInfo, Prepared, Size
+from ..base import Domain, Export, ModelInfo, Prepared, Size, settling
 from .frames import frames_of
 from .model import (
     ANGSTROM,
@@ -131,14 +131,12 @@ class Proteins(Domain):
     def preview(self, step: Step, experts: Sequence[Any], most: int) -> dict[str, np.ndarray]:
         """Backbones on their way, Angstrom, of at most 16, and how many residues each has.
 
-        The denoised mean is one clump while the noise is high, so its positions are shown with what is left of the
-        noise, shrunk to d s^2 / (d + s)^2 for data of deviation d: a cloud that settles into the fold.
+        Positions are those of `base.settling`: a cloud that settles into the fold.
         """
         count, s = min(most, PREVIEWED), step.level
         states: Any = (step.samples, step.denoised)
         noisy, denoised = ({name: part[:count] for name, part in state.items()} for state in states)
-        noise = (noisy["positions"] - denoised["positions"]) * (DATA_STD * s / (DATA_STD + s) ** 2)
-        moving = denoised | {"positions": denoised["positions"] + noise}
+        moving = denoised | {"positions": settling(noisy["positions"], denoised["positions"], s, DATA_STD)}
         atoms = decode(moving).cpu().numpy().astype(np.float32)
         residues = np.array(experts[0].residues[:count])
         atoms *= (np.arange(atoms.shape[1]) < residues[:, None])[:, :, None, None]

@@ -1,6 +1,6 @@
 """Training of the embedded protein models on chains of the PDB: one of mainly alpha, one of mainly beta, one of all.
 
-    proteins         all training chains
+    proteins         all training chains, which are globular (`data.Chains.globular`)
     proteins_alpha   at least 40% of the residues in helices, at most 10% in strands (DSSP)
     proteins_beta    at least 30% in strands, at most 15% in helices
 

@@ -1,4 +1,4 @@
-"""The embedded models as they ship: small enough, chains like real ones, and judges of real chains."""
+"""The embedded models as they ship: small enough, chains like real ones, and judges of whose chain it is."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def test_chains_hang_together_and_are_of_their_experts_kind(model, mostly):
     found = run(model).decoded
     assert found["bonds_ok"].mean() >= 0.95 and found["clashes"].mean() <= 0.02
     other = {"helix": "strand", "strand": "helix"}[mostly]
-    assert found[mostly].mean() >= 0.15 and found[mostly].mean() >= 2 * found[other].mean()
+    assert found[mostly].mean() >= 0.2 and found[mostly].mean() >= 2 * found[other].mean()
 
 
 def test_log_densities_tell_whose_chain_it_is():
