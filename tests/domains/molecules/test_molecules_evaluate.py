@@ -65,7 +65,9 @@ def test_figures_of_known_molecules(known):
     # Only pyridine has both; its gap of 0 ties with one of five others. Nothing satisfies the ring alone.
     assert told["level"].value == 1.0 - 1 / 10 and "apart" not in told
     ringed = figures.figures_of(arrays, known)["apart"].value
-    has_ring = np.array([bool(Chem.MolFromSmiles(one).GetRingInfo().NumRings()) for one in SMILES])
+    # Names that keep the molecules: their RingInfo does not outlive them.
+    parsed = [Chem.MolFromSmiles(one) for one in SMILES]
+    has_ring = np.array([bool(molecule.GetRingInfo().NumRings()) for molecule in parsed])
     wins = mannwhitneyu(np.array([1.0, 0, -5] * 2)[has_ring], np.array([1.0, 0, -5] * 2)[~has_ring])
     assert ringed == pytest.approx(wins.statistic / (has_ring.sum() * (~has_ring).sum()))
     # Only pyridine has an aromatic ring, so all others' lower property is 0.
