@@ -296,7 +296,9 @@ def evaluate(
     style: Annotated[
         str | None, typer.Option(help='words that end every prompt, such as "flat style" (prompts)')
     ] = None,
-    sheet: Annotated[bool, typer.Option(help="also draw docs/images/prompts_pairs.png (prompts)")] = False,
+    sheet: Annotated[
+        bool, typer.Option(help="also draw the README's pictures of the rows in docs/images (prompts, proteins)")
+    ] = False,
 ) -> None:
     """Measure a domain as the paper does and write its table; stopping and starting again resumes."""
     if domain == "pictures":
@@ -327,7 +329,7 @@ def evaluate(
         out = Path("docs/tables/proteins.json") if out is None else out
         each = _with(proteins.Settings(seed=seed), samples=samples, steps=steps, batch=batch, noise_scale=noise_scale)
         proteins.evaluate(each, row, out, _say, fold=fold)
-        written = [out]
+        written = [out, *(proteins.draw_sheets(Path("docs/images"), each, _say) if sheet else [])]
     else:
         raise SuperDiffError(f"There is no evaluation for '{domain}'; choose pictures, prompts, molecules or proteins.")
     for path in written:

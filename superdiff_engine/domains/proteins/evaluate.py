@@ -27,6 +27,7 @@ TM-scores (Zhang and Skolnick 2004) need the package tmtools (GPLv3) or Debian's
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import math
 import os
@@ -37,7 +38,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -62,6 +63,7 @@ from ...run import write_whole
 from . import mpnn
 from .data import Chains, load_chains
 from .domain import ALPHA, BETA, NOISE_SCALE, WHOLE, Proteins, find_folder, find_model
+from .drawing import grid
 from .files import read_protein
 from .judging import BOTH, chain_of, judge_proteins, radius_of_gyration
 
@@ -79,6 +81,8 @@ KINDS: dict[str, tuple[tuple[str, ...], OperatorRecipe]] = {
 }
 #: The row whose steps have the full noise, whatever the settings say.
 FULL_NOISE = "all_full_noise"
+#: Rows of which pictures are drawn on request, as proteins_ROW.png, and what of them: the first samples of one length.
+SHEETS, SHEET_LENGTH, SHEET_SAMPLES = ("or", "and"), 100, 16
 #: Rows of test chains, and the standard deviation by which every residue's coordinates are moved, Angstrom.
 NATIVE = {"native": 0.0, "native_noisy": 1.0}
 ROWS = (*NATIVE, *KINDS)
@@ -419,6 +423,49 @@ def evaluate(
         if pool is not None:
             pool.shutdown(cancel_futures=True)
     return table
+
+
+def draw_sheets(
+    folder: Path,
+    settings: Settings | None = None,
+    progress: Callable[[str], None] = print,
+    workers: int | None = None,
+) -> list[Path]:
+    """Draw the first proteins of the rows SHEETS side by side, and sample those that are not there.
+
+    Args:
+        folder: where the pictures go, as proteins_ROW.png.
+        settings: None for the default ones.
+        progress: takes one line at a time.
+        workers: processes that sample chunks side by side; None for one a core.
+
+    Returns:
+        The files written.
+
+    Raises:
+        ModelError: when an embedded model is missing or damaged.
+        OutputError: when a file cannot be written.
+    """
+    settings = Settings() if settings is None else settings
+    for model in dict.fromkeys(model for row in SHEETS for model in models_of(row)):
+        find_model(model)
+    pool = start_pool((os.cpu_count() or 1) if workers is None else workers)
+    written = []
+    try:
+        for row in SHEETS:
+            wanted = [(row, residues, seed, settings) for residues, seed in settings.parts if residues == SHEET_LENGTH]
+            make_missing(f"picture of {row}", wanted, _is_there, make_chunk, pool, progress)
+            joined = chunks.join([chunk_file(*chunk) for chunk in wanted], settings.samples)
+            arrays = cast(dict[str, np.ndarray], joined)  # none is missing now
+            buffer = io.BytesIO()
+            grid(arrays, SHEET_SAMPLES).save(buffer, "PNG", optimize=True)
+            folder.mkdir(parents=True, exist_ok=True)
+            written.append(folder / f"proteins_{row}.png")
+            write_whole(written[-1], buffer.getvalue())
+    finally:
+        if pool is not None:
+            pool.shutdown(cancel_futures=True)
+    return written
 
 
 def _is_there(row: str, residues: int, seed: int, settings: Settings) -> bool:

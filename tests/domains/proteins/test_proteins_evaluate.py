@@ -6,11 +6,12 @@ import sys
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from scipy.spatial.transform import Rotation
 from test_proteins_data import write_database
 from tiny_proteins import whole_helix
 
-from superdiff_engine.domains.proteins import evaluate, files, mpnn
+from superdiff_engine.domains.proteins import drawing, evaluate, files, mpnn
 from superdiff_engine.domains.proteins.data import load_chains
 from superdiff_engine.domains.proteins.judging import judge_proteins
 from superdiff_engine.errors import SuperDiffError
@@ -149,3 +150,18 @@ def test_a_small_run_of_the_table_goes_on_where_it_stopped(assets, database, tmp
     assert [row.name for row in there.rows] == ["native", "native_noisy", "alpha"]
     with pytest.raises(SuperDiffError, match="There is no row 'gamma'"):
         evaluate.evaluate(settings, ["gamma"], out, chains=database)
+
+
+def test_the_pictures_of_or_and_and_are_of_the_tables_own_samples(assets, tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluate, "CACHE", tmp_path / "cache")
+    settings, said = evaluate.Settings(samples=2, steps=3, batch=2), []
+    written = evaluate.draw_sheets(tmp_path / "images", settings, said.append, workers=1)
+    assert [path.name for path in written] == ["proteins_or.png", "proteins_and.png"] and len(said) == 2
+    (seed,) = [seed for residues, seed in settings.parts if residues == evaluate.SHEET_LENGTH]
+    for path, row in zip(written, evaluate.SHEETS, strict=True):
+        with np.load(evaluate.chunk_file(row, evaluate.SHEET_LENGTH, seed, settings)) as stored:
+            expected = drawing.grid(dict(stored))
+        with Image.open(path) as picture:
+            assert np.array_equal(np.asarray(picture), np.asarray(expected))
+    evaluate.draw_sheets(tmp_path / "images", settings, said.append, workers=1)
+    assert len(said) == 2  # nothing is sampled anew
