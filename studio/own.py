@@ -11,6 +11,7 @@ import pandas as pd
 import streamlit as st
 
 from superdiff_engine.errors import SuperDiffError
+from superdiff_engine.likelihood import Likelihoods
 from superdiff_engine.recipe import parse_recipe
 from superdiff_engine.scoring import Scoring
 
@@ -21,6 +22,10 @@ from .live import TICK, draw_progress, loading_text, pace_texts, standstill_text
 from .palette import dot
 from .session import registry
 from .words import STATES
+
+#: Letters of a text that is shown below the table, whole, and not in it.
+_LONG = 30
+_TWO_DIGITS = st.column_config.NumberColumn(format="%.2f")
 
 
 @dataclass(frozen=True)
@@ -154,29 +159,66 @@ def _progress(job_id: str) -> None:
 
 
 def _table(kind: Kind, columns: dict[str, np.ndarray], job: ScoringJob | None) -> None:
-    known = len(columns)
     if job is not None and job.run.state == "failed":
         show_sentence(job.run.message)
     found = None if job is None else job.run.result
-    if job is not None and found is not None:
-        names = [f"{position} {title}" for position, title in enumerate(job.run.titles, start=1)]
+    names = [] if job is None else [f"{position} {title}" for position, title in enumerate(job.run.titles, start=1)]
+    if found is not None:
         st.markdown("   ".join(f"{dot(index)} {plain(name)}" for index, name in enumerate(names)))
-        for name, mean, error in zip(names, found.mean.numpy(), found.error.numpy(), strict=True):
-            columns[f"log q of {name}, nats"] = mean
-            columns[f"± of {name}"] = error
-        if len(names) > 1:
-            difference = found.paths[:, 0] - found.paths[:, 1]
-            columns["log q₁ − log q₂, nats"] = difference.mean(0).numpy()
-            columns["± of the difference"] = (difference.std(0) / len(difference) ** 0.5).numpy()
-    number = st.column_config.NumberColumn(format="%.2f")
-    st.dataframe(
-        pd.DataFrame(columns),
-        hide_index=True,
-        column_config=dict.fromkeys(list(columns)[known:], number),
-        alt=f"Each {kind.one} of the file, and how likely each expert finds it",
-    )
+    if len(next(iter(columns.values()))) == 1:
+        _one(kind, columns, found, names)
+    else:
+        _many(kind, columns, found, names)
     if found is not None:
         st.caption(
             "Compare samples of the same size, or one sample under several experts: a log-density depends on how many "
             "coordinates there are. ± is the standard error over the paths of noise."
         )
+
+
+def _one(kind: Kind, columns: dict[str, np.ndarray], found: Likelihoods | None, names: list[str]) -> None:
+    """One sample: a line for each expert, so that nothing stands beyond the edge of a narrow table."""
+    if found is not None:
+        who, means, errors = list(names), list(found.mean[:, 0].numpy()), list(found.error[:, 0].numpy())
+        if len(names) > 1:
+            mean, error = _difference(found)
+            who, means, errors = [*who, "1 − 2"], [*means, mean[0]], [*errors, error[0]]
+        st.dataframe(
+            pd.DataFrame({"expert": who, "log q, nats": means, "±": errors}),
+            hide_index=True,
+            column_config=dict.fromkeys(["log q, nats", "±"], _TWO_DIGITS),
+            alt=f"How likely each expert finds the {kind.one}",
+        )
+    values = {name: value[0] for name, value in columns.items()}
+    texts = {name: value for name, value in values.items() if isinstance(value, str) and len(value) > _LONG}
+    st.dataframe(
+        pd.DataFrame({name: [value] for name, value in values.items() if name not in texts}),
+        hide_index=True,
+        alt=f"What the file's {kind.one} is like",
+    )
+    for name, text in texts.items():
+        st.caption(f"{plain(name.capitalize())}:")
+        st.code(text, language=None, wrap_lines=True)
+
+
+def _many(kind: Kind, columns: dict[str, np.ndarray], found: Likelihoods | None, names: list[str]) -> None:
+    """Several samples: a line for each."""
+    known = len(columns)
+    if found is not None:
+        for name, mean, error in zip(names, found.mean.numpy(), found.error.numpy(), strict=True):
+            columns[f"log q of {name}, nats"] = mean
+            columns[f"± of {name}"] = error
+        if len(names) > 1:
+            columns["log q₁ − log q₂, nats"], columns["± of the difference"] = _difference(found)
+    st.dataframe(
+        pd.DataFrame(columns),
+        hide_index=True,
+        column_config=dict.fromkeys(list(columns)[known:], _TWO_DIGITS),
+        alt=f"Each {kind.one} of the file, and how likely each expert finds it",
+    )
+
+
+def _difference(found: Likelihoods) -> tuple[np.ndarray, np.ndarray]:
+    """Of the first two experts' log q of every sample, on the same paths: (mean, standard error), nats."""
+    difference = found.paths[:, 0] - found.paths[:, 1]
+    return difference.mean(0).numpy(), (difference.std(0) / len(difference) ** 0.5).numpy()

@@ -69,7 +69,13 @@ def test_a_protein_of_the_users_own_is_judged_and_its_recipe_taken_back(app):
         assert job.run.finished.wait(120)
     app.run()
     shown = next(frame.value for frame in app.dataframe if "residues" in frame.value)
-    assert shown["residues"][0] == 44 and np.isfinite(shown["log q₁ − log q₂, nats"][0])
+    assert shown["residues"][0] == 44
+    # The sequence is whole, and pushes nothing beyond the table's edge.
+    assert "sequence" not in shown and any(found.value == "G" * 44 for found in app.code)
+    told = next(frame.value for frame in app.dataframe if "±" in frame.value)
+    densities = told["log q, nats"].to_numpy()
+    assert list(told["expert"])[-1] == "1 − 2" and np.isfinite(told["±"]).all()
+    assert densities[2] == pytest.approx(densities[0] - densities[1])
     assert "<b>" not in words(app)
     press(app, "own-recipe")
     assert app.session_state["f.batch"] == 2
