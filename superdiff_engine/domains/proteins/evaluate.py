@@ -1,8 +1,9 @@
 r"""The paper's Table 3 at the scale of the embedded models: `superdiff evaluate proteins`.
 
 Each row has samples of 60, 80, 100 and 120 residues, from the same noise in all rows but `native`, which are test
-chains of the PDB near these lengths, and `native_noisy`, the same with 1 Angstrom of noise on the residues' places
-(what the score of a bad backbone is like). Of every row:
+chains of the PDB near these lengths, `native_noisy`, the same with 1 Angstrom of noise on the residues' places (what
+the score of a bad backbone is like), and `native_alpha` and `native_beta`, the test chains near these lengths of the
+kind that each expert learns from. Of every row:
 
     bonds_ok        share of successive CA that are 3.8 +- 0.2 Angstrom apart
     clashes         share of pairs of CA, neighbours apart, closer than 3.6 Angstrom
@@ -14,8 +15,8 @@ chains of the PDB near these lengths, and `native_noisy`, the same with 1 Angstr
     clusters        clusters at TM-score 0.5 a sample (higher is more diverse)
     nearest_tm      mean over samples of the highest TM-score to a chain of the training set (lower is more novel)
 
-Steps have `NOISE_SCALE` times their noise, as FrameDiff's and other protein models' have; a row of full noise is beside
-them.
+Steps have `NOISE_SCALE` times their noise, as FrameDiff's and other protein models' have; a row of full noise and one
+of less are beside them.
 
 No structure predictor is at hand, so the paper's designability is not among them: scRMSD, the CA distance between a
 backbone and the fold that a predictor gives for the sequence that ProteinMPNN designs for it. Whoever has a predictor
@@ -66,6 +67,7 @@ from .domain import ALPHA, BETA, NOISE_SCALE, WHOLE, Proteins, find_folder, find
 from .drawing import grid
 from .files import read_protein
 from .judging import BOTH, chain_of, judge_proteins, radius_of_gyration
+from .train import learned_by
 
 LENGTHS = (60, 80, 100, 120)
 #: Experts and operator of each sampled row.
@@ -78,13 +80,19 @@ KINDS: dict[str, tuple[tuple[str, ...], OperatorRecipe]] = {
     "or_bias_1": ((ALPHA, BETA), OrRecipe(bias=[0.0, 1.0])),
     "and": ((ALPHA, BETA), AndRecipe()),
     "all_full_noise": ((WHOLE,), SingleRecipe()),
+    "beta_less_noise": ((BETA,), SingleRecipe()),
 }
-#: The row whose steps have the full noise, whatever the settings say.
-FULL_NOISE = "all_full_noise"
+#: Rows whose steps have a noise scale of their own, whatever the settings say.
+OWN_NOISE = {"all_full_noise": 1.0, "beta_less_noise": 0.3}
 #: Rows of which pictures are drawn on request, as proteins_ROW.png, and what of them: the first samples of one length.
 SHEETS, SHEET_LENGTH, SHEET_SAMPLES = ("or", "and"), 100, 16
-#: Rows of test chains, and the standard deviation by which every residue's coordinates are moved, Angstrom.
-NATIVE = {"native": 0.0, "native_noisy": 1.0}
+#: Rows of test chains: of the kind which model learns from, and moved by how much, as of `native_row`.
+NATIVE = {
+    "native": (WHOLE, 0.0),
+    "native_noisy": (WHOLE, 1.0),
+    "native_alpha": (ALPHA, 0.0),
+    "native_beta": (BETA, 0.0),
+}
 ROWS = (*NATIVE, *KINDS)
 #: Native chains are compared with where their lengths differ by at most this many residues.
 ALIKE = 5
@@ -109,6 +117,8 @@ LAYOUT = Layout(
     row_titles={
         "native": "test chains of the PDB",
         "native_noisy": "the same, residues moved by 1 Å",
+        "native_alpha": "test chains, mainly alpha",
+        "native_beta": "test chains, mainly beta",
         "alpha": "alpha expert alone",
         "beta": "beta expert alone",
         "all": "one model of all",
@@ -117,6 +127,7 @@ LAYOUT = Layout(
         "or_bias_1": "**OR**, bias 1 for beta",
         "and": "**AND**",
         "all_full_noise": "one model of all, full noise",
+        "beta_less_noise": "beta expert alone, 0.3 of the noise",
     },
     paper_columns=["paper: designable", "paper: strand", "paper: pairwise TM"],
     paper={
@@ -166,7 +177,7 @@ def recipe_of(row: str, residues: int, seed: int, settings: Settings) -> Recipe:
         operator=operator,
         levels=Levels(steps=settings.steps),
         solver="ancestral",
-        noise_scale=1.0 if row == FULL_NOISE else settings.noise_scale,
+        noise_scale=OWN_NOISE.get(row, settings.noise_scale),
         batch=min(settings.batch, settings.samples),
         seed=seed,
         device="cpu",
@@ -213,14 +224,16 @@ def read_row(row: str, settings: Settings) -> list[dict[str, np.ndarray]] | None
     return found
 
 
-def native_row(test: Chains, settings: Settings, moved: float = 0.0) -> list[dict[str, np.ndarray]]:
+def native_row(test: Chains, settings: Settings, kind: str = WHOLE, moved: float = 0.0) -> list[dict[str, np.ndarray]]:
     """Test chains in the place of samples: as many as there are, of each length within ALIKE residues.
 
     Args:
         test: the chains.
         settings: how many.
+        kind: the model that would learn from chains like these; others are left out.
         moved: standard deviation by which every residue's coordinates are moved, Angstrom; its atoms stay together.
     """
+    test = learned_by(kind, test)
     generator = np.random.default_rng(settings.seed)
     found = []
     for length in LENGTHS:
@@ -408,7 +421,7 @@ def evaluate(
                 make_missing(row, wanted, _is_there, make_chunk, pool, progress)
             if not row_file(row, settings, fold).is_file():
                 progress(f"{row}: measuring")
-                parts: Any = native_row(test, settings, NATIVE[row]) if row in NATIVE else read_row(row, settings)
+                parts: Any = native_row(test, settings, *NATIVE[row]) if row in NATIVE else read_row(row, settings)
                 seconds = sum(float(arrays["seconds"]) for arrays in parts) / workers
                 count = sum(len(arrays["residues"]) for arrays in parts)
                 values = figures_of(parts, training, fold, pool)

@@ -30,13 +30,14 @@ from .model import ANGSTROM, ProteinSettings, denoised_positions, estimate, fact
 from .network import Frames, ProteinNetwork
 
 #: Minutes on two CPU cores after which each model is as good as its card says.
-MINUTES = {"proteins": 60.0, "proteins_alpha": 9.0, "proteins_beta": 22.0}
+MINUTES = {"proteins": 60.0, "proteins_alpha": 9.0, "proteins_beta": 75.0}
 CHECKPOINTS = checkpoints_folder()
 BATCH = 16
 #: Batches are padded to one of these numbers of residues.
 PADDED = (64, 80, 96, 112, MOST_RESIDUES)
-#: log s ~ N(mean, deviation^2): folds are decided from s = 3 to 0.3 (30 to 3 Angstrom), bonds below 0.05.
-LOG_LEVEL = (-1.2, 1.6)
+#: log s ~ N(mean, deviation^2): folds are decided from s = 3 to 0.3 (30 to 3 Angstrom), bonds below 0.05. The
+#: beta model learns more of the former, where strands are won or lost; bonds it knows from the first model.
+LOG_LEVEL = {"proteins": (-1.2, 1.6), "proteins_alpha": (-1.2, 1.6), "proteins_beta": (-0.8, 1.2)}
 #: Weights of the losses; the last two teach the clean frames themselves, as FrameDiff's auxiliary losses do.
 WEIGHTS = {"positions": 1.0, "rotations": 0.5, "frames": 0.25, "bonds": 0.25}
 #: Level below which distances between neighbouring residues' atoms are in the loss: 3 Angstrom.
@@ -57,6 +58,11 @@ def belongs(name: str, helix: np.ndarray, strand: np.ndarray) -> np.ndarray:
     }[name]
 
 
+def learned_by(name: str, chains: Chains) -> Chains:
+    """Those of the chains that a model of this name learns from."""
+    return chains.take(np.nonzero(belongs(name, chains.shares(HELIX), chains.shares(STRAND)))[0])
+
+
 @dataclass
 class ProteinTask:
     """Denoising of residue frames.
@@ -65,11 +71,13 @@ class ProteinTask:
         network: `ProteinNetwork`.
         chains: to learn from.
         batch: chains a step.
+        log_level: mean and deviation of ln s.
     """
 
     network: nn.Module
     chains: Chains
     batch: int = BATCH
+    log_level: tuple[float, float] = LOG_LEVEL[WHOLE]
     _groups: list[tuple[int, Tensor]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -99,7 +107,8 @@ class ProteinTask:
             (turned @ self._positions[rows, :most].unsqueeze(-1)).squeeze(-1),
         )
         grid, _ = kernels()
-        drawn = LOG_LEVEL[0] + LOG_LEVEL[1] * torch.randn(self.batch, generator=generator, dtype=torch.float64)
+        mean, deviation = self.log_level
+        drawn = mean + deviation * torch.randn(self.batch, generator=generator, dtype=torch.float64)
         index = torch.searchsorted(grid, drawn.exp()).clamp_max(len(grid) - 1)
         parts = protein_losses(self.network, clean, index, mask, generator)
         return torch.stack([WEIGHTS[name] * value for name, value in parts.items()]).sum()
@@ -185,7 +194,7 @@ def train_model(
     """
     minutes, target = training_target(name, minutes, MINUTES, folder)
     training, _ = load_chains(None if data_folder is None else data_folder / "structure_db.dat").globular().split()
-    chosen = training.take(np.nonzero(belongs(name, training.shares(HELIX), training.shares(STRAND)))[0])
+    chosen = learned_by(name, training)
     if not len(chosen):
         raise ModelError(f"The structures hold no chain that '{name}' could learn from.")
     torch.manual_seed(0)
@@ -199,7 +208,7 @@ def train_model(
         installed = load_model(target if refine else target.parent / WHOLE)
         network.load_state_dict(installed.network.state_dict())
         begin = installed.settings.training.progress() if refine and installed.settings.training else None
-    task = ProteinTask(network, chosen)
+    task = ProteinTask(network, chosen, log_level=LOG_LEVEL[name])
     plan = TrainingPlan(minutes, 5e-4, warmup_steps=500, ema_decay=0.9995, checkpoint_minutes=10, float16=True)
     trained, progress = train(task, plan, checkpoint, report, begin=begin)
     lengths, counts = np.unique(chosen.residues, return_counts=True)

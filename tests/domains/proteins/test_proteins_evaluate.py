@@ -13,6 +13,7 @@ from tiny_proteins import whole_helix
 
 from superdiff_engine.domains.proteins import drawing, evaluate, files, mpnn
 from superdiff_engine.domains.proteins.data import load_chains
+from superdiff_engine.domains.proteins.domain import ALPHA, BETA, WHOLE
 from superdiff_engine.domains.proteins.judging import judge_proteins
 from superdiff_engine.errors import SuperDiffError
 from superdiff_engine.evaluation import read_table
@@ -66,7 +67,7 @@ def test_tm_scores_and_clusters():
 def test_noisy_chains_are_the_native_ones_moved_by_an_angstrom(database):
     chains, settings = load_chains(database), evaluate.Settings(samples=3)
     for quiet, noisy in zip(
-        evaluate.native_row(chains, settings), evaluate.native_row(chains, settings, 1.0), strict=True
+        evaluate.native_row(chains, settings), evaluate.native_row(chains, settings, moved=1.0), strict=True
     ):
         assert quiet["residues"].tolist() == noisy["residues"].tolist()
         length = int(quiet["residues"].min())
@@ -74,6 +75,15 @@ def test_noisy_chains_are_the_native_ones_moved_by_an_angstrom(database):
         assert np.allclose(moved, moved[:, :, :1], atol=1e-4)  # a residue's atoms stay together
         assert np.sqrt(np.square(moved).mean()) == pytest.approx(1.0, abs=0.1)
         assert noisy["bonds_ok"].max() < 0.5 < quiet["bonds_ok"].min()
+
+
+def test_native_chains_of_a_kind_are_those_its_expert_learns_from(tmp_path):
+    """Kinds are those of the file, by DSSP, whatever the coordinates look like."""
+    kinds = {"1AAA": "H" * 60, "1BBB": "E" * 60, "1CCC": "H" * 30 + "E" * 30}
+    rows = [(name, "A" * 60, dssp, whole_helix(60) + 200) for name, dssp in kinds.items()]
+    chains, settings = load_chains(write_database(tmp_path / "structure_db.dat", rows)), evaluate.Settings(samples=3)
+    found = {kind: evaluate.native_row(chains, settings, kind) for kind in (WHOLE, ALPHA, BETA)}
+    assert [len(found[kind][0]["residues"]) for kind in (WHOLE, ALPHA, BETA)] == [3, 1, 1]
 
 
 def test_figures_of_known_chains(database, monkeypatch):
