@@ -88,7 +88,7 @@ def smooth(points: np.ndarray) -> np.ndarray:
 
 
 def grid(arrays: dict[str, np.ndarray], most: int = SHOWN) -> Image.Image:
-    """The first proteins of a result side by side on white, each with its number."""
+    """The first proteins of a result side by side on white, each with its number, from 0 as its file has it."""
     count = min(most, len(arrays["residues"]))
     columns = max(1, math.ceil(math.sqrt(count)))
     sheet = Image.new("RGB", (columns * CELL, math.ceil(count / columns) * CELL), "white")
@@ -97,5 +97,5 @@ def grid(arrays: dict[str, np.ndarray], most: int = SHOWN) -> Image.Image:
         cell = depict(*chain_of(arrays, index))
         place = ((index % columns) * CELL, (index // columns) * CELL)
         sheet.paste(cell, place, cell)
-        draw.text((place[0] + 6, place[1] + 4), str(index + 1), fill="black")
+        draw.text((place[0] + 6, place[1] + 4), str(index), fill="black")
     return sheet
