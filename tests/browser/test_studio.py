@@ -37,6 +37,11 @@ def link(steps, operator="and", domain="plane", batch=64):
     return "?recipe=" + make_recipe(recipe).to_link()
 
 
+def long_run():
+    """The query of a recipe that takes half a minute of a fast core, so that it outlasts the load of a second page."""
+    return link(10_000, batch=4096)
+
+
 def open_with(context, studio, query):
     page = context.new_page()
     page.goto(studio + "/" + query)
@@ -84,7 +89,7 @@ def test_from_run_to_exported_png(page, context, tmp_path):
 
 def test_a_long_run_is_live_survives_a_reload_and_is_cancelled(context, studio):
     """Live charts move without being remounted; a reload finds the run again; Cancel keeps what there is."""
-    page = open_with(context, studio, link(10_000))
+    page = open_with(context, studio, long_run())
     page.keyboard.press("Control+Enter")
     page.get_by_text(PROGRESS).first.wait_for()
     page.wait_for_function("() => document.querySelectorAll('[data-testid=stEChartsChart] canvas').length >= 5")
@@ -109,7 +114,7 @@ def test_a_long_run_is_live_survives_a_reload_and_is_cancelled(context, studio):
 
 def test_a_second_tab_waits_its_turn(context, studio):
     """Two tabs queue for the device, and the one that waits can be cancelled."""
-    first = open_with(context, studio, link(10_000))
+    first = open_with(context, studio, long_run())
     first.keyboard.press("Control+Enter")
     first.get_by_text(PROGRESS).first.wait_for()
     second = open_with(context, studio, link(20, "or"))
