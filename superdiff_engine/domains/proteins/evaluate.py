@@ -3,26 +3,10 @@ r"""The paper's Table 3 at the scale of the embedded models: `superdiff evaluate
 Each row has samples of 60, 80, 100 and 120 residues, from the same noise in all rows but `native`, which are test
 chains of the PDB near these lengths, `native_noisy`, the same with 1 Angstrom of noise on the residues' places (what
 the score of a bad backbone is like), and `native_alpha` and `native_beta`, the test chains near these lengths of the
-kind that each expert learns from. Of every row:
-
-    bonds_ok        share of successive CA that are 3.8 +- 0.2 Angstrom apart
-    clashes         share of pairs of CA, neighbours apart, closer than 3.6 Angstrom
-    radius_error    |radius of gyration / that of native chains of like length - 1|, mean
-    helix, strand   shares of residues (PyDSSP)
-    both_kinds      share of samples with at least a tenth of their residues in each
-    mpnn_score      ProteinMPNN's mean -log p of its best sequence, nats a residue (lower is better)
-    pairwise_tm     mean TM-score of pairs of samples of one length (lower is more diverse)
-    clusters        clusters at TM-score 0.5 a sample (higher is more diverse)
-    nearest_tm      mean over samples of the highest TM-score to a chain of the training set (lower is more novel)
+kind that each expert learns from. Of every row: `figures`.
 
 Steps have `NOISE_SCALE` times their noise, as FrameDiff's and other protein models' have; a row of full noise and one
 of less are beside them.
-
-No structure predictor is at hand, so the paper's designability is not among them: scRMSD, the CA distance between a
-backbone and the fold that a predictor gives for the sequence that ProteinMPNN designs for it. Whoever has a predictor
-names a command that reads a FASTA file and writes a PDB file (--fold), and gets it as `designable`, below 2 Angstrom.
-
-TM-scores (Zhang and Skolnick 2004) need the package tmtools (GPLv3) or Debian's tm-align; ProteinMPNN its own.
 """
 
 from __future__ import annotations
@@ -33,10 +17,7 @@ import json
 import math
 import os
 import shlex
-import subprocess
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -45,14 +26,12 @@ import numpy as np
 import torch
 
 from ... import chunks
-from ...errors import SuperDiffError
 from ...evaluation import (
     CACHE,
     Column,
     Layout,
     Row,
     Table,
-    Value,
     chosen_rows,
     make_missing,
     start_pool,
@@ -65,8 +44,8 @@ from . import mpnn
 from .data import Chains, load_chains
 from .domain import ALPHA, BETA, NOISE_SCALE, WHOLE, Proteins, find_folder, find_model
 from .drawing import grid
-from .files import read_protein
-from .judging import BOTH, chain_of, judge_proteins, radius_of_gyration
+from .figures import NEAR_LENGTH, NEIGHBOURS, figures_of, tm_score
+from .judging import judge_proteins
 from .train import learned_by
 
 LENGTHS = (60, 80, 100, 120)
@@ -96,10 +75,6 @@ NATIVE = {
 ROWS = (*NATIVE, *KINDS)
 #: Native chains are compared with where their lengths differ by at most this many residues.
 ALIKE = 5
-#: Angstrom of scRMSD below which a backbone counts as designable.
-DESIGNABLE = 2.0
-#: Training chains that the nearest one is looked for among, of like length, and by how many residues they may differ.
-NEIGHBOURS, NEAR_LENGTH = 100, 15
 LAYOUT = Layout(
     columns=[
         Column("bonds_ok", "CA-CA 3.8 ± 0.2 Å", digits=1, percent=True),
@@ -248,136 +223,6 @@ def native_row(test: Chains, settings: Settings, kind: str = WHOLE, moved: float
     return found
 
 
-def tm_score(first: np.ndarray, second: np.ndarray) -> float:
-    """TM-score of two chains of CA [residues, 3], in Angstrom, by the length of the first.
-
-    Raises:
-        SuperDiffError: without the package tmtools.
-    """
-    try:
-        import tmtools  # type: ignore[import-not-found, import-untyped, unused-ignore]
-    except ImportError:
-        raise SuperDiffError("TM-scores need the package tmtools; install it with 'pip install tmtools'.") from None
-    found = tmtools.tm_align(first.astype(float), second.astype(float), "A" * len(first), "A" * len(second))
-    return float(found.tm_norm_chain1)
-
-
-def cluster_count(scores: np.ndarray, bound: float = 0.5) -> int:
-    """Clusters of samples whose TM-scores [n, n] are above `bound`: each joins the first cluster whose head is near."""
-    heads: list[int] = []
-    for index in range(len(scores)):
-        if not any(scores[index, head] > bound for head in heads):
-            heads.append(index)
-    return len(heads)
-
-
-def mean_of(values: np.ndarray) -> Value:
-    """The mean with its standard error."""
-    known = np.asarray(values, float)
-    error = float(known.std(ddof=1) / math.sqrt(len(known))) if len(known) > 1 else None
-    return Value(value=float(known.mean()), error=error)
-
-
-def figures_of(
-    parts: Sequence[dict[str, np.ndarray]], training: Chains, fold: str | None = None, pool: Executor | None = None
-) -> dict[str, Value]:
-    """All figures of a row.
-
-    Args:
-        parts: arrays of each length's samples.
-        training: chains that the models have learned from.
-        fold: a command that predicts structures; None leaves out `designable`.
-        pool: of processes that measure chains side by side; None to measure here.
-    """
-    each: Callable[..., Iterator[Any]] = map if pool is None else pool.map
-    chains = [chain_of(arrays, row)[0] for arrays in parts for row in range(len(arrays["residues"]))]
-    joined = {
-        name: np.concatenate([arrays[name] for arrays in parts]) for name in ("bonds_ok", "clashes", "helix", "strand")
-    }
-    found = {name: mean_of(values) for name, values in joined.items()}
-    found["both_kinds"] = mean_of((joined["helix"] >= BOTH) & (joined["strand"] >= BOTH))
-    radii = _radii(training)
-    found["radius_error"] = mean_of(
-        np.array([abs(radius_of_gyration(chain[:, 1]) / radii(len(chain)) - 1) for chain in chains])
-    )
-    pairs, groups = [], 0
-    for arrays in parts:
-        alpha = [chain_of(arrays, row)[0][:, 1] for row in range(len(arrays["residues"]))]
-        scores = np.eye(len(alpha))
-        for i in range(len(alpha)):
-            for j in range(i):
-                scores[i, j] = scores[j, i] = tm_score(alpha[i], alpha[j])
-        pairs.append(scores[np.tril_indices(len(alpha), -1)])
-        groups += cluster_count(scores)
-    # Pairs share samples: the error is that of as many draws as there are samples.
-    every = np.concatenate(pairs)
-    if len(every):
-        found["pairwise_tm"] = Value(value=float(every.mean()), error=float(every.std() / math.sqrt(len(chains))))
-    found["clusters"] = Value(value=groups / len(chains))
-    places = [chain[:, 1] for chain in chains]
-    near = {size: _of_like_length(size, training) for size in {len(place) for place in places}}
-    found["nearest_tm"] = mean_of(np.array(list(each(_nearest, places, [near[len(place)] for place in places]))))
-    if mpnn.is_installed():
-        designs = [best for best, *_ in each(mpnn.design, chains)]
-        found["mpnn_score"] = mean_of(np.array([one.score for one in designs]))
-        if fold is not None:
-            distances = [folded_distance(chain, one.sequence, fold) for chain, one in zip(chains, designs, strict=True)]
-            found["designable"] = mean_of(np.array(distances) < DESIGNABLE)
-    return found
-
-
-def _radii(chains: Chains) -> Callable[[int], float]:
-    """The mean radius of gyration of native chains by number of residues, Angstrom: a power of it, least squares."""
-    sizes = chains.residues.astype(float)
-    radii = [radius_of_gyration(chains.backbone[chains.rows(index), 1]) for index in range(len(chains))]
-    slope, offset = np.polyfit(np.log(sizes), np.log(radii), 1)
-    return lambda residues: float(np.exp(offset) * residues**slope)
-
-
-def _of_like_length(residues: int, training: Chains) -> list[np.ndarray]:
-    """CA of the training chains that samples of a length are compared with: a stated subset, the same for each."""
-    near = np.nonzero(np.abs(training.residues - residues) <= NEAR_LENGTH)[0]
-    chosen = np.random.default_rng(0).permutation(near)[:NEIGHBOURS]
-    return [training.backbone[training.rows(int(index)), 1] for index in chosen]
-
-
-def _nearest(alpha: np.ndarray, others: Sequence[np.ndarray]) -> float:
-    return max((tm_score(alpha, other) for other in others), default=0.0)
-
-
-def folded_distance(backbone: np.ndarray, sequence: str, command: str) -> float:
-    """ScRMSD in Angstrom: CA of a backbone against those of the fold that a predictor gives its sequence, superposed.
-
-    Args:
-        backbone: [residues, 4, 3] in Angstrom.
-        sequence: of it, one-letter amino acids.
-        command: called with a FASTA file to read and a PDB file to write.
-
-    Raises:
-        SuperDiffError: when the command fails, or writes no chain of that length.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        fasta, predicted = Path(folder) / "design.fasta", Path(folder) / "fold.pdb"
-        fasta.write_text(f">design\n{sequence}\n")
-        try:
-            subprocess.run([*shlex.split(command), str(fasta), str(predicted)], check=True, capture_output=True)
-            other = read_protein(predicted.read_bytes()).backbone[:, 1]
-        except (OSError, subprocess.CalledProcessError) as error:
-            raise SuperDiffError(f"The structure predictor '{command}' failed: {error}.") from None
-    if len(other) != len(backbone):
-        raise SuperDiffError(f"The structure predictor gave {len(other)} residues for {len(backbone)}.")
-    return superposed_distance(backbone[:, 1], other)
-
-
-def superposed_distance(first: np.ndarray, second: np.ndarray) -> float:
-    """Root mean square distance of points [n, 3] after the best shift and turn (Kabsch 1976)."""
-    a, b = first - first.mean(0), second - second.mean(0)
-    u, s, v = np.linalg.svd(a.T @ b)
-    s[2] *= np.sign(np.linalg.det(u @ v))
-    square = (np.square(a).sum() + np.square(b).sum() - 2 * s.sum()) / len(a)
-    return float(np.sqrt(max(0.0, square)))
-
-
 def evaluate(
     settings: Settings | None = None,
     rows: Sequence[str] | None = None,
@@ -407,8 +252,7 @@ def evaluate(
     """
     asked = chosen_rows(rows, ROWS)
     settings = Settings() if settings is None else settings
-    for model in dict.fromkeys(model for row in asked for model in models_of(row)):
-        find_model(model)  # a damaged model is reported here, in one sentence, and not by a worker
+    _find_models(asked)
     training, test = load_chains(chains).globular().split()
     tm_score(test.backbone[test.rows(0), 1], test.backbone[test.rows(0), 1])  # a missing package is named now
     workers = (os.cpu_count() or 1) if workers is None else workers
@@ -460,8 +304,7 @@ def draw_sheets(
         OutputError: when a file cannot be written.
     """
     settings = Settings() if settings is None else settings
-    for model in dict.fromkeys(model for row in SHEETS for model in models_of(row)):
-        find_model(model)
+    _find_models(SHEETS)
     pool = start_pool((os.cpu_count() or 1) if workers is None else workers)
     written = []
     try:
@@ -479,6 +322,12 @@ def draw_sheets(
         if pool is not None:
             pool.shutdown(cancel_futures=True)
     return written
+
+
+def _find_models(rows: Sequence[str]) -> None:
+    """Load the models of rows: a damaged one is reported here, in one sentence, and not by a worker."""
+    for model in dict.fromkeys(model for row in rows for model in models_of(row)):
+        find_model(model)
 
 
 def _is_there(row: str, residues: int, seed: int, settings: Settings) -> bool:
