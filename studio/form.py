@@ -43,6 +43,7 @@ def _domain_and_example() -> None:
         on_change=lambda: form_state.change_domain(keep["f.domain"]),
         persist_state=_KEEP,
         label_visibility="collapsed",
+        wrap=True,  # every domain is seen: what is cut off at the edge is not found
     )
     examples = get_domain(keep["f.domain"]).examples()
 

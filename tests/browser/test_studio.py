@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from studio.uploads import recipe_from_file
-from superdiff_engine.domains import get_domain
+from superdiff_engine.domains import domains, get_domain
 from superdiff_engine.recipe import make_recipe
 
 pytestmark = pytest.mark.browser
@@ -212,3 +212,14 @@ def test_a_narrow_window_has_no_sideways_scrolling_and_a_way_to_the_samples(page
     page.wait_for_function("() => document.documentElement.scrollWidth <= window.innerWidth")
     page.set_viewport_size({"width": 1440, "height": 900})
     way.wait_for(state="hidden")
+
+
+@pytest.mark.parametrize("width", [1440, 1100, 420])
+def test_every_domain_is_seen_without_scrolling(page, width):
+    """What stands beyond the edge of the choice of domains would not be found."""
+    page.set_viewport_size({"width": width, "height": 900})
+    choice = page.locator(".st-key-f-domain")
+    edge = choice.bounding_box()
+    for domain in domains().values():
+        box = choice.get_by_role("radio", name=domain.title).bounding_box()
+        assert box["x"] >= edge["x"] - 1 and box["x"] + box["width"] <= edge["x"] + edge["width"] + 1
