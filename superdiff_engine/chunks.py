@@ -15,7 +15,8 @@ import numpy as np
 from .domains import get_domain
 from .errors import SuperDiffError
 from .recipe import Recipe
-from .run import make_levels, write_whole
+from .files import write_whole
+from .run import make_levels
 from .sample import sample
 
 

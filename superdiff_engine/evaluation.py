@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .compose import CoinFlip
 from .errors import OutputError, SuperDiffError
-from .run import write_whole
+from .files import write_whole
 from .sample import side_generator
 
 TABLES = Path("docs") / "tables"

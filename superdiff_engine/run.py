@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import secrets
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -28,6 +27,7 @@ from .devices import check_dtype, resolve_device
 from .domains import Prepared, get_domain
 from .downloads import DownloadStopped
 from .errors import OutputError, SuperDiffError
+from .files import write_whole
 from .noise import karras_levels, log_levels
 from .recipe import Recipe
 from .sample import Step, sample
@@ -257,27 +257,6 @@ def make_levels(recipe: Recipe, bounds: tuple[float, float]) -> torch.Tensor:
     if grid.spacing == "log":
         return log_levels(grid.steps, highest, lowest)
     return karras_levels(grid.steps, highest, lowest, grid.rho)
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that it is either complete or not there (or as it was before).
-
-    Raises:
-        OutputError: when it cannot be written, for instance because the disk is full.
-    """
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
-    try:
-        with open(partial, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise OutputError(
-            f"{path.name} could not be written to {path.parent}: {error.strerror}. Free space there or choose another "
-            "folder."
-        ) from error
 
 
 def trace_parquet(trace: Trace) -> bytes:

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save
 from torch import nn
 
 from .errors import ModelError
-from .run import write_whole
+from .files import write_whole
 from .training import TrainingFacts
 
 WEIGHTS, SETTINGS, CARD = "model.safetensors", "config.json", "README.md"

@@ -32,7 +32,8 @@ from .errors import RecipeError, SuperDiffError
 from .grid_picture import Place, compose_grid, fit
 from .pictures import recipe_chunk
 from .recipe import Recipe, make_recipe
-from .run import CHECKPOINT_SECONDS, Result, Run, make_folder, write_whole
+from .files import write_whole
+from .run import CHECKPOINT_SECONDS, Result, Run, make_folder
 from .sample import Step
 from .work import State, Work
 

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from rdkit import Chem
 
-from ...run import write_whole
+from ...files import write_whole
 from .atoms import ELEMENTS, FEWEST_ATOMS, MOST_ATOMS, PROPERTY_NAMES, pair_indices
 from .chemistry import properties_of, valence_errors
 

@@ -54,7 +54,7 @@ from ...recipe import (
     Recipe,
     SingleRecipe,
 )
-from ...run import write_whole
+from ...files import write_whole
 from .domain import CHAINS, JUDGED_AT, RINGS, WHOLE, Molecules, find_folder, find_model, words_of
 from .figures import area_under_curve, figures_of, share, strains
 from .files import ReadMolecules

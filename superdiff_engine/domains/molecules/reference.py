@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from ...errors import ModelError
-from ...run import write_whole
+from ...files import write_whole
 from .atoms import PROPERTY_NAMES
 from .data import Molecules
 

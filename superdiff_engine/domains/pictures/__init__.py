@@ -1,5 +1,19 @@
 """Pictures: any unconditional diffusers pipeline, and three embedded models of garments."""
 
-from .domain import Pictures
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .domain import Pictures
 
 __all__ = ["Pictures"]
+
+
+def __getattr__(name: str) -> Any:
+    # Only when it is asked for: a training needs none of the libraries that the domain shows its samples with.
+    if name == "Pictures":
+        from .domain import Pictures
+
+        return Pictures
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -21,7 +21,7 @@ from torch.nn import functional
 
 from ...assets import assets_folder
 from ...errors import ModelError
-from ...run import write_whole
+from ...files import write_whole
 from ...training import TrainingProgress
 from .data import CLASS_NAMES, Pictures, load_fashion_mnist
 

@@ -43,7 +43,7 @@ from ...evaluation import (
     write_table,
 )
 from ...noise import karras_levels
-from ...run import write_whole
+from ...files import write_whole
 from ...sample import sample
 from .classifier import CLASSIFIER, classifier_accuracy, load_classifier, load_reference
 from .data import EXPERT_CLASSES

@@ -25,7 +25,7 @@ from torch.nn import functional
 from ...assets import assets_folder
 from ...errors import ModelError
 from ...noise import DiscreteVP
-from ...run import write_whole
+from ...files import write_whole
 from ...score import NetworkScore
 from ...training import TrainingFacts
 from ..base import ModelInfo

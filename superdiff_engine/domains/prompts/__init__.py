@@ -1,5 +1,19 @@
 """Prompts of text-to-image pipelines as experts; the embedded model of emoji is made here."""
 
-from .domain import Prompts
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .domain import Prompts
 
 __all__ = ["Prompts"]
+
+
+def __getattr__(name: str) -> Any:
+    # Only when it is asked for: a training needs none of the libraries that the domain shows its samples with.
+    if name == "Prompts":
+        from .domain import Prompts
+
+        return Prompts
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -22,7 +22,7 @@ from typing import Any, cast
 
 import torch
 
-from ...run import write_whole
+from ...files import write_whole
 from .emoji import STYLES, Concept
 
 #: Tokens of a caption, start and end included: the text encoder's max_position_embeddings.

@@ -36,7 +36,8 @@ from ...recipe import (
     Recipe,
     SingleRecipe,
 )
-from ...run import make_levels, write_whole
+from ...files import write_whole
+from ...run import make_levels
 from ...sample import Step, sample
 from ..sources import read_settings
 from .captions import held_out_captions, with_article

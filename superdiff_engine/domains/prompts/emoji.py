@@ -9,8 +9,8 @@ All come as npm packages, read straight from the .tgz files that `npm pack` leav
 JSON) or WebP, labels, tags and groups from emojibase-data (CLDR's names). Only sets with permissive or attribution
 licences are used; share-alike ones (emojione-v1, openmoji) are left out on purpose.
 
-A picture is painted on white with a margin and stored as a *master* of twice the model's size (128 x 128), so that
-shifts and scalings by fractions of a pixel stay crisp after the reduction to 64 x 64.
+A picture is painted on white with a margin and stored as a *master* of one and a half times the model's size (192 x
+192), so that shifts and scalings by fractions of a pixel stay crisp after the reduction to 128 x 128.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from ...errors import ModelError
-from ...run import write_whole
+from ...files import write_whole
 
 DATA_FOLDER = Path.home() / ".cache" / "superdiff" / "data" / "emoji"
-#: Pixels of a picture, of its master, and of the master's margin on each side (4 pixels of the picture).
-SIZE = 64
-MASTER = 2 * SIZE
-MARGIN = 8
+#: Pixels of a picture, of its master, and of the master's margin on each side (8 pixels of the picture).
+SIZE = 128
+MASTER = 192
+MARGIN = 12
 #: Part of the key of rendered pictures: raise it when rendering changes.
 RENDERING = 1
 
@@ -259,7 +259,7 @@ class Concept:
 
 @dataclass(frozen=True)
 class EmojiPictures:
-    """Masters uint8 [sets, concepts, 128, 128, 3], and which exist: bool [sets, concepts] (the rest is white)."""
+    """Masters uint8 [sets, concepts, 192, 192, 3], and which exist: bool [sets, concepts] (the rest is white)."""
 
     concepts: tuple[Concept, ...]
     styles: tuple[str, ...]
@@ -273,7 +273,7 @@ class EmojiPictures:
         return EmojiPictures(kept, self.styles, self.masters[:, rows], self.present[:, rows])
 
     def picture(self, concept: int, style: int) -> Image.Image:
-        """One picture of 64 x 64 pixels, RGB."""
+        """One picture of 128 x 128 pixels, RGB."""
         return Image.fromarray(self.masters[style, concept]).resize((SIZE, SIZE), Image.Resampling.LANCZOS)
 
 
@@ -447,7 +447,7 @@ def _slugs(folder: Path, concepts: Sequence[Concept]) -> dict[str, list[str]]:
 def _rendered(
     folder: Path, source: EmojiSet, concepts: Sequence[Concept], report: Callable[[str], None]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Masters [concepts, 128, 128, 3] and presence [concepts] of one set, from its cache file if that fits."""
+    """Masters [concepts, 192, 192, 3] and presence [concepts] of one set, from its cache file if that fits."""
     path = _archive(folder, source)
     key = hashlib.sha256(path.read_bytes())
     key.update(json.dumps([RENDERING, MASTER, MARGIN, [concept.id for concept in concepts]]).encode())
@@ -540,7 +540,7 @@ def _read_image(content: bytes, path: Path) -> Image.Image:
 
 
 def on_white(image: Image.Image) -> np.ndarray:
-    """A picture with transparency as a master: centred on white within the margin; uint8 [128, 128, 3]."""
+    """A picture with transparency as a master: centred on white within the margin; uint8 [192, 192, 3]."""
     inner = MASTER - 2 * MARGIN
     scale = inner / max(image.size)
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))

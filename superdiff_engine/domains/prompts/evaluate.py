@@ -25,7 +25,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 
 from ...evaluation import TABLES, Column, Layout, Row, Table, chosen_rows, start_pool, write_table
-from ...run import write_whole
+from ...files import write_whole
 from .chunks import (
     SINGLES,
     Settings,

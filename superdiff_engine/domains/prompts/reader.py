@@ -12,7 +12,7 @@ import torch
 
 from ...errors import SuperDiffError
 from ...evaluation import Row, Value, coin_flips
-from ...run import write_whole
+from ...files import write_whole
 from .chunks import (
     OPERATORS,
     SINGLES,

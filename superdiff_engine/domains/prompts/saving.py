@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ...assets import assets_folder
 from ...errors import ModelError
-from ...run import write_whole
+from ...files import write_whole
 from ...training import TrainingFacts
 from .captions import (
     STYLE_WORDS,

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ...errors import ModelError
-from ...run import write_whole
+from ...files import write_whole
 from ...training import TrainingPlan, TrainingProgress, train
 from .emoji import DATA_FOLDER, PAIRS, SCORER_SETS, SIZE, Concept, EmojiPictures, load_pictures
 from .saving import SCORER

@@ -39,7 +39,7 @@ from ...evaluation import (
     write_table,
 )
 from ...recipe import AndRecipe, AverageRecipe, Expert, Levels, OperatorRecipe, OrRecipe, Recipe, SingleRecipe
-from ...run import write_whole
+from ...files import write_whole
 from . import mpnn
 from .data import Chains, load_chains
 from .domain import ALPHA, BETA, NOISE_SCALE, WHOLE, Proteins, find_folder, find_model
