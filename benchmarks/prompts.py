@@ -101,7 +101,7 @@ def main() -> None:
         "# Benchmarks of prompts",
         "",
         f"`python -m benchmarks.prompts`, {torch.get_num_threads()} threads, torch {torch.__version__}, {title}, "
-        f"{STEPS} guided AND steps of two prompts, 64 x 64 pixels, float32, CPU.",
+        f"{STEPS} guided AND steps of two prompts, {network.size[1]} x {network.size[0]} pixels, float32, CPU.",
         "",
         "| what | batch | ratio (median) | rounds | bar |",
         "| --- | --- | --- | --- | --- |",

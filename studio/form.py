@@ -193,6 +193,17 @@ def _sampling() -> None:
             persist_state=_KEEP,
             help="Calms the weights where the experts agree. 0 is the paper's exact system, whose weights may explode.",
         )
+        st.number_input(
+            "AND holds down to level s",
+            min_value=0.0,
+            max_value=1e6,
+            step=0.5,
+            format="%g",
+            key="f.holds",
+            persist_state=_KEEP,
+            help="Below this level the weights are even, as average's are. 0 holds the log-densities equal to the end, "
+            "as the paper does; 1.5 gives the emoji's details to both prompts.",
+        )
     with st.grid(columns=2, min_column_width=130, gap="xsmall"):
         for which, end in (("highest", "begins"), ("lowest", "ends")):
             st.number_input(

@@ -84,6 +84,7 @@ def load(recipe: Recipe, example: str | None = None, keep_seed: bool = False) ->
     keep["f.operator"] = operator.name
     keep["f.temperature"] = float(getattr(operator, "temperature", 1.0))
     keep["f.ridge"] = float(getattr(operator, "ridge", 1.0))
+    keep["f.holds"] = float(getattr(operator, "lowest", 0.0))
     keep["f.single"] = keep["experts"][getattr(operator, "index", 0)]
     keep["f.steps"], keep["f.spacing"] = recipe.levels.steps, recipe.levels.spacing
     keep["f.highest"], keep["f.lowest"], keep["f.rho"] = recipe.levels.highest, recipe.levels.lowest, recipe.levels.rho
@@ -118,7 +119,7 @@ def document() -> dict[str, Any]:
     if name == "or":
         operator["temperature"] = keep["f.temperature"]
     if name == "and":
-        operator["ridge"] = keep["f.ridge"]
+        operator["ridge"], operator["lowest"] = keep["f.ridge"], keep["f.holds"]
     if name == "fixed":
         operator["weights"] = [keep[f"f.weight.{slot}"] for slot in slots]
     if name == "single":

@@ -116,6 +116,8 @@ def operator_summary(operator: object) -> str:
         parts.append(f"T = {operator.temperature:g}")  # type: ignore[attr-defined]
     if name == "and" and operator.ridge != 1:  # type: ignore[attr-defined]
         parts.append(f"ridge {operator.ridge:g}")  # type: ignore[attr-defined]
+    if name == "and" and operator.lowest > 0:  # type: ignore[attr-defined]
+        parts.append(f"down to s = {operator.lowest:g}")  # type: ignore[attr-defined]
     if name == "single":
         parts.append(f"expert {operator.index + 1}")  # type: ignore[attr-defined]
     if name == "fixed":

@@ -14,8 +14,8 @@ import numpy as np
 
 from .domains import get_domain
 from .errors import SuperDiffError
-from .recipe import Recipe
 from .files import write_whole
+from .recipe import Recipe
 from .run import make_levels
 from .sample import sample
 

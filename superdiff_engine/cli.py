@@ -224,19 +224,41 @@ def train(
         typer.Option(help="budget over all runs, minutes (left out: its own)", min=0.01),
     ] = None,
     data: Annotated[
-        Path | None, typer.Option(help="folder of the data, if it is not where its package puts it")
+        Path | None,
+        typer.Option(help="folder of the data, if it is not where its package puts it, or a pack that --pack wrote"),
     ] = None,
     refine: Annotated[
-        bool, typer.Option("--refine", help="without a checkpoint, go on from what is installed")
+        bool,
+        typer.Option("--refine", help="without a checkpoint, go on from what is installed (emoji_vae: its decoder)"),
     ] = False,
     out: Annotated[
         Path | None, typer.Option(help="folder to write the model's own folder into, if not where it is embedded")
     ] = None,
+    device: Annotated[str, typer.Option(help="what to train on: auto, cpu or cuda")] = "cpu",
+    batch: Annotated[int | None, typer.Option(help="samples a step (left out: the model's own)", min=1)] = None,
+    crops: Annotated[
+        bool, typer.Option("--crops", help="also learn from random windows of chains beyond 128 residues (proteins)")
+    ] = False,
+    pack: Annotated[
+        Path | None,
+        typer.Option(help="train nothing: write the prepared data to this file, for a machine that cannot read them"),
+    ] = None,
 ) -> None:
-    """Train an embedded model from its data; stopping and starting again resumes."""
+    """Train an embedded model from its data; stopping and starting again resumes, on whatever device."""
+    from .devices import training_device
+
     if name not in TRAINABLE:
         raise SuperDiffError(f"There is no model '{name}' to train; there are {', '.join(TRAINABLE)}.")
+    if crops and TRAINABLE[name] != "proteins":
+        raise SuperDiffError(f"Only proteins have chains to crop; leave --crops out for '{name}'.")
+    if data is not None and not data.exists():
+        raise SuperDiffError(f"There is nothing at {data}; name a folder of the data, or a pack.")
+    where = training_device(device)
     training = importlib.import_module(f".domains.{TRAINABLE[name]}.train", __package__)
+    if pack is not None:
+        size = training.write_training_pack(name, pack, data).stat().st_size / 1e6
+        console.print(f"Wrote {pack} ({size:.1f} MB); train from it with --data {pack}", markup=False)
+        return
     minutes = training.MINUTES[name] if minutes is None else minutes
     checkpoint = training.CHECKPOINTS / f"{name}.ckpt"
     if checkpoint.is_file():
@@ -249,14 +271,15 @@ def train(
 
         def report(state: TrainingProgress) -> None:
             nonlocal said
-            line = f"{name}: step {state.step}, loss {state.loss:.4f}"
+            line = f"{name}: step {state.step}, loss {state.loss:.4f}, {state.pace:,.0f} samples/s"
             progress.update(task, completed=state.minutes, description=line)
             # A log has no bar: a line a minute, of each stage that the training has.
             if not console.is_terminal and int(state.minutes) != said:
                 said = int(state.minutes)
                 console.print(f"{state.minutes:.1f} of {minutes:g} minutes, {line}", markup=False)
 
-        folder = training.train_model(name, minutes, data, report, out, refine)
+        more = {"crops": True} if crops else {}
+        folder = training.train_model(name, minutes, data, report, out, refine, where, batch, **more)
     console.print(f"Saved to {folder}", markup=False)
 
 

@@ -11,6 +11,7 @@ one over the experts. Reference: Skreta et al. 2025 (arXiv 2412.17762), Prop. 3 
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,10 +27,12 @@ class Prediction:
     Attributes:
         constant: c, [experts, batch], nats, float64.
         slope: G, [experts, experts, batch], nats, float64; symmetric and positive semi-definite in its first two.
+        level: s, where the step begins (the highest, where components walk levels of their own).
     """
 
     constant: Tensor
     slope: Tensor
+    level: float = math.inf
 
     def at(self, weights: Tensor) -> Tensor:
         """p(kappa), [experts, batch], nats."""
@@ -91,15 +94,19 @@ class And(Operator):
     Args:
         bias: the offsets l, in nats: log q_i - l_i is what is held equal; None for none.
         ridge: lam in nats; 0 gives the paper's exact system.
+        lowest: the level s below which the weights are even, as average's are: there the log-densities go their own
+            ways. 0 holds them equal to the end, as in the paper.
     """
 
     needs_density = True
     needs_prediction = True
 
-    def __init__(self, bias: Sequence[float] | None = None, ridge: float = 1.0) -> None:
+    def __init__(self, bias: Sequence[float] | None = None, ridge: float = 1.0, lowest: float = 0.0) -> None:
         if ridge < 0:
             raise ValueError(f"AND's ridge must not be negative, got {ridge}.")
-        self.bias, self.ridge = bias, ridge
+        if lowest < 0:
+            raise ValueError(f"AND's lowest level must not be negative, got {lowest}.")
+        self.bias, self.ridge, self.lowest = bias, ridge, lowest
 
     def start(self, experts: int, batch: int, generator: torch.Generator) -> None:
         _check_length("bias", self.bias, experts)
@@ -109,7 +116,7 @@ class And(Operator):
             raise ValueError("AND steers with the prediction of the coming step, which is missing.")
         experts, _ = log_density.shape
         even = torch.full_like(log_density, 1 / experts)
-        if experts == 1:
+        if experts == 1 or prediction.level < self.lowest:
             return even
         target = _centred(log_density - _column(self.bias, log_density)) + _centred(prediction.at(even))
         slope = _centred(_centred(prediction.slope), dim=1).permute(2, 0, 1)

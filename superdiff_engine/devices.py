@@ -19,6 +19,18 @@ def resolve_device(name: str) -> str:
     return name
 
 
+def training_device(name: str) -> str:
+    """The device to train on; "auto" takes CUDA, else the CPU. Raises SuperDiffError if it is not there.
+
+    Trainings run on these two: MPS has no float64 sums.
+    """
+    if name not in ("auto", "cpu", "cuda"):
+        raise SuperDiffError(f"There is no training on '{name}'; choose auto, cpu or cuda.")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise SuperDiffError("This machine has no cuda device for torch; train with --device cpu or auto.")
+    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+
+
 def bfloat16_is_fast(device: str = "cpu") -> bool:
     """Whether matrix products in bfloat16 take no longer than in float32.
 

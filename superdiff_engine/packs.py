@@ -79,5 +79,14 @@ def read_pack(path: Path, kind: str) -> dict[str, np.ndarray]:
             return {name: stored[name] for name in stored.files if name != _KIND}
     except ModelError:
         raise
-    except (OSError, EOFError, ValueError, KeyError, AttributeError, NotImplementedError, zipfile.BadZipFile, lzma.LZMAError):
+    except (
+        OSError,
+        EOFError,
+        ValueError,
+        KeyError,
+        AttributeError,
+        NotImplementedError,
+        zipfile.BadZipFile,
+        lzma.LZMAError,
+    ):
         raise ModelError(f"{path} is no pack of training data, or was cut off; {again}") from None

@@ -81,14 +81,17 @@ class OrRecipe(_Strict):
 
 
 class AndRecipe(_Strict):
-    """Equal log-densities, up to the offsets in `bias`; `ridge` in nats, 0 for the paper's exact system."""
+    """Equal log-densities, up to the offsets in `bias`; `ridge` in nats, 0 for the paper's exact system; below
+    the level `lowest` the weights are even.
+    """
 
     name: Literal["and"] = "and"
     bias: list[Bias] | None = None
     ridge: float = Field(1.0, ge=0, le=1e6)
+    lowest: float = Field(0.0, ge=0, le=1e6)
 
     def build(self) -> compose.Operator:
-        return compose.And(self.bias, self.ridge)
+        return compose.And(self.bias, self.ridge, self.lowest)
 
 
 class AverageRecipe(_Strict):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence

@@ -299,7 +299,8 @@ class _Loop:
                 fixed = pull if noise is None else noise + pull
             if fixed is not None:
                 constant = constant + torch.stack([geometry.inner(fixed, score) for score in scores])
-            predictions[name] = Prediction(constant.cpu(), (gain * guidance * slope).cpu())
+            level = self.levels[name][index]
+            predictions[name] = Prediction(constant.cpu(), (gain * guidance * slope).cpu(), level)
         return predictions
 
     def _weigh(
@@ -320,6 +321,7 @@ class _Loop:
                 joint = Prediction(
                     torch.stack([p.constant for p in predictions.values()]).sum(0),
                     torch.stack([p.slope for p in predictions.values()]).sum(0),
+                    max(p.level for p in predictions.values()),
                 )
             common = self.operator.weights(_total(log_density), joint)
             weights = dict.fromkeys(self.names, common)

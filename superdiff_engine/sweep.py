@@ -29,10 +29,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from .domains import get_domain
 from .errors import RecipeError, SuperDiffError
+from .files import write_whole
 from .grid_picture import Place, compose_grid, fit
 from .pictures import recipe_chunk
 from .recipe import Recipe, make_recipe
-from .files import write_whole
 from .run import CHECKPOINT_SECONDS, Result, Run, make_folder
 from .sample import Step
 from .work import State, Work

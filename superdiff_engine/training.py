@@ -24,6 +24,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from pydantic import BaseModel
@@ -125,9 +126,7 @@ class TrainingFacts(BaseModel):
     hardware: str
 
     @classmethod
-    def of(
-        cls, progress: TrainingProgress, batch: int, float16: bool = False, device: str = "cpu"
-    ) -> TrainingFacts:
+    def of(cls, progress: TrainingProgress, batch: int, float16: bool = False, device: str = "cpu") -> TrainingFacts:
         """What a training on this machine came to; `float16` as in its plan."""
         return cls(
             minutes=progress.minutes,
@@ -199,7 +198,7 @@ class _Stepper:
     def _first_rate(self) -> float | Tensor:
         return self.plan.learning_rate
 
-    def _adam(self) -> dict[str, object]:
+    def _adam(self) -> dict[str, Any]:
         return {"betas": (0.9, 0.99), "weight_decay": self.plan.weight_decay, "fused": True}
 
     def step(self, drawn: Draws, factor: float) -> None:
@@ -261,7 +260,7 @@ class _GraphStepper(_Stepper):
     def _first_rate(self) -> Tensor:
         return torch.tensor(self.plan.learning_rate, device=self.device)  # read by the graph at every replay
 
-    def _adam(self) -> dict[str, object]:
+    def _adam(self) -> dict[str, Any]:
         return {**super()._adam(), "capturable": True}
 
     def _set_rate(self, rate: float) -> None:
@@ -293,6 +292,12 @@ class _GraphStepper(_Stepper):
         with torch.cuda.graph(graph, pool=self._pool):
             self._compute(given, cached=False)
         return graph, given
+
+
+def make_stepper(task: TrainingTask, plan: TrainingPlan, device: str) -> _Stepper:
+    """Moves a task to a device, and gives what makes its steps there."""
+    task.to(device)
+    return (_GraphStepper if torch.device(device).type == "cuda" else _Stepper)(task, plan, device)
 
 
 class _Average:
@@ -344,9 +349,8 @@ def train(
     Raises:
         RuntimeError: if the loss stops being finite.
     """
-    task.to(device)
     network = task.network
-    stepper = (_GraphStepper if torch.device(device).type == "cuda" else _Stepper)(task, plan, device)
+    stepper = make_stepper(task, plan, device)
     average = _Average(network, plan.ema_decay)
     generator = torch.Generator().manual_seed(plan.seed)
     progress = TrainingProgress() if begin is None else begin
@@ -357,6 +361,8 @@ def train(
         average.load(stored["ema"])
         generator.set_state(stored["generator"].cpu())
         progress = TrainingProgress(**stored["progress"])
+
+    seen = progress.step
 
     def look(since: float) -> None:
         """Wait for the steps that were asked for, and see what became of them in the seconds `since` the last look."""
@@ -388,7 +394,6 @@ def train(
     network.train()
     started, already = time.monotonic(), progress.minutes
     looked = saved = started
-    seen = progress.step
     while progress.minutes < plan.minutes:
         factor = learning_rate_factor(progress.step - progress.fresh, progress.minutes, plan)
         stepper.step(task.draw(generator), factor)

@@ -58,6 +58,15 @@ def test_and_of_two_is_the_closed_form():
     assert torch.allclose(weights[1] - 0.5, -gap / (difference + ridge))
 
 
+def test_and_lets_go_below_its_lowest_level():
+    found, log_density = a_prediction(3), torch.randn(3, 5, dtype=torch.float64)
+    held = start(And(), 3).weights(log_density, found)
+    operator = start(And(lowest=1.5), 3)
+    for level, expected in ((1.5, held), (1.49, torch.full_like(held, 1 / 3))):
+        weights = operator.weights(log_density, Prediction(found.constant, found.slope, level))
+        assert torch.equal(weights, expected)
+
+
 def test_and_stays_even_where_experts_agree():
     agreeing = Prediction(torch.zeros(3, 4, dtype=torch.float64), torch.ones(3, 3, 4, dtype=torch.float64))
     weights = start(And(), 3, 4).weights(torch.zeros(3, 4, dtype=torch.float64), agreeing)
@@ -85,6 +94,7 @@ def test_coin_flip_keeps_its_choice_and_its_odds():
     [
         (lambda: Or(-1.0), "temperature"),
         (lambda: And(ridge=-1), "ridge"),
+        (lambda: And(lowest=-1), "lowest level"),
         (lambda: Fixed([0.5, 0.6]), "sum to 1"),
         (lambda: start(Or(bias=[0.0]), 2), "bias needs 2"),
         (lambda: start(Fixed([1.0]), 2), "weights needs 2"),

@@ -240,3 +240,18 @@ def test_arguments_that_do_not_fit_are_named(change, word):
     arguments = {"experts": overlapping(), "operator": Or(), "levels": LEVELS, "batch": 4} | change
     with pytest.raises(ValueError, match=word):
         last(sample(arguments.pop("experts"), arguments.pop("operator"), arguments.pop("levels"), **arguments))
+
+
+def test_and_with_a_lowest_level_is_average_from_there_on():
+    """Above it the samples are AND's own; below it average walks on from where they stand, with the same noise."""
+    experts, lowest = overlapping(), 2.0
+    whole, part, even = (
+        list(sample(experts, operator, LEVELS, batch=64)) for operator in (And(), And(lowest=lowest), Average())
+    )
+    for index, step in enumerate(part):
+        if step.level >= lowest:
+            assert torch.equal(step.weights, whole[index].weights)
+            assert torch.equal(step.samples, whole[index].samples)
+        elif index < len(part) - 1:
+            assert torch.equal(step.weights, even[index].weights)
+    assert not torch.equal(part[-1].samples, whole[-1].samples)

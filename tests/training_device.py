@@ -1,4 +1,12 @@
-"""What a training step must not do on a GPU, seen without one: PyTorch's "meta" device, which has shapes and no numbers."""
+"""Trainings elsewhere, seen from here: steps on PyTorch's "meta" device, which like a GPU is no CPU and reads no number
+back, and Python without the libraries that a machine with a GPU may lack.
+"""
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -35,3 +43,45 @@ def same_draws(task, seed=3):
     return first.keys() == second.keys() and all(
         value.device.type == "cpu" and torch.equal(value, second[name]) for name, value in first.items()
     )
+
+
+#: What reads sources, draws pictures and shows pages: a machine that trains from a pack has none of it.
+NOT_FOR_TRAINING = (
+    "cairosvg", "gemmi", "pandas", "plotly", "pyarrow", "pydssp", "rdkit", "rich", "scipy", "streamlit", "tmtools",
+    "typer",
+)  # fmt: skip
+
+_WITHOUT = """
+import sys
+
+class Without:
+    def __init__(self, finder):
+        self.finder = finder
+
+    def find_spec(self, name, path=None, target=None):
+        absent = name.partition(".")[0] in {modules!r}
+        return None if absent else self.finder.find_spec(name, path, target)
+
+    def __getattr__(self, name):
+        return getattr(self.finder, name)
+
+sys.meta_path[:] = [Without(finder) for finder in sys.meta_path]
+"""
+
+
+def run_without(modules, code, home):
+    """Run Python code in a process of its own that has none of some modules, and return what it printed.
+
+    Args:
+        modules: their top names, such as NOT_FOR_TRAINING.
+        code: of a script; it may be indented.
+        home: the home folder that it sees, where its checkpoints and caches go.
+    """
+    script = _WITHOUT.format(modules=tuple(modules)) + textwrap.dedent(code)
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True, text=True, timeout=300, cwd=Path(__file__).parents[1],
+        env=os.environ | {"HOME": str(home)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout

@@ -19,14 +19,16 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from rdkit import Chem
 
 from ...files import write_whole
 from .atoms import ELEMENTS, FEWEST_ATOMS, MOST_ATOMS, PROPERTY_NAMES, pair_indices
-from .chemistry import properties_of, valence_errors
+
+if TYPE_CHECKING:
+    from rdkit import Chem
 
 PACKAGE, VERSION = "qm9pack", "1.0.3"
 DATA_FOLDER = Path.home() / ".cache" / "superdiff" / "data" / "qm9"
@@ -155,6 +157,10 @@ def read_molecule(smiles: str, elements: str, positions: str) -> tuple | None:
         elements: "['C','H',...]".
         positions: "[[x,y,z],...]" in Angstrom; floats may end in a dot.
     """
+    from rdkit import Chem  # not before there is a source to read: a training from a pack needs none of it
+
+    from .chemistry import properties_of, valence_errors
+
     symbols = _SYMBOL.findall(elements)
     points = np.array([float(value) for value in _NUMBER.findall(positions)]).reshape(-1, 3)
     molecule = Chem.MolFromSmiles(smiles)

@@ -41,6 +41,7 @@ from ...evaluation import (
     with_known_rows,
     write_table,
 )
+from ...files import write_whole
 from ...likelihood import estimate_log_density
 from ...noise import karras_levels
 from ...recipe import (
@@ -54,7 +55,6 @@ from ...recipe import (
     Recipe,
     SingleRecipe,
 )
-from ...files import write_whole
 from .domain import CHAINS, JUDGED_AT, RINGS, WHOLE, Molecules, find_folder, find_model, words_of
 from .figures import area_under_curve, figures_of, share, strains
 from .files import ReadMolecules

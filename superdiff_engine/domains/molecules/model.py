@@ -32,7 +32,7 @@ from ...geometry import Centred, Euclidean, Product
 from ...saved import load_network, save_card, save_network, size_of, trained_row
 from ...score import ConditionedScore
 from ...training import TrainingFacts
-from .atoms import MOST_ATOMS, PAIRS, pair_indices
+from .atoms import ELEMENTS, MOST_ATOMS, PAIRS, pair_indices
 from .network import MoleculeNetwork
 from .properties import Vocabulary
 
@@ -98,10 +98,15 @@ def factors(level: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[s
 
 def square(bonds: Tensor, atoms: int) -> Tensor:
     """[B, atoms, atoms], symmetric with a zero diagonal, of the first atoms' pairs in bonds [B, 406]."""
-    first, second = (torch.from_numpy(index).to(bonds.device) for index in pair_indices())
-    full = bonds.new_zeros(len(bonds), MOST_ATOMS, MOST_ATOMS)
-    full[:, first, second] = bonds
-    return (full + full.transpose(1, 2))[:, :atoms, :atoms]
+    return symmetric(bonds, MOST_ATOMS)[:, :atoms, :atoms]
+
+
+def symmetric(values: Tensor, atoms: int) -> Tensor:
+    """[B, atoms, atoms], symmetric with a zero diagonal, of values [B, pairs] of all pairs i < j, row by row."""
+    first, second = torch.triu_indices(atoms, atoms, 1, device=values.device)
+    full = values.new_zeros(len(values), atoms, atoms)
+    full[:, first, second] = values
+    return full + full.transpose(1, 2)
 
 
 def flat(bonds: Tensor) -> Tensor:
@@ -283,7 +288,8 @@ def decode(state: State, atoms: Sequence[int]) -> Decoded:
 
 def encode(elements: Tensor, positions: Tensor, bonds: Tensor, atoms: Tensor) -> State:
     """The clean state of molecules [B, ...] as `data.Molecules` holds them."""
-    mask = torch.arange(MOST_ATOMS) < atoms.long().unsqueeze(1)
-    types = torch.nn.functional.one_hot(elements.long(), 5).float() * mask.unsqueeze(2)
+    mask = torch.arange(MOST_ATOMS, device=atoms.device) < atoms.long().unsqueeze(1)
+    kinds = torch.arange(len(ELEMENTS), device=elements.device)
+    types = (elements.long().unsqueeze(2) == kinds).float() * mask.unsqueeze(2)
     scaled = {"types": SCALES["types"] * types, "bonds": SCALES["bonds"] * bonds.float()}
     return {"positions": positions.float() / ANGSTROM} | scaled

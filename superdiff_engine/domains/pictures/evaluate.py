@@ -42,8 +42,8 @@ from ...evaluation import (
     start_pool,
     write_table,
 )
-from ...noise import karras_levels
 from ...files import write_whole
+from ...noise import karras_levels
 from ...sample import sample
 from .classifier import CLASSIFIER, classifier_accuracy, load_classifier, load_reference
 from .data import EXPERT_CLASSES

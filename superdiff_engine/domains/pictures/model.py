@@ -24,8 +24,8 @@ from torch.nn import functional
 
 from ...assets import assets_folder
 from ...errors import ModelError
-from ...noise import DiscreteVP
 from ...files import write_whole
+from ...noise import DiscreteVP
 from ...score import NetworkScore
 from ...training import TrainingFacts
 from ..base import ModelInfo

@@ -27,6 +27,7 @@ from PIL import Image, ImageDraw
 from ...evaluation import TABLES, Column, Layout, Row, Table, chosen_rows, start_pool, write_table
 from ...files import write_whole
 from .chunks import (
+    HELD_DOWN_TO,
     SINGLES,
     Settings,
     chunks_of,
@@ -40,15 +41,18 @@ from .reader import Reader
 from .scorer import load_scorer
 
 #: In the order of their need: what the rest is compared with comes first.
-ROWS = (*SINGLES, "and", "average", "joint", "joint_reversed", "or", "coin_flip", "joint_or")
+ROWS = (*SINGLES, "and", "and_early", "average", "joint", "joint_reversed", "or", "coin_flip", "joint_or")
 STEPS = (20, 50, 100, 250)
 #: AND against the number of steps, with the ridge and by the paper's exact system.
 STUDY = tuple(f"{kind}/{steps}" for kind in ("and", "and_exact") for steps in STEPS)
 SHEET = Path("docs") / "images" / "prompts_pairs.png"
+#: Pixels of a picture on the contact sheet.
+SHEET_SIDE = 96
 _TITLES = {
     "single": "one prompt alone",
     "single_held_out": "one prompt alone, captions never trained on",
     "and": "**AND**",
+    "and_early": f"**AND** down to s = {HELD_DOWN_TO:g}, then average",
     "average": "average",
     "joint": 'joint prompt "a cat that looks like a dog"',
     "joint_reversed": 'joint prompt "a dog that looks like a cat"',
@@ -192,13 +196,14 @@ def _comparisons(reader: Reader, rows: Sequence[Row]) -> list[str]:
     made = {row.name for row in rows}
     said = []
     titles = {"average": "average", "joint": "joint prompt", "joint_reversed": "joint prompt reversed"}
-    gains = [
-        f"{title} {gain.value:+.2f}" + ("" if gain.error is None else f" ± {gain.error:.2f}")
-        for other, title in titles.items()
-        if {"and", other} <= made and (gain := reader.gain("and", other))
-    ]
-    if gains:
-        said.append(f"AND's lower score minus, picture by picture: {', '.join(gains)}.")
+    for row, title in {"and": "AND", "and_early": f"AND down to s = {HELD_DOWN_TO:g}"}.items():
+        gains = [
+            f"{other_title} {gain.value:+.2f}" + ("" if gain.error is None else f" ± {gain.error:.2f}")
+            for other, other_title in titles.items()
+            if {row, other} <= made and (gain := reader.gain(row, other))
+        ]
+        if gains:
+            said.append(f"{title}'s lower score minus, picture by picture: {', '.join(gains)}.")
     if "single" in made:
         said.append("Single prompts: top-1 and top-5 of concepts drawn once each; scores of the pairs' prompts alone.")
     return said
@@ -232,7 +237,7 @@ _SHEET_COLUMNS = {
 
 def contact_sheet(reader: Reader, path: Path) -> None:
     """One row a pair: each prompt alone, AND from several seeds, average, joint prompt; all chunks must be there."""
-    label, header, gap, side = 190, 18, 6, 64
+    label, header, gap, side = 190, 18, 6, SHEET_SIDE
     kinds = {kind: [reader.pictures(one) for one in pair_chunks(kind, reader.settings)] for kind in _SHEET_COLUMNS}
     counts = {kind: min(count, reader.settings.seeds) for kind, (count, _) in _SHEET_COLUMNS.items()}
     width = label + sum(counts.values()) * side + len(counts) * gap

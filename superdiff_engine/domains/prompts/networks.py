@@ -1,11 +1,9 @@
 """The networks of the embedded text-to-image model, in the classes that StableDiffusionPipeline knows.
 
-    picture [3, 64, 64] -- autoencoder (f = 4) --> latent [4, 16, 16]        prompt -- text encoder --> [32, 256]
+    picture [3, 128, 128] -- autoencoder (f = 8) --> latent [8, 16, 16]      prompt -- text encoder --> [32, 256]
 
-The U-Net predicts v at 16 x 16, with cross-attention to the 32 text tokens at 4 x 4, and their pooled embedding in
-every block, where it scales and shifts the channels. Sizes were chosen by the time of a training step on two CPU cores.
-In equal steps on 120 concepts, scale and shift learned a little more than shift and attention at 8 x 8 as well, in 0.84
-of the time.
+The U-Net predicts v at 16 x 16, with cross-attention to the 32 text tokens at 8 x 8 and 4 x 4, and their pooled
+embedding in every block, where it scales and shifts the channels.
 
 Architecture: latent diffusion (Rombach et al. 2022, arXiv 2112.10752), CLIP's text transformer (Radford et al. 2021,
 arXiv 2103.00020).
@@ -24,24 +22,24 @@ from transformers import CLIPTextConfig, CLIPTextModel
 from .captions import MAX_TOKENS
 from .emoji import SIZE
 
+#: Channels of the text, and of a latent.
 WIDTH = 256
+LATENT_CHANNELS = 8
 
 
-def autoencoder(factor: int = 4, channels: int | None = None, widths: tuple[int, ...] | None = None) -> Any:
-    """A small AutoencoderKL of 64 x 64 pictures, without attention.
+def autoencoder(widths: tuple[int, ...] = (48, 96, 128, 192), channels: int = LATENT_CHANNELS) -> Any:
+    """An AutoencoderKL of 128 x 128 pictures, without attention; 7.0 million parameters.
 
     Args:
-        factor: of the reduction in height and width, 4 or 8.
-        channels: of the latent; None for 4 at factor 4 (16 x 16) and 16 at factor 8 (8 x 8): the same count of numbers.
-        widths: of the levels from full size down; None for (32, 64, 96) and (32, 64, 96, 128).
+        widths: of the levels from full size down; each but the last halves height and width.
+        channels: of the latent.
     """
-    levels = {4: (32, 64, 96), 8: (32, 64, 96, 128)}[factor] if widths is None else widths
     return AutoencoderKL(
         sample_size=SIZE,
-        latent_channels=(4 if factor == 4 else 16) if channels is None else channels,
-        block_out_channels=levels,
-        down_block_types=("DownEncoderBlock2D",) * len(levels),
-        up_block_types=("UpDecoderBlock2D",) * len(levels),
+        latent_channels=channels,
+        block_out_channels=widths,
+        down_block_types=("DownEncoderBlock2D",) * len(widths),
+        up_block_types=("UpDecoderBlock2D",) * len(widths),
         layers_per_block=1,
         norm_num_groups=8,
         mid_block_add_attention=False,
@@ -66,27 +64,34 @@ def text_encoder(tokenizer: Any, width: int = WIDTH, layers: int = 3) -> Any:
     return CLIPTextModel(config)
 
 
-def unet(widths: tuple[int, ...] = (64, 128, 256), layers: int = 1, channels: int = 4, size: int = 16) -> Any:
-    """A UNet2DConditionModel of latents [channels, size, size], with attention at its lowest resolution.
+def unet(widths: tuple[int, ...] = (128, 192, 224), layers: int = 1, channels: int = LATENT_CHANNELS) -> Any:
+    """A UNet2DConditionModel of latents [channels, 16, 16], with attention below its first level; 20.6 million
+    parameters.
 
     The pooled text joins the time embedding too (addition_embed_type "text", which needs nothing beyond the tokens), so
     that every block knows the concept: with cross-attention alone, a thousand steps taught it next to nothing of it.
+
+    Args:
+        widths: of the levels from full size down, multiples of 16; a head has about 64 channels.
+        layers: residual blocks a level.
+        channels: of the latent.
     """
-    plain = len(widths) - 1
+    below = len(widths) - 1
     return UNet2DConditionModel(
-        sample_size=size,
+        sample_size=SIZE // 8,
         in_channels=channels,
         out_channels=channels,
         block_out_channels=widths,
         layers_per_block=layers,
-        down_block_types=("DownBlock2D",) * plain + ("CrossAttnDownBlock2D",),
+        down_block_types=("DownBlock2D",) + ("CrossAttnDownBlock2D",) * below,
         mid_block_type="UNetMidBlock2DCrossAttn",
-        up_block_types=("CrossAttnUpBlock2D",) + ("UpBlock2D",) * plain,
+        up_block_types=("CrossAttnUpBlock2D",) * below + ("UpBlock2D",),
         resnet_time_scale_shift="scale_shift",
         cross_attention_dim=WIDTH,
         addition_embed_type="text",
         addition_embed_type_num_heads=WIDTH // 64,
-        attention_head_dim=tuple(max(1, width // 64) for width in widths),  # diffusers' old name: the number of heads
+        # diffusers' old name: the number of heads
+        attention_head_dim=tuple(max(1, round(width / 64)) for width in widths),
         norm_num_groups=16,
     )
 
@@ -108,7 +113,7 @@ def scheduler() -> Any:
 class TextToLatent(nn.Module):
     """Text encoder and U-Net as one network, so that an average or a checkpoint of it holds both.
 
-    forward maps (x_t [batch, 4, 16, 16], time [batch], token ids [batch, 32]) to v, the like of x_t.
+    forward maps (x_t [batch, 8, 16, 16], time [batch], token ids [batch, 32]) to v, the like of x_t.
     """
 
     def __init__(self, text: Any, unet: Any) -> None:
@@ -147,5 +152,5 @@ def parameters_of(network: nn.Module) -> int:
 
 @torch.no_grad()
 def encode(vae: Any, pictures: Tensor, batch: int = 64) -> Tensor:
-    """Means of the latents, unscaled, of pictures [count, 3, 64, 64] in [-1, 1]."""
+    """Means of the latents, unscaled, of pictures [count, 3, 128, 128] in [-1, 1]."""
     return torch.cat([vae.encode(part).latent_dist.mean for part in pictures.split(batch)])

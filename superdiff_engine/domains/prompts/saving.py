@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -36,7 +35,7 @@ def vae_in_half(vae: Any, pictures: Tensor) -> Any:
     """A float32 autoencoder whose weights went through float16, after a test that it can also compute in float16.
 
     Raises:
-        ModelError: when float16 overflows on these pictures [count, 3, 64, 64].
+        ModelError: when float16 overflows on these pictures [count, 3, 128, 128].
     """
     latents = encode(vae, pictures)
     half = copy.deepcopy(vae).half()
@@ -53,13 +52,25 @@ def load_vae(folder: Path | None = None) -> Any:
     """
     from diffusers import AutoencoderKL
 
-    if folder is None:
-        alone = assets_folder() / VAE
-        folder = next((place for place in (alone, *(one / "vae" for one in _models())) if place.is_dir()), alone)
+    folder = _vae_folder() if folder is None else folder
     if not (folder / "config.json").is_file():
         raise ModelError(f"There is no trained autoencoder in {folder}; run 'superdiff train {VAE}' first.")
     vae: Any = AutoencoderKL.from_pretrained(folder, use_safetensors=True, low_cpu_mem_usage=False)
     return vae.eval().requires_grad_(False)
+
+
+def load_vae_figures() -> dict[str, Any]:
+    """What is known of the training of the autoencoder that `load_vae` gives; nothing where that is not written."""
+    folder = _vae_folder()
+    alone, model = folder / "figures.json", folder.parent / "superdiff.json"
+    if alone.is_file():
+        return json.loads(alone.read_text(encoding="utf-8"))
+    return json.loads(model.read_text(encoding="utf-8")).get("autoencoder", {}) if model.is_file() else {}
+
+
+def _vae_folder() -> Path:
+    alone = assets_folder() / VAE
+    return next((place for place in (alone, *(one / "vae" for one in _models())) if place.is_dir()), alone)
 
 
 def _models() -> tuple[Path, Path]:
@@ -165,6 +176,7 @@ def save_model(
     concepts: Sequence[Concept],
     preview: list[list[float]],
     facts: TrainingFacts,
+    autoencoder: dict[str, Any],
 ) -> None:
     """Write the pipeline folder: float16 safetensors, superdiff.json and the model card.
 
@@ -174,6 +186,7 @@ def save_model(
         concepts: the model was trained on.
         preview: map from latents to RGB, as `fit_preview` finds it.
         facts: of the training.
+        autoencoder: figures of the autoencoder's own training.
     """
     parts = {name: copy.deepcopy(part) for name, part in pipeline.components.items() if isinstance(part, nn.Module)}
     for part in parts.values():
@@ -185,16 +198,17 @@ def save_model(
     _tidy_settings(folder)
     settings = {
         "title": "Emoji",
-        "description": f"Draws {len(concepts)} emoji in four styles from a prompt, 64 x 64 pixels",
+        "description": f"Draws {len(concepts)} emoji in four styles from a prompt, {SIZE} x {SIZE} pixels",
         "latent_rgb": preview,
         "styles": [words[0] for words in STYLE_WORDS.values()],
         "vocabulary": list(known_words(concepts)),
         "suggestions": sorted(with_article(concept.name) for concept in concepts),
         "concepts": [{"id": concept.id, "name": concept.name, "kind": concept.kind} for concept in concepts],
         "training": facts.model_dump(),
+        "autoencoder": autoencoder,
     }
     write_whole(folder / "superdiff.json", (json.dumps(settings, ensure_ascii=False) + "\n").encode())
-    write_whole(folder / "README.md", _card(folder, parts, len(concepts), facts).encode())
+    write_whole(folder / "README.md", _card(folder, parts, len(concepts), facts, autoencoder).encode())
 
 
 def _copy_words(tokenizer: Any, folder: Path) -> None:
@@ -224,24 +238,48 @@ def _vae_card(figures: dict[str, Any], folder: Path) -> str:
     size = sum(file.stat().st_size for file in folder.glob("*.safetensors")) / 1e6
     return f"""# Emoji autoencoder
 
-The autoencoder of the embedded text-to-image model of emoji: 64 x 64 RGB pictures to latents of 4 x 16 x 16 with mean 0
-and variance 1. It is kept by itself until the model that is trained in its latents is finished and holds it.
+The autoencoder of the embedded text-to-image model of emoji: {SIZE} x {SIZE} RGB pictures to latents of 8 x 16 x 16
+with mean 0 and variance 1. It is kept by itself until the model that is trained in its latents holds it.
 
 | | |
 | --- | --- |
 | Network | AutoencoderKL, {size:.1f} MB, float16 |
-| Training | {figures["minutes"]:.0f} minutes on {os.cpu_count()} CPU cores: {figures["steps"]:,} steps, loss \
-{figures["loss"]:.4f} (L1, edges, KL) |
-| Reconstruction | {figures["psnr"]:.1f} dB PSNR on 512 augmented pictures that no step has drawn; \
-{figures["psnr_float16"]:.1f} dB with float16 weights |
-
+{_vae_rows(figures)}
 Data and licences: those of the model of emoji (Noto, Fluent, Twemoji; weights under CC-BY-4.0). No design was held out.
 
-Made by `superdiff train {VAE}`.
+Made by `superdiff train {VAE}`{_refined_by(figures)}.
 """
 
 
-def _card(folder: Path, parts: dict[str, nn.Module], concepts: int, facts: TrainingFacts) -> str:
+def _vae_rows(figures: dict[str, Any]) -> str:
+    """The rows of a card that tell how an autoencoder was trained, and how well it reconstructs."""
+    rows = []
+    if "steps" in figures:
+        rows.append(
+            f"| Autoencoder's training | {figures['minutes']:.3g} minutes on {figures['hardware']}: "
+            f"{figures['steps']:,} steps of {figures['batch']} pictures (L1, edges, KL) |"
+        )
+    if "decoder" in figures:
+        part = figures["decoder"]
+        rows.append(
+            f"| Then its decoder alone | {part['minutes']:.0f} minutes on {part['hardware']}: {part['steps']:,} steps "
+            f"of {part['batch']}; {part['psnr_before']:.1f} dB before |"
+        )
+    if "psnr" in figures:
+        rows.append(
+            f"| Reconstruction | {figures['psnr']:.1f} dB PSNR on 256 augmented pictures that no step has drawn; "
+            f"{figures['psnr_float16']:.1f} dB with float16 weights |"
+        )
+    return "".join(f"{row}\n" for row in rows)
+
+
+def _refined_by(figures: dict[str, Any]) -> str:
+    return f" and `superdiff train {VAE} --refine`" if "decoder" in figures else ""
+
+
+def _card(
+    folder: Path, parts: dict[str, nn.Module], concepts: int, facts: TrainingFacts, autoencoder: dict[str, Any]
+) -> str:
     sizes = ", ".join(f"{name} {parameters_of(part) / 1e6:.2f}" for name, part in parts.items())
     total = sum(file.stat().st_size for file in folder.rglob("*.safetensors")) / 1e6
     sources = "\n".join(
@@ -250,8 +288,8 @@ def _card(folder: Path, parts: dict[str, nn.Module], concepts: int, facts: Train
     )
     return f"""# Emoji
 
-A text-to-image model of emoji: a StableDiffusionPipeline of 64 x 64 pictures that SuperDiff Studio embeds. Plain
-diffusers reads it: `StableDiffusionPipeline.from_pretrained("assets/emoji", safety_checker=None)`.
+A text-to-image model of emoji: a StableDiffusionPipeline of {SIZE} x {SIZE} pictures that SuperDiff Studio embeds.
+Plain diffusers reads it: `StableDiffusionPipeline.from_pretrained("assets/emoji", safety_checker=None)`.
 
 | | |
 | --- | --- |
@@ -259,17 +297,17 @@ diffusers reads it: `StableDiffusionPipeline.from_pretrained("assets/emoji", saf
 | Networks | million parameters: {sizes} |
 | Files | {total:.1f} MB, float16 safetensors |
 | Schedule | Stable Diffusion's (scaled linear betas, 1000 steps), v-prediction |
-| Training | {facts.minutes:.0f} minutes on {facts.hardware}: {facts.steps:,} steps of {facts.batch} latents, \
+| Training | {facts.minutes:.3g} minutes on {facts.hardware}: {facts.steps:,} steps of {facts.batch} latents, \
 last mean loss {facts.loss:.4f} |
-
+{_vae_rows(autoencoder)}
 ## Data
 
 | set | npm package | licence | credit |
 | --- | --- | --- | --- |
 {sources}
 
-Pictures were scaled to 64 x 64 on white, shifted, scaled and, where they hold no letters, mirrored. The model's weights
-are offered under CC-BY-4.0, the strictest of these licences: credit the sets above.
+Pictures were scaled to {SIZE} x {SIZE} on white, shifted, scaled and, where they hold no letters, mirrored. The
+model's weights are offered under CC-BY-4.0, the strictest of these licences: credit the sets above.
 
 ## Limits
 
@@ -277,5 +315,5 @@ It knows these emoji and nothing else: words outside its vocabulary (superdiff.j
 it has seen names two things. With about four drawings of each concept it remembers them rather than invents new ones.
 Fine lines and small faces may blur.
 
-Made by `superdiff train {VAE}` and `superdiff train {EMOJI}`.
+Made by `superdiff train {VAE}`{_refined_by(autoencoder)} and `superdiff train {EMOJI}`.
 """

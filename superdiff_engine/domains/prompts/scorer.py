@@ -30,9 +30,11 @@ from torch.nn import functional
 
 from ...assets import assets_folder
 from ...errors import ModelError
-from .emoji import SIZE, Concept
+from .emoji import Concept
 from .saving import SCORER
 
+#: Pixels a side of what it looks at: larger pictures are reduced to it, as were the designs that it learned from.
+LOOKED = 64
 #: Pixels a side inside the network: ImageNet features are of little use at 64 (two pixels are left before the mean).
 SIDE = 96
 FEATURES = 1280
@@ -121,8 +123,8 @@ def log_probabilities(network: ConceptScorer, pictures: Tensor | np.ndarray) -> 
         ValueError: for another kind of array.
     """
     given = _scaled(pictures)
-    if given.shape[2:] != (SIZE, SIZE):  # no finer than what it has learned from
-        given = functional.interpolate(given, size=(SIZE, SIZE), mode="bilinear", antialias=True)
+    if given.shape[2:] != (LOOKED, LOOKED):  # no finer than what it has learned from
+        given = functional.interpolate(given, size=(LOOKED, LOOKED), mode="bilinear", antialias=True)
     parts = [network(part) for part in given.split(BATCH)]
     return torch.log_softmax(torch.cat(parts).double() / network.temperature.double(), dim=1)
 

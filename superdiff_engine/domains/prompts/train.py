@@ -1,12 +1,13 @@
-"""Training of the embedded text-to-image model of emoji, on two CPU cores, in two stages that each can be resumed.
+"""Training of the embedded text-to-image model of emoji, in two stages that each can be resumed.
 
-1. "emoji_vae": an autoencoder of 64 x 64 pictures. Afterwards the mean m_c and the deviation s_c of every latent
+1. "emoji_vae": an autoencoder of 128 x 128 pictures. Afterwards the mean m_c and the deviation s_c of every latent
    channel c are measured and folded into its 1 x 1 convolutions, exactly:
 
        z'_c = (z_c - m_c) / s_c    (quant_conv)          z_c = s_c z'_c + m_c    (post_quant_conv)
 
    so latents have mean 0 and variance 1 in each channel, as the noise schedule assumes, with scaling_factor = 1.
-   (Stable Diffusion's pipelines know one factor, and no shift.)
+   (Stable Diffusion's pipelines know one factor, and no shift.) To refine it is to train the decoder alone: the encoder
+   and with it the latents stay, so that the model that was trained in them stays right.
 
 2. "emoji": first the text encoder alone learns, for some minutes, what the pictures of a caption look like on average,
    and which captions speak of the same concept and style (InfoNCE, van den Oord et al. 2018, arXiv 1807.03748). Then it
@@ -16,16 +17,23 @@
    prompts changed colours but no outlines.
 
 Classifier-free guidance (Ho and Salimans 2022, arXiv 2207.12598) needs the empty prompt: a tenth of the captions.
+
+The budgets are those of one GPU (an H100: 1,200 pictures a second through the autoencoder, 12,000 latents through the
+U-Net); two CPU cores are some two hundred times slower, and are for refining, and for small models.
 """
 
 from __future__ import annotations
 
+import copy
+import json
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -33,13 +41,18 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ...errors import ModelError
 from ...noise import DiscreteVP
+from ...packs import is_pack, read_pack, write_pack
 from ...training import (
+    Draws,
     TrainingFacts,
     TrainingPlan,
     TrainingProgress,
+    TrainingTask,
     cannot_refine,
     checkpoints_folder,
     denoising_loss,
+    hardware,
+    noisy_draws,
     train,
     training_target,
 )
@@ -62,55 +75,128 @@ from .saving import (
     load_facts,
     load_pipeline,
     load_vae,
+    load_vae_figures,
     save_model,
     save_vae,
     vae_in_half,
 )
-from .training_data import CaptionTable, PictureTable, encode_versions, picture_rows, unmoved
+from .training_data import CaptionTable, PictureTable, augment, caption_pool, encode_versions, picture_rows, unmoved
 from .vocabulary import is_learned
+from .webp import from_webp, to_webp
 
-#: Minutes on two CPU cores that each model has had; the emoji's are its U-Net's, after the text encoder's.
-MINUTES = {VAE: 40.0, EMOJI: 304.0, SCORER: 40.0}
-TEXT_MINUTES = 35.0
-#: Trainings longer than this compile the U-Net first: two and a half minutes, for steps that take 0.85 of the time.
+#: Minutes that each model has had: on one H100, the scorer on two CPU cores. The emoji's are its U-Net's, after the
+#: text encoder's.
+MINUTES = {VAE: 1.75, EMOJI: 5.85, SCORER: 40.0}
+TEXT_MINUTES = 0.37
+#: Samples a step on a CPU and on a GPU: of the autoencoder, of concepts for the text encoder, of the U-Net.
+BATCHES = {"cpu": (16, 32, 32), "cuda": (64, 128, 512)}
+#: Trainings longer than this on a CPU compile the U-Net first: two and a half minutes, for steps that take 0.85 of the
+#: time.
 COMPILE_MINUTES = 15.0
 CHECKPOINTS = checkpoints_folder()
 EMPTY_CAPTIONS = 0.1
 #: Levels of training, log s ~ N(mean, deviation^2), for latents of variance 1. A concept's outline is decided at s from
 #: 1 to 12: neighbouring latents are alike, so noise must be strong to hide what they share. (With a mean of -0.2 half
 #: of the training went below s = 0.8, where all is settled: colours were learned, outlines were not.) Two deviations
-#: span s = 0.25 to 20; the schedule ends at 14.6.
-LOG_LEVEL = (0.8, 1.1)
+#: span s = 0.17 to 20; the schedule ends at 14.6.
+LOG_LEVEL = (0.6, 1.2)
+
+
+def batches_of(device: str) -> tuple[int, int, int]:
+    """BATCHES of a device."""
+    return BATCHES["cuda" if torch.device(device).type == "cuda" else "cpu"]
+
+
+class _Convolutions(TrainingTask):
+    """A task whose network keeps channels last on a CPU, where that takes two thirds of the time; on an H100 it takes
+    1.2 times as long.
+    """
+
+    layout: torch.memory_format = torch.channels_last
+
+    def to(self, device: str) -> None:
+        super().to(device)
+        self.layout = torch.channels_last if torch.device(device).type == "cpu" else torch.contiguous_format
+        cast(Any, self.network).to(memory_format=self.layout)
 
 
 @dataclass
-class VaeTask:
+class VaeTask(_Convolutions):
     """Reconstruction of augmented pictures: L1, the edges at three scales, and a little KL divergence.
 
     The weight of the KL divergence (nats a latent number, against L1 a colour value) keeps the latents near N(0, 1) and
     their posterior wide enough that small errors of the U-Net do no harm.
+
+    Attributes:
+        network: the autoencoder.
+        table: what there is to draw, on the CPU.
+        masters: its pictures, uint8 [pictures, 3, 192, 192], on the device.
+        batch: pictures a step.
     """
 
     network: nn.Module
-    pictures: PictureTable
-    batch: int = 16
+    table: PictureTable
+    masters: Tensor
+    batch: int = BATCHES["cpu"][0]
     edges: float = 1.0
-    kl: float = 1e-4
+    kl: float = 2e-4
 
     @classmethod
-    def create(cls, pictures: EmojiPictures, seed: int = 0) -> VaeTask:
+    def create(cls, pictures: EmojiPictures, seed: int = 0, batch: int = BATCHES["cpu"][0]) -> VaeTask:
         torch.manual_seed(seed)
-        network = cast(Any, autoencoder()).to(memory_format=torch.channels_last)
-        return cls(network, PictureTable.of(pictures))
+        table = PictureTable.of(pictures)
+        return cls(autoencoder(), table, table.masters, batch)
 
-    def loss(self, generator: torch.Generator) -> Tensor:
-        rows = torch.randint(len(self.pictures.masters), (self.batch,), generator=generator)
-        data = self.pictures.draw(rows, generator).contiguous(memory_format=torch.channels_last)
-        vae = cast(Any, self.network)
+    def draw(self, generator: torch.Generator) -> Draws:
+        rows = torch.randint(len(self.table.masters), (self.batch,), generator=generator)
+        moves, mirrored = self.table.moves(rows, generator)
+        config = cast(Any, self.network).config
+        side = config.sample_size // 2 ** (len(config.block_out_channels) - 1)
+        noise = torch.randn(self.batch, config.latent_channels, side, side, generator=generator)
+        return {"rows": rows, "moves": moves, "mirrored": mirrored, "noise": noise}
+
+    def loss(self, drawn: Draws) -> Tensor:
+        data, vae = self._pictures(drawn), cast(Any, self.network)
         posterior = vae.encode(data).latent_dist
-        decoded = vae.decode(posterior.sample(generator)).sample.float()
-        divergence = posterior.kl().float().sum() / posterior.mean.numel()
+        mean, log_variance = posterior.mean.float(), posterior.logvar.float()
+        decoded = self._decoded(mean + (0.5 * log_variance).exp() * drawn["noise"])
+        divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
         return (decoded - data).abs().mean() + self.edges * edge_loss(decoded, data) + self.kl * divergence
+
+    def _pictures(self, drawn: Draws) -> Tensor:
+        """Augmented pictures [batch, 3, 128, 128], float32."""
+        data = augment(self.masters[drawn["rows"]], drawn["moves"], drawn["mirrored"])
+        return data.contiguous(memory_format=self.layout)
+
+    def _decoded(self, latents: Tensor) -> Tensor:
+        return cast(Any, self.network).decode(latents.contiguous(memory_format=self.layout)).sample.float()
+
+
+@dataclass
+class DecoderTask(VaeTask):
+    """The decoder alone: the encoder, and with it the latents, stay as they are.
+
+    Squared errors count besides L1 and edges, as there is no divergence to balance them; the noise of the latents has
+    half of the posterior's deviation, since what is decoded later is nearer to its mean.
+    """
+
+    squares: float = 2.0
+
+    def __post_init__(self) -> None:
+        vae = cast(Any, self.network)
+        vae.encoder.requires_grad_(False)
+        vae.quant_conv.requires_grad_(False)
+        vae.decoder.requires_grad_(True)
+        vae.post_quant_conv.requires_grad_(True)
+
+    def loss(self, drawn: Draws) -> Tensor:
+        data = self._pictures(drawn)
+        with torch.no_grad():
+            posterior = cast(Any, self.network).encode(data).latent_dist
+            latents = posterior.mean.float() + (0.5 * posterior.logvar.float()).exp() * drawn["noise"] / 2
+        decoded = self._decoded(latents)
+        error = decoded - data
+        return error.abs().mean() + self.edges * edge_loss(decoded, data) + self.squares * error.square().mean()
 
 
 def edge_loss(first: Tensor, second: Tensor, scales: int = 3) -> Tensor:
@@ -144,14 +230,14 @@ def normalise_latents(vae: Any, mean: Tensor, deviation: Tensor) -> None:
 
 @torch.no_grad()
 def psnr(vae: Any, pictures: Tensor) -> float:
-    """Peak signal-to-noise ratio in dB of reconstructed pictures [count, 3, 64, 64] in [-1, 1] (range 2)."""
+    """Peak signal-to-noise ratio in dB of reconstructed pictures [count, 3, 128, 128] in [-1, 1] (range 2)."""
     latents = encode(vae, pictures)
     decoded = torch.cat([vae.decode(part).sample for part in latents.split(64)]).clamp(-1, 1)
     return float(10 * torch.log10(4 / (decoded - pictures).square().mean()))
 
 
 @dataclass
-class TextTask:
+class TextTask(TrainingTask):
     """What a caption's picture looks like on average, and which of the other captions say the same.
 
     The pictures are regressed on (mean squared error), so that texts of similar pictures come to lie close together and
@@ -160,28 +246,34 @@ class TextTask:
 
     Attributes:
         network: `Grounding`.
-        captions: of every style and concept.
+        tokens: of `caption_pool`, int16 [styles, concepts, captions, 32].
         pictures: float32 [1 + styles, concepts, numbers]: the mean over all styles, then each style's.
+        batch: concepts a step.
     """
 
     network: nn.Module
-    captions: CaptionTable
+    tokens: Tensor
     pictures: Tensor
-    concepts: int = 32
+    batch: int = BATCHES["cpu"][1]
     contrast: float = 0.05
 
-    def loss(self, generator: torch.Generator) -> Tensor:
-        styles, concepts = self.captions.count.shape
-        chosen = torch.randperm(concepts, generator=generator)[: self.concepts]
+    def draw(self, generator: torch.Generator) -> Draws:
+        styles, concepts, captions, _ = self.tokens.shape
+        chosen = torch.randperm(concepts, generator=generator)[: self.batch]
         order = torch.rand(len(chosen), styles, generator=generator).argsort(1)
-        concept, style = chosen.repeat(3), torch.cat([order[:, 0], order[:, 0], order[:, 1]])
         styled = torch.arange(3).repeat_interleave(len(chosen)) > 0
-        drawn = [self.captions.draw(style, concept, generator, styled) for _ in range(2)]
-        texts, pictures = self.network(torch.cat(drawn))
+        caption = torch.randint(captions // 2, (2, len(styled)), generator=generator) + styled * (captions // 2)
+        style = torch.cat([order[:, 0], order[:, 0], order[:, 1]])
+        return {"concept": chosen.repeat(3), "style": style, "styled": styled, "caption": caption}
+
+    def loss(self, drawn: Draws) -> Tensor:
+        concept, style = drawn["concept"], drawn["style"]
+        tokens = self.tokens[style, concept, drawn["caption"]].flatten(0, 1).long()
+        texts, pictures = self.network(tokens)
         logits = texts[: len(concept)] @ texts[len(concept) :].T / 0.07
-        target = torch.arange(len(concept))
+        target = torch.arange(len(concept), device=logits.device)
         apart = 0.5 * (functional.cross_entropy(logits, target) + functional.cross_entropy(logits.T, target))
-        meant = self.pictures[torch.where(styled, style + 1, 0), concept]
+        meant = self.pictures[torch.where(drawn["styled"], style + 1, 0), concept]
         return (pictures.float() - meant.repeat(2, 1)).square().mean() + self.contrast * apart
 
 
@@ -195,119 +287,223 @@ def mean_pictures(latents: Tensor, rows: Tensor) -> Tensor:
     mean = latents.float().mean(0).flatten(1)
     there = (rows >= 0).unsqueeze(2)
     each = mean[rows.clamp_min(0)] * there
-    overall = each.sum(0) / there.sum(0)
+    overall = each.sum(0) / there.sum(0).clamp_min(1)
     return torch.cat([overall.unsqueeze(0), torch.where(there, each, overall)])
 
 
 @dataclass
-class EmojiTask:
-    """v-prediction of the latents of emoji, given a caption.
+class EmojiTask(_Convolutions):
+    """v-prediction of the latents of emoji, given a caption; all pictures are equally likely.
 
     Attributes:
         network: text encoder and U-Net.
-        latents: float16 [versions, pictures, 4, 16, 16], of mean 0 and variance 1.
+        latents: float16 [versions, pictures, 8, 16, 16], of mean 0 and variance 1.
         rows: int64 [styles, concepts], row of a picture, or -1 where a style lacks the concept.
-        captions: of every style and concept.
+        tokens: of `caption_pool`, int16 [styles, concepts, captions, 32].
+        empty: int64 [32], the empty prompt's.
+        batch: latents a step.
     """
 
     network: nn.Module
     latents: Tensor
     rows: Tensor
-    captions: CaptionTable
-    batch: int = 32
+    tokens: Tensor
+    empty: Tensor
+    batch: int = BATCHES["cpu"][2]
     schedule: DiscreteVP = field(default_factory=DiscreteVP.scaled_linear)
+    _pairs: Tensor = field(init=False)
 
-    def loss(self, generator: torch.Generator) -> Tensor:
-        data, tokens = self.draw(generator)
+    def __post_init__(self) -> None:
+        self._pairs = (self.rows >= 0).nonzero()
+
+    def draw(self, generator: torch.Generator) -> Draws:
+        def below(most: int) -> Tensor:
+            return torch.randint(most, (self.batch,), generator=generator)
+
+        shape = (self.batch, *self.latents.shape[2:])
+        return {
+            "pair": below(len(self._pairs)),
+            "version": below(len(self.latents)),
+            "caption": below(self.tokens.shape[2]),
+            "said": torch.rand(self.batch, generator=generator) >= EMPTY_CAPTIONS,
+            **noisy_draws(shape, self.schedule, generator, *LOG_LEVEL),
+        }
+
+    def batch_of(self, drawn: Draws) -> tuple[Tensor, Tensor]:
+        """Latents [batch, 8, 16, 16] float32 and token ids [batch, 32] of what was drawn."""
+        style, concept = self._pairs[drawn["pair"]].unbind(1)
+        data = self.latents[drawn["version"], self.rows[style, concept]].float()
+        tokens = self.tokens[style, concept, drawn["caption"]].long()
+        return data, torch.where(drawn["said"].unsqueeze(1), tokens, self.empty)
+
+    def loss(self, drawn: Draws) -> Tensor:
+        data, tokens = self.batch_of(drawn)
         network = cast(TextToLatent, self.network)
-        # On CPU, plain attention of so few tokens takes half the time of the fused kernel, backward included.
-        with sdpa_kernel(SDPBackend.MATH):
+        # On a CPU, plain attention of so few tokens takes half the time of the fused kernel, backward included.
+        with sdpa_kernel(SDPBackend.MATH) if data.device.type == "cpu" else nullcontext():
             return denoising_loss(
-                lambda x, time: network(x, time, tokens), data, self.schedule, generator, LOG_LEVEL[0], LOG_LEVEL[1]
+                lambda x, time: network(x.contiguous(memory_format=self.layout), time, tokens), data, drawn
             )
-
-    def draw(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Latents [batch, 4, 16, 16] float32 and token ids [batch, 32]: concepts and then styles are equally likely."""
-        concept = torch.randint(self.rows.shape[1], (self.batch,), generator=generator)
-        available = (self.rows[:, concept] >= 0).T.float()
-        style = torch.multinomial(available, 1, generator=generator)[:, 0]
-        version = torch.randint(len(self.latents), (self.batch,), generator=generator)
-        data = self.latents[version, self.rows[style, concept]].float()
-        tokens = self.captions.draw(style, concept, generator)
-        tokens[torch.rand(self.batch, generator=generator) < EMPTY_CAPTIONS] = self.captions.empty.long()
-        return data.contiguous(memory_format=torch.channels_last), tokens
 
 
 def train_model(
     name: str,
     minutes: float | None = None,
-    data_folder: Path | None = None,
+    data: Path | None = None,
     report: Callable[[TrainingProgress], None] = lambda progress: None,
     folder: Path | None = None,
     refine: bool = False,
+    device: str = "cpu",
+    batch: int | None = None,
 ) -> Path:
     """Train a part of the emoji model and write its folder; resumes from `checkpoints_folder()`.
 
     Args:
         name: "emoji_vae", then "emoji", which takes up the trained autoencoder; "emoji_scorer", their judge.
         minutes: of training in all, resumed ones included; None for the model's own.
-        data_folder: with the npm packages; None for ~/.cache/superdiff/data/emoji.
+        data: folder of the npm packages, or a pack of `write_training_pack`; None for ~/.cache/superdiff/data/emoji.
         report: called about every ten seconds.
         folder: where the folder `name` is written; None for the embedded models' own.
         refine: whether, without a checkpoint, "emoji" begins with the weights in that folder, or else with those of
-            the unfinished model, and the minutes that they have had.
+            the unfinished model, and the minutes that they have had; "emoji_vae" trains the installed autoencoder's
+            decoder, for `minutes` more.
+        device: to train on, such as "cpu" or "cuda".
+        batch: samples a step; None for BATCHES of the device.
 
     Returns:
         The folder that was written.
 
     Raises:
-        ModelError: for another name, without a trained autoencoder, when its float16 weights overflow, or when there
-            is nothing to refine.
+        ModelError: for another name, without a trained autoencoder, when its float16 weights overflow, when there is
+            nothing to refine, or for a pack that is damaged or of other data.
         FileNotFoundError: when the data are not there; the message says how to get them.
     """
     minutes, target = training_target(name, minutes, MINUTES, folder)
-    if refine and name != EMOJI:
-        raise cannot_refine(name)
     if name == SCORER:
         from .scorer_train import train_scorer  # which draws its pictures as this module does
 
-        return train_scorer(minutes, data_folder, report, target, CHECKPOINTS / f"{SCORER}.ckpt")
-    pictures = load_pictures(data_folder)
+        if refine:
+            raise cannot_refine(name)
+        return train_scorer(minutes, data, report, target, CHECKPOINTS / f"{SCORER}.ckpt", device, batch)
+    pictures = load_training_pictures(data)
     if name == VAE:
-        return _train_vae(pictures, minutes, report, target)
-    return _train_emoji(pictures.only(is_learned), minutes, report, target, refine)
+        size = batches_of(device)[0] if batch is None else batch
+        stage = _refine_decoder if refine else _train_vae
+        return stage(pictures, minutes, report, target, device, size)
+    return _train_emoji(pictures, minutes, report, target, refine, device, batch)
+
+
+def write_training_pack(name: str, path: Path, data: Path | None = None) -> Path:
+    """Write what a training reads as one file, a pack; one serves "emoji_vae" and "emoji".
+
+    Args:
+        name: as of `train_model`.
+        path: of the pack.
+        data: folder of the npm packages; None for ~/.cache/superdiff/data/emoji.
+
+    Raises:
+        FileNotFoundError: when the data are not there; the message says how to get them.
+        OutputError: when it cannot be written.
+    """
+    training_target(name, None, MINUTES, None)
+    if name == SCORER:
+        from .scorer_train import write_scorer_pack
+
+        return write_scorer_pack(path, data)
+    pictures = load_training_pictures(data)
+    concepts = [{"id": one.id, "names": one.names, "tags": one.tags, "kind": one.kind} for one in pictures.concepts]
+    texts = {"concepts": np.array(json.dumps(concepts)), "styles": np.array(json.dumps(pictures.styles))}
+    drawings = to_webp(pictures.masters[pictures.present])
+    return write_pack(path, EMOJI, {"present": pictures.present, **texts, **drawings})
+
+
+def load_training_pictures(data: Path | None) -> EmojiPictures:
+    """The pictures that the model learns from, of a pack or of a folder of npm packages; raises as `train_model`."""
+    if data is None or not is_pack(data):
+        return load_pictures(data).only(is_learned)
+    arrays = read_pack(data, EMOJI)
+    try:
+        stored = json.loads(str(arrays["concepts"]))
+        concepts = tuple(Concept(one["id"], tuple(one["names"]), tuple(one["tags"]), one["kind"]) for one in stored)
+        present, drawn = arrays["present"], from_webp(arrays)
+        masters = np.full((*present.shape, *drawn.shape[1:]), 255, np.uint8)
+        masters[present] = drawn
+        return EmojiPictures(concepts, tuple(json.loads(str(arrays["styles"]))), masters, present)
+    except (KeyError, ValueError, TypeError, IndexError):
+        raise ModelError(f"The pack {data} is damaged; write it again.") from None
 
 
 def _train_vae(
-    pictures: EmojiPictures, minutes: float, report: Callable[[TrainingProgress], None], target: Path
+    pictures: EmojiPictures,
+    minutes: float,
+    report: Callable[[TrainingProgress], None],
+    target: Path,
+    device: str,
+    batch: int,
 ) -> Path:
-    task = VaeTask.create(pictures)
-    plan = TrainingPlan(minutes, 1e-3, warmup_steps=100, checkpoint_minutes=5)
-    network, progress = train(task, plan, CHECKPOINTS / f"{VAE}.ckpt", report)
-    vae, table = cast(Any, network), task.pictures
-    latents = encode_versions(vae, table, versions=2).float()
+    task = VaeTask.create(pictures, batch=batch)
+    plan = TrainingPlan(minutes, 8e-4, warmup_steps=100, ema_decay=0.998, checkpoint_minutes=5)
+    network, progress = train(task, plan, CHECKPOINTS / f"{VAE}.ckpt", report, device)
+    vae = cast(Any, network)
+    latents = encode_versions(vae, task.table, versions=2, device=device).float()
     mean, deviation = latents.mean(dim=(0, 1, 3, 4)), latents.std(dim=(0, 1, 3, 4))
     normalise_latents(vae, mean, deviation)
     vae.register_to_config(scaling_factor=1.0)
-    # Augmentations that no step of the training has drawn.
-    generator = torch.Generator().manual_seed(10**6)
-    rows = torch.randint(len(table.masters), (256,), generator=generator)
-    unseen = table.draw(rows, generator)
     figures = {
-        "psnr": psnr(vae, unseen),
-        "psnr_float16": psnr(vae_in_half(vae, unseen[:8]), unseen),
+        **_reconstruction(vae, task.table),
         "mean_before": mean.tolist(),
         "deviation_before": deviation.tolist(),
         "steps": progress.step,
+        "batch": task.batch,
         "minutes": progress.minutes,
         "loss": progress.last_loss(),
+        "hardware": hardware(device),
     }
     save_vae(target, vae, figures)
     return target
 
 
+def _refine_decoder(
+    pictures: EmojiPictures,
+    minutes: float,
+    report: Callable[[TrainingProgress], None],
+    target: Path,
+    device: str,
+    batch: int,
+) -> Path:
+    """Train the installed autoencoder's decoder for `minutes`; the latents stay."""
+    vae, figures = load_vae(), load_vae_figures()
+    table = PictureTable.of(pictures)
+    before = _reconstruction(vae, table)
+    task = DecoderTask(copy.deepcopy(vae), table, table.masters, batch)
+    plan = TrainingPlan(minutes, 4e-4, warmup_steps=60, decay_fraction=0.6, ema_decay=0.995)
+    network, progress = train(task, plan, CHECKPOINTS / f"{VAE}_decoder.ckpt", report, device)
+    refined = {
+        "minutes": progress.minutes,
+        "steps": progress.step,
+        "batch": batch,
+        "hardware": hardware(device),
+        "psnr_before": before["psnr"],
+    }
+    save_vae(target, network, {**figures, **_reconstruction(network, table), "decoder": refined})
+    return target
+
+
+def _reconstruction(vae: Any, table: PictureTable) -> dict[str, float]:
+    """PSNR in dB on 256 augmented pictures that no step of a training has drawn, with float32 and float16 weights."""
+    generator = torch.Generator().manual_seed(10**6)
+    unseen = table.draw(torch.randint(len(table.masters), (256,), generator=generator), generator)
+    return {"psnr": psnr(vae, unseen), "psnr_float16": psnr(vae_in_half(vae, unseen[:8]), unseen)}
+
+
 def _train_emoji(
-    pictures: EmojiPictures, minutes: float, report: Callable[[TrainingProgress], None], target: Path, refine: bool
+    pictures: EmojiPictures,
+    minutes: float,
+    report: Callable[[TrainingProgress], None],
+    target: Path,
+    refine: bool,
+    device: str,
+    batch: int | None,
 ) -> Path:
     vae, checkpoint = load_vae(), CHECKPOINTS / f"{EMOJI}.ckpt"
     refine = refine and not checkpoint.is_file()
@@ -319,12 +515,14 @@ def _train_emoji(
     begun = refine or checkpoint.is_file() or _text_checkpoint().is_file()
     tokenizer = _tokenizer(pictures.concepts, renew=not begun)
     captions = CaptionTable.of(pictures.concepts, pictures.styles, tokenizer, FILLERS)
+    tokens = caption_pool(captions)
     table = PictureTable.of(pictures)
-    latents = encode_versions(vae, table)
+    latents = encode_versions(vae, table, device=device)
     rows = picture_rows(table, len(pictures.styles), len(pictures.concepts))
     torch.manual_seed(0)
     network = new_network(tokenizer)
     begin = None
+    _, concepts, size = batches_of(device)
     if refine:
         network.text.load_state_dict(installed.text_encoder.state_dict())
         network.unet.load_state_dict(installed.unet.state_dict())
@@ -332,19 +530,20 @@ def _train_emoji(
     elif not checkpoint.is_file():
         means = mean_pictures(latents, rows)
         grounding = Grounding(network.text, means.shape[2])
-        warm = TrainingPlan(min(TEXT_MINUTES, minutes))
-        learned, _ = train(TextTask(grounding, captions, means), warm, _text_checkpoint(), report)
+        warm = TrainingPlan(min(TEXT_MINUTES, minutes), warmup_steps=100)
+        learned, _ = train(TextTask(grounding, tokens, means, concepts), warm, _text_checkpoint(), report, device)
         network.text = cast(Grounding, learned).text
     network.text.requires_grad_(False)
-    task = EmojiTask(network, latents, rows, captions)
-    if minutes > COMPILE_MINUTES and shutil.which("c++"):
+    task = EmojiTask(network, latents, rows, tokens, captions.empty.long(), size if batch is None else batch)
+    if minutes > COMPILE_MINUTES and torch.device(device).type == "cpu" and shutil.which("c++"):
         cast(nn.Module, network.unet).compile()  # in place: the names of its weights stay
-    plan = TrainingPlan(minutes, 6e-4, warmup_steps=300, decay_fraction=0.2)
-    trained, progress = train(task, plan, checkpoint, report, begin=begin)
-    facts = TrainingFacts.of(progress, task.batch)
+    plan = TrainingPlan(minutes, 8e-4, warmup_steps=400, decay_fraction=0.35, ema_decay=0.9995)
+    trained, progress = train(task, plan, checkpoint, report, device, begin=begin)
+    facts = TrainingFacts.of(progress, task.batch, device=device)
     few = torch.arange(0, len(table.masters), 4)
     preview = fit_preview(latents[0, few], unmoved(table.masters[few]))
-    save_model(target, build_pipeline(cast(TextToLatent, trained), vae, tokenizer), pictures.concepts, preview, facts)
+    pipeline = build_pipeline(cast(TextToLatent, trained), vae, tokenizer)
+    save_model(target, pipeline, pictures.concepts, preview, facts, load_vae_figures())
     return target
 
 
@@ -363,9 +562,8 @@ def _tokenizer(concepts: Sequence[Concept], renew: bool) -> Any:
 
 
 def new_network(tokenizer: Any) -> TextToLatent:
-    """Text encoder and U-Net with random weights, in the memory format that convolutions like."""
-    network: Any = TextToLatent(text_encoder(tokenizer), unet())
-    return network.to(memory_format=torch.channels_last)
+    """Text encoder and U-Net with random weights."""
+    return TextToLatent(text_encoder(tokenizer), unet())
 
 
 def pipeline_from_checkpoint(folder: Path | None = None) -> Any:

@@ -11,13 +11,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ...devices import half_dtype
 from .captions import STYLE_WORDS, caption_words, token_ids, training_captions
 from .emoji import SIZE, Concept, EmojiPictures
 from .networks import encode
 
 #: Augmented versions of every picture that are encoded before the training.
 VERSIONS = 8
-#: How far these are moved: about one pixel. At the full amount a third of the latents' variance was where a picture
+#: How far these are moved: about two pixels. At the full amount a third of the latents' variance was where a picture
 #: stood, which the U-Net spent its training on.
 MOVED = 0.35
 #: How many of the pictures that may be mirrored are: a prompt that means two pictures, each the other's mirror image,
@@ -26,34 +27,36 @@ MIRRORED = 0.125
 #: How many captions are drawn with words that mean nothing in between, and how many of these at most.
 FILLED = 0.3
 MOST_FILLERS = 4
+#: Captions of every style and concept that are drawn before the training: half of them do not name the style.
+CAPTIONS = 48
 
 
-def augment(masters: Tensor, mirrored: Tensor, generator: torch.Generator, amount: float = 1.0) -> Tensor:
-    """Pictures [batch, 3, 64, 64] in [-1, 1] of masters uint8 [batch, 3, 128, 128], shifted and scaled at random.
+def augment(masters: Tensor, moves: Tensor, mirrored: Tensor, amount: float = 1.0) -> Tensor:
+    """Pictures [batch, 3, 128, 128] in [-1, 1] of masters uint8 [batch, 3, 192, 192], shifted and scaled.
 
     Args:
         masters: in RGB.
+        moves: [batch, 3] in [0, 1): of scales (0.9 to 1.04) and shifts (up to 6 pixels of the result each way).
         mirrored: bool [batch], which ones to mirror.
-        generator: of shifts (up to 3 pixels of the result each way) and scales (0.9 to 1.04).
-        amount: of both, 1 for these ranges, 0 for none.
+        amount: of moves, 1 for these ranges, 0 for none.
     """
-    count = len(masters)
-    draws = torch.rand(count, 3, generator=generator)
-    scale = 1 / (1 + amount * (0.14 * draws[:, 0] - 0.1))
-    theta = torch.zeros(count, 2, 3)
-    theta[:, 0, 0] = theta[:, 1, 1] = scale
-    theta[:, :, 2] = (draws[:, 1:] * 2 - 1) * (3 * amount / (SIZE / 2))
-    theta[mirrored, 0] *= -1
-    pictures = masters.float().div_(127.5).sub_(1)
-    grid = functional.affine_grid(theta, list(pictures.shape), align_corners=False)
+    scale = 1 / (1 + amount * (0.14 * moves[:, 0] - 0.1))
+    shift = (moves[:, 1:] * 2 - 1) * (3 * amount / 32)
+    pictures = masters.float().div(127.5).sub(1)
+    side = pictures.shape[2]
+    # By hand: affine_grid multiplies matrices, in half precision under autocast.
+    pixel = (2 * torch.arange(side, device=masters.device) + 1) / side - 1
+    across = torch.where(mirrored, -scale, scale).unsqueeze(1) * pixel + shift[:, :1]
+    down = scale.unsqueeze(1) * pixel + shift[:, 1:]
+    grid = torch.stack([across.unsqueeze(1).expand(-1, side, -1), down.unsqueeze(2).expand(-1, -1, side)], dim=-1)
     moved = functional.grid_sample(pictures, grid, padding_mode="border", align_corners=False)
-    return functional.interpolate(moved, size=(SIZE, SIZE), mode="bicubic", antialias=True).clamp_(-1, 1)
+    return functional.interpolate(moved, size=(SIZE, SIZE), mode="bicubic", antialias=True).clamp(-1, 1)
 
 
-def unmoved(masters: Tensor) -> Tensor:
-    """Pictures [batch, 3, 64, 64] in [-1, 1] of masters uint8 [batch, 3, 128, 128], without augmentation."""
-    pictures = masters.float().div_(127.5).sub_(1)
-    return functional.interpolate(pictures, size=(SIZE, SIZE), mode="bicubic", antialias=True).clamp_(-1, 1)
+def unmoved(masters: Tensor, size: int = SIZE) -> Tensor:
+    """Pictures [batch, 3, size, size] in [-1, 1] of masters uint8 [batch, 3, 192, 192], without augmentation."""
+    pictures = masters.float().div(127.5).sub(1)
+    return functional.interpolate(pictures, size=(size, size), mode="bicubic", antialias=True).clamp(-1, 1)
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ class PictureTable:
     """All pictures there are, in one row each.
 
     Attributes:
-        masters: uint8 [pictures, 3, 128, 128].
+        masters: uint8 [pictures, 3, 192, 192].
         concept: int64 [pictures], index of what it shows.
         style: int64 [pictures], index of who drew it.
         mirrors: bool [pictures], whether its mirror image is as good.
@@ -79,10 +82,14 @@ class PictureTable:
         mirrors = torch.tensor([one.mirrors for one in pictures.concepts])
         return cls(masters, concept, style, mirrors[concept])
 
-    def draw(self, rows: Tensor, generator: torch.Generator, amount: float = 1.0) -> Tensor:
-        """Pictures [rows, 3, 64, 64], augmented by `amount`; an eighth of those that may be mirrored are."""
+    def moves(self, rows: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """What `augment` needs of some rows: moves [rows, 3], and which are mirrored: an eighth of those that may."""
         mirrored = self.mirrors[rows] & (torch.rand(len(rows), generator=generator) < MIRRORED)
-        return augment(self.masters[rows], mirrored, generator, amount)
+        return torch.rand(len(rows), 3, generator=generator), mirrored
+
+    def draw(self, rows: Tensor, generator: torch.Generator, amount: float = 1.0) -> Tensor:
+        """Pictures [rows, 3, 128, 128], augmented by `amount`."""
+        return augment(self.masters[rows], *self.moves(rows, generator), amount)
 
 
 @dataclass(frozen=True)
@@ -179,15 +186,42 @@ class CaptionTable:
         return filled
 
 
-@torch.no_grad()
-def encode_versions(vae: Any, pictures: PictureTable, versions: int = VERSIONS, seed: int = 1) -> Tensor:
-    """Latents float16 [versions, pictures, 4, 16, 16] of differently augmented pictures; the first is as drawn."""
+def caption_pool(captions: CaptionTable, each: int = CAPTIONS, seed: int = 0) -> Tensor:
+    """Captions of every style and concept, int16 [styles, concepts, each, 32]; the second half names the style."""
+    styles, concepts = captions.count.shape
     generator = torch.Generator().manual_seed(seed)
-    parts = []
+    style = torch.arange(styles).view(-1, 1, 1).expand(styles, concepts, each).reshape(-1)
+    concept = torch.arange(concepts).view(1, -1, 1).expand(styles, concepts, each).reshape(-1)
+    styled = (torch.arange(each) >= each // 2).expand(styles, concepts, each).reshape(-1)
+    return captions.draw(style, concept, generator, styled).view(styles, concepts, each, -1).short()
+
+
+@torch.no_grad()
+def encode_versions(
+    vae: Any, pictures: PictureTable, versions: int = VERSIONS, seed: int = 1, device: str = "cpu"
+) -> Tensor:
+    """Latents float16 [versions, pictures, 8, 16, 16], on the CPU, of differently augmented pictures.
+
+    The first version is as drawn.
+
+    Args:
+        vae: the autoencoder; it is moved to `device` and back.
+        pictures: to encode.
+        versions: of each.
+        seed: of the augmentations.
+        device: to encode on, in bfloat16 where that is fast.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    parts, half = [], half_dtype(device)
+    vae.to(device)
     for version in range(versions):
         for rows in torch.arange(len(pictures.masters)).split(64):
-            plain = unmoved(pictures.masters[rows]) if version == 0 else pictures.draw(rows, generator, MOVED)
-            parts.append(encode(vae, plain.contiguous(memory_format=torch.channels_last)).half())
+            moves, mirrored = pictures.moves(rows, generator)
+            masters = pictures.masters[rows].to(device)
+            plain = unmoved(masters) if version == 0 else augment(masters, moves.to(device), mirrored.to(device), MOVED)
+            with torch.autocast(torch.device(device).type, half, enabled=half is not None):
+                parts.append(encode(vae, plain.contiguous(memory_format=torch.channels_last)).half().cpu())
+    vae.to("cpu")
     latents = torch.cat(parts)
     return latents.view(versions, len(pictures.masters), *latents.shape[1:]).contiguous()
 

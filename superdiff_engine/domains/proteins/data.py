@@ -24,7 +24,8 @@ from .frames import MOST_RESIDUES
 from .judging import radius_of_gyration
 
 DATABASE = Path("/usr/share/promod3/loop_data/structure_db.dat")
-FEWEST_RESIDUES = 40
+#: Of whole chains that are learned, and of the longest ones of which windows may be.
+FEWEST_RESIDUES, LONGEST = 40, 256
 #: Bytes before the number of chains; letters of a 5-mer, by which test chains are kept apart from training chains.
 _HEADER, _WORD = 0x4D, 5
 #: Test chains share at most this part of their 5-mers with any training chain.
@@ -79,6 +80,21 @@ class Chains:
             tuple(self.names[one] for one in chosen),
         )
 
+    def followed_by(self, others: Chains) -> Chains:
+        """These chains, then the others."""
+        return Chains(
+            np.concatenate([self.backbone, others.backbone]),
+            np.concatenate([self.sequence, others.sequence]),
+            np.concatenate([self.dssp, others.dssp]),
+            np.concatenate([self.first, len(self.backbone) + others.first]),
+            np.concatenate([self.residues, others.residues]),
+            self.names + others.names,
+        )
+
+    def entries(self) -> np.ndarray:
+        """The PDB id of each chain, text [chains]."""
+        return np.array([name.partition("_")[0] for name in self.names], str)
+
     def shares(self, letters: str) -> np.ndarray:
         """The share of each chain's residues with one of these DSSP letters, float64 [chains]."""
         there = np.isin(self.dssp, np.array(list(letters), "S1"))
@@ -98,7 +114,7 @@ class Chains:
         """(training, test): 300 test chains of PDB entries that training does not have; those that share more than a
         tenth of their 5-mers with any training chain are left out of both.
         """
-        entries = np.array([name.partition("_")[0] for name in self.names])
+        entries = self.entries()
         unique = np.unique(entries)
         order = np.random.default_rng(SPLIT_SEED).permutation(len(unique))
         chosen: set[str] = set()
@@ -115,10 +131,7 @@ class Chains:
 
 def shared_words(chains: Chains, others: Chains) -> np.ndarray:
     """The largest share of a chain's 5-mers that one of the others has too, float64 [chains]."""
-    holders: dict[bytes, set[int]] = defaultdict(set)
-    for index in range(len(others)):
-        for word in _words(others, index):
-            holders[word].add(index)
+    holders = _holders(others)
     most = np.zeros(len(chains))
     for index in range(len(chains)):
         counts: dict[int, int] = defaultdict(int)
@@ -128,6 +141,27 @@ def shared_words(chains: Chains, others: Chains) -> np.ndarray:
                 counts[other] += 1
         most[index] = max(counts.values(), default=0) / max(1, len(words))
     return most
+
+
+def given_words(chains: Chains, others: Chains) -> np.ndarray:
+    """The largest share of any of the others' 5-mers that a chain has, float64 [chains]: what it gives of them away."""
+    holders = _holders(others)
+    sizes = np.array([len(_words(others, index)) for index in range(len(others))])
+    most = np.zeros(len(chains))
+    for index in range(len(chains)):
+        held = [other for word in _words(chains, index) for other in holders.get(word, ())]
+        if held:
+            most[index] = (np.bincount(held, minlength=len(others)) / np.maximum(1, sizes)).max()
+    return most
+
+
+def _holders(chains: Chains) -> dict[bytes, set[int]]:
+    """Which chains have each 5-mer."""
+    holders: dict[bytes, set[int]] = defaultdict(set)
+    for index in range(len(chains)):
+        for word in _words(chains, index):
+            holders[word].add(index)
+    return holders
 
 
 def _words(chains: Chains, index: int) -> set[bytes]:
@@ -157,6 +191,27 @@ def load_chains(path: Path | None = None, fewest: int = FEWEST_RESIDUES, most: i
     fitting = (everything.residues >= fewest) & (everything.residues <= most)
     chosen = everything.take(np.nonzero(fitting)[0])
     return chosen.take([index for index in range(len(chosen)) if is_whole(chosen.backbone[chosen.rows(index)])])
+
+
+def load_training_chains(path: Path | None = None, most: int = MOST_RESIDUES) -> Chains:
+    """Globular chains to learn from: the training chains of `split`, then the longer ones, up to `most` residues, that
+    are of other entries than its test chains and have at most a tenth of the 5-mers of any of them.
+
+    Args:
+        path: of structure_db.dat; None for where Debian puts it.
+        most: residues.
+
+    Raises:
+        FileNotFoundError: when the file is not there; the message says how to get it.
+        ValueError: when it is not such a file.
+    """
+    everything = load_chains(path, most=most).globular()
+    short = everything.take(np.nonzero(everything.residues <= MOST_RESIDUES)[0])
+    longer = everything.take(np.nonzero(everything.residues > MOST_RESIDUES)[0])
+    training, test = short.split()
+    held = np.setdiff1d(short.entries(), training.entries())
+    apart = ~np.isin(longer.entries(), held) & (given_words(longer, test) <= MOST_SHARED)
+    return training.followed_by(longer.take(np.nonzero(apart)[0]))
 
 
 def is_whole(backbone: np.ndarray) -> bool:

@@ -30,10 +30,14 @@ from ...saved import draw_sizes, sizes_in_turn
 from ..base import Domain, Export, ModelInfo, Prepared, Size, settling
 from .frames import frames_of
 from .model import (
+    ALPHA,
     ANGSTROM,
+    BETA,
     DATA_STD,
     HIGHEST_LEVEL,
     LOWEST_LEVEL,
+    NAMES,
+    WHOLE,
     ProteinModel,
     ProteinScore,
     decode,
@@ -45,8 +49,6 @@ from .model import (
 if TYPE_CHECKING:
     from .files import ReadProtein
 
-ALPHA, BETA, WHOLE = "proteins_alpha", "proteins_beta", "proteins"
-NAMES = (ALPHA, BETA, WHOLE)
 PREVIEWED = 16
 #: Of the examples and the tables: small networks make more of their residues helix or strand with less than full noise.
 NOISE_SCALE = 0.7

@@ -38,8 +38,8 @@ from ...evaluation import (
     with_known_rows,
     write_table,
 )
-from ...recipe import AndRecipe, AverageRecipe, Expert, Levels, OperatorRecipe, OrRecipe, Recipe, SingleRecipe
 from ...files import write_whole
+from ...recipe import AndRecipe, AverageRecipe, Expert, Levels, OperatorRecipe, OrRecipe, Recipe, SingleRecipe
 from . import mpnn
 from .data import Chains, load_chains
 from .domain import ALPHA, BETA, NOISE_SCALE, WHOLE, Proteins, find_folder, find_model

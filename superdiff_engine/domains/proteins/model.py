@@ -37,6 +37,9 @@ from ...training import TrainingFacts
 from .frames import backbone_of
 from .network import Estimate, ProteinNetwork
 
+#: The embedded models.
+ALPHA, BETA, WHOLE = "proteins_alpha", "proteins_beta", "proteins"
+NAMES = (ALPHA, BETA, WHOLE)
 #: Angstrom of a unit of the positions' component.
 ANGSTROM = 10.0
 #: Root mean square of a coordinate of the training chains, in that unit.
@@ -137,14 +140,15 @@ def denoised_positions(found: Estimate, positions: Tensor, levels: Tensor) -> Te
 
 
 class ProteinSettings(BaseModel):
-    """What config.json of a protein model says; lengths counts the training chains of each number of residues, and
-    `began_with` names the model whose weights its training took up.
+    """What config.json of a protein model says; lengths counts the training chains of each number of residues, with a
+    window of each of the `cropped` longer ones, and `began_with` names the model whose weights its training took up.
     """
 
     title: str
     description: str
     network: dict[str, Any]
     lengths: dict[int, int]
+    cropped: int = 0
     training: TrainingFacts | None = None
     began_with: str | None = None
 
@@ -165,6 +169,8 @@ def save_model(folder: Path, network: ProteinNetwork, settings: ProteinSettings)
 
 def _card(folder: Path, network: ProteinNetwork, settings: ProteinSettings) -> str:
     chains = sum(settings.lengths.values())
+    lengths = f"{min(settings.lengths)} to {max(settings.lengths)}"
+    cropped = f", {settings.cropped:,} of them windows at random of longer ones" if settings.cropped else ""
     began = f"| Began with | the weights of `{settings.began_with}` |\n" if settings.began_with else ""
     return f"""# {settings.title}
 
@@ -173,7 +179,7 @@ def _card(folder: Path, network: ProteinNetwork, settings: ProteinSettings) -> s
 | | |
 | --- | --- |
 {size_of(folder, network)}
-| Data | {chains:,} globular chains of {min(settings.lengths)} to {max(settings.lengths)} residues from the PDB |
+| Data | {chains:,} globular chains of {lengths} residues from the PDB{cropped} |
 {trained_row(settings.training)}{began}
 Data: ProMod3's structure database (Studer et al. 2021, doi 10.1371/journal.pcbi.1008667; Apache-2.0), as Debian packs
 it (promod3-data). Chains with gaps, extended ones and those with less than half of their residues in helix or strand

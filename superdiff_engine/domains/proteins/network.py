@@ -13,6 +13,7 @@ the path that led to y, and have no density.
 from __future__ import annotations
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -25,6 +26,13 @@ from ... import rotations
 NEIGHBOURS = 32
 #: Radial functions of distances, and the longest distance, in units of 10 Angstrom.
 RADIAL, FARTHEST = 24, 3.0
+
+
+def full_precision(device: torch.device) -> AbstractContextManager:
+    """No autocast inside, on devices that have it; "meta", which computes nothing, has not."""
+    if not torch.amp.is_autocast_available(device.type):
+        return nullcontext()
+    return torch.autocast(device.type, enabled=False)
 
 
 @dataclass(frozen=True)
@@ -70,13 +78,13 @@ class PointAttention(nn.Module):
         own = self.vectors(h).float().view(batch, count, -1, 3)
         placed = frames.outside(own).view(batch, count, 3, self.heads, self.points * 3).permute(2, 0, 3, 1, 4)
         a, b, value = placed
-        with torch.autocast(h.device.type, enabled=False):
+        with full_precision(h.device):
             square = a.square().sum(-1).unsqueeze(3) + b.square().sum(-1).unsqueeze(2) - 2 * a @ b.transpose(2, 3)
         near = functional.softplus(self.sharpness).view(1, -1, 1, 1) * square / (2 * math.sqrt(4.5 * self.points))
         logits = q @ k.transpose(2, 3) / math.sqrt(self.channels) + self.bias(e).permute(0, 3, 1, 2) - near
         weights = (logits / math.sqrt(3)).masked_fill(~there, -1e4).softmax(-1)
         heard = (weights.to(v) @ v).transpose(1, 2).flatten(2)
-        with torch.autocast(h.device.type, enabled=False):
+        with full_precision(h.device):
             seen = (weights.float() @ value).transpose(1, 2).reshape(batch, count, -1, 3)
         seen = frames.inside(seen)
         read = (weights.to(e).permute(0, 2, 1, 3) @ e).flatten(2)

@@ -22,12 +22,31 @@ from torch import Tensor, nn
 
 from ... import rotations
 from ...errors import ModelError
-from ...training import TrainingFacts, TrainingPlan, TrainingProgress, checkpoints_folder, train, training_target
-from .data import FEWEST_RESIDUES, HELIX, STRAND, Chains, load_chains
-from .domain import WHOLE
+from ...training import (
+    Draws,
+    TrainingFacts,
+    TrainingPlan,
+    TrainingProgress,
+    TrainingTask,
+    checkpoints_folder,
+    train,
+    training_target,
+)
+from .data import FEWEST_RESIDUES, HELIX, LONGEST, STRAND, Chains
 from .frames import IDEAL, MOST_RESIDUES, frames_of
-from .model import ANGSTROM, ProteinSettings, denoised_positions, estimate, factors, kernels, load_model, save_model
-from .network import Frames, ProteinNetwork
+from .model import (
+    ANGSTROM,
+    WHOLE,
+    ProteinSettings,
+    denoised_positions,
+    estimate,
+    factors,
+    kernels,
+    load_model,
+    save_model,
+)
+from .network import Frames, ProteinNetwork, full_precision
+from .pack import Backbones, load_training_data, save_pack
 
 #: Minutes on two CPU cores after which each model is as good as its card says.
 MINUTES = {"proteins": 60.0, "proteins_alpha": 9.0, "proteins_beta": 75.0}
@@ -35,6 +54,8 @@ CHECKPOINTS = checkpoints_folder()
 BATCH = 16
 #: Batches are padded to one of these numbers of residues.
 PADDED = (64, 80, 96, 112, MOST_RESIDUES)
+#: Residues of the shortest windows of longer chains.
+SHORTEST_WINDOW = 64
 #: log s ~ N(mean, deviation^2): folds are decided from s = 3 to 0.3 (30 to 3 Angstrom), bonds below 0.05. The
 #: beta model learns more of the former, where strands are won or lost; bonds it knows from the first model.
 LOG_LEVEL = {"proteins": (-1.2, 1.6), "proteins_alpha": (-1.2, 1.6), "proteins_beta": (-0.8, 1.2)}
@@ -63,81 +84,145 @@ def learned_by(name: str, chains: Chains) -> Chains:
     return chains.take(np.nonzero(belongs(name, chains.shares(HELIX), chains.shares(STRAND)))[0])
 
 
+@dataclass(frozen=True)
+class _Group:
+    """Chains and windows that are padded to the same number of residues: for `draw`, so not among what moves.
+
+    Attributes:
+        fewest, most: residues of a window of a longer chain; `most` is what all are padded to.
+        rows: of the chains, int64 [chains].
+        weights: how often each is drawn, float64 [chains]: 1 of a chain whose length is fixed, and of a longer one the
+            share of its windows that belong here.
+    """
+
+    fewest: int
+    most: int
+    rows: Tensor
+    weights: Tensor
+
+
 @dataclass
-class ProteinTask:
+class ProteinTask(TrainingTask):
     """Denoising of residue frames.
 
     Attributes:
         network: `ProteinNetwork`.
-        chains: to learn from.
+        chains: to learn from. Of those longer than MOST_RESIDUES a window at random is learned each time, of
+            SHORTEST_WINDOW to MOST_RESIDUES residues, every length as often.
         batch: chains a step.
         log_level: mean and deviation of ln s.
     """
 
     network: nn.Module
-    chains: Chains
+    chains: Backbones
     batch: int = BATCH
     log_level: tuple[float, float] = LOG_LEVEL[WHOLE]
-    _groups: list[tuple[int, Tensor]] = field(init=False)
+    _groups: list[_Group] = field(init=False)
 
     def __post_init__(self) -> None:
-        count, residues = len(self.chains), torch.from_numpy(self.chains.residues)
-        self._residues = residues
-        self._rotations = torch.eye(3).repeat(count, MOST_RESIDUES, 1, 1)
-        self._positions = torch.zeros(count, MOST_RESIDUES, 3)
-        for index in range(count):
-            turned, alpha = frames_of(torch.from_numpy(self.chains.backbone[self.chains.rows(index)]))
-            self._rotations[index, : len(alpha)] = turned
-            self._positions[index, : len(alpha)] = (alpha - alpha.mean(0)) / ANGSTROM
+        self._first = self.chains.first
+        self._rotations, alpha = frames_of(torch.from_numpy(self.chains.atoms))
+        chain = torch.from_numpy(np.repeat(np.arange(len(self.chains)), self.chains.residues))
+        sums = torch.zeros(len(self.chains), 3).index_add(0, chain, alpha)
+        self._positions = (alpha - (sums / torch.from_numpy(self.chains.residues).unsqueeze(1))[chain]) / ANGSTROM
+        #: N, CA, C of a residue in its own frame, in units of 10 Angstrom.
+        self._ideal = IDEAL / ANGSTROM
         bounds = (FEWEST_RESIDUES - 1, *PADDED)
-        self._groups = [
-            (most, rows)
-            for least, most in zip(bounds, PADDED, strict=False)
-            if len(rows := torch.nonzero((residues > least) & (residues <= most))[:, 0])
-        ]
-        self._shares = torch.tensor([float(len(rows)) for _, rows in self._groups])
+        found = [self._group(least, most) for least, most in zip(bounds, PADDED, strict=False)]
+        self._groups = [group for group in found if len(group.rows)]
+        self._shares = [float(group.weights.sum()) for group in self._groups]
 
-    def loss(self, generator: torch.Generator) -> Tensor:
-        most, group = self._groups[int(torch.multinomial(self._shares, 1, generator=generator))]
-        rows = group[torch.randint(len(group), (self.batch,), generator=generator)]
-        mask = torch.arange(most) < self._residues[rows].unsqueeze(1)
-        turned = rotations.uniform((self.batch,), generator, torch.float32).unsqueeze(1)
-        clean = Frames(
-            turned @ self._rotations[rows, :most],
-            (turned @ self._positions[rows, :most].unsqueeze(-1)).squeeze(-1),
-        )
-        grid, _ = kernels()
-        mean, deviation = self.log_level
-        drawn = mean + deviation * torch.randn(self.batch, generator=generator, dtype=torch.float64)
-        index = torch.searchsorted(grid, drawn.exp()).clamp_max(len(grid) - 1)
-        parts = protein_losses(self.network, clean, index, mask, generator)
+    def _group(self, least: int, most: int) -> _Group:
+        """What has more than `least` residues and at most `most`."""
+        residues = torch.from_numpy(self.chains.residues)
+        fewest = max(SHORTEST_WINDOW, least + 1)
+        windows = max(0, most - fewest + 1) / (MOST_RESIDUES - SHORTEST_WINDOW + 1)
+        weights = ((residues > least) & (residues <= most)).double() + windows * (residues > MOST_RESIDUES)
+        rows = torch.nonzero(weights)[:, 0]
+        return _Group(min(fewest, most), most, rows, weights[rows])
+
+    def draw(self, generator: torch.Generator) -> Draws:
+        """Chains or windows of similar length, how each is turned, its level and its noise."""
+        group = self._groups[int(torch.multinomial(torch.tensor(self._shares), 1, generator=generator))]
+        chosen = group.rows[torch.multinomial(group.weights, self.batch, True, generator=generator)].numpy()
+        length = torch.from_numpy(self.chains.residues[chosen])
+        window = torch.randint(group.fewest, group.most + 1, (self.batch,), generator=generator)
+        residues = torch.where(length > MOST_RESIDUES, window, length)
+        start = (torch.rand(self.batch, generator=generator, dtype=torch.float64) * (length - residues + 1)).long()
+        return {
+            "first": torch.from_numpy(self._first[chosen]) + start,
+            "residues": residues,
+            "turned": rotations.uniform((self.batch,), generator, torch.float32),
+        } | noise_of(residues, group.most, self.log_level, generator)
+
+    def loss(self, drawn: Draws) -> Tensor:
+        """The sum of `protein_losses`, weighted as WEIGHTS."""
+        place = torch.arange(drawn["noise"].shape[1], device=drawn["noise"].device)
+        mask = place < drawn["residues"].unsqueeze(1)
+        # What stands beyond a chain's end is of the next one, and means nothing.
+        rows = (drawn["first"].unsqueeze(1) + place).clamp_max(len(self._positions) - 1)
+        there = mask.unsqueeze(2)
+        rotation = torch.where(there.unsqueeze(3), self._rotations[rows], torch.eye(3, device=place.device))
+        positions = self._positions[rows] * there
+        positions = (positions - positions.sum(1, keepdim=True) / there.sum(1, keepdim=True)) * there
+        turned = drawn["turned"].unsqueeze(1)
+        with full_precision(place.device):
+            clean = Frames(turned @ rotation, (turned @ positions.unsqueeze(-1)).squeeze(-1))
+        parts = protein_losses(self.network, clean, drawn, mask, self._ideal)
         return torch.stack([WEIGHTS[name] * value for name, value in parts.items()]).sum()
 
 
-def protein_losses(
-    network: nn.Module, clean: Frames, index: Tensor, mask: Tensor, generator: torch.Generator
-) -> dict[str, Tensor]:
+def noise_of(residues: Tensor, most: int, log_level: tuple[float, float], generator: torch.Generator) -> Draws:
+    """Levels and noise for chains of these numbers of residues [B], padded to `most`.
+
+    Args:
+        residues: int64 [B].
+        most: N.
+        log_level: mean and deviation of ln s.
+        generator: of all of it.
+
+    Returns:
+        "levels" s [B], of the table of heat kernels; "noise" of positions, standard normal, [B, N, 3]; "turns", the
+        rotation vectors of Brownian motion from each clean frame, [B, N, 3], and "scores", the gradient of its
+        log-density there over its root mean square, [B, N, 3]; all float32, the turns zero beyond a chain's end.
+    """
+    grid, table = kernels()
+    mean, deviation = log_level
+    drawn = mean + deviation * torch.randn(len(residues), generator=generator, dtype=torch.float64)
+    index = torch.searchsorted(grid, drawn.exp()).clamp_max(len(grid) - 1)
+    turns = table.draw(index, most, generator) * (torch.arange(most) < residues.unsqueeze(1)).unsqueeze(2)
+    return {
+        "levels": grid[index].float(),
+        "noise": torch.randn(len(residues), most, 3, generator=generator),
+        "turns": turns,
+        "scores": table.score(turns, index) / table.spread[index].view(-1, 1, 1).float(),
+    }
+
+
+def protein_losses(network: nn.Module, clean: Frames, drawn: Draws, mask: Tensor, ideal: Tensor) -> dict[str, Tensor]:
     """Mean squared errors, each in units in which guessing the mean is about one.
+
+    All but the network is in full precision: frames in bfloat16 would be off by a hundredth.
 
     Args:
         network: of `ProteinNetwork`'s form.
         clean: frames [B, N, ...], positions centred, in units of 10 Angstrom.
-        index: of the levels in the table of heat kernels, int64 [B].
+        drawn: of `noise_of`.
         mask: bool [B, N].
-        generator: of the noise.
+        ideal: N, CA, C of a residue in its own frame, [3, 3], in units of 10 Angstrom.
 
     Returns:
         Of positions and rotations (denoising score matching, Vincent 2011, on R^3 and on SO(3)), of the axes of the
         estimated frames, and of the distances between the atoms of neighbouring residues, where s is small.
     """
-    grid, table = kernels()
-    levels = grid[index].float()
+    levels = drawn["levels"]
     there = mask.unsqueeze(2).float()
-    noise = torch.randn(clean.positions.shape, generator=generator) * there
+    noise = drawn["noise"] * there
     noise = (noise - noise.sum(1, keepdim=True) / there.sum(1, keepdim=True)) * there
-    turn = table.draw(index, mask.shape[1], generator) * there
     y = clean.positions + levels.view(-1, 1, 1) * noise
-    found = estimate(network, clean.rotations @ rotations.exponential(turn), y, levels, mask)
+    with full_precision(y.device):
+        rotation = clean.rotations @ rotations.exponential(drawn["turns"])
+    found = estimate(network, rotation, y, levels, mask)
     keep, out, reach = (factor.view(-1, 1, 1) for factor in factors(levels))
 
     def mean(values: Tensor) -> Tensor:
@@ -147,54 +232,89 @@ def protein_losses(
     wanted = (clean.positions - keep * y) / out
     # The network's own mean is no part of the centred space.
     moved = found.positions - (found.positions * there).sum(1, keepdim=True) / there.sum(1, keepdim=True)
-    score = table.score(turn, index) / table.spread[index].view(-1, 1, 1).float()
     axes = (found.frames.rotations - clean.rotations)[..., :2].flatten(2) / reach
     guess = Frames(found.frames.rotations, denoised_positions(found, y, levels))
-    error = (_bonds(guess) - _bonds(clean)).flatten(2) / out
+    with full_precision(y.device):
+        error = (_bonds(guess, ideal) - _bonds(clean, ideal)).flatten(2) / out
     small = (levels < BONDS_BELOW).float().view(-1, 1, 1) * there[:, 1:] * there[:, :-1]
     return {
         "positions": mean((moved - wanted).square()),
-        "rotations": mean((found.turn - score).square()),
+        "rotations": mean((found.turn - drawn["scores"]).square()),
         "frames": mean(axes.square()),
         "bonds": (error.square() * small).sum() / (small.sum() * error.shape[2]).clamp_min(1),
     }
 
 
-def _bonds(frames: Frames) -> Tensor:
+def _bonds(frames: Frames, ideal: Tensor) -> Tensor:
     """Distances [B, N - 1, 3, 3] between N, CA, C of each residue and those of the next, in units of 10 Angstrom."""
-    atoms = frames.outside((IDEAL / ANGSTROM).to(frames.positions).expand(*frames.positions.shape[:2], 3, 3))
+    frames = Frames(frames.rotations.float(), frames.positions)
+    atoms = frames.outside(ideal.expand(*frames.positions.shape[:2], 3, 3))
     difference = atoms[:, :-1].unsqueeze(3) - atoms[:, 1:].unsqueeze(2)
     return (difference.square().sum(-1) + 1e-8).sqrt()
+
+
+def drawn_lengths(residues: np.ndarray) -> dict[int, int]:
+    """How many of these chains are drawn with each number of residues: the longer ones' windows are of all lengths."""
+    longer = residues > MOST_RESIDUES
+    windows = SHORTEST_WINDOW + np.arange(longer.sum()) % (MOST_RESIDUES - SHORTEST_WINDOW + 1)
+    lengths, counts = np.unique(np.concatenate([residues[~longer], windows]), return_counts=True)
+    return dict(zip(lengths.tolist(), counts.tolist(), strict=True))
+
+
+def write_training_pack(name: str, path: Path, data: Path | None = None) -> Path:
+    """Write what the training of a model learns from as one file, which serves all the protein models.
+
+    Args:
+        name: of the model.
+        path: of the pack.
+        data: a folder with structure_db.dat; None for where Debian puts it.
+
+    Returns:
+        The path.
+
+    Raises:
+        ModelError: for another name.
+        OutputError: when the pack cannot be written.
+        FileNotFoundError: when the data are not there; the message says how to get them.
+    """
+    training_target(name, None, MINUTES, None)
+    return save_pack(path, data)
 
 
 def train_model(
     name: str,
     minutes: float | None = None,
-    data_folder: Path | None = None,
+    data: Path | None = None,
     report: Callable[[TrainingProgress], None] = lambda progress: None,
     folder: Path | None = None,
     refine: bool = False,
+    device: str = "cpu",
+    batch: int | None = None,
+    crops: bool = False,
 ) -> Path:
     """Train a protein model and write its folder; resumes from its checkpoint in `checkpoints_folder()`.
 
     Args:
         name: "proteins", "proteins_alpha" or "proteins_beta".
         minutes: of training in all, resumed ones included; None for the model's own.
-        data_folder: with structure_db.dat; None for where Debian puts it.
+        data: a pack, or a folder with structure_db.dat; None for where Debian puts it.
         report: called about every ten seconds.
         folder: where the folder `name` is written; None for the embedded models' own.
         refine: whether, without a checkpoint, to begin with the weights in that folder and the minutes they have had.
+        device: to train on, such as "cpu" or "cuda".
+        batch: chains a step; None for BATCH.
+        crops: whether windows of longer chains are learned too.
 
     Returns:
         The folder that was written.
 
     Raises:
-        ModelError: for another name, or when there are no weights to begin with.
+        ModelError: for another name, a file that is no pack of proteins, or when there are no weights to begin with.
         FileNotFoundError: when the data are not there; the message says how to get them.
     """
     minutes, target = training_target(name, minutes, MINUTES, folder)
-    training, _ = load_chains(None if data_folder is None else data_folder / "structure_db.dat").globular().split()
-    chosen = learned_by(name, training)
+    training = load_training_data(data, LONGEST if crops else MOST_RESIDUES)
+    chosen = training.take(belongs(name, training.helix, training.strand))
     if not len(chosen):
         raise ModelError(f"The structures hold no chain that '{name}' could learn from.")
     torch.manual_seed(0)
@@ -208,16 +328,16 @@ def train_model(
         installed = load_model(target if refine else target.parent / WHOLE)
         network.load_state_dict(installed.network.state_dict())
         begin = installed.settings.training.progress() if refine and installed.settings.training else None
-    task = ProteinTask(network, chosen, log_level=LOG_LEVEL[name])
+    task = ProteinTask(network, chosen, BATCH if batch is None else batch, LOG_LEVEL[name])
     plan = TrainingPlan(minutes, 5e-4, warmup_steps=500, ema_decay=0.9995, checkpoint_minutes=10, float16=True)
-    trained, progress = train(task, plan, checkpoint, report, begin=begin)
-    lengths, counts = np.unique(chosen.residues, return_counts=True)
+    trained, progress = train(task, plan, checkpoint, report, device, begin=begin)
     settings = ProteinSettings(
         title=TITLES[name][0],
         description=TITLES[name][1],
         network=network.settings,
-        lengths=dict(zip(lengths.tolist(), counts.tolist(), strict=True)),
-        training=TrainingFacts.of(progress, task.batch, plan.float16),
+        lengths=drawn_lengths(chosen.residues),
+        cropped=int((chosen.residues > MOST_RESIDUES).sum()),
+        training=TrainingFacts.of(progress, task.batch, plan.float16, device),
         began_with=None if name == WHOLE else WHOLE,
     )
     save_model(target, copy.deepcopy(cast(ProteinNetwork, trained)), settings)

@@ -6,6 +6,7 @@ import torch
 from rdkit.Chem import rdMolTransforms
 from scipy.stats import norm
 from test_molecules_chemistry import ROWS
+from training_device import same_draws, step_on_meta
 
 from superdiff_engine import Single, karras_levels, sample
 from superdiff_engine.domains.molecules import atoms, chemistry, data, model, train
@@ -137,11 +138,10 @@ def test_the_loss_is_zero_for_a_network_that_knows_the_answer():
         return answer.positions, answer.types, answer.bonds
 
     told = torch.zeros(1, len(atoms.PROPERTIES), dtype=torch.long)
-    generator = torch.Generator().manual_seed(0)
-    assert train.molecule_loss(oracle, clean, levels, told, mask, generator) < 1e-9
-    nothing = train.molecule_loss(
-        lambda p, t, b, *rest: (0 * p, 0 * t, 0 * b), clean, levels, told, mask, torch.Generator().manual_seed(0)
-    )
+    pairs = torch.randn(1, atoms.PAIRS)
+    noise = model.Parts(torch.randn(1, 29, 3), torch.randn(1, 29, 5), model.square(pairs, MOST_ATOMS))
+    assert train.molecule_loss(oracle, clean, noise, levels, told, mask) < 1e-9
+    nothing = train.molecule_loss(lambda p, t, b, *rest: (0 * p, 0 * t, 0 * b), clean, noise, levels, told, mask)
     assert 0.5 < nothing < 20  # the preconditioned target has about unit variance
 
 
@@ -177,7 +177,88 @@ def test_batches_hold_similar_sizes_and_every_molecule():
     known = molecules()
     task = train.MoleculeTask(tiny_network().float(), known, VOCABULARY.classes(known.properties), batch=4)
     assert sorted(row for _, rows in task._groups for row in rows.tolist()) == [0, 1, 2, 3]
-    assert torch.isfinite(task.loss(torch.Generator().manual_seed(0)))
+    assert torch.isfinite(task.loss(task.draw(torch.Generator().manual_seed(0))))
+
+
+def sized_molecules(sizes):
+    """Molecules of these numbers of atoms: a chain of random atoms somewhere, with true things said of it at random."""
+    rng = np.random.default_rng(0)
+    there = np.arange(MOST_ATOMS) < np.array(sizes)[:, None]
+    first, second = atoms.pair_indices()
+    positions = rng.normal(size=(len(sizes), MOST_ATOMS, 3)) * there[:, :, None]
+    positions -= positions.sum(1, keepdims=True) / there.sum(1)[:, None, None]
+    drawn = rng.uniform(0, 3, (len(sizes), len(atoms.PROPERTIES)))
+    return Molecules(
+        (rng.integers(5, size=there.shape) * there).astype(np.uint8),
+        (positions * there[:, :, None]).astype(np.float32),
+        (rng.integers(4, size=(len(sizes), atoms.PAIRS)) * (there[:, first] & there[:, second])).astype(np.uint8),
+        np.array(sizes, np.uint8),
+        np.where([one.count for one in atoms.PROPERTIES], drawn // 1, drawn).astype(np.float32),
+        np.array([f"number {index}" for index in range(len(sizes))]),
+    )
+
+
+def molecule_task(sizes, batch):
+    known = sized_molecules(sizes)
+    return train.MoleculeTask(tiny_network().float(), known, VOCABULARY.classes(known.properties), batch)
+
+
+def test_the_loss_of_a_batch_is_that_of_its_molecules_by_themselves():
+    """Molecule by molecule, without padding, in the formulas' own form: squared errors of F, summed over all atoms and
+    all pairs of the batch and divided by how many there are.
+    """
+    task = molecule_task([16, 17, 16, 17, 17], batch=6)
+    drawn = task.draw(torch.Generator().manual_seed(1))
+    sums, counts = dict.fromkeys(train.WEIGHTS, 0.0), dict.fromkeys(train.WEIGHTS, 0.0)
+    known = task.molecules
+    for row, index in enumerate(drawn["rows"].tolist()):
+        n, s = int(known.atoms[index]), drawn["levels"][row]
+        upper = torch.triu_indices(n, n, 1)
+        full = np.zeros((MOST_ATOMS, MOST_ATOMS))
+        full[atoms.pair_indices()] = known.bonds[index]
+        noise = torch.zeros(17, 17)
+        noise[tuple(torch.triu_indices(17, 17, 1))] = drawn["bonds"][row]
+        away = drawn["positions"][row, :n]
+        clean = {
+            "positions": torch.from_numpy(known.positions[index, :n] / 1.4).float() @ drawn["turns"][row],
+            "types": 0.25 * torch.nn.functional.one_hot(torch.from_numpy(known.elements[index, :n]).long(), 5).float(),
+            "bonds": 0.7 * torch.from_numpy(full + full.T)[:n, :n].float(),
+        }
+        moved = {"positions": away - away.mean(0), "types": drawn["types"][row, :n], "bonds": (noise + noise.T)[:n, :n]}
+        noisy = {name: clean[name] + s * moved[name] for name in clean}
+        entry = [(noisy[name] / (s**2 + model.DATA_STD[name] ** 2).sqrt()).unsqueeze(0) for name in clean]
+        told = drawn["told"][row : row + 1]
+        said = task.network(*entry, s.log().view(1), told, torch.ones(1, n, dtype=torch.bool))
+        for name, raw in zip(clean, said, strict=True):
+            d = model.DATA_STD[name]
+            kept, out = d**2 / (s**2 + d**2), s * d / (s**2 + d**2).sqrt()
+            error = (raw[0] - (clean[name] - kept * noisy[name]) / out).square()
+            error = error[tuple(upper)] if name == "bonds" else error
+            sums[name] += error.sum()
+            counts[name] += error.numel()
+    expected = sum(train.WEIGHTS[name] * sums[name] / counts[name] for name in sums)
+    assert float(task.loss(drawn).detach()) == pytest.approx(float(expected.detach()), rel=1e-4)
+
+
+@pytest.mark.parametrize("most", train.PADDED)
+def test_a_step_of_every_size_can_be_a_graph_of_a_gpu(most):
+    task = molecule_task([most, most - 1], batch=4)
+    drawn = task.draw(torch.Generator().manual_seed(0))
+    assert drawn["positions"].shape == (4, most, 3)
+    assert same_draws(task)
+    taught = step_on_meta(task, drawn)
+    assert taught == {name for name, _ in task.network.named_parameters()}
+    assert same_draws(task)  # on the CPU, also when the data are elsewhere
+
+
+def test_what_is_drawn_goes_through_every_size_as_often_as_there_are_molecules_of_it():
+    task = molecule_task([5] * 3 + [20] * 6 + [29], batch=1)
+    generator = torch.Generator().manual_seed(0)
+    found = [task.draw(generator) for _ in range(2000)]
+    sizes = np.array([one["positions"].shape[1] for one in found])
+    assert [float((sizes == most).mean()) for most in (15, 21, 29)] == pytest.approx([0.3, 0.6, 0.1], abs=0.04)
+    rows = np.bincount([int(one["rows"][0]) for one in found], minlength=10) / 2000
+    assert rows.tolist() == pytest.approx([0.1] * 10, abs=0.03)
 
 
 def test_saved_models_come_back_and_damaged_ones_are_one_sentence(tmp_path):
@@ -220,7 +301,7 @@ def test_a_small_training_learns_two_molecules_and_samples_them(monkeypatch):
     for step in range(STEPS):
         for group in optimizer.param_groups:
             group["lr"] = 2e-3 * min(1, (step + 1) / 30) * (1 - step / STEPS)
-        task.loss(generator).backward()
+        task.loss(task.draw(generator)).backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()

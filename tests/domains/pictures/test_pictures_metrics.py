@@ -23,7 +23,7 @@ from superdiff_engine.domains.pictures.metrics import (
     frechet_distance,
     measure,
 )
-from superdiff_engine.training import TrainingProgress
+from superdiff_engine.training import TrainingFacts
 
 
 def random_covariance(size, seed, rank=None):
@@ -86,8 +86,8 @@ def test_the_classifier_travels_with_its_accuracy_and_reference(tmp_path, monkey
     network = GarmentClassifier().eval()
     test = Pictures(torch.rand(300, 1, 28, 28) * 2 - 1, torch.arange(300) % 10)
     real = {"all": {"fashion_fid": 0.2, "fashion_is": 6.8}}
-    progress = TrainingProgress(10, 0.1, 0.5)
-    measured = save_classifier(network, progress, test, tmp_path / "garment_classifier", real)
+    facts = TrainingFacts(minutes=0.1, steps=10, batch=256, loss=0.5, hardware="2 cores")
+    measured = save_classifier(network, facts, test, tmp_path / "garment_classifier", real)
     monkeypatch.setattr(classifier, "assets_folder", lambda: tmp_path)
     load_classifier.cache_clear()
     try:

@@ -40,7 +40,7 @@ def ranks(judge, pictures, names):
 
 def test_its_files_are_within_their_size():
     sizes = [path.stat().st_size for path in FOLDER.rglob("*") if path.is_file()]
-    assert max(sizes) <= 40e6 and sum(sizes) <= 60e6
+    assert max(sizes) <= 50e6 and sum(sizes) <= 70e6
     weights = {path.suffix for path in FOLDER.rglob("*model*") if path.is_file()} - {".json"}
     assert weights == {".safetensors"}
 
@@ -51,11 +51,12 @@ def test_plain_diffusers_draws_what_it_is_asked_for(plain, judge):
     known = {one.name: one for one in judge.concepts}
     texts = [held_out_captions(known[name])[0] for name in names]
     pictures = plain(
-        texts, height=64, width=64, num_inference_steps=15, guidance_scale=4.0, output_type="np",
+        texts, num_inference_steps=15, guidance_scale=4.0, output_type="np",
         generator=torch.Generator().manual_seed(0),
     ).images  # fmt: skip
+    assert pictures.shape[1:] == (128, 128, 3)
     found = ranks(judge, (pictures * 255).round().astype(np.uint8), names)
-    assert np.mean(found < 5) >= 0.5, dict(zip(names, found.tolist(), strict=True))
+    assert np.mean(found < 5) >= 0.8, dict(zip(names, found.tolist(), strict=True))
 
 
 def test_the_studio_offers_it_first_with_words_that_it_knows():

@@ -103,15 +103,15 @@ def test_pictures_are_centred_on_white_within_the_margin(packages):
     pictures = emoji.load_pictures(packages)
     assert pictures.present.tolist() == [[True, True], [True, True], [False, True], [True, True]]
     square, wide, missing = pictures.masters[0, 1], pictures.masters[0, 0], pictures.masters[2, 0]
-    expected = np.full((128, 128, 3), 255)
-    expected[8:120, 8:120] = (255, 0, 0)
+    expected = np.full((192, 192, 3), 255)
+    expected[12:180, 12:180] = (255, 0, 0)
     assert np.array_equal(square, expected)
     assert (missing == 255).all()
     blue = (wide == (0, 0, 255)).all(2)
-    assert blue.sum() == 112 * 56 and blue[36:92, 8:120].all()
-    assert (pictures.masters[2, 1][8:120, 8:120] == (0, 255, 0)).all()
+    assert blue.sum() == 168 * 84 and blue[54:138, 12:180].all()
+    assert (pictures.masters[2, 1][12:180, 12:180] == (0, 255, 0)).all()
     small = np.asarray(pictures.picture(1, 0))
-    assert small.shape == (64, 64, 3) and (small[8:56, 8:56] == (255, 0, 0)).all() and (small[0] == 255).all()
+    assert small.shape == (128, 128, 3) and (small[12:116, 12:116] == (255, 0, 0)).all() and (small[0] == 255).all()
 
 
 def test_rendered_pictures_are_read_again_and_renewed_with_the_package(packages):
@@ -123,7 +123,7 @@ def test_rendered_pictures_are_read_again_and_renewed_with_the_package(packages)
     blue = {**ICONS, "icons": {**ICONS["icons"], "cat-face": {"body": RED.replace("#f00", "#00f")}}}
     write_package(packages, emoji.GENERATOR_SETS[0], {"chars.json": CHARS, "icons.json": blue})
     renewed = emoji.load_pictures(packages, report=lines.append)
-    assert len(lines) == 5 and tuple(renewed.masters[0, 1, 64, 64]) == (0, 0, 255)
+    assert len(lines) == 5 and tuple(renewed.masters[0, 1, 96, 96]) == (0, 0, 255)
 
 
 def test_scorer_sets_without_code_points_are_matched_by_name(packages):

@@ -262,7 +262,7 @@ def test_all_rows_of_both_tables_and_the_sheet(house, settings):
     assert "--row" not in table.command
     assert study.row("and/2").values["gap"].value >= 0 and "is the first within two standard errors" in study.notes
     with Image.open(sheet) as drawn:
-        assert drawn.size == (190 + 7 * 64 + 5 * 6, 18 + 2 * 66)
+        assert drawn.size == (190 + 7 * 96 + 5 * 6, 18 + 2 * 98)
     shown = markdown_table(table, layouts()["prompts"])
     assert "| **AND** |" in shown and "24.79" in shown
     assert "prompts_steps" in layouts()

@@ -7,10 +7,12 @@ import zipfile
 import numpy as np
 import pytest
 import torch
+from training_device import NOT_FOR_TRAINING, run_without, same_draws, step_on_meta
 
 from superdiff_engine.domains.prompts import emoji, scorer, scorer_train, train, training_data
 from superdiff_engine.errors import ModelError
-from superdiff_engine.training import TrainingPlan, TrainingProgress
+from superdiff_engine.packs import write_pack
+from superdiff_engine.training import TrainingFacts, TrainingPlan, TrainingProgress
 from superdiff_engine.training import train as run_training
 
 CONCEPTS = tuple(
@@ -155,11 +157,11 @@ def test_the_temperature_of_known_logits_is_found():
 def test_distortion_keeps_white_nearly_white_and_moves_little():
     white = torch.ones(32, 3, 64, 64)
     none = torch.zeros(32, dtype=torch.bool)
-    found = scorer_train.distort(white, none, torch.Generator().manual_seed(0))
+    found = scorer_train.distort(white, scorer_train.distortion(none, torch.Generator().manual_seed(0)))
     assert found.mean() > 0.9 and found.max() <= 1
     dark = white.clone()
     dark[:, :, 28:36, 28:36] = -1
-    moved = scorer_train._moved(dark, none, torch.Generator().manual_seed(1))
+    moved = scorer_train._moved(dark, scorer_train._places(none, torch.Generator().manual_seed(1)))
     weight = (1 - moved[:, 0]) / 2
     axis = torch.arange(64) - 31.5
     centre = torch.stack([(weight.sum(1) * axis).sum(1), (weight.sum(2) * axis).sum(1)]) / weight.sum((1, 2))
@@ -170,9 +172,32 @@ def test_distortion_keeps_white_nearly_white_and_moves_little():
 
 def test_a_mirrored_picture_is_distorted_as_its_mirror_image():
     picture = torch.rand(3, 3, 64, 64)
-    plain = scorer_train._moved(picture, torch.zeros(3, dtype=torch.bool), torch.Generator().manual_seed(2))
-    swapped = scorer_train._moved(picture.flip(3), torch.ones(3, dtype=torch.bool), torch.Generator().manual_seed(2))
+    as_it_is, mirrored = (
+        scorer_train._places(torch.tensor([which] * 3), torch.Generator().manual_seed(2)) for which in (False, True)
+    )
+    plain = scorer_train._moved(picture, as_it_is)
+    swapped = scorer_train._moved(picture.flip(3), mirrored)
     assert torch.allclose(plain, swapped, atol=1e-4)
+
+
+@pytest.mark.parametrize("side", [24, 41, 63])
+def test_a_lower_resolution_is_what_two_interpolations_make(side):
+    pictures = torch.rand(2, 3, 64, 64) * 2 - 1
+    small = torch.nn.functional.interpolate(pictures, size=(side, side), mode="bilinear", antialias=True)
+    expected = torch.nn.functional.interpolate(small, size=(64, 64), mode="bilinear")
+    blur = scorer_train.lower_resolution(side)
+    assert torch.allclose(torch.einsum("ih,bchw,jw->bcij", blur, pictures, blur), expected, atol=1e-5)
+    drawn = {"places": torch.eye(2, 3).repeat(2, 1, 1), "colours": torch.eye(3).repeat(2, 1, 1), "tint": torch.zeros(1)}
+    found = scorer_train.distort(pictures, drawn | {"blur": blur, "noise": torch.zeros(1)})
+    assert torch.allclose(found, expected, atol=1e-4)
+
+
+def test_half_of_the_batches_are_at_a_lower_resolution():
+    generator, none = torch.Generator().manual_seed(0), torch.zeros(1, dtype=torch.bool)
+    blurs = [scorer_train.distortion(none, generator)["blur"] for _ in range(200)]
+    sharp = [blur for blur in blurs if torch.equal(blur, torch.eye(64))]
+    assert 80 <= len(sharp) <= 120
+    assert all(torch.allclose(blur.sum(1), torch.ones(64), atol=1e-5) for blur in blurs)
 
 
 def test_recolouring_keeps_greys_and_turns_hues():
@@ -192,15 +217,32 @@ def test_designs_left_out_are_old_ones_and_never_drawn(pictures):
     assert len(kept) == 1 and pictures.styles[table.style[kept[0]]] != scorer_train.RELATED
     rows = torch.arange(len(table.concept))
     task = scorer_train.ScorerTask.create(scorer.ConceptScorer(3), table, rows[~torch.isin(rows, kept)])
-    assert task.count.tolist() == [4, 5, 1]
-    filled = [task.rows[concept, : task.count[concept]] for concept in range(3)]
+    rows, count = task.choices.rows, task.choices.count
+    assert count.tolist() == [4, 5, 1]
+    filled = [rows[concept, : count[concept]] for concept in range(3)]
     assert all((table.concept[rows] == concept).all() for concept, rows in enumerate(filled))
     assert not torch.isin(kept, torch.cat(filled)).any()
-    task.batch = 900
-    _, concept = task.draw(torch.Generator().manual_seed(0))
+    concept, row, _ = task.choices.draw(900, torch.Generator().manual_seed(0))
+    assert torch.equal(table.concept[row], concept)
     assert torch.allclose(torch.bincount(concept) / 900, torch.full((3,), 1 / 3), atol=0.06)
     with pytest.raises(ModelError, match="1 concepts have no picture"):
         scorer_train.ScorerTask.create(scorer.ConceptScorer(3), table, torch.nonzero(table.concept < 2)[:, 0])
+
+
+def test_a_step_reads_nothing_back_and_the_cpu_decides_it(pictures):
+    table = training_data.PictureTable.of(pictures)
+    task = scorer_train.ScorerTask.create(scorer.ConceptScorer(3), table, torch.arange(len(table.concept)))
+    task.batch = 4
+    assert task.pictures.shape[1:] == (3, 64, 64)
+    assert same_draws(task)
+    shapes = [
+        {name: value.shape for name, value in task.draw(torch.Generator().manual_seed(seed)).items()}
+        for seed in range(8)
+    ]
+    assert all(shape == shapes[0] for shape in shapes)  # one CUDA graph is enough
+    names = {name for name, _ in task.network.named_parameters()}
+    assert step_on_meta(task, task.draw(torch.Generator().manual_seed(0))) == names
+    assert same_draws(task)  # what is chosen from is on the CPU still
 
 
 def test_designs_of_the_generator_are_not_learned_from():
@@ -218,13 +260,13 @@ def test_a_short_training_tells_colours_apart_and_is_read_back(pictures, tmp_pat
     monkeypatch.setattr(scorer_train, "read_features", lambda folder: start)
     steps = []
 
-    def briefly(task, plan, checkpoint, report):
-        assert plan.minutes == 5
+    def briefly(task, plan, checkpoint, report, device):
+        assert plan.minutes == 5 and device == "cpu"
         task.batch = 12
         network, progress = run_training(task, TrainingPlan(1e-9), tmp_path / "x.ckpt")
         optimizer = torch.optim.Adam(network.train().parameters(), 2e-3)
         for step in range(40):
-            task.loss(torch.Generator().manual_seed(step)).backward()
+            task.loss(task.draw(torch.Generator().manual_seed(step))).backward()
             optimizer.step()
             optimizer.zero_grad()
         # Statistics of so few steps are those of the last batches.
@@ -233,7 +275,7 @@ def test_a_short_training_tells_colours_apart_and_is_read_back(pictures, tmp_pat
                 module.momentum, module.running_mean[:], module.running_var[:] = None, 0, 1
                 module.num_batches_tracked.zero_()
         with torch.no_grad():
-            task.loss(torch.Generator().manual_seed(99))
+            task.loss(task.draw(torch.Generator().manual_seed(99)))
         steps.append(progress.step)
         return network, TrainingProgress(step=40, minutes=1.0, loss=0.5)
 
@@ -244,6 +286,8 @@ def test_a_short_training_tells_colours_apart_and_is_read_back(pictures, tmp_pat
     assert set(config["held_out"]) == {"overall", "noto", "flat", "3d", "twemoji", "strict", "young", "pairs"}
     assert config["held_out"]["overall"]["pictures"] == 12 and config["held_out"]["young"]["pictures"] == 2
     assert config["held_out"]["overall"]["top1"] >= 0.6
+    assert config["training"]["steps"] == 40 and config["training"]["batch"] == 12
+    assert "bfloat16" not in config["training"]["hardware"]
     assert "CC-BY-4.0" in (folder / "README.md").read_text()
     assert "@lobehub" not in (folder / "README.md").read_text()
     stored = scorer.load_scorer(folder)
@@ -260,8 +304,57 @@ def test_a_missing_or_damaged_scorer_is_one_sentence(tmp_path, network):
         scorer.load_scorer(tmp_path / "none")
     shares = {"top1": 0.5, "top5": 0.9, "pictures": 4}
     folder = tmp_path / "made"
-    scorer_train.save_scorer(network, CONCEPTS, {"overall": shares}, shares, TrainingProgress(1, 1.0, 1.0), folder)
+    facts = TrainingFacts(minutes=1, steps=1, batch=48, loss=1, hardware="2 cores")
+    scorer_train.save_scorer(network, CONCEPTS, {"overall": shares}, shares, facts, folder)
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
     with pytest.raises(ModelError, match="is damaged"):
         scorer.load_scorer(folder)
+
+
+@pytest.fixture
+def pack(pictures, tmp_path, monkeypatch):
+    """A pack of the three concepts, and what it was written from."""
+    unseen = emoji.EmojiPictures(CONCEPTS, emoji.STYLES, pictures.masters[:4], np.ones((4, 3), bool))
+    monkeypatch.setattr(scorer_train, "load_pictures", lambda folder, sets=None: unseen if sets is None else pictures)
+    torch.manual_seed(1)
+    features = {f"_old.{name}": value for name, value in scorer.ConceptScorer(3).features.state_dict().items()}
+    features["_fc.weight"] = torch.zeros(1000, 1280)
+    monkeypatch.setattr(scorer_train, "read_features", lambda folder: features)
+    return train.write_training_pack("emoji_scorer", tmp_path / "scorer.pack"), scorer_train.read_material()
+
+
+def test_a_pack_holds_what_the_sources_do(pack):
+    path, expected = pack
+    found = scorer_train.read_material(path)
+    for one, other in ((found.designs, expected.designs), (found.unseen, expected.unseen)):
+        assert one.concepts == other.concepts and one.styles == other.styles
+        assert one.masters.shape[2:] == (64, 64, 3)
+        assert np.array_equal(one.masters, other.masters) and np.array_equal(one.present, other.present)
+    assert list(found.features) == [name for name in expected.features if name != "_fc.weight"]
+    assert all(torch.equal(value, expected.features[name]) for name, value in found.features.items())
+
+
+def test_a_bad_pack_is_one_sentence(pack, tmp_path):
+    path, _ = pack
+    content = path.read_bytes()
+    (tmp_path / "short.pack").write_bytes(content[: len(content) // 2])
+    write_pack(tmp_path / "other.pack", "garments", {"x": np.zeros(3)})
+    write_pack(tmp_path / "poor.pack", "emoji_scorer", {"concepts": np.array("[]")})
+    sentences = {"short": "was cut off", "other": "holds the data of 'garments'", "poor": "no designs of the scorer"}
+    for name, sentence in sentences.items():
+        with pytest.raises(ModelError, match=sentence) as caught:
+            train.train_model("emoji_scorer", 0.1, tmp_path / f"{name}.pack", folder=tmp_path)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_pack_is_all_that_a_training_needs(pack, tmp_path):
+    path, _ = pack
+    code = f"""
+        from pathlib import Path
+        from superdiff_engine.domains.prompts import train
+        print(train.train_model("emoji_scorer", 1e-6, Path({str(path)!r}), folder=Path({str(tmp_path)!r}), batch=2))
+    """
+    assert run_without(NOT_FOR_TRAINING, code, tmp_path)
+    assert json.loads((tmp_path / "emoji_scorer" / "config.json").read_text())["training"]["steps"] >= 1
+    assert len(scorer.load_scorer(tmp_path / "emoji_scorer").concepts) == 3

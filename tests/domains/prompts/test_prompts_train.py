@@ -6,8 +6,9 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from training_device import NOT_FOR_TRAINING, run_without, same_draws, step_on_meta
 
-from superdiff_engine import training
+from superdiff_engine import packs, training
 from superdiff_engine.domains.prompts import captions, emoji, networks, saving, train, training_data
 from superdiff_engine.errors import ModelError
 from superdiff_engine.training import TrainingPlan
@@ -22,7 +23,7 @@ CONCEPTS = tuple(
 @pytest.fixture(scope="module")
 def pictures():
     """Three concepts in four styles; the last style lacks the second concept."""
-    masters = np.random.default_rng(0).integers(0, 256, (4, 3, 128, 128, 3), dtype=np.uint8)
+    masters = np.random.default_rng(0).integers(0, 256, (4, 3, 192, 192, 3), dtype=np.uint8)
     present = np.ones((4, 3), bool)
     present[3, 1] = False
     return emoji.EmojiPictures(CONCEPTS, emoji.STYLES, masters, present)
@@ -37,7 +38,7 @@ def tokenizer(tmp_path_factory):
 
 def tiny_vae():
     torch.manual_seed(0)
-    return networks.autoencoder(widths=(8, 8, 8)).eval()
+    return networks.autoencoder(widths=(8, 8, 8, 8)).eval()
 
 
 def tiny_network(tokenizer):
@@ -45,25 +46,38 @@ def tiny_network(tokenizer):
     return networks.TextToLatent(networks.text_encoder(tokenizer, layers=1), networks.unet((16, 32, 32)))
 
 
-def test_augmentation_moves_by_at_most_three_pixels_and_keeps_white_white():
-    masters = torch.full((64, 3, 128, 128), 255, dtype=torch.uint8)
-    masters[:, :, 56:72, 56:72] = 0  # a black square of 8 x 8 pixels in the middle
-    moved = training_data.augment(masters, torch.zeros(64, dtype=torch.bool), torch.Generator().manual_seed(0))
-    assert moved.shape == (64, 3, 64, 64) and moved.min() >= -1 and moved.max() <= 1
-    dark = (1 - moved[:, 0]) / 2
+def moved(masters, mirrored, seed=0):
+    moves = torch.rand(len(masters), 3, generator=torch.Generator().manual_seed(seed))
+    return training_data.augment(masters, moves, mirrored)
+
+
+def test_augmentation_moves_by_at_most_six_pixels_and_keeps_white_white():
+    masters = torch.full((64, 3, 192, 192), 255, dtype=torch.uint8)
+    masters[:, :, 84:108, 84:108] = 0  # a black square of 16 x 16 pixels in the middle
+    shown = moved(masters, torch.zeros(64, dtype=torch.bool))
+    assert shown.shape == (64, 3, 128, 128) and shown.min() >= -1 and shown.max() <= 1
+    dark = (1 - shown[:, 0]) / 2
     area = dark.sum((1, 2))
-    axis = torch.arange(64) - 31.5
+    axis = torch.arange(128) - 63.5
     offset = torch.stack([(dark.sum(2) * axis).sum(1), (dark.sum(1) * axis).sum(1)]) / area
-    assert offset.abs().max() < 3.2 and offset.abs().max() > 2
-    assert area.min() > 0.88**2 * 64 and area.max() < 1.06**2 * 64
-    assert torch.allclose(moved[:, :, 0], torch.ones(1))
+    assert offset.abs().max() < 6.4 and offset.abs().max() > 4
+    assert area.min() > 0.88**2 * 256 and area.max() < 1.06**2 * 256
+    assert torch.allclose(shown[:, :, 0], torch.ones(1))
 
 
 def test_mirrored_pictures_are_mirror_images():
-    masters = torch.randint(0, 256, (4, 3, 128, 128), dtype=torch.uint8)
-    plain = training_data.augment(masters, torch.zeros(4, dtype=torch.bool), torch.Generator().manual_seed(1))
-    swapped = training_data.augment(masters.flip(3), torch.ones(4, dtype=torch.bool), torch.Generator().manual_seed(1))
-    assert torch.allclose(plain, swapped, atol=1e-4)
+    masters = torch.randint(0, 256, (4, 3, 192, 192), dtype=torch.uint8)
+    nowhere = torch.tensor([[0.3, 0.5, 0.5]]).expand(4, 3)  # scaled, not shifted
+    plain, swapped = (training_data.augment(masters, nowhere, torch.full((4,), mirrored)) for mirrored in (False, True))
+    assert torch.allclose(plain, swapped.flip(3), atol=1e-4)
+
+
+def test_pictures_are_reduced_as_pillow_reduces_them():
+    masters = torch.from_numpy(np.random.default_rng(1).integers(0, 256, (1, 24, 24, 3), dtype=np.uint8))
+    smooth = emoji.Image.fromarray(masters[0].numpy()).resize((192, 192), emoji.Image.Resampling.BICUBIC)
+    small = training_data.unmoved(torch.from_numpy(np.array(smooth)).permute(2, 0, 1)[None], 64)
+    expected = np.asarray(smooth.resize((64, 64), emoji.Image.Resampling.BICUBIC), np.float32)
+    assert np.abs((small[0].permute(1, 2, 0).numpy() + 1) * 127.5 - expected).max() < 2
 
 
 def test_only_pictures_without_letters_are_mirrored(pictures):
@@ -83,15 +97,15 @@ def test_edge_loss_ignores_brightness_and_sees_edges():
 
 def test_folded_normalisation_keeps_pictures_and_standardises_latents():
     vae = tiny_vae()
-    data = torch.rand(8, 3, 64, 64) * 2 - 1
+    data = torch.rand(8, 3, 128, 128) * 2 - 1
     with torch.no_grad():
         before = vae.encode(data).latent_dist
         decoded, spread = vae.decode(before.mean).sample, before.std
         mean, deviation = before.mean.mean((0, 2, 3)), before.mean.std((0, 2, 3))
         train.normalise_latents(vae, mean, deviation)
         after = vae.encode(data).latent_dist
-    assert torch.allclose(after.mean.mean((0, 2, 3)), torch.zeros(4), atol=1e-4)
-    assert torch.allclose(after.mean.std((0, 2, 3)), torch.ones(4), atol=1e-4)
+    assert torch.allclose(after.mean.mean((0, 2, 3)), torch.zeros(8), atol=1e-4)
+    assert torch.allclose(after.mean.std((0, 2, 3)), torch.ones(8), atol=1e-4)
     assert torch.allclose(after.std * deviation.view(1, -1, 1, 1), spread, rtol=1e-3)
     with torch.no_grad():
         assert torch.allclose(vae.decode(after.mean).sample, decoded, atol=1e-4)
@@ -108,24 +122,28 @@ def test_psnr_of_a_known_error():
     assert train.psnr(Shifting(), torch.zeros(2, 3, 64, 64)) == pytest.approx(40.0, abs=1e-3)
 
 
-def test_batches_are_fair_and_captions_fit_the_pictures(pictures, tokenizer):
+def emoji_task(pictures, tokenizer, network=None, batch=8):
+    """The U-Net's task with latents that say which picture they are of."""
     table = training_data.PictureTable.of(pictures)
-    # Latents that say which picture they are of.
-    latents = torch.arange(11.0).view(1, 11, 1, 1, 1).expand(2, 11, 4, 16, 16).half()
-    task = train.EmojiTask(
-        torch.nn.Identity(),
+    latents = torch.arange(11.0).view(1, 11, 1, 1, 1).expand(2, 11, 8, 16, 16).half()
+    captions_of = training_data.CaptionTable.of(CONCEPTS, emoji.STYLES, tokenizer)
+    return train.EmojiTask(
+        torch.nn.Identity() if network is None else network,
         latents,
         training_data.picture_rows(table, 4, 3),
-        training_data.CaptionTable.of(CONCEPTS, emoji.STYLES, tokenizer),
-        batch=4000,
+        training_data.caption_pool(captions_of, each=16),
+        captions_of.empty.long(),
+        batch,
     )
-    data, tokens = task.draw(torch.Generator().manual_seed(0))
+
+
+def test_batches_are_fair_and_captions_fit_the_pictures(pictures, tokenizer):
+    table, task = training_data.PictureTable.of(pictures), emoji_task(pictures, tokenizer, batch=4000)
+    data, tokens = task.batch_of(task.draw(torch.Generator().manual_seed(0)))
     row = data[:, 0, 0, 0].long()
-    share = torch.bincount(table.concept[row], minlength=3) / len(row)
-    assert torch.allclose(share, torch.full((3,), 1 / 3), atol=0.03)
-    styles = torch.bincount(table.style[row[table.concept[row] == 1]], minlength=4)
-    assert styles[3] == 0 and styles[:3].min() > 0.28 * styles.sum()
-    empty = (tokens == task.captions.empty).all(1)
+    share = torch.bincount(row, minlength=11) / len(row)
+    assert torch.allclose(share, torch.full((11,), 1 / 11), atol=0.02)
+    empty = (tokens == task.empty).all(1)
     assert empty.float().mean() == pytest.approx(0.1, abs=0.02)
     for index in torch.nonzero(~empty)[:200, 0].tolist():
         text = tokenizer.decode(tokens[index], skip_special_tokens=True)
@@ -135,6 +153,51 @@ def test_batches_are_fair_and_captions_fit_the_pictures(pictures, tokenizer):
             for one in captions.training_captions(concept, style)
         ]
         assert text in fitting
+
+
+def test_a_pool_of_captions_names_the_style_in_its_second_half(tokenizer):
+    table = training_data.CaptionTable.of(CONCEPTS, emoji.STYLES, tokenizer)
+    pool = training_data.caption_pool(table, each=40)
+    assert pool.shape == (4, 3, 40, 32) and torch.equal(pool, training_data.caption_pool(table, each=40))
+    known = captions.training_captions(CONCEPTS[1], "noto")
+    for part, named in ((pool[0, 1, :20], False), (pool[0, 1, 20:], True)):
+        fitting = captions.token_ids(tokenizer, [text for text in known if ("noto" in text) == named])
+        assert all((row.long() == fitting).all(1).any() for row in part)
+
+
+def tasks(pictures, tokenizer):
+    """Every training of the emoji model, as small as it can be."""
+    network = tiny_network(tokenizer)
+    table = training_data.PictureTable.of(pictures)
+    means = torch.randn(5, 3, 6)
+    pool = training_data.caption_pool(training_data.CaptionTable.of(CONCEPTS, emoji.STYLES, tokenizer), each=4)
+    return {
+        "autoencoder": train.VaeTask(tiny_vae(), table, table.masters, 2),
+        "decoder": train.DecoderTask(tiny_vae(), table, table.masters, 2),
+        "text": train.TextTask(networks.Grounding(network.text, 6), pool, means, 3),
+        "emoji": emoji_task(pictures, tokenizer, tiny_network(tokenizer), 2),
+    }
+
+
+@pytest.mark.parametrize("name", ["autoencoder", "decoder", "text", "emoji"])
+def test_a_step_stays_on_its_device_and_draws_the_same_everywhere(name, pictures, tokenizer):
+    task = tasks(pictures, tokenizer)[name]
+    assert same_draws(task)
+    learning = step_on_meta(task, task.draw(torch.Generator().manual_seed(0)))
+    if name == "decoder":
+        assert learning and all(one.startswith(("decoder.", "post_quant_conv.")) for one in learning)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("name", ["autoencoder", "decoder", "text", "emoji"])
+def test_a_gpu_finds_the_same_first_loss(name, pictures, tokenizer):
+    task = tasks(pictures, tokenizer)[name]
+    drawn = task.draw(torch.Generator().manual_seed(0))
+    found = []
+    for device in ("cpu", "cuda"):
+        task.to(device)
+        found.append(float(task.loss({key: value.to(device) for key, value in drawn.items()})))
+    assert found[0] == pytest.approx(found[1], rel=1e-3)
 
 
 def test_every_caption_of_a_style_and_concept_is_drawn(tokenizer):
@@ -172,11 +235,11 @@ def test_held_out_captions_have_only_words_that_mean_nothing_besides():
 
 
 def test_an_eighth_of_the_pictures_is_mirrored(pictures):
-    masters = torch.zeros(1, 3, 128, 128, dtype=torch.uint8)
-    masters[:, :, :, :64] = 255  # white on the left
+    masters = torch.zeros(1, 3, 192, 192, dtype=torch.uint8)
+    masters[:, :, :, :96] = 255  # white on the left
     table = training_data.PictureTable(masters, torch.zeros(1).long(), torch.zeros(1).long(), torch.tensor([True]))
     drawn = table.draw(torch.zeros(800).long(), torch.Generator().manual_seed(0), amount=0.0)
-    assert (drawn[:, 0, 32, 8] < 0).float().mean() == pytest.approx(1 / 8, abs=0.03)
+    assert (drawn[:, 0, 64, 16] < 0).float().mean() == pytest.approx(1 / 8, abs=0.03)
 
 
 def test_captions_can_be_asked_to_name_their_style_or_not(tokenizer):
@@ -207,14 +270,18 @@ def test_the_text_encoder_learns_what_captions_show_and_which_belong_together(to
     generator = torch.Generator().manual_seed(1)
     pictures = torch.randn(1 + len(emoji.STYLES), len(CONCEPTS), 6, generator=generator)
     network = networks.Grounding(tiny_network(tokenizer).text, 6)
-    task = train.TextTask(network, table, pictures)
-    before = task.loss(torch.Generator().manual_seed(0)).item()
+    task = train.TextTask(network, training_data.caption_pool(table), pictures)
+
+    def loss(chance):
+        return task.loss(task.draw(chance))
+
+    before = loss(torch.Generator().manual_seed(0)).item()
     optimizer = torch.optim.AdamW(network.parameters(), 3e-3)
     for _ in range(150):
-        task.loss(generator).backward()
+        loss(generator).backward()
         optimizer.step()
         optimizer.zero_grad()
-    assert task.loss(torch.Generator().manual_seed(0)).item() < 0.3 * before
+    assert loss(torch.Generator().manual_seed(0)).item() < 0.3 * before
     # A caption of a concept and style that it is read from, not only their mean over everything.
     with torch.no_grad():
         for style in range(len(emoji.STYLES)):
@@ -242,6 +309,8 @@ def test_a_name_that_is_not_trained_and_a_missing_autoencoder(tmp_path, monkeypa
     with pytest.raises(ModelError, match="run 'superdiff train emoji_vae' first"):
         train.train_model("emoji", minutes=0)
     with pytest.raises(ModelError, match="leave --refine out"):
+        train.train_model("emoji_scorer", refine=True)
+    with pytest.raises(ModelError, match="run 'superdiff train emoji_vae' first"):
         train.train_model("emoji_vae", refine=True)
     with pytest.raises(ModelError, match="no training of the emoji model"):
         train.pipeline_from_checkpoint()
@@ -267,7 +336,7 @@ def test_a_tiny_training_ends_in_a_folder_that_diffusers_reads(tmp_path, monkeyp
     for name, value in before["ema"].items():  # the text encoder stays as it was while the U-Net learns
         assert name.startswith("head.") or torch.equal(after["network"][name], value), name
     settings = json.loads((folder / "superdiff.json").read_text())
-    assert [len(row) for row in settings["latent_rgb"]] == [45] * 48  # blocks of 4 x 4 pixels
+    assert [len(row) for row in settings["latent_rgb"]] == [89] * 192  # blocks of 8 x 8 pixels
     assert [one["name"] for one in settings["concepts"]] == ["cat", "dog", "world map"]
     assert {"cat", "style", "noto"} <= set(settings["vocabulary"])
     assert all((folder / "tokenizer" / name).is_file() for name in ("vocab.json", "merges.txt"))
@@ -282,7 +351,7 @@ def test_a_tiny_training_ends_in_a_folder_that_diffusers_reads(tmp_path, monkeyp
         )
         for pipe in (stored, running)
     ]
-    assert made[0].shape == (64, 64, 3)
+    assert made[0].shape == (128, 128, 3)
     assert np.abs(made[0] - made[1]).max() <= 8  # float16 against float32 weights
     for left in checkpoint.iterdir():  # the machine is another one: only what was installed is there
         left.unlink() if left.is_file() else shutil.rmtree(left)
@@ -305,7 +374,7 @@ def test_a_tiny_training_ends_in_a_folder_that_diffusers_reads(tmp_path, monkeyp
     assert (resumed / "vae/config.json").is_file() and saving.begun_model(tmp_path / "nowhere") == parked
     sheet = saving.sample_sheet(folder, ["a cat", "a dog"], tmp_path / "sheets" / "sheet.png", steps=2, each=2)
     with emoji.Image.open(sheet) as image:
-        assert image.size == (200 + 2 * 64, 2 * 64)
+        assert image.size == (200 + 2 * 128, 2 * 128)
 
 
 def test_v_prediction_and_schedule_agree_with_diffusers(tokenizer):
@@ -316,14 +385,67 @@ def test_v_prediction_and_schedule_agree_with_diffusers(tokenizer):
     assert torch.allclose(time, torch.arange(1000, dtype=torch.float64), atol=2e-2)
 
 
-def test_resuming_keeps_the_tokenizer_and_the_steps(tmp_path, tokenizer):
-    table = training_data.CaptionTable.of(CONCEPTS, emoji.STYLES, tokenizer)
+def test_resuming_keeps_the_tokenizer_and_the_steps(tmp_path, tokenizer, pictures):
     plan = TrainingPlan(minutes=1e-4, warmup_steps=1)
-    task = train.EmojiTask(
-        tiny_network(tokenizer), torch.randn(1, 12, 4, 16, 16).half(), torch.arange(12).view(4, 3), table, batch=2
-    )
+    task = emoji_task(pictures, tokenizer, tiny_network(tokenizer), 2)
     _, first = run_training(task, plan, tmp_path / "emoji.ckpt")
     network, again = run_training(task, plan, tmp_path / "emoji.ckpt")
     assert first.step == again.step > 0
     names = set(network.state_dict())
     assert any(name.startswith("text.") for name in names) and any(name.startswith("unet.") for name in names)
+
+
+def test_refining_the_autoencoder_leaves_its_latents_alone(tmp_path, monkeypatch, pictures):
+    monkeypatch.setattr(train, "CHECKPOINTS", tmp_path / "checkpoints")
+    monkeypatch.setattr(train, "load_pictures", lambda folder: pictures)
+    monkeypatch.setattr(train, "autoencoder", tiny_vae)
+    for part in (training, saving):
+        monkeypatch.setattr(part, "assets_folder", lambda: tmp_path)
+    folder = train.train_model("emoji_vae", minutes=1e-4)
+    before = saving.load_vae(folder)
+    again = saving.load_vae(train.train_model("emoji_vae", minutes=0.03, refine=True, folder=tmp_path))
+    masters = training_data.PictureTable.of(pictures).masters[:3]
+    shown = training_data.unmoved(masters)
+    latents = [networks.encode(vae, shown) for vae in (before, again)]
+    assert torch.equal(*latents)
+    with torch.no_grad():
+        assert not torch.equal(before.decode(latents[0]).sample, again.decode(latents[0]).sample)
+    card, figures = (folder / "README.md").read_text(), saving.load_vae_figures()
+    assert "Then its decoder alone" in card and "emoji_vae --refine" in card
+    assert figures["decoder"]["steps"] > 0 and figures["psnr"] == pytest.approx(figures["psnr_float16"], abs=0.1)
+
+
+def test_a_pack_holds_the_pictures_and_captions_of_a_training(tmp_path, monkeypatch, pictures):
+    monkeypatch.setattr(train, "load_pictures", lambda folder: pictures)
+    monkeypatch.setattr(train, "is_learned", lambda concept: True)
+    path = train.write_training_pack("emoji", tmp_path / "emoji.pack")
+    read = train.load_training_pictures(path)
+    assert read.concepts == pictures.concepts and read.styles == pictures.styles
+    assert np.array_equal(read.present, pictures.present)
+    assert np.array_equal(read.masters[read.present], pictures.masters[pictures.present])
+    with pytest.raises(ModelError, match="learns from those of 'molecules'"):
+        packs.read_pack(path, "molecules")
+    cut = tmp_path / "cut.pack"
+    cut.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(ModelError, match="cut off"):
+        train.train_model("emoji_vae", data=cut)
+
+
+def test_a_pack_trains_where_only_torch_and_diffusers_are(tmp_path, monkeypatch, pictures):
+    monkeypatch.setattr(train, "load_pictures", lambda folder: pictures)
+    monkeypatch.setattr(train, "is_learned", lambda concept: True)
+    train.write_training_pack("emoji_vae", tmp_path / "emoji.pack")
+    code = f"""
+from pathlib import Path
+from superdiff_engine.domains.prompts import networks, saving, train
+from superdiff_engine import training
+here = Path({str(tmp_path)!r})
+train.CHECKPOINTS, train.TEXT_MINUTES = here / "checkpoints", 0.0
+training.assets_folder = saving.assets_folder = lambda: here
+train.autoencoder = lambda: networks.autoencoder(widths=(8, 8, 8, 8))
+train.new_network = lambda t: networks.TextToLatent(networks.text_encoder(t, layers=1), networks.unet((16, 32, 32)))
+for name in ("emoji_vae", "emoji"):
+    train.train_model(name, 1e-4, here / "emoji.pack", folder=here, batch=2)
+"""
+    run_without(NOT_FOR_TRAINING, code, tmp_path)
+    assert (tmp_path / "emoji/unet/diffusion_pytorch_model.safetensors").is_file()

@@ -2,15 +2,17 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from test_proteins_data import write_database
 from tiny_proteins import helix, save_tiny, small_network, whole_helix
+from training_device import same_draws, step_on_meta
 
 from superdiff_engine import karras_levels, rotations, sample
 from superdiff_engine.compose import Single
 from superdiff_engine.domains.proteins import frames, model, network, train
-from superdiff_engine.domains.proteins.data import Chains
+from superdiff_engine.domains.proteins.pack import Backbones
 from superdiff_engine.errors import ModelError
 from superdiff_engine.rotations import HeatKernels
 from superdiff_engine.saved import draw_sizes
@@ -161,29 +163,127 @@ def test_a_network_that_knows_the_frames_gives_their_scores_and_samples():
     assert torch.allclose(parts["positions"] + parts["rotations"], step.log_density)
 
 
-def test_a_small_training_learns_a_helix():
-    """From noise, a network trained on one helix draws its neighbours' distances, and its turn to the right."""
-    turned = helix(16)
-    carbonyl = torch.zeros(16, 1, 3)
-    chains = Chains(
-        torch.cat([turned, carbonyl], 1).numpy(),
-        None,
-        None,
-        torch.tensor([0]).numpy(),
-        torch.tensor([16]).numpy(),
-        ("a",),
+def backbones(lengths, wobble=0.0):
+    """Helices of these numbers of residues, one after another; `wobble` in Angstrom moves every atom at random."""
+    atoms = np.concatenate([helix(length).numpy() for length in lengths])
+    atoms += wobble * np.random.default_rng(0).normal(size=atoms.shape)
+    return Backbones(atoms.astype(np.float32), np.array(lengths), np.ones(len(lengths)), np.zeros(len(lengths)))
+
+
+def test_the_loss_of_a_batch_is_that_of_its_chains_by_themselves(monkeypatch):
+    """Chain by chain, without padding or tables, in the formulas' own form, the scores by the exact heat kernel."""
+    monkeypatch.setattr(train, "FEWEST_RESIDUES", 9)
+    monkeypatch.setattr(train, "PADDED", (14,))
+    chains, net = backbones([14, 9, 12], wobble=0.3), small_network()
+    task = train.ProteinTask(net, chains, batch=5, log_level=(-1.0, 0.7))
+    drawn = task.draw(torch.Generator().manual_seed(2))
+    sums, counts = dict.fromkeys(train.WEIGHTS, 0.0), dict.fromkeys(train.WEIGHTS, 0.0)
+    assert (drawn["levels"] < train.BONDS_BELOW).any() and (drawn["levels"] > train.BONDS_BELOW).any()
+    for row, (first, n) in enumerate(zip(drawn["first"].tolist(), drawn["residues"].tolist(), strict=True)):
+        assert first in chains.first and n == chains.residues[chains.first.tolist().index(first)]
+        s, turned = drawn["levels"][row], drawn["turned"][row]
+        rotation, alpha = frames.frames_of(torch.from_numpy(chains.atoms[first : first + n]) @ turned.T)
+        clean = (alpha - alpha.mean(0)) / 10
+        noise = drawn["noise"][row, :n]
+        noisy, turn = clean + s * (noise - noise.mean(0)), drawn["turns"][row, :n]
+        found = model.estimate(
+            net,
+            (rotation @ rotations.exponential(turn))[None],
+            noisy[None],
+            s[None],
+            torch.ones(1, n, dtype=torch.bool),
+        )
+        d, r = model.DATA_STD, model.rotation_level(s)
+        moved = found.positions[0] - found.positions[0].mean(0)
+        wanted = (clean - d**2 / (s**2 + d**2) * noisy) / (s * d / (s**2 + d**2).sqrt())
+        score = rotations.igso3_score(rotations.exponential(turn.double()), float(r) ** 2) / model.spread(s[None])
+        guess = d**2 / (s**2 + d**2) * noisy + s * d / (s**2 + d**2).sqrt() * found.positions[0]
+        distances = []
+        for turns, places in ((found.frames.rotations[0], guess), (rotation, clean)):
+            atoms = torch.einsum("nij,aj->nai", turns, frames.IDEAL / 10) + places[:, None]
+            distances.append(torch.stack([torch.cdist(atoms[k], atoms[k + 1]) for k in range(n - 1)]))
+        parts = {
+            "positions": moved - wanted,
+            "rotations": found.turn[0] - score,
+            "frames": (found.frames.rotations[0] - rotation)[..., :2] * (1 + r**2).sqrt() / r,
+            "bonds": (distances[0] - distances[1]) / (s * d / (s**2 + d**2).sqrt()),
+        }
+        if s >= train.BONDS_BELOW:
+            del parts["bonds"]
+        for name, error in parts.items():
+            sums[name] += float(error.square().sum())
+            counts[name] += error.numel()
+    expected = sum(weight * sums[name] / counts[name] for name, weight in train.WEIGHTS.items())
+    assert float(task.loss(drawn)) == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.parametrize("most", train.PADDED)
+def test_a_step_of_every_size_can_be_a_graph_of_a_gpu(most):
+    task = train.ProteinTask(small_network().requires_grad_(True), backbones([most, most - 3]), batch=3)
+    drawn = task.draw(torch.Generator().manual_seed(0))
+    assert drawn["noise"].shape == (3, most, 3)
+    assert same_draws(task)
+    taught = step_on_meta(task, drawn)
+    assert taught == {name for name, _ in task.network.named_parameters()}
+    assert same_draws(task)  # on the CPU, also when the data are elsewhere
+
+
+def test_windows_of_longer_chains_are_of_all_lengths_and_places():
+    """Chains are drawn equally often, whole ones as they are; no window leaves its chain."""
+    chains = backbones([50, 200, 100, 129])
+    task = train.ProteinTask(small_network(), chains, batch=32)
+    generator = torch.Generator().manual_seed(0)
+    found = [task.draw(generator) for _ in range(300)]
+    first = torch.cat([one["first"] for one in found]).numpy()
+    residues = torch.cat([one["residues"] for one in found]).numpy()
+    assert all((one["residues"] <= one["noise"].shape[1]).all() for one in found)
+    assert {one["noise"].shape[1] for one in found} == set(train.PADDED)
+    chain = np.searchsorted(chains.first, first, "right") - 1
+    assert (np.bincount(chain) / len(chain)).tolist() == pytest.approx([0.25] * 4, abs=0.06)
+    assert (residues[chain == 0] == 50).all() and (residues[chain == 2] == 100).all()
+    place = first - chains.first[chain]
+    assert (place >= 0).all() and (place + residues <= chains.residues[chain]).all()
+    for longer in (1, 3):
+        assert set(residues[chain == longer]) == set(range(64, 129))
+        assert residues[chain == longer].mean() == pytest.approx(96, abs=3)
+    assert set(place[(chain == 3) & (residues == 128)]) == {0, 1}
+    middle = (place / np.maximum(1, chains.residues[chain] - residues))[chain == 1]
+    assert middle.mean() == pytest.approx(0.5, abs=0.03) and middle.min() == 0 and middle.max() == 1
+    assert train.drawn_lengths(chains.residues) == {50: 1, 64: 1, 65: 1, 100: 1}
+    assert sum(train.drawn_lengths(np.full(650, 140)).values()) == 650
+    assert train.drawn_lengths(np.full(650, 140)) == dict.fromkeys(range(64, 129), 10)
+
+
+def test_a_window_is_learned_as_a_chain_of_its_own():
+    chains = backbones([200], wobble=0.5)
+    task = train.ProteinTask(small_network(), chains, batch=2)
+    drawn = task.draw(torch.Generator().manual_seed(0))
+    rows = [
+        slice(first, first + n) for first, n in zip(drawn["first"].tolist(), drawn["residues"].tolist(), strict=True)
+    ]
+    cut = Backbones(
+        np.concatenate([chains.atoms[window] for window in rows]), drawn["residues"].numpy(), np.ones(2), np.zeros(2)
     )
+    alone = train.ProteinTask(task.network, cut, batch=2)
+    again = drawn | {"first": torch.from_numpy(cut.first)}
+    assert float(alone.loss(again)) == pytest.approx(float(task.loss(drawn)), rel=1e-4)
+
+
+def test_a_small_training_learns_a_helix(monkeypatch):
+    """From noise, a network trained on one helix draws its neighbours' distances, and its turn to the right."""
+    monkeypatch.setattr(train, "FEWEST_RESIDUES", 16)
+    monkeypatch.setattr(train, "PADDED", (16,))
+    chains = backbones([16])
     torch.manual_seed(0)
     net = network.ProteinNetwork(width=48, pair=16, layers=2, heads=4, points=3)
     task = train.ProteinTask(net, chains, batch=8)
-    task._groups, task._shares = [(16, torch.tensor([0]))], torch.ones(1)
     optimizer = torch.optim.AdamW(net.parameters(), 3e-3)
     generator = torch.Generator().manual_seed(0)
     steps = 700
     for step in range(steps):
         for group in optimizer.param_groups:
             group["lr"] = 3e-3 * min(1, (step + 1) / 30) * (1 - step / steps)
-        task.loss(generator).backward()
+        task.loss(task.draw(generator)).backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
