@@ -54,6 +54,12 @@ WORDS: list[tuple[str, str]] = [
         "the paper's system.",
     ),
     (
+        "AND holds down to a level",
+        "Below this noise level the weights are even, as average's are, and the log-densities go their own ways. Of "
+        "the emoji, what a picture shows is decided above s = 1.5; keeping the log-densities level below that gives "
+        "the details to one of the prompts. 0 is the paper's AND, which holds to the end.",
+    ),
+    (
         "Solver and estimator",
         "The solver takes the steps: an SDE with fresh noise at each, or an ODE without. The estimator follows the "
         "log-densities. The trapezoidal Itô estimator is as quick as the paper's and needs about ten times fewer "

@@ -11,13 +11,17 @@ import time
 import urllib.request
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from superdiff_engine.cli import TRAINABLE, app
 from superdiff_engine.domains.molecules import evaluate as molecules
 from superdiff_engine.domains.pictures import train as garments
 from superdiff_engine.domains.proteins import evaluate as proteins
+from superdiff_engine.errors import SuperDiffError
+from superdiff_engine.packs import read_pack, write_pack
 from superdiff_engine.training import TrainingProgress
 
 RECIPE = {
@@ -100,21 +104,54 @@ def test_a_port_in_use_is_one_sentence():
 
 
 def test_a_training_that_writes_to_a_log_says_a_line_a_minute(monkeypatch):
-    def brief(name, minutes, data, report, folder, refine):
-        assert folder == Path("there") and not refine
+    def brief(name, minutes, data, report, folder, refine, device, batch):
+        assert folder == Path("there") and not refine and device == "cpu" and batch == 3
         for step, spent in enumerate((0.1, 0.5, 1.2, 0.3)):  # the last is a second stage's
-            report(TrainingProgress(step, spent, 0.5))
+            report(TrainingProgress(step, spent, 0.5, pace=1234.5))
         return Path("nowhere")
 
     monkeypatch.setattr(garments, "train_model", brief)
-    said = CliRunner().invoke(app, ["train", "garments_a", "--minutes", "2", "--out", "there"]).output
-    assert "0.1 of 2 minutes, garments_a: step 0, loss 0.5" in said and "1.2 of 2 minutes" in said
+    said = CliRunner().invoke(app, ["train", "garments_a", "--minutes", "2", "--out", "there", "--batch", "3"]).output
+    assert "0.1 of 2 minutes, garments_a: step 0, loss 0.5000, 1,234 samples/s" in said and "1.2 of 2 minutes" in said
     assert "0.5 of 2 minutes" not in said and "0.3 of 2 minutes" in said
 
 
 def test_training_without_data_says_how_to_get_them(tmp_path):
     sentence = one_sentence(superdiff("train", "garments_a", "--data", tmp_path, "--minutes", "0.01"))
     assert "dataset-fashion-mnist" in sentence
+
+
+def trained(*arguments):
+    """What a training says that cannot begin."""
+    result = CliRunner().invoke(app, ["train", *map(str, arguments)])
+    assert isinstance(result.exception, SuperDiffError), result.exception
+    assert str(result.exception).count("\n") == 0
+    return str(result.exception)
+
+
+def test_trainings_that_cannot_begin_say_why_in_a_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert "no cuda device" in trained("garments_a", "--device", "cuda")
+    assert "choose auto, cpu or cuda" in trained("garments_a", "--device", "tpu")
+    assert "leave --crops out" in trained("garments_a", "--crops")
+    assert "nothing at" in trained("garments_a", "--data", tmp_path / "nowhere")
+    other = write_pack(tmp_path / "other.pack", "molecules", {"atoms": np.arange(3000)})
+    for name in ("garments_a", "emoji", "emoji_vae", "emoji_scorer", "proteins"):
+        assert "holds the data of 'molecules'" in trained(name, "--data", other)
+    cut = tmp_path / "cut.pack"
+    for size in (0, 100, other.stat().st_size - 50):
+        cut.write_bytes(other.read_bytes()[:size])
+        assert "cut off" in trained("molecules", "--data", cut)
+
+
+def test_a_pack_is_written_instead_of_a_training(tmp_path, monkeypatch):
+    monkeypatch.setattr(garments, "train_model", None)
+    monkeypatch.setattr(
+        garments, "write_training_pack", lambda name, path, data: write_pack(path, "garments", {"pictures": np.ones(9)})
+    )
+    path = tmp_path / "new" / "garments.pack"
+    said = CliRunner().invoke(app, ["train", "garments_b", "--pack", str(path)]).output
+    assert "--data" in said and read_pack(path, "garments")["pictures"].sum() == 9
 
 
 @pytest.mark.parametrize(("domain", "module"), [("molecules", molecules), ("proteins", proteins)])

@@ -158,6 +158,26 @@ def test_a_link_fills_the_form(app):
     )
 
 
+def test_the_level_that_and_holds_down_to_reaches_the_run(app):
+    """Told by a link, then changed by hand; the heading of the run says it."""
+    recipe = make_recipe(
+        {
+            "domain": "plane",
+            "experts": [{"model": "rows_upper"}, {"model": "rows_lower"}],
+            "operator": {"name": "and", "lowest": 1.5},
+            "levels": {"steps": 4},
+            "batch": 8,
+        }
+    )
+    app.query_params["recipe"] = recipe.to_link()
+    app.run()
+    assert field(app, "f.holds").value == 1.5
+    field(app, "f.holds").set_value(2.5)
+    run_to_the_end(app)
+    (job,) = session.registry()._jobs.values()
+    assert job.recipe.operator.lowest == 2.5 and "down to s = 2.5" in words(app)
+
+
 @pytest.mark.parametrize(
     "query", [{"recipe": "<script>"}, {"recipe": "A" * 100_000}, {"run": "../../etc"}, {"run": ",,x"}]
 )

@@ -49,6 +49,8 @@ from .loading import PromptSettings
 from .pipeline import TextToImage, load_text_to_image
 
 SINGLES = ("single", "single_held_out")
+#: Rows that are made of what either prompt alone makes of the same noise.
+FROM_ALONE = ("coin_flip", "overlay")
 #: Concepts a chunk of the rows of single prompts.
 CONCEPTS_AT_ONCE = 32
 #: Seeds of single prompts start here above the pairs'.
@@ -58,6 +60,7 @@ HELD_DOWN_TO = 1.5
 OPERATORS: dict[str, OperatorRecipe] = {
     "and": AndRecipe(),
     "and_exact": AndRecipe(ridge=0.0),
+    "and_ridge_100": AndRecipe(ridge=100.0),
     "and_early": AndRecipe(lowest=HELD_DOWN_TO),
     "average": AverageRecipe(),
     "or": OrRecipe(),
@@ -197,7 +200,7 @@ def _held_out(concept: Concept, position: int) -> str:
 def chunks_of(row: str, settings: Settings, known: Sequence[Concept]) -> list[Chunk]:
     """All that a row is made from."""
     alone = [*pair_chunks("first", settings), *pair_chunks("second", settings)]
-    if row == "coin_flip":
+    if row in FROM_ALONE:
         return alone
     if row in SINGLES:
         return single_chunks(row, settings, known) + (alone if row == "single" else [])

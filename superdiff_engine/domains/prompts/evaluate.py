@@ -41,10 +41,10 @@ from .reader import Reader
 from .scorer import load_scorer
 
 #: In the order of their need: what the rest is compared with comes first.
-ROWS = (*SINGLES, "and", "and_early", "average", "joint", "joint_reversed", "or", "coin_flip", "joint_or")
+ROWS = (*SINGLES, "and", "and_early", "average", "joint", "joint_reversed", "overlay", "or", "coin_flip", "joint_or")
 STEPS = (20, 50, 100, 250)
 #: AND against the number of steps, with the ridge and by the paper's exact system.
-STUDY = tuple(f"{kind}/{steps}" for kind in ("and", "and_exact") for steps in STEPS)
+STUDY = (*(f"{kind}/{steps}" for kind in ("and", "and_exact") for steps in STEPS), "and_ridge_100/50")
 SHEET = Path("docs") / "images" / "prompts_pairs.png"
 #: Pixels of a picture on the contact sheet.
 SHEET_SIDE = 96
@@ -56,6 +56,7 @@ _TITLES = {
     "average": "average",
     "joint": 'joint prompt "a cat that looks like a dog"',
     "joint_reversed": 'joint prompt "a dog that looks like a cat"',
+    "overlay": "double exposure: the mean of both prompts' pictures, pixel by pixel",
     "or": "**OR**",
     "coin_flip": "coin flip",
     "joint_or": 'joint prompt "a cat or a dog"',
@@ -89,7 +90,8 @@ STEPS_LAYOUT = Layout(
         f"{kind}/{steps}": f"{title}, {steps} steps"
         for kind, title in {"and": "**AND**", "and_exact": "AND, the paper's exact system"}.items()
         for steps in STEPS
-    },
+    }
+    | {"and_ridge_100/50": "AND, ridge 100 nats, 50 steps"},
 )
 
 

@@ -14,6 +14,7 @@ from ...errors import SuperDiffError
 from ...evaluation import Row, Value, coin_flips
 from ...files import write_whole
 from .chunks import (
+    FROM_ALONE,
     OPERATORS,
     SINGLES,
     Chunk,
@@ -111,8 +112,8 @@ class Reader:
 
     def pairs(self, row: str) -> PairScores:
         """The scores of a row of pairs, "first" and "second" included; all its chunks must be there."""
-        if row == "coin_flip":
-            return self._coin_flip()
+        if row in FROM_ALONE:
+            return self._coin_flip() if row == "coin_flip" else self._overlay()
         kind, _, steps = row.partition("/")
         chunks = pair_chunks(kind, self.settings, int(steps) if steps else None)
         asked = [[self._index[name] for name in pair] for pair in self.settings.pairs]
@@ -135,16 +136,30 @@ class Reader:
         # Each sample needs its own prompt's call only, half of each row's.
         return PairScores(a, b, None, first.finished, (first.seconds + second.seconds) / 2)
 
+    def _overlay(self) -> PairScores:
+        """A double exposure: the mean, pixel by pixel, of the pictures that either prompt alone makes."""
+        first, second = (pair_chunks(kind, self.settings) for kind in ("first", "second"))
+        found = []
+        for one, other, pair in zip(first, second, self.settings.pairs, strict=True):
+            mean = (self.pictures(one).astype(np.uint16) + self.pictures(other) + 1) // 2
+            found.append(self.judge.scores(mean.astype(np.uint8)).numpy()[:, [self._index[name] for name in pair]])
+        both, finished = np.stack(found), np.ones(len(found), bool)
+        return PairScores(both[:, :, 0], both[:, :, 1], None, finished, self._seconds([*first, *second]))
+
+    def _seconds(self, chunks: Sequence[Chunk]) -> float:
+        total = 0.0
+        for chunk in chunks:
+            with np.load(chunk.file(self.settings)) as stored:
+                total += float(stored["seconds"])
+        return total
+
     def single(self, row: str) -> tuple[dict[str, Value], int, float]:
         """Figures, number of pictures, and seconds of a row of single prompts."""
         chunks = single_chunks(row, self.settings, self.judge.concepts)
         scores = torch.from_numpy(np.concatenate([self.scores(chunk) for chunk in chunks]))
         asked = torch.tensor(drawn_alone(self.settings, self.judge.concepts))
         values = {f"top{most}": share(top_share(scores, asked, most).numpy()) for most in (1, 5)}
-        seconds = 0.0
-        for chunk in chunks:
-            with np.load(chunk.file(self.settings)) as stored:
-                seconds += float(stored["seconds"])
+        seconds = self._seconds(chunks)
         if row == "single":
             alone = [self.pairs("first"), self.pairs("second")]
             first = np.concatenate([one.first for one in alone], axis=1)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+from functools import partial
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from superdiff_engine.domains.prompts import chunks, judges
 from superdiff_engine.domains.prompts import evaluate as module
 from superdiff_engine.domains.prompts import reader as reader_module
 from superdiff_engine.domains.prompts import scorer as scorer_module
-from superdiff_engine.domains.prompts.chunks import Chunk, Settings
+from superdiff_engine.domains.prompts.chunks import Chunk
 from superdiff_engine.domains.prompts.domain import find_model
 from superdiff_engine.domains.prompts.emoji import PAIRS, Concept
 from superdiff_engine.domains.prompts.pipeline import load_text_to_image
@@ -24,6 +25,8 @@ from superdiff_engine.domains.prompts.scorer import Scorer
 from superdiff_engine.errors import ModelError, SuperDiffError
 from superdiff_engine.evaluation import layouts, markdown_table, read_table
 
+#: Tables are made in what is fast on a machine; these tests in full precision.
+Settings = partial(chunks.Settings, dtype="float32")
 NAMES = ("cat", "dog", "lemon", "otter", "duck")
 CONCEPTS = tuple(Concept(name, (name,), (), "thing") for name in NAMES)
 TWO_PAIRS = (("cat", "dog"), ("otter", "duck"))
@@ -194,6 +197,21 @@ def test_a_coin_flip_is_picked_from_the_prompts_alone(house):
     assert np.allclose(found.first[0], expected[:, 0], atol=5e-3) and np.allclose(
         found.second[0], expected[:, 1], atol=5e-3
     )
+
+
+def test_a_double_exposure_is_the_mean_of_both_pictures(house):
+    settings = Settings(seeds=3, steps=2, model="local/tiny", pairs=TWO_PAIRS)
+    made("overlay", settings)
+    judge = ColourJudge()
+    reader = Reader(settings, judge)
+    found = reader.pairs("overlay")
+    for index, pair in enumerate(TWO_PAIRS):
+        one, other = (reader.pictures(chunks.pair_chunks(kind, settings)[index]) for kind in ("first", "second"))
+        mean = np.floor(one / 2 + other / 2 + 0.5).astype(np.uint8)
+        expected = judge.scores(mean).numpy()
+        assert np.allclose(found.first[index], expected[:, NAMES.index(pair[0])])
+        assert np.allclose(found.second[index], expected[:, NAMES.index(pair[1])])
+    assert found.seconds == pytest.approx(reader.pairs("first").seconds + reader.pairs("second").seconds)
 
 
 def test_scores_are_kept_and_read_by_hand(house, settings):
