@@ -283,7 +283,7 @@ def train(
     console.print(f"Saved to {folder}", markup=False)
 
 
-def _with(settings: Chosen, **given: float | None) -> Chosen:
+def _with(settings: Chosen, **given: float | str | None) -> Chosen:
     """Settings with the options that were given; the others keep their defaults."""
     changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     return replace(settings, **changes)
@@ -319,6 +319,10 @@ def evaluate(
     style: Annotated[
         str | None, typer.Option(help='words that end every prompt, such as "flat style" (prompts)')
     ] = None,
+    dtype: Annotated[
+        str | None,
+        typer.Option(help="what the networks compute in (prompts: bfloat16 where that is fast, else float32)"),
+    ] = None,
     sheet: Annotated[
         bool, typer.Option(help="also draw the README's pictures of the rows in docs/images (prompts, proteins)")
     ] = False,
@@ -335,7 +339,7 @@ def evaluate(
         from .domains.prompts.chunks import Settings
 
         common = Settings(seeds=seeds, seed=seed, model=model, concepts=samples or 2000, style=style)
-        settings = _with(common, steps=steps, guidance=guidance)
+        settings = _with(common, steps=steps, guidance=guidance, dtype=dtype)
         drawn = prompts.SHEET if sheet else None
         written = prompts.evaluate(settings, row, out, clip, drawn, _say)
     elif domain == "molecules":

@@ -16,12 +16,12 @@ import torch
 from PIL import Image
 
 from superdiff_engine import Or, devices, karras_levels, sample
-from superdiff_engine import run as run_module
 from superdiff_engine.domains.plane import GaussianMixture, Plane
 from superdiff_engine.errors import OutputError, ScoreError, SuperDiffError
+from superdiff_engine.files import write_whole
 from superdiff_engine.pictures import RECIPE_CHUNK
 from superdiff_engine.recipe import make_recipe, parse_recipe
-from superdiff_engine.run import Run, write_whole
+from superdiff_engine.run import Run
 from superdiff_engine.trace import MOST_FRAMES, Frame, Trace
 
 
@@ -167,7 +167,7 @@ def test_a_disk_that_fills_up_leaves_no_half_file_and_keeps_the_result(tmp_path,
             raise OSError(errno.ENOSPC, "No space left on device")
         return real(descriptor)
 
-    monkeypatch.setattr(run_module.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     run = Run(recipe(), tmp_path / "run")
     with pytest.raises(OutputError, match="No space left"):
         run.execute()
@@ -183,7 +183,7 @@ def test_write_whole_keeps_the_old_file_when_it_fails(tmp_path, monkeypatch):
     def fail(*_):
         raise OSError(errno.EIO, "broken")
 
-    monkeypatch.setattr(run_module.os, "replace", fail)
+    monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(OutputError):
         write_whole(path, b"new")
     assert path.read_bytes() == b"old" and [p.name for p in tmp_path.iterdir()] == ["file"]

@@ -9,6 +9,7 @@ from streamlit.testing.v1 import AppTest
 
 import studio
 from studio import session
+from studio.words import operator_summary
 from superdiff_engine.recipe import make_recipe
 
 APP = Path(studio.__file__).parent / "app.py"
@@ -159,7 +160,7 @@ def test_a_link_fills_the_form(app):
 
 
 def test_the_level_that_and_holds_down_to_reaches_the_run(app):
-    """Told by a link, then changed by hand; the heading of the run says it."""
+    """Told by a link, then changed by hand; its title says it."""
     recipe = make_recipe(
         {
             "domain": "plane",
@@ -175,7 +176,7 @@ def test_the_level_that_and_holds_down_to_reaches_the_run(app):
     field(app, "f.holds").set_value(2.5)
     run_to_the_end(app)
     (job,) = session.registry()._jobs.values()
-    assert job.recipe.operator.lowest == 2.5 and "down to s = 2.5" in words(app)
+    assert job.recipe.operator.lowest == 2.5 and "down to s = 2.5" in operator_summary(job.recipe.operator)
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,8 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
+from ...devices import check_dtype
+from ...errors import SuperDiffError
 from ...evaluation import TABLES, Column, Layout, Row, Table, chosen_rows, start_pool, write_table
 from ...files import write_whole
 from .chunks import (
@@ -121,11 +123,14 @@ def evaluate(
 
     Raises:
         ModelError: when the generator or the judge is missing or damaged.
-        SuperDiffError: for a row that does not exist, or a concept that the judge does not know.
+        SuperDiffError: for a row that does not exist, a concept that the judge does not know, or another dtype.
         OutputError: when a file cannot be written.
     """
     asked = chosen_rows(rows, (*ROWS, *STUDY))
     settings = Settings() if settings is None else settings
+    if settings.dtype not in ("float32", "bfloat16"):
+        raise SuperDiffError(f"Tables are made in float32 or bfloat16, not in '{settings.dtype}'.")
+    check_dtype(settings.dtype, "cpu")
     # What is damaged is said here, and not by a worker.
     load_text_to_image(find_model(settings.model), "cpu", settings.dtype)
     scorer = load_scorer()
@@ -168,6 +173,7 @@ def _table(reader: Reader, names: Sequence[str], clip: Path | None, workers: int
     # Without the rows' names the command would make the main table's rows instead.
     chosen = f" --steps {settings.steps}" if names is ROWS else "".join(f" --row {row.name}" for row in rows)
     chosen += f" --guidance {settings.guidance:g}"
+    chosen += "" if settings.dtype == Settings().dtype else f" --dtype {settings.dtype}"
     chosen += "" if settings.model == EMBEDDED else f" --model {settings.model}"
     some = settings.concepts is not None and settings.concepts < len(reader.judge.concepts)
     chosen += f" --samples {settings.concepts}" if some else ""

@@ -94,6 +94,8 @@ BATCHES = {"cpu": (16, 32, 32), "cuda": (64, 128, 512)}
 #: time.
 COMPILE_MINUTES = 15.0
 CHECKPOINTS = checkpoints_folder()
+#: Augmented pictures on which an autoencoder is measured.
+UNSEEN = 256
 EMPTY_CAPTIONS = 0.1
 #: Levels of training, log s ~ N(mean, deviation^2), for latents of variance 1. A concept's outline is decided at s from
 #: 1 to 12: neighbouring latents are alike, so noise must be strong to hide what they share. (With a mean of -0.2 half
@@ -490,9 +492,9 @@ def _refine_decoder(
 
 
 def _reconstruction(vae: Any, table: PictureTable) -> dict[str, float]:
-    """PSNR in dB on 256 augmented pictures that no step of a training has drawn, with float32 and float16 weights."""
+    """PSNR in dB on UNSEEN augmented pictures that no step has drawn, with float32 and float16 weights."""
     generator = torch.Generator().manual_seed(10**6)
-    unseen = table.draw(torch.randint(len(table.masters), (256,), generator=generator), generator)
+    unseen = table.draw(torch.randint(len(table.masters), (UNSEEN,), generator=generator), generator)
     return {"psnr": psnr(vae, unseen), "psnr_float16": psnr(vae_in_half(vae, unseen[:8]), unseen)}
 
 

@@ -329,6 +329,8 @@ def test_chunks_depend_on_all_that_decides_them(house, settings):
 def test_what_is_wrong_is_said_in_one_sentence(house, settings, tmp_path):
     with pytest.raises(SuperDiffError, match=r"no row 'xor'; choose from single, "):
         module.evaluate(settings, ["xor"])
+    with pytest.raises(SuperDiffError, match="not in 'float64'"):
+        module.evaluate(chunks.Settings(dtype="float64"), ["and"], tmp_path / "x.json")
     strange = Settings(model="local/tiny", pairs=(("cat", "griffin"),))
     with pytest.raises(SuperDiffError, match="does not know griffin"):
         module.evaluate(strange, ["and"], tmp_path / "x.json", workers=1)

@@ -322,6 +322,7 @@ def test_a_tiny_training_ends_in_a_folder_that_diffusers_reads(tmp_path, monkeyp
     monkeypatch.setattr(train, "CHECKPOINTS", tmp_path / "checkpoints")
     monkeypatch.setattr(train, "load_pictures", lambda folder: pictures)
     monkeypatch.setattr(train, "autoencoder", tiny_vae)
+    monkeypatch.setattr(train, "UNSEEN", 16)
     monkeypatch.setattr(train, "new_network", tiny_network)
     monkeypatch.setattr(train, "TEXT_MINUTES", 0.0)
     for part in (training, saving):
@@ -399,11 +400,12 @@ def test_refining_the_autoencoder_leaves_its_latents_alone(tmp_path, monkeypatch
     monkeypatch.setattr(train, "CHECKPOINTS", tmp_path / "checkpoints")
     monkeypatch.setattr(train, "load_pictures", lambda folder: pictures)
     monkeypatch.setattr(train, "autoencoder", tiny_vae)
+    monkeypatch.setattr(train, "UNSEEN", 16)
     for part in (training, saving):
         monkeypatch.setattr(part, "assets_folder", lambda: tmp_path)
     folder = train.train_model("emoji_vae", minutes=1e-4)
     before = saving.load_vae(folder)
-    again = saving.load_vae(train.train_model("emoji_vae", minutes=0.03, refine=True, folder=tmp_path))
+    again = saving.load_vae(train.train_model("emoji_vae", minutes=0.01, refine=True, folder=tmp_path))
     masters = training_data.PictureTable.of(pictures).masters[:3]
     shown = training_data.unmoved(masters)
     latents = [networks.encode(vae, shown) for vae in (before, again)]
@@ -442,6 +444,7 @@ from superdiff_engine import training
 here = Path({str(tmp_path)!r})
 train.CHECKPOINTS, train.TEXT_MINUTES = here / "checkpoints", 0.0
 training.assets_folder = saving.assets_folder = lambda: here
+train.UNSEEN = 8
 train.autoencoder = lambda: networks.autoencoder(widths=(8, 8, 8, 8))
 train.new_network = lambda t: networks.TextToLatent(networks.text_encoder(t, layers=1), networks.unet((16, 32, 32)))
 for name in ("emoji_vae", "emoji"):
