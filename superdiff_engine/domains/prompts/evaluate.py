@@ -204,10 +204,11 @@ def _comparisons(reader: Reader, rows: Sequence[Row]) -> list[str]:
     made = {row.name for row in rows}
     said = []
     titles = {"average": "average", "joint": "joint prompt", "joint_reversed": "joint prompt reversed"}
-    for row, title in {"and": "AND", "and_early": f"AND down to s = {HELD_DOWN_TO:g}"}.items():
+    early = f"AND down to s = {HELD_DOWN_TO:g}"
+    for row, title, others in (("and", "AND", titles), ("and_early", early, {"and": "AND to the end"} | titles)):
         gains = [
             f"{other_title} {gain.value:+.2f}" + ("" if gain.error is None else f" ± {gain.error:.2f}")
-            for other, other_title in titles.items()
+            for other, other_title in others.items()
             if {row, other} <= made and (gain := reader.gain(row, other))
         ]
         if gains:
