@@ -259,14 +259,14 @@ def train(
         size = training.write_training_pack(name, pack, data).stat().st_size / 1e6
         console.print(f"Wrote {pack} ({size:.1f} MB); train from it with --data {pack}", markup=False)
         return
-    minutes = training.MINUTES[name] if minutes is None else minutes
+    budget = training.MINUTES[name] if minutes is None else minutes
     checkpoint = training.CHECKPOINTS / f"{name}.ckpt"
     if checkpoint.is_file():
         console.print(f"Going on from {checkpoint}; delete it to begin anew.", markup=False)
     with Progress(
         TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn(), console=console
     ) as progress:
-        task = progress.add_task(name, total=minutes)
+        task = progress.add_task(name, total=budget)
         said = -1
 
         def report(state: TrainingProgress) -> None:
@@ -276,7 +276,7 @@ def train(
             # A log has no bar: a line a minute, of each stage that the training has.
             if not console.is_terminal and int(state.minutes) != said:
                 said = int(state.minutes)
-                console.print(f"{state.minutes:.1f} of {minutes:g} minutes, {line}", markup=False)
+                console.print(f"{state.minutes:.1f} of {budget:g} minutes, {line}", markup=False)
 
         more = {"crops": True} if crops else {}
         folder = training.train_model(name, minutes, data, report, out, refine, where, batch, **more)

@@ -362,7 +362,8 @@ def train_model(
 
     Args:
         name: "emoji_vae", then "emoji", which takes up the trained autoencoder; "emoji_scorer", their judge.
-        minutes: of training in all, resumed ones included; None for the model's own.
+        minutes: of training in all, resumed ones included; None for the model's own, which the scorer has, and the
+            others on a GPU.
         data: folder of the npm packages, or a pack of `write_training_pack`; None for ~/.cache/superdiff/data/emoji.
         report: called about every ten seconds.
         folder: where the folder `name` is written; None for the embedded models' own.
@@ -376,23 +377,28 @@ def train_model(
         The folder that was written.
 
     Raises:
-        ModelError: for another name, without a trained autoencoder, when its float16 weights overflow, when there is
-            nothing to refine, or for a pack that is damaged or of other data.
+        ModelError: for another name, without a budget, without a trained autoencoder, when its float16 weights
+            overflow, when there is nothing to refine, or for a pack that is damaged or of other data.
         FileNotFoundError: when the data are not there; the message says how to get them.
     """
-    minutes, target = training_target(name, minutes, MINUTES, folder)
+    budget, target = training_target(name, minutes, MINUTES, folder)
     if name == SCORER:
         from .scorer_train import train_scorer  # which draws its pictures as this module does
 
         if refine:
             raise cannot_refine(name)
-        return train_scorer(minutes, data, report, target, CHECKPOINTS / f"{SCORER}.ckpt", device, batch)
+        return train_scorer(budget, data, report, target, CHECKPOINTS / f"{SCORER}.ckpt", device, batch)
     pictures = load_training_pictures(data)
+    if minutes is None and torch.device(device).type == "cpu":
+        raise ModelError(
+            f"'{name}' has no budget of its own on a CPU, where it takes days from the start; say one with --minutes, "
+            "and --refine to go on from what is installed."
+        )
     if name == VAE:
         size = batches_of(device)[0] if batch is None else batch
         stage = _refine_decoder if refine else _train_vae
-        return stage(pictures, minutes, report, target, device, size)
-    return _train_emoji(pictures, minutes, report, target, refine, device, batch)
+        return stage(pictures, budget, report, target, device, size)
+    return _train_emoji(pictures, budget, report, target, refine, device, batch)
 
 
 def write_training_pack(name: str, path: Path, data: Path | None = None) -> Path:
