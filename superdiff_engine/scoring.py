@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
 
 from .devices import check_dtype, resolve_device
 from .domains import get_domain
@@ -14,6 +16,9 @@ from .noise import karras_levels
 from .recipe import Recipe
 from .work import Work
 
+if TYPE_CHECKING:
+    from .domains import Domain
+
 STEPS, PATHS = 100, 4
 
 
@@ -23,6 +28,8 @@ class _Stopped(Exception):
 
 class Scoring(Work):
     """Estimated log-densities of given samples; `execute` does the work, in whatever thread calls it.
+
+    Samples that the domain does not judge (`Domain.unscored`: molecules without 3D coordinates) have NaN.
 
     Args:
         recipe: whose experts judge; its operator, solver and sizes play no part.
@@ -55,11 +62,12 @@ class Scoring(Work):
             with self._loading():
                 domain, device = get_domain(self.recipe.domain), resolve_device(self.recipe.device)
                 check_dtype(self.recipe.dtype, device)
-                experts, points, lowest = domain.place(self.recipe, self.given, device)
+                given, rows, count = self._judgeable(domain)
+                experts, points, lowest = domain.place(self.recipe, given, device)
             self.titles = [expert.title for expert in experts]
             levels = karras_levels(self.steps, domain.level_range(experts)[1], lowest)
             self.state, self._started = "running", time.monotonic()
-            self.result = estimate_log_density(
+            found = estimate_log_density(
                 experts,
                 points,
                 domain.component_levels(levels),
@@ -68,6 +76,7 @@ class Scoring(Work):
                 domain.space(experts),
                 self._report,
             )
+            self.result = found if rows is None else _spread(found, rows, count)
             self.state = "done"
         except (_Stopped, DownloadStopped):
             self.state = "cancelled"
@@ -80,7 +89,28 @@ class Scoring(Work):
             self.finished.set()
         return self.result
 
+    def _judgeable(self, domain: Domain) -> tuple[Any, list[int] | None, int]:
+        """(samples that can be judged, their indices among all or None where these are all, how many there are)."""
+        reasons = domain.unscored(self.given)
+        rows = [index for index, reason in enumerate(reasons) if not reason]
+        if len(rows) == len(reasons):
+            return self.given, None, 0
+        if not rows:
+            raise SuperDiffError(reasons[0])
+        return self.given.take(rows), rows, len(reasons)
+
     def _report(self, share: float) -> None:
         self.fraction = share
         if self._cancel.is_set():
             raise _Stopped
+
+
+def _spread(found: Likelihoods, rows: list[int], count: int) -> Likelihoods:
+    """The same for all `count` samples, NaN for those that are not among `rows`."""
+
+    def wide(values: Tensor) -> Tensor:
+        whole = values.new_full((*values.shape[:-1], count), float("nan"))
+        whole[..., rows] = values
+        return whole
+
+    return Likelihoods(wide(found.mean), wide(found.error), wide(found.paths))

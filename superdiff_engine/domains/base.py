@@ -170,6 +170,12 @@ class Domain(ABC):
         """
         raise NotImplementedError(f"{self.title} reads no samples from files.")
 
+    def unscored(self, given: Any) -> list[str]:
+        """Why each of the samples that `place` takes cannot be judged, in a sentence, or "" where it can; empty where
+        all can. Where some cannot, `given.take(indices)` is some of the samples.
+        """
+        return []
+
     def describe(self, result: Result) -> dict[str, Any]:
         """Figures about the finished samples, by label; empty where there is nothing to say."""
         return {}

@@ -105,7 +105,9 @@ def judge(elements: np.ndarray, positions: np.ndarray, bonds: np.ndarray) -> Ver
         first = int(np.nonzero(off)[0][0])
         order = int(np.triu(bonds, 1)[first].sum() + np.triu(bonds, 1)[:, first].sum())
         symbol = ELEMENTS[int(elements[first])]
-        return Verdict(built, "", False, f"{symbol} with {order} bond{'' if order == 1 else 's'}")
+        # Many files leave all hydrogens out: then that is the reason.
+        bare = ", no hydrogens" if order < VALENCES[int(elements[first])] and 0 not in elements else ""
+        return Verdict(built, "", False, f"{symbol} with {order} bond{'' if order == 1 else 's'}{bare}")
     molecule = Chem.Mol(built)
     try:
         Chem.SanitizeMol(molecule)

@@ -38,7 +38,7 @@ from .model import HIGHEST_LEVEL, LOWEST_LEVEL, MoleculeModel, MoleculeScores, d
 from .properties import Term, Vocabulary, contradict
 
 if TYPE_CHECKING:
-    from .files import ReadMolecules
+    from .reading import ReadMolecules
 
 #: All of QM9; the two others learned from disjoint parts of it.
 WHOLE, RINGS, CHAINS = "molecules", "molecules_rings", "molecules_chains"
@@ -156,6 +156,13 @@ class Molecules(Domain):
         arrays = (given.elements, given.positions, given.bonds, given.atoms)
         state = encode(*(torch.from_numpy(array) for array in arrays))
         return experts, {name: part.to(device) for name, part in state.items()}, JUDGED_AT
+
+    def unscored(self, given: ReadMolecules) -> list[str]:
+        """Molecules without 3D coordinates are not judged."""
+        return [
+            f"Molecule {number} has no 3D coordinates, so it is not scored: {why}." if why else ""
+            for number, why in zip(given.numbers, given.unplaced, strict=True)
+        ]
 
     def preview(self, step: Step, experts: Sequence[Any], most: int) -> dict[str, np.ndarray]:
         """Molecules on their way: elements, positions (Angstrom), bonds and atoms, of at most 64.

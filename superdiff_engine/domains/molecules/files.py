@@ -1,6 +1,5 @@
-"""Molecules as files: SDF with properties and recipe as data fields, XYZ, SMILES, CSV, all in a zip; and SDF read back.
-
-What is read comes from strangers: its size is bounded, only atoms, bonds and the recipe are taken, titles are dropped.
+"""Molecules as files: SDF with properties and recipe as data fields, XYZ, SMILES, CSV, all in a zip; and SDF read back
+(`reading`).
 """
 
 from __future__ import annotations
@@ -9,25 +8,21 @@ import csv
 import io
 import json
 import zipfile
-from dataclasses import dataclass
 
-import numpy as np
 from rdkit import Chem
 
-from ...errors import SuperDiffError
 from ...run import Result
 from ..base import Export
-from .atoms import ELEMENTS, FEWEST_ATOMS, MOST_ATOMS, PROPERTY_NAMES, pair_indices
-from .chemistry import BOND_TYPES, Verdict
+from .atoms import ELEMENTS, PROPERTY_NAMES
+from .chemistry import Verdict
 from .judging import first_of_their_kind, verdicts_of
+from .reading import LARGEST_SDF, MOST_READ, ReadMolecules, read_sdf
+from .records import RECIPE_FIELD
 
-#: The data field of an SDF that holds the recipe, as JSON in one line.
-RECIPE_FIELD = "superdiff_recipe"
-LARGEST_SDF = 8 * 1024 * 1024
-MOST_READ = 256
-#: Angstrom from the origin at most.
-FARTHEST = 1000.0
-_ORDERS = {bond_type: order for order, bond_type in BOND_TYPES.items()}
+__all__ = [
+    "LARGEST_SDF", "MOST_READ", "RECIPE_FIELD", "ReadMolecules", "archive", "exports", "read_sdf", "sdf", "sdf_block",
+    "smi", "table_csv", "xyz",
+]  # fmt: skip
 
 
 def exports(result: Result) -> list[Export]:
@@ -110,72 +105,3 @@ def archive(result: Result) -> bytes:
             packed.writestr(f"molecules.{name}", make(result))
         packed.writestr("recipe.json", result.recipe.to_json())
     return buffer.getvalue()
-
-
-@dataclass(frozen=True)
-class ReadMolecules:
-    """Molecules of an SDF as arrays (`judging.judge_molecules` says which), and its recipe if it has one."""
-
-    elements: np.ndarray
-    positions: np.ndarray
-    bonds: np.ndarray
-    atoms: np.ndarray
-    recipe: str | None
-
-
-def read_sdf(content: bytes) -> ReadMolecules:
-    """Molecules of an SDF, with all their hydrogens.
-
-    Raises:
-        SuperDiffError: with one sentence: empty, too large, damaged, foreign elements, sizes outside 3 to 29 atoms.
-    """
-    if len(content) > LARGEST_SDF:
-        raise SuperDiffError(f"This SDF is larger than {LARGEST_SDF // 2**20} MB; split it.")
-    if not content.strip():
-        raise SuperDiffError("This SDF is empty.")
-    rows, recipe = [], None
-    supplier = Chem.ForwardSDMolSupplier(io.BytesIO(content), sanitize=False, removeHs=False)
-    for number, molecule in enumerate(supplier, start=1):
-        if number > MOST_READ:
-            raise SuperDiffError(
-                f"This SDF holds more than {MOST_READ} molecules, which is all that is read at a time."
-            )
-        if molecule is None:
-            raise SuperDiffError(f"Molecule {number} of this file is not in the SDF format, or damaged.")
-        if recipe is None and molecule.HasProp(RECIPE_FIELD):
-            recipe = molecule.GetProp(RECIPE_FIELD)
-        rows.append(_arrays(molecule, number))
-    if not rows:
-        raise SuperDiffError("This file holds no molecule in the SDF format.")
-    elements, positions, bonds, atoms = (np.stack(column) for column in zip(*rows, strict=True))
-    return ReadMolecules(elements, positions, bonds, atoms, recipe)
-
-
-def _arrays(molecule: Chem.Mol, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.uint8]:
-    count = molecule.GetNumAtoms()
-    if not FEWEST_ATOMS <= count <= MOST_ATOMS:
-        raise SuperDiffError(
-            f"Molecule {number} has {count} atoms; the models know molecules of {FEWEST_ATOMS} to {MOST_ATOMS}, "
-            "hydrogens included."
-        )
-    symbols = [atom.GetSymbol() for atom in molecule.GetAtoms()]
-    if not set(symbols) <= set(ELEMENTS) or any(atom.GetFormalCharge() for atom in molecule.GetAtoms()):
-        raise SuperDiffError(
-            f"Molecule {number} has atoms that the models do not know; they know uncharged {', '.join(ELEMENTS)}."
-        )
-    try:
-        Chem.Kekulize(molecule, clearAromaticFlags=True)
-        orders = np.zeros((MOST_ATOMS, MOST_ATOMS), np.uint8)
-        for bond in molecule.GetBonds():
-            order = _ORDERS[bond.GetBondType()]
-            orders[bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()] = order
-            orders[bond.GetEndAtomIdx(), bond.GetBeginAtomIdx()] = order
-    except (Chem.MolSanitizeException, KeyError):
-        raise SuperDiffError(f"Molecule {number} has bonds that are not single, double or triple.") from None
-    places = molecule.GetConformer().GetPositions()
-    if not np.isfinite(places).all() or np.abs(places).max() > FARTHEST:
-        raise SuperDiffError(f"Molecule {number} has coordinates that are no places of a molecule.")
-    elements, positions = np.zeros(MOST_ATOMS, np.uint8), np.zeros((MOST_ATOMS, 3), np.float32)
-    elements[:count] = [ELEMENTS.index(symbol) for symbol in symbols]
-    positions[:count] = places - places.mean(0)
-    return elements, positions, orders[pair_indices()], np.uint8(count)
