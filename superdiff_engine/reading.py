@@ -21,15 +21,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-if TYPE_CHECKING:
-    from .errors import SuperDiffError
-
-__all__ = ["Limits", "Reading", "read_apart"]
+__all__ = ["LARGEST_RECIPE", "Limits", "Reading", "as_text", "read_apart"]
 
 T = TypeVar("T")
 log = logging.getLogger("superdiff.reading")
+#: Characters of a recipe that is taken out of a file.
+LARGEST_RECIPE = 64 * 1024
 #: Files that are read at the same time; others wait their turn.
 AT_ONCE = 2
 #: Seconds between two looks at the process and at whether it was cancelled.
@@ -153,6 +152,11 @@ def _megabytes(count: int) -> str:
     return f"{count / 2**20:.3g} MB" if count < 2**30 else f"{count / 2**30:.3g} GB"
 
 
+def as_text(value: Any, most: int = 1000) -> str:
+    """Text out of an answer: bounded, and nothing in it that cannot be sent to a browser."""
+    return str(value)[:most].encode("utf-8", "replace").decode()
+
+
 class Reading(Generic[T]):
     """A file that is being read apart, by a thread of this process that waits for it.
 
@@ -228,12 +232,12 @@ def _main() -> None:
     # Libraries that write to standard output must not write into the answer.
     answer = os.dup(1)
     os.dup2(2, 1)
-    os.environ |= {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+    os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     _bound(order["seconds"], order["memory"])
     try:
         found = _call(order["function"], sys.stdin.buffer.read(), order["options"])
         text = json.dumps(found, allow_nan=False)
-    except MemoryError:
+    except (ImportError, MemoryError):
         text = json.dumps({"error": f"This file takes more than {_megabytes(order['memory'])} of memory to read."})
     with os.fdopen(answer, "wb") as out:
         out.write(text.encode())
@@ -268,13 +272,13 @@ def _call(function: str, content: bytes, options: dict[str, Any]) -> dict[str, A
     bare.__path__ = [str(folder)]
     sys.modules[folder.name] = bare
     module, _, name = function.partition(":")
-    errors: SuperDiffError | Any = import_module(f"{folder.name}.errors")
+    errors = import_module(f"{folder.name}.errors")
     try:
         return getattr(import_module(module), name)(content, **options)
     except errors.SuperDiffError as error:
         return {"error": str(error)}
-    except MemoryError:
-        raise
+    except (ImportError, MemoryError):
+        raise  # a library that is not loaded gets no memory
     except Exception as error:
         return {"error": f"This file could not be read; it is damaged ({type(error).__name__})."}
 

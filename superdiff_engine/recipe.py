@@ -18,8 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from . import compose
 from .errors import RecipeError
+from .reading import LARGEST_RECIPE
 
-LARGEST_RECIPE = 64 * 1024
 MOST_EXPERTS = 8
 #: A mixture that the user edits in the plane stays within this distance of the origin.
 PLANE_EXTENT = 10.0

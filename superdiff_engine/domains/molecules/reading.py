@@ -18,9 +18,10 @@ import numpy as np
 from rdkit import Chem, RDLogger, rdBase
 
 from ...errors import SuperDiffError
+from ...reading import LARGEST_RECIPE, as_text
 from .atoms import ELEMENTS, FEWEST_ATOMS, MOST_ATOMS, PAIRS, pair_indices
 from .chemistry import BOND_TYPES, judge
-from .records import FARTHEST, LONGEST_RECIPE, Record, Refused, mol_block, records, size_sentence
+from .records import FARTHEST, Record, Refused, mol_block, records, size_sentence
 
 LARGEST_SDF = 8 * 1024 * 1024
 MOST_READ = 256
@@ -61,9 +62,12 @@ class ReadMolecules:
 
     def take(self, rows: Sequence[int]) -> ReadMolecules:
         """Some of the molecules, with all notes."""
-        arrays = {name: getattr(self, name)[list(rows)] for name in ("elements", "positions", "bonds", "atoms")}
-        lists = {name: tuple(getattr(self, name)[row] for row in rows) for name in ("numbers", "unplaced", "lacking")}
-        return replace(self, **arrays, **lists)
+        chosen: dict[str, Any] = {
+            name: getattr(self, name)[list(rows)] for name in ("elements", "positions", "bonds", "atoms")
+        }
+        for name in ("numbers", "unplaced", "lacking"):
+            chosen[name] = tuple(getattr(self, name)[row] for row in rows)
+        return replace(self, **chosen)
 
     def plain(self) -> dict[str, Any]:
         """What JSON can hold; `from_plain` reads it back."""
@@ -78,7 +82,8 @@ class ReadMolecules:
         try:
             atoms = np.array(found["atoms"], np.uint8)
             count = len(atoms)
-            arrays = {
+            arrays: dict[str, Any] = {
+                "atoms": atoms,
                 "elements": np.array(found["elements"], np.uint8).reshape(count, MOST_ATOMS),
                 "positions": np.array(found["positions"], np.float32).reshape(count, MOST_ATOMS, 3),
                 "bonds": np.array(found["bonds"], np.uint8).reshape(count, PAIRS),
@@ -86,7 +91,7 @@ class ReadMolecules:
             numbers = tuple(int(number) for number in found["numbers"])
             lacking = tuple(int(number) for number in found["lacking"])
             unplaced, notes = (tuple(as_text(text) for text in found[name]) for name in ("unplaced", "notes"))
-            recipe = None if found["recipe"] is None else as_text(found["recipe"], LONGEST_RECIPE)
+            recipe = None if found["recipe"] is None else as_text(found["recipe"], LARGEST_RECIPE)
             right = (
                 0 < count <= MOST_READ
                 and FEWEST_ATOMS <= atoms.min() <= atoms.max() <= MOST_ATOMS
@@ -99,12 +104,7 @@ class ReadMolecules:
             right = False
         if not right:
             raise SuperDiffError("This file could not be read: it is no SDF of molecules that the models know.")
-        return cls(**arrays, atoms=atoms, recipe=recipe, numbers=numbers, unplaced=unplaced, lacking=lacking, notes=notes)
-
-
-def as_text(value: Any, most: int = 1000) -> str:
-    """Text out of the answer of another process: bounded, and nothing that cannot be sent to a browser."""
-    return str(value)[:most].encode("utf-8", "replace").decode()
+        return cls(**arrays, recipe=recipe, numbers=numbers, unplaced=unplaced, lacking=lacking, notes=notes)
 
 
 def read_sdf(content: bytes, add_hydrogens: bool = False, seconds: float = SECONDS) -> ReadMolecules:
@@ -165,19 +165,16 @@ def read_plain(content: bytes, add_hydrogens: bool = False, seconds: float = SEC
     """
     until = time.monotonic() + seconds
     read = read_sdf(content, add_hydrogens, seconds)
-    valid, smiles, reasons = [], [], []
+    verdicts: list[tuple[bool, str, str]] = []
     for row, count in enumerate(read.atoms):
         if time.monotonic() > until:
-            verdict = (False, "", f"not judged within {seconds:g} seconds")
+            verdicts.append((False, "", f"not judged within {seconds:g} seconds"))
         else:
             square = np.zeros((MOST_ATOMS, MOST_ATOMS), np.uint8)
             square[pair_indices()] = read.bonds[row]
-            judged = judge(
-                read.elements[row][:count], read.positions[row][:count], (square + square.T)[:count, :count]
-            )
-            verdict = (judged.valid, judged.smiles, judged.reason)
-        for column, value in zip((valid, smiles, reasons), verdict, strict=True):
-            column.append(value)
+            judged = judge(read.elements[row][:count], read.positions[row][:count], (square + square.T)[:count, :count])
+            verdicts.append((judged.valid, judged.smiles, judged.reason))
+    valid, smiles, reasons = (list(column) for column in zip(*verdicts, strict=True))
     return read.plain() | {"valid": valid, "smiles": smiles, "reason": reasons}
 
 
@@ -205,10 +202,10 @@ def _molecule(record: Record, add_hydrogens: bool) -> _Molecule:
     try:
         molecule.UpdatePropertyCache(strict=False)
         Chem.Kekulize(molecule, clearAromaticFlags=True)
-        kinds = {bond.GetBondType() for bond in molecule.GetBonds()}
+        right = all(bond.GetBondType() in _ORDERS for bond in molecule.GetBonds())
     except (ValueError, RuntimeError):
-        kinds = {None}
-    if not kinds <= set(_ORDERS):
+        right = False
+    if not right:
         raise Refused("has bonds that are not single, double or triple")
     unplaced = _unplaced(molecule, code)
     lacking = sum(atom.GetNumImplicitHs() for atom in molecule.GetAtoms())
@@ -312,7 +309,8 @@ def _notes(found: Sequence[_Molecule], refused: dict[str, list[int]]) -> list[st
         if one.not_added:
             kept.setdefault(one.not_added, []).append(one.number)
     notes += [
-        f"{_who(numbers)} {_be(numbers)} not scored, for want of 3D coordinates: {why}." for why, numbers in flat.items()
+        f"{_who(numbers)} {_be(numbers)} not scored, for want of 3D coordinates: {why}."
+        for why, numbers in flat.items()
     ]
     added = [one for one in found if one.added]
     if added:
@@ -342,7 +340,7 @@ def _hydrogens(count: int) -> str:
 
 
 def _who(numbers: Sequence[int]) -> str:
-    """ "Molecule 3", "Molecules 3 and 5", "Molecules 3, 5, 6 and 40 more"."""
+    """Such as: Molecule 3; Molecules 3 and 5; Molecules 3, 5, 6 and 40 more."""
     names = [str(number) for number in numbers[:20]]
     more = len(numbers) - len(names)
     last = f"{more} more" if more else names.pop()

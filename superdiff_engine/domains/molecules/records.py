@@ -16,13 +16,13 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from ...reading import LARGEST_RECIPE
 from .atoms import FEWEST_ATOMS, MOST_ATOMS
 
 #: The data field of an SDF that holds the recipe, as JSON in one line.
 RECIPE_FIELD = "superdiff_recipe"
-#: Letters of a recipe, lines of a record before its data items (999 atoms and bonds, continued, with properties), and
-#: Angstrom from the origin at most.
-LONGEST_RECIPE, _MOST_LINES = 64 * 1024, 8192
+#: Lines of a record before its data items (999 atoms and bonds, with properties), and Angstrom from the origin, at most.
+_MOST_LINES = 8192
 FARTHEST = 1000.0
 _COUNTS = re.compile(rb"[ \d]{6}.*V[23]000\s*", re.IGNORECASE)
 _OLD_COUNTS = re.compile(rb"[ \d]{2}\d[ \d]{2}\d(\s+\d+)*\s*")
@@ -66,7 +66,8 @@ def records(content: bytes) -> Iterator[Record]:
         if content.startswith(mark):
             content = content.decode(encoding, "replace").encode()
     content = content.removeprefix(codecs.BOM_UTF8).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    record, counted, ended, item = Record(1), False, False, None
+    record, counted, ended = Record(1), False, False
+    item: list[bytes] | None = None
     before: deque[bytes] = deque(maxlen=3)
     for line in io.BytesIO(content):
         line = line.rstrip(b"\n")
@@ -85,7 +86,7 @@ def records(content: bytes) -> Iterator[Record]:
             counted = True
         if counted and line.startswith(b">"):
             ended, item = True, [] if b"<" + RECIPE_FIELD.encode() + b">" in line else None
-        elif item is not None and line.strip() and sum(map(len, item)) <= LONGEST_RECIPE:
+        elif item is not None and line.strip() and sum(map(len, item)) <= LARGEST_RECIPE:
             item.append(line)
         elif not ended and len(record.lines) < _MOST_LINES:
             record.lines.append(line)
@@ -101,7 +102,7 @@ def records(content: bytes) -> Iterator[Record]:
 
 def _with_recipe(record: Record, item: list[bytes] | None) -> Record:
     if item and record.recipe is None:
-        record.recipe = b"".join(item).decode("utf-8", "replace")[:LONGEST_RECIPE]
+        record.recipe = b"".join(item).decode("utf-8", "replace")[:LARGEST_RECIPE]
     return record
 
 

@@ -34,8 +34,8 @@ from ...errors import SuperDiffError
 from ...evaluation import Value
 from . import mpnn
 from .data import Chains
-from .files import read_protein
 from .judging import BOTH, chain_of, radius_of_gyration
+from .reading import read_protein
 
 #: Angstrom of scRMSD below which a backbone counts as designable.
 DESIGNABLE = 2.0

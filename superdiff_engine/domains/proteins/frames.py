@@ -10,13 +10,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .oxygen import CARBONYL, LAST_OXYGEN
+
 #: Residues of the longest protein that runs are allowed, and that the embedded models have seen.
 MOST_RESIDUES = 128
 #: Atoms of a residue in its own frame, Angstrom: N, CA, C.
 IDEAL = torch.tensor([[-0.525, 1.363, 0.0], [0.0, 0.0, 0.0], [1.526, 0.0, 0.0]])
-#: O of the last residue, whose peptide plane is open: as in an alpha helix (psi of -47 degrees).
-LAST_OXYGEN = torch.tensor([2.153, -0.724, 0.777])
-CARBONYL = 1.231
 
 
 def frames_of(backbone: Tensor) -> tuple[Tensor, Tensor]:
@@ -37,7 +36,7 @@ def backbone_of(rotations: Tensor, positions: Tensor) -> Tensor:
     """
     ideal = IDEAL.to(positions)
     atoms = positions.unsqueeze(-2) + torch.einsum("...ij,aj->...ai", rotations, ideal)
-    last = positions + torch.einsum("...ij,j->...i", rotations, LAST_OXYGEN.to(positions))
+    last = positions + torch.einsum("...ij,j->...i", rotations, torch.tensor(LAST_OXYGEN).to(positions))
     # O points away from CA and from the next N, in their plane.
     carbon, alpha = atoms[..., :-1, 2, :], atoms[..., :-1, 1, :]
     following = atoms[..., 1:, 0, :]
