@@ -12,6 +12,7 @@ import streamlit as st
 
 from superdiff_engine.errors import SuperDiffError
 from superdiff_engine.likelihood import Likelihoods
+from superdiff_engine.reading import Reading
 from superdiff_engine.recipe import parse_recipe
 from superdiff_engine.scoring import Scoring
 
@@ -25,7 +26,18 @@ from .words import STATES
 
 #: Letters of a text that is shown below the table, whole, and not in it.
 _LONG = 30
+#: Notes about a file that are shown at once.
+_NOTES = 6
 _TWO_DIGITS = st.column_config.NumberColumn(format="%.2f")
+
+
+@dataclass(frozen=True)
+class Option:
+    """A choice of how to read: the reader's keyword, what the page calls it, and what it does."""
+
+    keyword: str
+    label: str
+    help: str
 
 
 @dataclass(frozen=True)
@@ -38,11 +50,12 @@ class Kind:
         label: which files, and their limits.
         types: endings of their names.
         one: what a sample is called.
-        read: samples from a file's bytes; has the attribute `recipe` (JSON or None). Raises SuperDiffError.
-        judge: arrays of these samples, computed once.
-        columns: the first columns of the table, from the arrays; the first of them counts the samples.
+        reader: the function that reads a file, in a process apart (`reading.read_apart`).
+        take: samples out of its answer, and arrays about them; the samples have the attributes `recipe` (JSON or None)
+            and `notes` (what was left out, in sentences). Raises SuperDiffError.
+        columns: the first columns of the table, from the arrays; the first of them names the samples.
         draw: shows sample `index` of the arrays, under a name for the scene.
-        notes: what was left out, in sentences.
+        option: a choice of how to read, if there is one.
     """
 
     domain: str
@@ -50,11 +63,11 @@ class Kind:
     label: str
     types: list[str]
     one: str
-    read: Callable[[bytes], Any]
-    judge: Callable[[Any], dict[str, np.ndarray]]
+    reader: str
+    take: Callable[[dict[str, Any]], tuple[Any, dict[str, np.ndarray]]]
     columns: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]
     draw: Callable[[dict[str, np.ndarray], int, str], None]
-    notes: Callable[[Any], tuple[str, ...]] = lambda given: ()
+    option: Option | None = None
 
 
 def draw_own(kind: Kind) -> None:
@@ -69,6 +82,20 @@ def draw_own(kind: Kind) -> None:
             args=(kind,),
             max_upload_size=20,
         )
+        if kind.option is not None:
+            st.toggle(
+                kind.option.label,
+                key=f"own-{kind.option.keyword}",
+                help=kind.option.help,
+                on_change=_again,
+                args=(kind,),
+                persist_state="session",
+            )
+        reading = keep.get("own-reading")
+        if reading is not None and reading.finished.is_set():
+            _settle(reading)
+        elif reading is not None:
+            _reading_progress()
         if keep.get("own-problem"):
             show_sentence(keep["own-problem"])
         if keep.get("own-given") is not None and keep["own-domain"] == kind.domain:
@@ -80,14 +107,53 @@ def _take(kind: Kind) -> None:
     file = keep[f"own-{keep.get('owns', 0)}"]
     if file is None:
         return
-    keep["own-problem"] = ""
-    try:
-        given = kind.read(file.getvalue())
-        keep["own-arrays"] = kind.judge(given)
-        keep["own-given"], keep["own-job"], keep["own-pick"], keep["own-domain"] = given, None, 0, kind.domain
-    except SuperDiffError as error:
-        keep["own-problem"] = str(error)
+    # A fresh uploader: the same file can be given again, and nothing stays behind in it.
     keep["owns"] = keep.get("owns", 0) + 1
+    _read(kind, file.getvalue())
+
+
+def _again(kind: Kind) -> None:
+    """Read the file once more, with the other choice."""
+    if st.session_state.get("own-content") is not None and st.session_state.get("own-asked") == kind.domain:
+        _read(kind, st.session_state["own-content"])
+
+
+def _read(kind: Kind, content: bytes) -> None:
+    keep = st.session_state
+    if keep.get("own-reading") is not None:
+        keep["own-reading"].cancel()
+    chosen = {} if kind.option is None else {kind.option.keyword: bool(keep.get(f"own-{kind.option.keyword}"))}
+    keep["own-problem"], keep["own-asked"] = "", kind.domain
+    keep["own-content"] = None if kind.option is None else content
+    keep["own-reading"] = Reading(kind.reader, content, kind.take, options=chosen)
+
+
+def _settle(reading: Reading) -> None:
+    """What came out of a file takes the place of what was there."""
+    keep = st.session_state
+    keep["own-reading"], keep["own-problem"] = None, reading.problem
+    if reading.value is not None:
+        keep["own-given"], keep["own-arrays"] = reading.value
+        keep["own-job"], keep["own-pick"], keep["own-domain"] = None, 0, keep["own-asked"]
+        keep["own-scene"] = keep.get("own-scene", 0) + 1
+
+
+@st.fragment(run_every=TICK)
+def _reading_progress() -> None:
+    reading = st.session_state.get("own-reading")
+    if reading is None or reading.finished.is_set():
+        st.rerun()
+        return
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.markdown(f":material/hourglass_top: Reading the file, {reading.seconds:.0f} s so far", width="content")
+        st.button(
+            "Cancel",
+            icon=":material/stop_circle:",
+            key="own-cancel-reading",
+            on_click=reading.cancel,
+            disabled=reading.cancelling,
+            help="Stop reading; what was there before stays",
+        )
 
 
 def _take_recipe(text: str) -> None:
@@ -110,8 +176,12 @@ def _given(kind: Kind, given: Any) -> None:
     keep = st.session_state
     job = registry().find_scoring(keep["own-job"]) if keep.get("own-job") else None
     busy = job is not None and not job.finished
-    for note in kind.notes(given):
+    for note in given.notes[:_NOTES]:
         st.caption(f":material/info: {plain(note)}")
+    if len(given.notes) > _NOTES:
+        with st.expander(f"{len(given.notes) - _NOTES} more notes", key="own-notes"):
+            for note in given.notes[_NOTES:]:
+                st.caption(plain(note))
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.button(
             "Estimate log-densities",
@@ -141,9 +211,11 @@ def _given(kind: Kind, given: Any) -> None:
     with right:
         picked = 0
         if count > 1:
-            title = kind.one.capitalize()
-            picked = int(st.number_input(title, min_value=0, max_value=count - 1, step=1, key="own-pick"))
-        kind.draw(keep["own-arrays"], picked, f"own-{keep['owns']}-{picked}")
+            names = next(iter(columns.values()))
+            picked = st.selectbox(
+                kind.one.capitalize(), range(count), format_func=lambda row: str(names[row]), key="own-pick"
+            )
+        kind.draw(keep["own-arrays"], picked, f"own-{keep['own-scene']}-{picked}")
 
 
 @st.fragment(run_every=TICK)

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 
-from superdiff_engine.domains.proteins.files import FEWEST, MOST, ReadProtein, read_protein
 from superdiff_engine.domains.proteins.judging import judge_proteins
+from superdiff_engine.domains.proteins.reading import FEWEST, MOST, ReadProtein
 
 from .own import Kind
 from .proteins import scene
 from .viewer import draw_viewer
 
 
-def _judge(given: ReadProtein) -> dict[str, np.ndarray]:
+def _take(found: dict[str, Any]) -> tuple[ReadProtein, dict[str, np.ndarray]]:
+    given = ReadProtein.from_plain(found)
     arrays = judge_proteins(torch.from_numpy(given.backbone).unsqueeze(0), [len(given.backbone)])
-    return arrays | {"sequence": np.array([given.sequence])}
+    return given, arrays | {"sequence": np.array([given.sequence])}
 
 
 def _columns(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -40,9 +43,8 @@ OWN = Kind(
     label=f"A PDB or mmCIF file; its first chain is taken ({FEWEST} to {MOST} residues)",
     types=["pdb", "cif", "ent", "mmcif"],
     one="protein",
-    read=read_protein,
-    judge=_judge,
+    reader="superdiff_engine.domains.proteins.reading:read_plain",
+    take=_take,
     columns=_columns,
     draw=_draw,
-    notes=lambda given: given.notes,
 )

@@ -18,6 +18,8 @@ LARGEST_FILE = 32 * 1024 * 1024
 #: The keyword of the PNG text chunk that holds the recipe.
 PNG_KEYWORD = b"superdiff_recipe"
 
+#: Chunks of a PNG that are looked at; bytes of a zip file's list of members (exports have some dozens).
+_MOST_CHUNKS, _LARGEST_DIRECTORY = 4096, 256 * 1024
 _PNG = b"\x89PNG\r\n\x1a\n"
 _NPY = b"\x93NUMPY"
 
@@ -38,7 +40,9 @@ def recipe_from_file(content: bytes) -> Recipe:
 def _png_text(content: bytes) -> bytes:
     """The recipe's text chunk of a PNG; the pixels are never decoded."""
     position = len(_PNG)
-    while position + 12 <= len(content):
+    for _ in range(_MOST_CHUNKS):
+        if position + 12 > len(content):
+            break
         length, kind = struct.unpack_from(">I4s", content, position)
         body = content[position + 8 : position + 8 + length]
         if len(body) < length:
@@ -71,14 +75,35 @@ def _inflate(packed: bytes) -> bytes:
         raise RecipeError("The recipe in this picture is damaged.") from None
 
 
+def _directory_size(content: bytes) -> int:
+    """Bytes of a zip file's list of members, all of which `zipfile` takes in when it opens one; endless where it is of
+    the kind for more than 65,535 members.
+    """
+    end = len(content) - 22
+    if end < 0 or content[end : end + 4] != b"PK\x05\x06" or content[-2:] != b"\0\0":
+        # A comment stands behind the end.
+        end = content.rfind(b"PK\x05\x06", max(0, len(content) - 65557))
+    if end < 0 or end + 16 > len(content):
+        return 0
+    if content[max(0, end - 20) :].startswith(b"PK\x06\x07"):
+        return 2**64
+    return int.from_bytes(content[end + 12 : end + 16], "little")
+
+
 def _npz_text(content: bytes) -> bytes:
     """The array "recipe" of an NPZ: a single string. Read by hand, since a forged header could ask for any memory."""
     broken = RecipeError("This NPZ holds no recipe; only files exported by SuperDiff Studio do.")
     # numpy stores strings as UTF-32: four bytes a character, after a short header.
     most = 4 * LARGEST_RECIPE + 4096
+    if _directory_size(content) > _LARGEST_DIRECTORY:
+        raise broken
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive, archive.open("recipe.npy") as member:
-            array = member.read(most + 1)
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            # As numpy packs. What bzip2 and LZMA unpack cannot be bounded: 3 kB become gigabytes at once.
+            if archive.getinfo("recipe.npy").compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise broken
+            with archive.open("recipe.npy") as member:
+                array = member.read(most + 1)
         if len(array) > most or not array.startswith(_NPY):
             raise broken
         start = 10 if array[6] == 1 else 12

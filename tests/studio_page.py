@@ -23,6 +23,22 @@ def press(app, key):
     app.run()
 
 
+def give(app, name, content):
+    """Give a file of the user's own, and wait until it has been read."""
+    (uploader,) = [found for found in app.get("file_uploader") if found.key.startswith("own-")]
+    uploader.set_value((name, content, "application/octet-stream"))
+    app.run()
+    read(app)
+
+
+def read(app):
+    """Wait until the file that was given has been read, and look again."""
+    assert not app.exception
+    if app.session_state["own-reading"] is not None:
+        assert app.session_state["own-reading"].finished.wait(60)
+    app.run()
+
+
 def finish(app):
     """Wait for every job, look again, and return their runs."""
     for job in session.registry()._jobs.values():

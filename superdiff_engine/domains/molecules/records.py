@@ -21,7 +21,7 @@ from .atoms import FEWEST_ATOMS, MOST_ATOMS
 
 #: The data field of an SDF that holds the recipe, as JSON in one line.
 RECIPE_FIELD = "superdiff_recipe"
-#: Lines of a record before its data items (999 atoms and bonds, with properties), and Angstrom from the origin, at most.
+#: At most: lines of a record before its data items (999 atoms and bonds, with properties), Angstrom from the origin.
 _MOST_LINES = 8192
 FARTHEST = 1000.0
 _COUNTS = re.compile(rb"[ \d]{6}.*V[23]000\s*", re.IGNORECASE)

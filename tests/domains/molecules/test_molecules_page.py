@@ -1,11 +1,16 @@
 """The studio's page for molecules: form, run, gallery with filters, one molecule in 3D, relaxation, comparison."""
 
+import threading
+
 import numpy as np
 import pytest
-from studio_page import finish, open_link, press, words
+from rdkit import Chem
+from rdkit.Chem import rdDepictor, rdDistGeom
+from studio_page import finish, give, open_link, press, read, words
 from tiny_molecules import known_arrays
 
 from studio import compare, molecules, session
+from superdiff_engine import reading
 from superdiff_engine.domains.molecules import files
 from superdiff_engine.domains.molecules.judging import judge_molecules
 from superdiff_engine.recipe import make_recipe
@@ -107,9 +112,7 @@ def test_an_sdf_of_the_users_own_is_judged_and_its_recipe_taken_back(app):
     slot = app.session_state["experts"][0]
     next(found for found in app.multiselect if found.key == f"f.terms.{slot}").set_value([])
     app.run()
-    (uploader,) = [found for found in app.get("file_uploader") if found.key.startswith("own-")]
-    uploader.set_value(("mine.sdf", text.encode(), "chemical/x-mdl-sdfile"))
-    app.run()
+    give(app, "mine.sdf", text.encode())
     assert not app.exception and not app.error
     assert "script" not in words(app) and "script" not in str([frame.value for frame in app.dataframe])
     press(app, "own-estimate")
@@ -124,9 +127,7 @@ def test_an_sdf_of_the_users_own_is_judged_and_its_recipe_taken_back(app):
 
 
 def test_a_bad_sdf_is_one_sentence_and_the_page_goes_on(app):
-    (uploader,) = [found for found in app.get("file_uploader") if found.key.startswith("own-")]
-    uploader.set_value(("mine.sdf", b"no molecule", "chemical/x-mdl-sdfile"))
-    app.run()
+    give(app, "mine.sdf", b"no molecule")
     assert not app.exception and len(app.error) == 1 and "SDF" in app.error[0].value
     press(app, "run")
     for job in session.registry()._jobs.values():
@@ -152,3 +153,47 @@ def test_scenes_hold_every_atom_and_bond_side_by_side():
     assert sorted(map(tuple, shown["bonds"]))[-2:] == [(9, 10, 3), (9, 11, 1)]
     first, second = np.array(shown["positions"][:9]), np.array(shown["positions"][9:])
     assert np.linalg.norm(first[:, None] - second[None], axis=-1).min() > 3
+
+
+def test_what_a_file_lacks_is_said_and_hydrogens_are_added_on_request(app):
+    whole = Chem.AddHs(Chem.MolFromSmiles("CCO"))
+    rdDistGeom.EmbedMolecule(whole, randomSeed=7)
+    drawing = Chem.MolFromSmiles("c1ccccc1")
+    rdDepictor.Compute2DCoords(drawing)
+    records = [Chem.MolToMolBlock(one) for one in (Chem.RemoveHs(whole), drawing, whole)]
+    give(app, "mine.sdf", "$$$$\n".join([records[0], "nothing\n", *records[1:]]).encode("latin-1"))
+    assert not app.exception and not app.error
+    said = words(app)
+    assert "Molecule 2 is left out" in said and "Molecule 3 is not scored" in said and "12 hydrogens missing" in said
+    shown = next(frame.value for frame in app.dataframe if "atoms" in frame.value)
+    assert list(shown["molecule"]) == [1, 3, 4] and list(shown["atoms"]) == [3, 6, 9]
+    next(found for found in app.toggle if found.key == "own-add_hydrogens").set_value(True)
+    app.run()
+    read(app)
+    assert "RDKit added 6 hydrogens" in words(app)
+    shown = next(frame.value for frame in app.dataframe if "atoms" in frame.value)
+    assert list(shown["atoms"]) == [9, 6, 9] and shown["SMILES, or why not valid"][0] == "CCO"
+    press(app, "own-estimate")
+    job = next(job for job in session.registry()._jobs.values() if not hasattr(job.run, "trace"))
+    assert job.run.finished.wait(90) and job.run.state == "done"
+    app.run()
+    shown = next(frame.value for frame in app.dataframe if "atoms" in frame.value)
+    densities = shown.filter(like="log q of").to_numpy()
+    assert np.isfinite(densities).all(1).tolist() == [True, False, True]
+
+
+def test_reading_can_be_cancelled_and_the_page_goes_on(app, monkeypatch):
+    monkeypatch.setattr(reading, "_places", threading.BoundedSemaphore(1))
+    with reading._places:  # another file is being read
+        (uploader,) = [found for found in app.get("file_uploader") if found.key.startswith("own-")]
+        uploader.set_value(("mine.sdf", b"any", "application/octet-stream"))
+        app.run()
+        assert "Reading the file" in words(app)
+        press(app, "run")
+        assert not app.exception and not app.error
+        press(app, "own-cancel-reading")
+        read(app)
+    assert not app.exception and ["it was cancelled" in error.value for error in app.error] == [True]
+    assert "Reading the file" not in words(app)
+    for job in session.registry()._jobs.values():
+        assert job.run.finished.wait(90) and job.run.state == "done"

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from studio_page import finish, open_link, press, words
+from studio_page import finish, give, open_link, press, words
 from tiny_proteins import whole_helix
 
 from studio import proteins, session
@@ -60,9 +60,7 @@ def test_a_run_from_the_form_is_shown_chain_by_chain(app, monkeypatch):
 def test_a_protein_of_the_users_own_is_judged_and_its_recipe_taken_back(app):
     other = make_recipe(RECIPE | {"seed": 77, "batch": 2})
     text = files.pdb([whole_helix(44)], other).replace("REMARK 888", "REMARK   1 <b>markup</b>\nREMARK 888", 1)
-    (uploader,) = [found for found in app.get("file_uploader") if found.key.startswith("own-")]
-    uploader.set_value(("mine.pdb", text.encode(), "chemical/x-pdb"))
-    app.run()
+    give(app, "mine.pdb", text.encode())
     assert not app.exception and not app.error
     press(app, "own-estimate")
     for job in session.registry()._jobs.values():
@@ -79,10 +77,8 @@ def test_a_protein_of_the_users_own_is_judged_and_its_recipe_taken_back(app):
     assert "<b>" not in words(app)
     press(app, "own-recipe")
     assert app.session_state["f.batch"] == 2
-    (uploader,) = [found for found in app.get("file_uploader") if found.key.startswith("own-")]
-    uploader.set_value(("none.pdb", b"nothing of the kind", "chemical/x-pdb"))
-    app.run()
-    assert not app.exception and len(app.error) == 1 and "no residue" in app.error[0].value
+    give(app, "none.pdb", b"nothing of the kind")
+    assert not app.exception and len(app.error) == 1 and "no atoms" in app.error[0].value
 
 
 def test_scenes_hold_every_chain_apart():
