@@ -66,6 +66,12 @@ WORDS: list[tuple[str, str]] = [
         "steps for the same error. A noise scale below 1 keeps samples nearer to the peaks of the density, as models "
         "of proteins are often sampled, at the price of variety.",
     ),
+    (
+        "A file of your own",
+        "Molecules (SDF) and proteins (PDB, mmCIF) can be judged by the experts of the form, below the samples. Every "
+        "record is read, or named with its number and the reason. A molecule without 3D coordinates is not scored; "
+        "missing hydrogens can be added, by RDKit; a missing O of a protein is put in the plane of its peptide bond.",
+    ),
 ]
 
 

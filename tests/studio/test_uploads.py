@@ -37,6 +37,27 @@ def forged_npz(header):
     return buffer.getvalue()
 
 
+def packed_npz(compression, content=b" " * 2**24, damage=False):
+    """A zip whose "recipe" is packed as numpy packs none."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", compression) as archive:
+        archive.writestr("recipe.npy", content)
+    whole = bytearray(buffer.getvalue())
+    if damage:
+        whole[60:90] = bytes(30)
+    return bytes(whole)
+
+
+def crowded_zip(comment=b""):
+    """A zip of more members than an export has, empty ones."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for index in range(20_000):
+            archive.writestr(f"{index}.npy", b"")
+        archive.comment = comment
+    return buffer.getvalue()
+
+
 @pytest.fixture(scope="module")
 def result():
     return Run(RECIPE).execute()
@@ -79,7 +100,26 @@ HOSTILE = {
     "NPZ, huge by its header": forged_npz(b"{'descr': '<U99999999999', 'fortran_order': False, 'shape': (99999999,)}"),
     "NPZ, header of code": forged_npz(b"__import__('os').system('true')"),
     "NPZ, empty header": forged_npz(b""),
+    "NPZ, by bzip2": packed_npz(zipfile.ZIP_BZIP2),
+    "NPZ, by LZMA": packed_npz(zipfile.ZIP_LZMA),
+    "NPZ, by bzip2, damaged": packed_npz(zipfile.ZIP_BZIP2, damage=True),
+    "NPZ, by LZMA, damaged": packed_npz(zipfile.ZIP_LZMA, damage=True),
+    "NPZ, deflated, damaged": packed_npz(zipfile.ZIP_DEFLATED, damage=True),
+    "NPZ, deflated bomb": packed_npz(zipfile.ZIP_DEFLATED),
+    "NPZ, many members": crowded_zip(),
+    "NPZ, many members and a comment": crowded_zip(b"PK\x05\x06 not the end"),
+    "PNG, many chunks": PNG + chunk(b"tEXt", b"") * 500_000,
 }
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_what_cannot_be_unpacked_within_bounds_is_not_unpacked(compression, monkeypatch):
+    """3 kB of bzip2 become gigabytes in one step, whatever is asked of it."""
+    content, asked = packed_npz(compression), []
+    monkeypatch.setattr(zipfile.ZipFile, "open", lambda *_, **__: asked.append(1))
+    with pytest.raises(RecipeError, match="holds no recipe"):
+        recipe_from_file(content)
+    assert not asked
 
 
 @pytest.mark.parametrize("content", HOSTILE.values(), ids=HOSTILE.keys())
