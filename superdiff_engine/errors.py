@@ -32,3 +32,7 @@ class ScoreError(SuperDiffError):
 
 class OutputError(SuperDiffError):
     """Results could not be written."""
+
+
+class RecordError(SuperDiffError):
+    """The record of an earlier run is not there, not complete or damaged."""

@@ -1,6 +1,7 @@
 """From a recipe to a record on disk: load the experts, walk the loop, keep the trace, save, stop when asked.
 
-A run's folder holds recipe.json, trace.parquet, samples.npz, preview.png, run.log and, last of all, status.json.
+A run's folder holds recipe.json, trace.parquet, replay.npz, samples.npz, preview.png, run.log and, last of all,
+status.json; records.py reads it back.
 Every file is written beside its place and moved there whole, so a file that is there is complete; status.json says
 whether the run is.
 """
@@ -30,7 +31,7 @@ from .files import write_whole
 from .noise import karras_levels, log_levels
 from .recipe import Recipe
 from .sample import Step, sample
-from .trace import Frame, Trace
+from .trace import Frame, Trace, replay_npz
 from .work import Work
 
 #: Seconds between two previews: quick enough for four updates a second, rare enough to cost nothing.
@@ -38,6 +39,8 @@ PREVIEW_SECONDS = 0.2
 #: Seconds between two copies of a running trace on disk.
 CHECKPOINT_SECONDS = 30.0
 PREVIEWED_SAMPLES = 512
+#: The file of a record that holds the kept previews, and what else the page shows beyond samples and trace.
+REPLAY = "replay.npz"
 
 
 @dataclass(frozen=True)
@@ -229,6 +232,7 @@ class Run(Work):
             return
         if len(self.trace):
             write_whole(self.folder / "trace.parquet", trace_parquet(self.trace))
+            write_whole(self.folder / REPLAY, replay_npz(self.trace))
         if self.result is not None:
             write_whole(self.folder / "samples.npz", samples_npz(self.result))
             preview = get_domain(self.recipe.domain).preview_png(self.result)
@@ -242,6 +246,8 @@ class Run(Work):
             "message": self.message,
             "levels": len(self.trace),
             "seconds": round(self.seconds, 3),
+            "titles": self.titles,
+            "notes": self._own_notes,
         }
         write_whole(self.folder / "status.json", (json.dumps(status, indent=2) + "\n").encode())
 

@@ -6,6 +6,8 @@ means over all of them; of the samples themselves it keeps the latest preview an
 
 from __future__ import annotations
 
+import io
+import math
 import threading
 from dataclasses import dataclass, field
 
@@ -17,6 +19,8 @@ from .sample import Step
 TRACED_SAMPLES = 64
 #: How many previews are kept to be played back; when full, every other one is dropped.
 MOST_FRAMES = 60
+#: Bytes of previews that a record on disk keeps, about.
+MOST_REPLAY = 4 * 1024**2
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,18 @@ class Trace:
         self._stride = 1
         self._offered = 0
         self._latest: Frame | None = None
+
+    @classmethod
+    def restored(cls, curves: Curves, frames: list[Frame]) -> Trace:
+        """The trace of a run that has ended, from what was kept of it: all its steps, and previews in their order."""
+        steps, experts, samples = curves.log_density.shape
+        trace = cls(steps - 1, experts, samples)
+        trace._rows, trace._components = steps, dict(curves.components)
+        trace._index, trace._level = curves.index, curves.level
+        trace._log_density, trace._weights = curves.log_density, curves.weights
+        trace._mean_log_density, trace._mean_weights = curves.mean_log_density, curves.mean_weights
+        trace._frames, trace._latest = list(frames), frames[-1] if frames else None
+        return trace
 
     def __len__(self) -> int:
         return self._rows
@@ -127,3 +143,23 @@ class Trace:
                 self._mean_weights[rows],
                 {name: column[rows] for name, column in self._components.items()},
             )
+
+
+def replay_npz(trace: Trace) -> bytes:
+    """Previews to be played back, thinned to a few megabytes, and the components' mean log-densities, as an NPZ."""
+    curves, frames = trace.curves(), trace.frames
+    size = sum(array.nbytes for frame in frames for array in frame.preview.values())
+    kept = frames[-1:] if frames else []
+    # The newest is what the samples are shown with; it always stays.
+    stride = max(1, math.ceil(size / MOST_REPLAY))
+    kept = [*frames[:-1:stride], *kept]
+    arrays: dict[str, np.ndarray] = {
+        "index": np.array([frame.index for frame in kept], np.int64),
+        "level": np.array([frame.level for frame in kept], np.float64),
+    }
+    for place, frame in enumerate(kept):
+        arrays |= {f"frame_{place}_{name}": value for name, value in frame.preview.items()}
+    arrays |= {f"mean_{name}": values for name, values in curves.components.items()}
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)  # type: ignore[arg-type]
+    return buffer.getvalue()
