@@ -1,7 +1,8 @@
 """The runs of this server: one worker thread a device, first come first served, cancelled from anywhere.
 
 A job belongs to the server, not to a browser tab: it survives a dropped connection and a reload. Nothing in here
-calls Streamlit; pages keep a job's id and ask again.
+calls Streamlit; pages keep a job's id and ask again. Finished runs stay in memory while a living tab shows them, within
+bounds; all others come back from their records on disk.
 """
 
 from __future__ import annotations
@@ -9,24 +10,30 @@ from __future__ import annotations
 import logging
 import os
 import re
+import secrets
 import threading
 import time
+import weakref
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
 
 from superdiff_engine.devices import resolve_device
-from superdiff_engine.errors import SuperDiffError
+from superdiff_engine.errors import RecordError, SuperDiffError
 from superdiff_engine.recipe import Recipe
+from superdiff_engine.records import read_record
 from superdiff_engine.run import Run
 from superdiff_engine.scoring import Scoring
 from superdiff_engine.sweep import Sweep
 
 log = logging.getLogger("superdiff.studio")
 
-#: Finished runs that stay in memory; the least recently looked at goes first. Their folders stay on disk.
+#: Finished runs that stay in memory though no tab shows them; the least recently looked at goes first.
 KEPT = 16
+#: Bytes of finished runs in memory, about; beyond that, runs with a record go even while they are shown, and come back
+#: from disk when they are looked at.
+MOST_BYTES = 2 * 1024**3
 
 _ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{8}")
 
@@ -48,12 +55,22 @@ def is_job_id(text: str) -> bool:
 Work = TypeVar("Work", Run, Sweep, Scoring)
 
 
+@dataclass(eq=False)
+class Tab:
+    """A browser tab. It lies in the session's state, and what it shows may be forgotten once that is gone."""
+
+    key: str = field(default_factory=lambda: secrets.token_hex(8))
+    shown: tuple[str, ...] = ()
+
+
 @dataclass
 class _Queued(Generic[Work]):
-    """Work with the device it waits for."""
+    """Work with the device it waits for, the key of the tab that asked for it, and when that was."""
 
     run: Work
     device: str
+    tab: str = field(default="", kw_only=True)
+    asked: float = field(default_factory=time.monotonic, kw_only=True)
 
     @property
     def id(self) -> str:
@@ -78,10 +95,9 @@ class Job(_Queued[Run]):
 
 @dataclass
 class GridJob(_Queued[Sweep]):
-    """A grid with the device it waits for; `origin` is the id of the run that it was asked for under, `asked` when."""
+    """A grid with the device it waits for; `origin` is the id of the run that it was asked for under."""
 
     origin: str
-    asked: float = field(default_factory=time.monotonic)
 
 
 @dataclass
@@ -97,37 +113,47 @@ class Jobs:
 
     Args:
         folder: where the runs' folders go; None keeps runs in memory.
-        keep: how many finished jobs to remember.
+        keep: how many finished jobs to remember that no tab shows.
+        most: bytes of finished jobs to remember, about.
     """
 
-    def __init__(self, folder: Path | None, keep: int = KEPT) -> None:
+    def __init__(self, folder: Path | None, keep: int = KEPT, most: int = MOST_BYTES) -> None:
         self.folder = folder
-        self._keep = keep
+        self._keep, self._most = keep, most
         self._changed = threading.Condition()
         self._jobs: OrderedDict[str, AnyJob] = OrderedDict()
         self._queues: dict[str, deque[AnyJob]] = {}
         self._active: dict[str, AnyJob | None] = {}
+        self._tabs: weakref.WeakSet[Tab] = weakref.WeakSet()
 
-    def submit(self, recipe: Recipe, save: bool = True) -> Job:
+    def open_tab(self) -> Tab:
+        """A tab, which keeps what it shows in memory as long as somebody holds it."""
+        tab = Tab()
+        with self._changed:
+            self._tabs.add(tab)
+        return tab
+
+    def submit(self, recipe: Recipe, save: bool = True, tab: Tab | None = None) -> Job:
         """Queue a run; raises SuperDiffError if its device is not there."""
         job = Job(Run(recipe), resolve_device(recipe.device))
-        self._enqueue(job, save)
+        self._enqueue(job, save, tab)
         return job
 
-    def submit_grid(self, grid: Sweep, origin: str, save: bool = True) -> GridJob:
+    def submit_grid(self, grid: Sweep, origin: str, save: bool = True, tab: Tab | None = None) -> GridJob:
         """Queue a grid like a run; raises SuperDiffError if its device is not there."""
         job = GridJob(grid, resolve_device(grid.recipe.device), origin)
-        self._enqueue(job, save)
+        self._enqueue(job, save, tab)
         return job
 
-    def submit_scoring(self, scoring: Scoring) -> ScoringJob:
+    def submit_scoring(self, scoring: Scoring, tab: Tab | None = None) -> ScoringJob:
         """Queue the judging of given samples like a run; raises SuperDiffError if its device is not there."""
         job = ScoringJob(scoring, resolve_device(scoring.recipe.device))
-        self._enqueue(job, save=False)
+        self._enqueue(job, False, tab)
         return job
 
-    def _enqueue(self, job: AnyJob, save: bool) -> None:
+    def _enqueue(self, job: AnyJob, save: bool, tab: Tab | None) -> None:
         device = job.device
+        job.tab = "" if tab is None else tab.key
         if save and self.folder is not None:
             job.run.folder = self.folder / job.id
         with self._changed:
@@ -141,9 +167,29 @@ class Jobs:
             self._changed.notify_all()
 
     def find(self, job_id: str) -> Job | None:
-        """The job of the run with this id, or None if there never was one or it has been forgotten."""
+        """The job of the run with this id, from memory or from its record; None if it is in neither."""
+        try:
+            return self.recall(job_id)
+        except SuperDiffError:
+            return None
+
+    def recall(self, job_id: str) -> Job:
+        """The job of the run with this id, from memory or from its record.
+
+        Raises:
+            SuperDiffError: when it is in neither, or its record cannot be read; in one sentence.
+        """
         job = self._look_up(job_id)
-        return job if isinstance(job, Job) else None
+        if isinstance(job, Job):
+            return job
+        if not is_job_id(job_id) or self.folder is None or not (self.folder / job_id).is_dir():
+            raise RecordError("This link names a run that this server does not know (any more).")
+        stored = Job(read_record(self.folder / job_id), "")
+        with self._changed:
+            # Somebody else may have read it meanwhile.
+            found = self._jobs.setdefault(job_id, stored)
+            self._forget()
+        return found if isinstance(found, Job) else stored
 
     def find_grid(self, job_id: str) -> GridJob | None:
         """The job of the grid with this id, or None likewise."""
@@ -168,13 +214,20 @@ class Jobs:
             found = [job for job in self._jobs.values() if isinstance(job, GridJob)]
         return sorted(found, key=lambda job: job.asked)
 
-    def ahead(self, job: AnyJob) -> int:
-        """How many runs go before this one on its device; 0 once it runs or has ended."""
+    def at_work(self) -> list[AnyJob]:
+        """All jobs that have not ended, each device's in order: the one that is executed, then those that wait."""
         with self._changed:
-            queue = self._queues[job.device]
-            if job not in queue:
-                return 0
-            return queue.index(job) + (self._active[job.device] is not None)
+            return [job for device in self._queues for job in self._line(device)]
+
+    def ahead(self, job: AnyJob) -> list[AnyJob]:
+        """The jobs that go before this one on its device, first the one that is executed; none once it runs itself."""
+        with self._changed:
+            line = self._line(job.device) if job.device in self._queues else []
+            return line[: next((place for place, other in enumerate(line) if other is job), 0)]
+
+    def _line(self, device: str) -> list[AnyJob]:
+        active = self._active[device]
+        return [*([] if active is None or active.finished else [active]), *self._queues[device]]
 
     def cancel(self, job: AnyJob) -> None:
         """Stop a job: at once while it waits, within one step while it runs; what it has made stays."""
@@ -187,9 +240,29 @@ class Jobs:
                 job.run.finished.set()
 
     def _forget(self) -> None:
-        finished = [job_id for job_id, job in self._jobs.items() if job.finished]
-        for job_id in finished[: max(0, len(finished) - self._keep)]:
-            del self._jobs[job_id]
+        finished = [job for job in self._jobs.values() if job.finished]
+        needed = self._needed()
+        idle = [job for job in finished if job.id not in needed]
+        stored = [job for job in finished[:-1] if job.id in needed and _on_disk(job)]
+        too_many = max(0, len(idle) - self._keep)
+        size = sum(_bytes(job) for job in finished)
+        for place, job in enumerate([*idle, *stored]):
+            if place >= too_many and size <= self._most:
+                break
+            del self._jobs[job.id]
+            size -= _bytes(job)
+
+    def _needed(self) -> set[str]:
+        """What living tabs show: runs, the newest grid under each of them, the newest scoring of each tab."""
+        tabs = list(self._tabs)
+        shown = {job_id for tab in tabs for job_id in tab.shown}
+        newest: dict[tuple[str, str], AnyJob] = {}
+        for job in sorted(self._jobs.values(), key=lambda job: job.asked):
+            if isinstance(job, GridJob) and job.origin in shown:
+                newest["grid", job.origin] = job
+            if isinstance(job, ScoringJob) and any(job.tab == tab.key for tab in tabs):
+                newest["scoring", job.tab] = job
+        return shown | {job.id for job in newest.values()}
 
     def _work(self, device: str) -> None:
         queue = self._queues[device]
@@ -209,3 +282,18 @@ class Jobs:
                 with self._changed:
                     self._active[device] = None
                     self._forget()
+
+
+def _on_disk(job: AnyJob) -> bool:
+    """Whether a run can be read back."""
+    return isinstance(job, Job) and job.run.folder is not None and (job.run.folder / "status.json").is_file()
+
+
+def _bytes(job: AnyJob) -> int:
+    """About how much memory a finished run holds: its samples in all their forms, and its previews."""
+    if not isinstance(job, Job) or job.run.result is None:
+        return 0
+    result = job.run.result
+    arrays = [*result.samples.values(), *result.denoised.values(), *result.decoded.values()]
+    previews = [array for frame in job.run.trace.frames for array in frame.preview.values()]
+    return sum(array.nbytes for array in [*arrays, *previews])

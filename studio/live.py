@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from superdiff_engine.domains import get_domain
 from superdiff_engine.downloads import Download
 from superdiff_engine.run import Run
 from superdiff_engine.scoring import Scoring
@@ -12,14 +13,16 @@ from superdiff_engine.trace import Curves, Frame
 
 from . import charts
 from .guard import guarded, plain
-from .jobs import AnyJob, Job
+from .jobs import AnyJob, GridJob, Job, ScoringJob
 from .palette import expert_colours, theme_name
 from .pictures import SHOWN, grid_png
-from .session import registry
-from .words import STATES
+from .session import registry, this_tab
+from .words import STATES, run_title
 
 #: Seconds between two looks.
 TICK = 0.2
+#: Letters of the experts' names in one line.
+_LONG = 60
 _CHART_HEIGHT = 225
 _PREVIEW = 370
 
@@ -76,11 +79,25 @@ def draw_progress(job: AnyJob, text: str, cancel: str = "Cancel", kept: str = "w
 
 
 def standstill_text(job: AnyJob) -> str:
-    """Why a job makes no steps: it waits its turn, or is being cancelled; empty while it works."""
+    """Why a job makes no steps: it waits for another, or is being cancelled; empty while it works."""
     if job.run.state == "queued":
         ahead = registry().ahead(job)
-        return f"Waiting: {ahead} run{'' if ahead == 1 else 's'} ahead" if ahead else "Waiting to begin"
+        if not ahead:
+            return "Waiting to begin"
+        return f"Waiting: {len(ahead)} run{'' if len(ahead) == 1 else 's'} ahead, now {work_text(ahead[0])}"
     return "Cancelling: stops after this step" if job.run.cancelling else ""
+
+
+def work_text(job: AnyJob) -> str:
+    """Which work this is, how far it is, and whose, in one line."""
+    recipe = job.recipe
+    kind = "Grid of " if isinstance(job, GridJob) else "Log-densities for " if isinstance(job, ScoringJob) else ""
+    experts = ", ".join(expert.prompt or expert.model for expert in recipe.experts)
+    experts = experts if len(experts) <= _LONG else f"{experts[: _LONG - 1]}…"
+    waiting = job.run.state == "queued"
+    pace = ["waiting"] if waiting else [f"{round(100 * job.run.fraction)} %", *pace_texts(job.run)[1:]]
+    whose = "this tab" if job.tab == this_tab().key else "another tab"
+    return " · ".join([f"{kind}{run_title(recipe)}", get_domain(recipe.domain).title, experts, *pace, whose])
 
 
 def download_of(job: AnyJob) -> Download | None:
@@ -109,7 +126,7 @@ def progress_text(job: Job) -> str:
     run = job.run
     still = standstill_text(job)
     if still:
-        return still
+        return plain(still)
     if not len(run.trace):
         return plain(loading_text(job)) if run.state == "loading" else "Taking the first step"
     if run.state == "done":

@@ -21,7 +21,7 @@ from .guard import guarded, plain, show_sentence
 from .jobs import ScoringJob
 from .live import TICK, draw_progress, loading_text, pace_texts, standstill_text
 from .palette import dot
-from .session import registry
+from .session import registry, this_tab
 from .words import STATES
 
 #: Letters of a text that is shown below the table, whole, and not in it.
@@ -167,7 +167,7 @@ def _estimate(given: Any) -> None:
     keep = st.session_state
     keep["own-problem"] = ""
     try:
-        keep["own-job"] = registry().submit_scoring(Scoring(form_state.recipe_now(), given)).id
+        keep["own-job"] = registry().submit_scoring(Scoring(form_state.recipe_now(), given), this_tab()).id
     except SuperDiffError as error:
         keep["own-problem"] = str(error)
 

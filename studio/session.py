@@ -11,7 +11,7 @@ from superdiff_engine.errors import SuperDiffError
 from superdiff_engine.recipe import Recipe, recipe_from_link
 
 from . import form_state
-from .jobs import Job, Jobs, is_job_id, runs_folder
+from .jobs import GridJob, Job, Jobs, Tab, runs_folder
 
 #: The last module that a domain's first run imports; the plane needs nothing but torch.
 _FIRST_NEEDS = {
@@ -51,17 +51,21 @@ def start_session() -> None:
     if keep.get("started"):
         return
     keep["started"] = True
+    keep["tab"] = registry().open_tab()
     keep["shown"] = []
     keep["problem"] = ""
     form_state.ensure()
     link = st.query_params.get("recipe")
     named = [job_id for job_id in st.query_params.get("run", "").split(",") if job_id][:MOST_COMPARED]
-    jobs = [job for job in map(registry().find, named) if job is not None]
+    jobs: list[Job] = []
+    for job_id in named:
+        try:
+            jobs.append(registry().recall(job_id))
+        except SuperDiffError as error:
+            keep["problem"] = str(error)
+    show([job.id for job in jobs])
     if jobs:
-        keep["shown"] = [job.id for job in jobs]
         form_state.load(jobs[0].recipe)
-    elif named:
-        keep["problem"] = _lost(named[0])
     if link is not None:
         try:
             form_state.load(recipe_from_link(link))
@@ -71,10 +75,10 @@ def start_session() -> None:
         del st.query_params["recipe"]
 
 
-def _lost(job_id: str) -> str:
-    if is_job_id(job_id) and (runs_folder() / job_id).is_dir():
-        return f"This run is no longer in memory; its record is in {runs_folder() / job_id}."
-    return "This link names a run that this server does not know (any more)."
+def this_tab() -> Tab:
+    """The browser tab that is being drawn, as the registry knows it."""
+    tab: Tab = st.session_state["tab"]
+    return tab
 
 
 def shown_jobs() -> list[Job]:
@@ -83,9 +87,17 @@ def shown_jobs() -> list[Job]:
     return [job for job in found if job is not None]
 
 
+def newest_grid(job: Job) -> GridJob | None:
+    """The newest grid that was asked for under this run."""
+    mine = [grid for grid in registry().grids() if grid.origin == job.id]
+    # Looked up by its id as well: what is looked at is not forgotten.
+    return registry().find_grid(mine[-1].id) if mine else None
+
+
 def show(job_ids: list[str]) -> None:
     """Show these jobs in this tab, and name them in the address line."""
     st.session_state["shown"] = job_ids
+    this_tab().shown = tuple(job_ids)
     if job_ids:
         st.query_params["run"] = ",".join(job_ids)
     else:
@@ -99,7 +111,7 @@ def run_form() -> None:
     try:
         if not keep["f.lock"]:
             form_state.roll_seed()
-        show([registry().submit(form_state.recipe_now(), save=keep["f.save"]).id])
+        show([registry().submit(form_state.recipe_now(), keep["f.save"], this_tab()).id])
     except SuperDiffError as error:
         keep["problem"] = str(error)
 
@@ -110,7 +122,7 @@ def run_beside(*recipes: Recipe) -> None:
     keep["problem"] = ""
     for recipe in recipes:
         try:
-            job = registry().submit(recipe, save=keep["f.save"])
+            job = registry().submit(recipe, keep["f.save"], this_tab())
         except SuperDiffError as error:
             keep["problem"] = str(error)
             return

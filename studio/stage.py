@@ -8,13 +8,14 @@ from superdiff_engine.domains import get_domain
 from superdiff_engine.errors import SuperDiffError
 
 from . import form_state, session
+from .at_work import draw_others_at_work
 from .compare import draw_comparison, draw_run_beside
 from .experts import draw_experts
 from .guard import guarded, plain, show_sentence
 from .live import draw_live
 from .own import draw_own
 from .results import draw_results
-from .sweep import draw_grid, draw_grids_elsewhere
+from .sweep import draw_grid
 
 
 def draw_run_button() -> None:
@@ -66,6 +67,7 @@ def draw_stage() -> None:
             draw_run_beside(jobs[0])
         with guarded("the grid"):
             draw_grid(jobs[0])
+    draw_others_at_work()
     if st.session_state["f.domain"] == "molecules":
         from .own_molecules import OWN as MOLECULES  # RDKit, which no other domain needs
 
@@ -74,8 +76,6 @@ def draw_stage() -> None:
         from .own_proteins import OWN as PROTEINS  # Gemmi, which no other domain needs
 
         draw_own(PROTEINS)
-    with guarded("the grids at work"):
-        draw_grids_elsewhere(jobs)
 
 
 def _welcome() -> None:

@@ -29,7 +29,7 @@ _SINGLE_ROW = "none"
 
 def draw_grid(job: Job) -> None:
     """The choice of two parameters under a finished run, and below it the newest grid that was made so."""
-    grid = _newest(job)
+    grid = session.newest_grid(job)
     with st.expander("Grid over two parameters", icon=":material/grid_on:", key=f"grid-{job.id}"):
         _choice(job, busy=grid is not None and not grid.finished)
     if grid is None:
@@ -41,20 +41,6 @@ def draw_grid(job: Job) -> None:
             # As in the live view of a run: nothing greys out that is about to be redrawn.
             st.html("<style>.st-key-grid [data-stale='true'] { opacity: 1 !important; }</style>")
             _tick(grid.id)
-
-
-def draw_grids_elsewhere(jobs: list[Job]) -> None:
-    """Progress of the grids at work that belong to none of these runs, so that they can be cancelled from any tab."""
-    shown = _newest(jobs[0]) if len(jobs) == 1 and jobs[0].finished else None
-    for grid in session.registry().grids():
-        if not grid.finished and grid is not shown:
-            _tick(grid.id, small=True)
-
-
-def _newest(job: Job) -> GridJob | None:
-    mine = [grid for grid in session.registry().grids() if grid.origin == job.id]
-    # Looked up by its id as well: what is looked at is not forgotten.
-    return session.registry().find_grid(mine[-1].id) if mine else None
 
 
 def _choice(job: Job, busy: bool) -> None:
@@ -132,21 +118,20 @@ def _run(job: Job, axes: tuple[Axis, Axis | None]) -> None:
     keep = st.session_state
     keep[f"grid-problem-{job.id}"] = ""
     try:
-        session.registry().submit_grid(Sweep(job.recipe, *axes), job.id, save=keep["f.save"])
+        session.registry().submit_grid(Sweep(job.recipe, *axes), job.id, keep["f.save"], session.this_tab())
     except SuperDiffError as error:
         keep[f"grid-problem-{job.id}"] = str(error)
 
 
 @st.fragment(run_every=TICK)
-def _tick(grid_id: str, small: bool = False) -> None:
+def _tick(grid_id: str) -> None:
     grid = session.registry().find_grid(grid_id)
     if grid is None or grid.finished:
         st.rerun()
         return
     with guarded("the grid"):
         draw_progress(grid, _progress_text(grid), "Cancel grid", "the finished cells")
-        if not small:
-            _picture(grid)
+        _picture(grid)
 
 
 def _progress_text(grid: GridJob) -> str:
@@ -154,7 +139,7 @@ def _progress_text(grid: GridJob) -> str:
     sweep = grid.run
     still = standstill_text(grid)
     if still:
-        return f"Grid: {still[0].lower()}{still[1:]}"
+        return plain(f"Grid: {still[0].lower()}{still[1:]}")
     cells, current = len(sweep.recipes), sweep.current
     parts = [f"Grid: cell {min(sweep.done + 1, cells)} of {cells}"]
     if current is not None and current.state == "loading":

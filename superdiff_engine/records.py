@@ -1,7 +1,7 @@
 """A run read back from its folder, so that it can be looked at after the process that made it has ended.
 
-A record may be damaged or forged: nothing is unpickled, every array is bounded before it is unpacked, and its shape must
-fit the recipe.
+A record may be damaged or forged: nothing is unpickled, every array is bounded before it is unpacked, and its shape
+must fit the recipe.
 """
 
 from __future__ import annotations

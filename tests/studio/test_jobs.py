@@ -1,10 +1,14 @@
 """The job registry: order, waiting, cancelling, forgetting."""
 
+import gc
+
+import numpy as np
 import pytest
 
 from studio.jobs import Jobs, is_job_id
 from superdiff_engine.errors import SuperDiffError
 from superdiff_engine.recipe import make_recipe
+from superdiff_engine.records import StoredRun
 
 
 def plane(steps=5, **fields):
@@ -40,7 +44,7 @@ def test_a_run_need_not_be_saved(jobs, tmp_path):
 def test_the_second_waits_for_the_first_and_can_be_cancelled_meanwhile(jobs):
     first = jobs.submit(plane(steps=10_000))
     second = jobs.submit(plane())
-    assert jobs.ahead(second) == 1
+    assert jobs.ahead(second) == [first] and jobs.ahead(first) == []
     jobs.cancel(second)
     assert second.finished
     assert second.run.state == "cancelled"
@@ -95,6 +99,71 @@ def test_old_finished_runs_are_forgotten_and_the_last_looked_at_stays(tmp_path):
     finish(last)
     assert jobs.find(made[0].id) is made[0]
     assert jobs.find(made[1].id) is None
+
+
+def made(jobs, tab, save, seed):
+    job = jobs.submit(plane(seed=seed), save, tab)
+    tab.shown = (job.id,)
+    finish(job)
+    return job
+
+
+@pytest.mark.parametrize("save", [True, False])
+def test_what_twenty_tabs_show_stays_while_they_live(tmp_path, save):
+    """And beyond that from disk, if there is a record; only the newest runs stay in memory."""
+    jobs = Jobs(tmp_path, keep=2)
+    tabs = [jobs.open_tab() for _ in range(20)]
+    shown = [made(jobs, tab, save, seed) for seed, tab in enumerate(tabs)]
+    for _ in range(5):
+        finish(jobs.submit(plane(), save=False))
+    assert [jobs.find(job.id) for job in shown] == shown
+    del tabs[:10]
+    gc.collect()
+    for _ in range(4):
+        finish(jobs.submit(plane(), save=False))
+    assert [jobs.find(job.id) for job in shown[10:]] == shown[10:]
+    assert sum(job is not None and not isinstance(job.run, StoredRun) for job in jobs._jobs.values()) <= 10 + 2 + 1
+    for job in shown[:10]:
+        found = jobs.find(job.id)
+        assert (found is not None) == save
+        if save:
+            np.testing.assert_array_equal(found.run.result.samples["x"], job.run.result.samples["x"])
+
+
+def test_many_bytes_go_to_disk_though_they_are_shown_and_what_has_no_record_stays(tmp_path):
+    jobs = Jobs(tmp_path, most=1)
+    tabs = [jobs.open_tab() for _ in range(4)]
+    shown = [made(jobs, tab, seed % 2 == 0, seed) for seed, tab in enumerate(tabs)]
+    for job in shown:
+        jobs.find(job.id)
+    finish(jobs.submit(plane(), save=False))
+    found = [jobs.find(job.id) for job in shown]
+    assert [one is job for one, job in zip(found, shown, strict=True)] == [False, True, False, True]
+    for one, job in zip(found, shown, strict=True):
+        np.testing.assert_array_equal(one.run.result.samples["x"], job.run.result.samples["x"])
+
+
+def test_a_new_server_knows_the_runs_of_the_last_one(tmp_path):
+    first = Jobs(tmp_path)
+    job = first.submit(plane())
+    finish(job)
+    found = Jobs(tmp_path).recall(job.id)
+    assert found.finished and found.recipe == job.recipe and found.run.state == "done"
+    (tmp_path / job.id / "status.json").unlink()
+    with pytest.raises(SuperDiffError, match="has not ended"):
+        Jobs(tmp_path).recall(job.id)
+    for unknown in ("20200101-000000-00000000", "..", f"{job.id}/.."):
+        with pytest.raises(SuperDiffError, match="does not know"):
+            first.recall(unknown)
+
+
+def test_what_is_at_work_is_in_the_order_of_the_queue(jobs):
+    running, waiting, last = (jobs.submit(plane(steps=10_000)) for _ in range(3))
+    assert jobs.at_work() == [running, waiting, last] and jobs.ahead(last) == [running, waiting]
+    for job in (waiting, running, last):
+        jobs.cancel(job)
+        finish(job)
+    assert jobs.at_work() == []
 
 
 def test_a_device_that_is_not_there_is_refused_at_once(jobs, monkeypatch):

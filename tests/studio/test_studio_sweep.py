@@ -35,7 +35,7 @@ def test_a_grid_waits_behind_a_run_and_keeps_a_record(jobs, tmp_path):
     run = jobs.submit(plane(steps=10_000))
     grid = jobs.submit_grid(sweep(), run.id)
     following = jobs.submit(plane())
-    assert jobs.ahead(grid) == 1 and jobs.ahead(following) == 2
+    assert len(jobs.ahead(grid)) == 1 and len(jobs.ahead(following)) == 2
     jobs.cancel(run)
     assert following.run.finished.wait(60)
     assert grid.finished and grid.run.state == "done"

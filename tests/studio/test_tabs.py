@@ -1,0 +1,109 @@
+"""Several tabs of one server, and a tab that outlives its server."""
+
+import time
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+import studio
+from studio import session
+from superdiff_engine.recipe import make_recipe
+from tests.studio_page import press, words
+
+APP = Path(studio.__file__).parent / "app.py"
+
+
+@pytest.fixture(autouse=True)
+def server(tmp_path, monkeypatch):
+    """A server that has just been started."""
+    monkeypatch.setenv("SUPERDIFF_RUNS", str(tmp_path / "runs"))
+    session.registry.clear()
+
+
+def open_tab(seed=0, steps=3, **query):
+    experts = [{"model": "overlap_a"}, {"model": "overlap_b"}]
+    recipe = {"domain": "plane", "experts": experts, "levels": {"steps": steps}, "batch": 4, "seed": seed}
+    app = AppTest.from_file(str(APP), default_timeout=60)
+    for name, value in (query or {"recipe": make_recipe(recipe).to_link()}).items():
+        app.query_params[name] = value
+    app.run()
+    assert not app.exception
+    return app
+
+
+def finish():
+    for job in session.registry()._jobs.values():
+        assert job.run.finished.wait(60)
+
+
+def test_more_tabs_than_runs_are_remembered_keep_their_results():
+    """Each shows its own run at its next click, whatever the others have run since, with and without a record."""
+    session.registry()._keep = 2
+    tabs = [open_tab(seed) for seed in range(6)]
+    for seed, tab in enumerate(tabs):
+        tab.session_state["f.save"] = seed % 2 == 0
+        press(tab, "run")
+        finish()
+    for seed, tab in enumerate(tabs):
+        tab.run()
+        assert not tab.exception and not tab.error
+        assert "Finished" in words(tab) and f"seed {seed}" in words(tab)
+
+
+def test_a_run_comes_back_from_disk_on_a_new_server_with_all_its_views():
+    tab = open_tab(seed=7)
+    press(tab, "run")
+    finish()
+    (job_id,) = session.registry()._jobs
+    tab.run()
+    before = [frame.value.to_dict() for frame in tab.dataframe]
+    session.registry.clear()
+    again = open_tab(run=job_id)
+    assert not again.error and "Finished" in words(again) and "seed 7" in words(again)
+    assert again.session_state["f.seed"] == "7"
+    assert [frame.value.to_dict() for frame in again.dataframe] == before
+    for view in ("Replay", "Curves", "Table", "Samples"):
+        again.session_state[f"view-{job_id}"] = view
+        again.run()
+        assert not again.exception and not again.error, view
+    press(again, "run-beside")
+    finish()
+    again.run()
+    assert words(again).count("Finished") == 2
+
+
+def test_a_run_that_ended_with_its_server_says_so(tmp_path):
+    tab = open_tab()
+    press(tab, "run")
+    finish()
+    (job_id,) = session.registry()._jobs
+    (tmp_path / "runs" / job_id / "status.json").unlink()
+    session.registry.clear()
+    again = open_tab(run=job_id)
+    assert len(again.error) == 1 and "has not ended" in again.error[0].value
+    assert not next(button for button in again.button if button.key == "run").disabled
+
+
+def test_any_tab_sees_and_cancels_what_is_at_work():
+    """A run that waits names the one before it; a third tab stops both."""
+    first, second, third = open_tab(steps=10_000, seed=1), open_tab(steps=10_000, seed=2), open_tab()
+    press(first, "run")
+    press(second, "run")
+    running, waiting = session.registry().at_work()
+    while len(running.run.trace) < 3:
+        time.sleep(0.01)
+    second.run()
+    texts = [bar.proto.text for bar in second.get("progress")]
+    assert "Waiting\\: 1 run ahead, now OR" in texts[0] and "Plane" in texts[0] and "another tab" in texts[0]
+    assert {f"cancel-{job.id}" for job in (running, waiting)} <= {button.key for button in second.button}
+    third.run()
+    for job in (waiting, running):
+        press(third, f"cancel-{job.id}")
+        assert job.run.finished.wait(60) and job.run.state == "cancelled"
+    third.run()
+    assert not any(button.key.startswith("cancel-") for button in third.button if button.key)
+    first.run()
+    assert "Cancelled at step" in words(first)
+    second.run()
+    assert "cancelled before its first step" in words(second)
