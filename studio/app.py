@@ -4,15 +4,28 @@ from pathlib import Path
 
 import streamlit as st
 
+from studio import session
+from studio.guard import guarded
+from studio.style import draw_style
+from studio.tab import draw_tab
+
 static = Path(__file__).parent / "static"
 # An icon by its name would be fetched from the network; a file is not.
 st.set_page_config(page_title="SuperDiff Studio", page_icon=str(static / "icon.png"), layout="wide")
 st.logo(str(static / ("logo_dark.svg" if st.context.theme.type == "dark" else "logo_light.svg")), size="large")
 
-st.navigation(
+# The scripts lie in a folder that Streamlit does not look for: of one called "pages" it would make a menu of its own,
+# and show that to open tabs of a server that was started again.
+page = st.navigation(
     [
-        st.Page("pages/compose.py", title="Compose", icon=":material/join_inner:", default=True),
-        st.Page("pages/guide.py", title="Guide", icon=":material/menu_book:"),
+        st.Page("views/compose.py", title="Compose", icon=":material/join_inner:", default=True),
+        st.Page("views/guide.py", title="Guide", icon=":material/menu_book:"),
     ],
     position="top",
-).run()
+)
+with guarded("the page"):
+    session.start_session()
+    draw_style()
+page.run()
+with guarded("the address line"):
+    draw_tab(page.url_path)

@@ -9,7 +9,7 @@ import streamlit as st
 from superdiff_engine.domains import domains, get_domain
 from superdiff_engine.errors import SuperDiffError
 
-from . import form_state
+from . import form_memory, form_state
 from .form_experts import draw_form_experts
 from .guard import guarded, show_sentence
 from .palette import dot
@@ -40,7 +40,7 @@ def _domain_and_example() -> None:
         format_func=titles.__getitem__,
         required=True,
         key="f.domain",
-        on_change=lambda: form_state.change_domain(keep["f.domain"]),
+        on_change=lambda: form_memory.change_domain(keep["f.domain"]),
         persist_state=_KEEP,
         label_visibility="collapsed",
         wrap=True,  # every domain is seen: what is cut off at the edge is not found
@@ -52,6 +52,7 @@ def _domain_and_example() -> None:
         if title in examples:
             form_state.load(examples[title], example=title)
 
+    form_memory.drop_edited_example()
     st.selectbox(
         "Start from an example",
         list(examples),
@@ -171,7 +172,7 @@ def _sampling() -> None:
         persist_state=_KEEP,
         help="How log q is followed. The Itô estimators come free with an SDE; an ODE needs a divergence.",
     )
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="xsmall", wrap=False):
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="xsmall", wrap=False, key="seed-row"):
         st.text_input(
             "Seed", key="f.seed", max_chars=19, persist_state=_KEEP, help="The same seed repeats the same run."
         )

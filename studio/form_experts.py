@@ -10,7 +10,7 @@ import streamlit as st
 from superdiff_engine.domains import Domain, ModelInfo, get_domain
 from superdiff_engine.recipe import MOST_EXPERTS
 
-from . import form_state
+from . import form_memory, form_state
 from .palette import dot
 
 _KEEP: Literal["session"] = "session"
@@ -117,6 +117,7 @@ def _model_choice(label: str, key: str, models: list[str], titles: dict[str, str
         _with_chosen(models, key),
         format_func=lambda model: titles.get(model, model),
         key=key,
+        on_change=form_memory.keep_prompts,
         accept_new_options=st.session_state["f.domain"] != "plane",
         label_visibility="visible" if labelled else "collapsed",
         persist_state=_KEEP,

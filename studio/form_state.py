@@ -31,11 +31,11 @@ def state() -> Any:
 def ensure() -> None:
     """Open with the first example of the first domain, once a session."""
     if "experts" not in state():
-        change_domain("plane")
+        open_domain("plane")
 
 
-def change_domain(name: str) -> None:
-    """Switch to a domain and its first example."""
+def open_domain(name: str) -> None:
+    """Put the first example of a domain into the form."""
     examples = get_domain(name).examples()
     title = next(iter(examples))
     load(examples[title], example=title)
@@ -52,6 +52,7 @@ def load(recipe: Recipe, example: str | None = None, keep_seed: bool = False) ->
     keep = state()
     seed = keep.get("f.seed", "0") if keep_seed else str(recipe.seed)
     keep["f.domain"], keep["f.example"] = recipe.domain, example
+    keep["form-of"], keep["example-values"] = recipe.domain, None
     keep["experts"] = []
     for position, expert in enumerate(recipe.experts):
         slot = _new_slot()

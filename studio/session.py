@@ -8,9 +8,9 @@ import sys
 import streamlit as st
 
 from superdiff_engine.errors import SuperDiffError
-from superdiff_engine.recipe import Recipe, recipe_from_link
+from superdiff_engine.recipe import Recipe
 
-from . import form_state
+from . import form_memory, form_state
 from .jobs import GridJob, Job, Jobs, Tab, runs_folder
 
 #: The last module that a domain's first run imports; the plane needs nothing but torch.
@@ -55,7 +55,6 @@ def start_session() -> None:
     keep["shown"] = []
     keep["problem"] = ""
     form_state.ensure()
-    link = st.query_params.get("recipe")
     named = [job_id for job_id in st.query_params.get("run", "").split(",") if job_id][:MOST_COMPARED]
     jobs: list[Job] = []
     for job_id in named:
@@ -66,13 +65,10 @@ def start_session() -> None:
     show([job.id for job in jobs])
     if jobs:
         form_state.load(jobs[0].recipe)
-    if link is not None:
-        try:
-            form_state.load(recipe_from_link(link))
-        except SuperDiffError as error:
-            keep["problem"] = str(error)
-        # Consumed: a later reload must not undo what the user has changed since.
-        del st.query_params["recipe"]
+    try:
+        form_memory.from_query(st.query_params.to_dict())
+    except SuperDiffError as error:
+        keep["problem"] = str(error)
 
 
 def this_tab() -> Tab:
@@ -95,13 +91,9 @@ def newest_grid(job: Job) -> GridJob | None:
 
 
 def show(job_ids: list[str]) -> None:
-    """Show these jobs in this tab, and name them in the address line."""
+    """Show these jobs in this tab; the address line names them (tab.py)."""
     st.session_state["shown"] = job_ids
     this_tab().shown = tuple(job_ids)
-    if job_ids:
-        st.query_params["run"] = ",".join(job_ids)
-    else:
-        st.query_params.pop("run", None)
 
 
 def run_form() -> None:

@@ -27,6 +27,11 @@ def draw_run_button() -> None:
         remarks = get_domain(recipe.domain).remarks(recipe)
     except SuperDiffError as error:
         problem = str(error)
+    with st.container(key="run-bar", gap="xsmall"):
+        _run_bar(busy, problem, remarks)
+
+
+def _run_bar(busy: bool, problem: str, remarks: list[str]) -> None:
     st.button(
         "Run",
         type="primary",

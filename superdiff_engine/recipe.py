@@ -248,8 +248,13 @@ class Recipe(_Strict):
 
     def to_link(self) -> str:
         """A compact form for a query parameter: URL-safe base64 of deflated JSON."""
-        packed = zlib.compress(self.model_dump_json(exclude_none=True).encode(), 9)
-        return base64.urlsafe_b64encode(packed).decode().rstrip("=")
+        return link_of(self.model_dump(mode="json", exclude_none=True))
+
+
+def link_of(document: dict) -> str:
+    """A recipe's document as text for a query parameter, whether it is valid or not."""
+    packed = zlib.compress(json.dumps(document, separators=(",", ":")).encode(), 9)
+    return base64.urlsafe_b64encode(packed).decode().rstrip("=")
 
 
 def parse_recipe(text: str | bytes) -> Recipe:
@@ -296,6 +301,11 @@ def load_recipe(path: Path) -> Recipe:
 
 def recipe_from_link(link: str) -> Recipe:
     """Read what `Recipe.to_link` wrote; raises RecipeError on anything else."""
+    return parse_recipe(text_of_link(link))
+
+
+def text_of_link(link: str) -> bytes:
+    """The JSON that `link_of` packed, not validated; raises RecipeError on anything else."""
     broken = RecipeError("This link holds no valid recipe: it was cut off or changed on the way.")
     if len(link) > LARGEST_RECIPE:
         raise broken
@@ -308,7 +318,7 @@ def recipe_from_link(link: str) -> Recipe:
         raise broken from None
     if not unpacker.eof:
         raise broken
-    return parse_recipe(text)
+    return text
 
 
 def _check_domain(recipe: Recipe) -> None:

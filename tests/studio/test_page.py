@@ -65,7 +65,7 @@ def test_from_the_form_to_results(app):
     assert not app.exception
     assert not app.error
     assert "Finished" in words(app)
-    assert app.query_params["run"]
+    assert app.session_state["shown"]
 
 
 def test_every_operator_runs(app):
@@ -244,7 +244,7 @@ def test_the_same_run_with_another_operator_stands_beside(app):
 
 
 def test_the_guide_opens(app):
-    app.switch_page("pages/guide.py")
+    app.switch_page("views/guide.py")
     app.run()
     assert not app.exception
     assert not app.error

@@ -8,8 +8,7 @@ from studio.guard import guarded
 from studio.stage import draw_run_button, draw_stage
 
 with guarded("the page"):
-    session.start_session()
-    form, stage = st.columns([1, 2.7], gap="large")
+    form, stage = st.columns([1, 2.6], gap="medium")
     with form, guarded("the form"):
         draw_form()
         session.warm_up(st.session_state["f.domain"])
