@@ -17,11 +17,12 @@ PATIENCE = 60_000  # milliseconds; machines that run tests are busy
 
 
 @contextmanager
-def serving(script, folder):
-    """The address of a page that Streamlit serves while this lasts; its log goes to the folder."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+def serving(script, folder, port=None):
+    """The address of a page that Streamlit serves while this lasts, on this or a free port; its log is in the folder."""
+    if port is None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
     environment = os.environ | {"SUPERDIFF_RUNS": str(folder / "runs"), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     command = [sys.executable, "-m", "streamlit", "run", str(script), f"--server.port={port}", "--server.headless=true"]
