@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+#: Letters of a stranger's text that a message repeats.
+LONGEST_QUOTE = 60
+
+
+def quoted(text: str) -> str:
+    """A stranger's text for a message: what cannot be printed is replaced, and it is cut where it is long."""
+    printable = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+    return printable if len(printable) <= LONGEST_QUOTE else printable[: LONGEST_QUOTE - 1] + "…"
+
 
 class SuperDiffError(Exception):
     """Base of all errors that are shown to the user as they stand."""

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from . import compose
 from .errors import RecipeError
 from .reading import LARGEST_RECIPE
+from .recipe_errors import sentence_of
 
 MOST_EXPERTS = 8
 #: A mixture that the user edits in the plane stays within this distance of the origin.
@@ -281,7 +282,7 @@ def make_recipe(document: dict) -> Recipe:
     try:
         recipe = Recipe.model_validate(document)
     except ValidationError as error:
-        raise RecipeError(_sentence(error)) from None
+        raise RecipeError(sentence_of(error)) from None
     except RecursionError:
         raise RecipeError("This is not a recipe: it is nested too deeply.") from None
     _check_domain(recipe)
@@ -343,19 +344,3 @@ def _check_domain(recipe: Recipe) -> None:
     if recipe.per_component and len(domain.components) < 2:
         raise RecipeError(f"Samples of {domain.title} have one component; remove 'per_component'.")
     domain.check(recipe)
-
-
-def _sentence(error: ValidationError) -> str:
-    first = error.errors(include_url=False, include_context=False)[0]
-    tags = {"or", "and", "average", "fixed", "single", "coin_flip"}
-    location = first["loc"]
-    where = ".".join(str(part + 1 if isinstance(part, int) else part) for part in location if part not in tags)
-    name = f"'{where}'" if where else "as a whole"
-    if first["type"] == "extra_forbidden":
-        return f"The recipe has a field that does not exist: {name}; remove it or correct its spelling."
-    if first["type"] == "missing":
-        return f"The recipe lacks {name}; add it."
-    if first["type"] == "too_short" and where == "experts":
-        return "The recipe has no experts; add at least one."
-    message = first["msg"].removeprefix("Value error, ")
-    return f"The recipe is wrong at {name}: {message[0].lower() + message[1:]}."

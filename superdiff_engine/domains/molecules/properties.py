@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 import numpy as np
 
-from ...errors import RecipeError
+from ...errors import RecipeError, quoted
 from .atoms import PROPERTY_NAMES
 
 
@@ -134,8 +135,11 @@ class Vocabulary:
                 continue
             term = known.get(" ".join(part.lower().split()))
             if term is None:
-                near = ", ".join(f"'{one.text}'" for one in self.terms)
-                raise RecipeError(f"No molecule model here was trained on '{part}'; choose from {near}.")
+                near = get_close_matches(part, [one.text for one in self.terms], n=4, cutoff=0.0)
+                raise RecipeError(
+                    f"No molecule model here was trained on '{quoted(part)}'; choose from "
+                    f"{', '.join(map(repr, near))}, or another of the {len(self.terms)} terms that the form lists."
+                )
             rival = next((one for one in found if contradict(one, term)), None)
             if rival is not None:
                 raise RecipeError(

@@ -174,7 +174,7 @@ def test_prompts_are_read_in_any_case_and_order():
 
 def test_unknown_and_contradictory_prompts_are_one_sentence():
     _, vocabulary = quartered()
-    with pytest.raises(RecipeError, match="'very green'; choose from 'low logP'"):
-        vocabulary.parse("high logP, very green")
+    with pytest.raises(RecipeError, match="'high lgP'; choose from 'high logP'"):
+        vocabulary.parse("high logP, high lgP")
     with pytest.raises(RecipeError, match="'low logP' and 'high logP' contradict each other"):
         vocabulary.parse("low logP, high logP")
