@@ -78,7 +78,7 @@ _CHOICES: dict[str, list[Any]] = {
     "operator": [{"name": name} for name in ("or", "and", "average", "single", "coin_flip")],
     "levels": [
         {"steps": 1},
-        {"steps": 2, "highest": 1.0, "lowest": 1.0000000000000002},
+        {"steps": 2, "highest": 1.0000000000000002, "lowest": 1.0},
         {"highest": 1.0000000000000002},
     ],
     "guidance": [None, {"weight": 0}, {"weight": 100, "lowest": 0, "highest": 1e-9}],
