@@ -21,7 +21,6 @@ _FOREIGN = re.compile(
     r"|\b[A-Z]\w+(Error|Exception)\b|unexpected error|<class|object at 0x|input_value",
     re.IGNORECASE,
 )
-_LONGEST = 300
 
 
 class Broken(Exception):
@@ -41,12 +40,12 @@ class Ledger:
     failures: list[tuple[int, str]] = field(default_factory=list)
 
 
-def check_sentence(text: str) -> None:
-    """Raise Broken unless `text` may be shown to a user as it stands."""
+def check_sentence(text: str, longest: int = 300) -> None:
+    """Raise Broken unless `text`, of so many letters at most, may be shown to a user as it stands."""
     found = _FOREIGN.search(text)
     if "\n" in text or not text.isprintable():
         raise Broken(f"not on one line, or control characters: {text!r}")
-    if len(text) > _LONGEST:
+    if len(text) > longest:
         raise Broken(f"{len(text)} characters: {text[:200]}...")
     if found:
         raise Broken(f"holds {found[0]!r}: {text}")

@@ -1,0 +1,77 @@
+"""Many small runs in one process, as the studio's server keeps them: what its memory grows by."""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import tempfile
+import time
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from studio.jobs import Jobs
+from superdiff_engine.domains import get_domain
+from superdiff_engine.recipe import Recipe, make_recipe
+
+from .ledger import Ledger, memory_of
+
+#: Runs before the memory counts: libraries and models are loaded, and as many runs are kept as ever will be.
+WARM_UP = 40
+#: MiB that a run may add for good, on average.
+MOST_GROWTH = 0.05
+
+
+def recipe(seed: int, number: int) -> Recipe:
+    """Runs of the plane mostly, of molecules and pictures now and then."""
+    domain, steps, batch = ("molecules", 2, 2) if number % 20 == 7 else ("plane", 20, 64)
+    domain, steps, batch = ("pictures", 1, 2) if number % 20 == 13 else (domain, steps, batch)
+    document: dict[str, Any] = next(iter(get_domain(domain).examples().values())).model_dump(mode="json")
+    return make_recipe(document | {"levels": {"steps": steps}, "batch": batch, "seed": seed + number})
+
+
+def _serve(seed: int, runs: int, folder: str, pipe: Connection) -> None:
+    """Do the runs and send (runs so far, state of the last one, MiB held)."""
+    jobs = Jobs(Path(folder))
+    for number in range(WARM_UP + runs):
+        job = jobs.submit(recipe(seed, number))
+        job.run.finished.wait()
+        look = number + 1 - WARM_UP
+        if look in (0, runs) or (look > 0 and look % 100 == 0):
+            gc.collect()
+            time.sleep(0.1)
+        pipe.send((look, job.run.state, memory_of("VmRSS")))
+    pipe.close()
+
+
+def check(seed: int, numbers: list[int], command: str) -> list[Ledger]:
+    """`len(numbers)` runs after the ones that warm up."""
+    ledger, started, seen = Ledger("memory", command, len(numbers)), time.monotonic(), {}
+    with tempfile.TemporaryDirectory() as folder:
+        here, there = multiprocessing.Pipe(duplex=False)
+        context = multiprocessing.get_context("spawn")
+        server = context.Process(target=_serve, args=(seed, len(numbers), folder, there))
+        server.start()
+        there.close()
+        try:
+            while True:
+                number, state, held = here.recv()
+                seen[number] = held
+                if number > 0:
+                    ledger.outcomes[state] = ledger.outcomes.get(state, 0) + 1
+                if state != "done":
+                    ledger.failures.append((number, f"a run is {state}"))
+        except EOFError:
+            server.join()
+    ledger.seconds = time.monotonic() - started
+    if len(numbers) not in seen:
+        ledger.failures.append((max(seen, default=0), f"the process ended, exit code {server.exitcode}"))
+        return [ledger]
+    marks = {"MiB before": 0, "MiB after 100 runs": 100, "MiB after all": len(numbers)}
+    ledger.figures = {name: round(seen[mark], 1) for name, mark in marks.items() if mark in seen}
+    half = len(numbers) // 2
+    growth = (seen[len(numbers)] - seen[half]) / (len(numbers) - half)
+    ledger.figures["growth in the second half, KiB a run"] = round(1024 * growth, 1)
+    if growth > MOST_GROWTH:
+        ledger.failures.append((half, f"every run adds {1024 * growth:.0f} KiB"))
+    return [ledger]
