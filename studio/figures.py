@@ -22,6 +22,9 @@ THIN_CURVES = 16
 #: What a gallery's column is about wide, in pixels.
 _GALLERY_WIDTH = 470
 
+#: Letters of a name in a legend.
+_LONGEST_LABEL = 28
+
 _CONFIG: dict[str, Any] = {"displaylogo": False, "toImageButtonOptions": {"format": "svg", "filename": "superdiff"}}
 
 
@@ -75,10 +78,10 @@ def curve_figure(
             x=x,
             y=means[:, expert] if sample is None else singles[:, expert, sample],
             mode="lines",
-            name=_escape(name),
+            name=_label(name),
             line={"color": colour, "width": 4.2 if expert == 0 else 2.2},
             legendgroup=str(expert),
-            hovertemplate="%{y:.4g}<extra>" + _escape(name) + "</extra>",
+            hovertemplate="%{y:.4g}<extra>" + _text(name) + "</extra>",
         )
     _lay_out(figure, height, UNITS[view])
     figure.update_layout(title={"text": TITLES[view], "font": {"size": 14}}, hovermode="x unified")
@@ -109,7 +112,7 @@ def plane_figure(
             x=lines[:, 0],
             y=lines[:, 1],
             mode="lines",
-            name=_escape(name),
+            name=_label(name),
             line={"color": colour, "width": 2.8 if order == 0 else 1.4},
             hoverinfo="skip",
         )
@@ -201,9 +204,9 @@ def agreement_figure(
             x=estimated,
             y=exact,
             mode="markers",
-            name=_escape(name),
+            name=_label(name),
             marker={"size": 4, "color": colour, "opacity": 0.6},
-            hovertemplate="estimated %{x:.3f}, exact %{y:.3f}<extra>" + _escape(name) + "</extra>",
+            hovertemplate="estimated %{x:.3f}, exact %{y:.3f}<extra>" + _text(name) + "</extra>",
         )
     both = np.concatenate([preview["log_density"].ravel(), preview["exact"].ravel()])
     ends = [float(both.min()), float(both.max())]
@@ -230,6 +233,13 @@ def _lay_out(figure: go.Figure, height: int, unit: str) -> None:
     figure.update_yaxes(title_text=unit)
 
 
-def _escape(text: str) -> str:
-    # plotly reads a little HTML in names; titles of models come from outside.
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+def _text(text: str) -> str:
+    """`text` as plotly shows it as typed: it reads a little HTML, TeX, and in hovers places for numbers."""
+    for letter, written in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("$", "&#36;"), ("%{", "%&#123;")):
+        text = text.replace(letter, written)
+    return text
+
+
+def _label(name: str) -> str:
+    """A name where there is little room; the hover has it whole."""
+    return _text(name if len(name) <= _LONGEST_LABEL else name[: _LONGEST_LABEL - 1].rstrip() + "…")

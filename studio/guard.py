@@ -10,8 +10,11 @@ from contextlib import contextmanager
 import streamlit as st
 
 from superdiff_engine.errors import SuperDiffError
+from superdiff_engine.terminal import log_visibly
+from superdiff_engine.texts import visible
 
 log = logging.getLogger("superdiff.studio")
+log_visibly()
 
 
 @contextmanager
@@ -32,5 +35,24 @@ def show_sentence(sentence: str) -> None:
 
 
 def plain(text: str) -> str:
-    """`text` with everything escaped that Markdown would act on, on one line."""
-    return re.sub(r"([\\`*_{}\[\]()<>#+\-!|~$:^=])", r"\\\1", " ".join(text.split()))
+    """`text` as Markdown that shows it as typed, on one line.
+
+    Backslashes keep Markdown from acting on it. Streamlit acts once more on what is left as one piece of text: names of
+    icons and emoji, arrows, addresses. A span without a style (`:color[ ]`) around one letter parts such a piece.
+    """
+    shown = _MARKDOWN.sub(r"\\\1", visible(" ".join(text.split()), keep=_JOINERS + _TURNS))
+    shown = _LIST.sub(r"\1\\.", shown)
+    shown = _PARTED.sub(r":color[\1]", shown)
+    # A change of direction ends where the text does, and turns nothing else around.
+    return f"\u2068{shown}\u2069" if any(letter in shown for letter in _TURNS) else shown
+
+
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+\-!|~$:^=&])")
+#: "1." at the start would begin a list.
+_LIST = re.compile(r"^(\d+)\.")
+#: After escaping: a colon before a name or an address, the at of one, the dot of www., the first letter of an arrow.
+_PARTED = re.compile(r"(\\:(?=\w|\\\+|\\-|//)|@|(?<=www)\.|\\[<>~-](?=\\[-=>]))", re.IGNORECASE)
+#: What joins letters, and what turns the direction of writing: part of how a text is written, unlike other characters
+#: that are not seen.
+_JOINERS = "\u200c\u200d"
+_TURNS = "\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"

@@ -8,7 +8,7 @@ import streamlit as st
 from superdiff_engine.assets import assets_folder
 from superdiff_engine.domains import domains
 
-from .guard import guarded
+from .guard import guarded, plain
 from .words import OPERATORS, SOURCES
 
 WORDS: list[tuple[str, str]] = [
@@ -118,5 +118,5 @@ def _models() -> None:
             # Only cards that ship with the studio are shown as Markdown: they were written here.
             card = assets_folder() / info.id / "README.md"
             if info.source == "embedded" and card.is_file():
-                with st.expander(f"Model card: {info.title}", key=f"card-{info.id}"):
+                with st.expander(f"Model card: {plain(info.title)}", key=f"card-{info.id}"):
                     st.markdown(card.read_text("utf-8").partition("\n---\n")[2] or card.read_text("utf-8"))

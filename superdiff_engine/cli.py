@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -28,14 +27,18 @@ from rich.table import Table
 
 from .downloads import Download, watching
 from .errors import SuperDiffError
+from .terminal import Terminal, VisibleGroup, log_visibly
+from .texts import visible
 
 if TYPE_CHECKING:
     from .training import TrainingProgress
 
 #: Settings of an evaluation: a dataclass.
 Chosen = TypeVar("Chosen", bound=Any)
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-console = Console()
+app = typer.Typer(
+    cls=VisibleGroup, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__
+)
+console = Terminal()
 LOOPBACK = "127.0.0.1"
 #: What can be trained, and the domain that knows how; a table here because domains import heavy libraries.
 TRAINABLE = {
@@ -57,10 +60,11 @@ TRAINABLE = {
 
 def main() -> None:
     """Run the command line; what a user got wrong is one sentence on standard error, with exit code 1."""
+    log_visibly()
     try:
         app()
     except (SuperDiffError, FileNotFoundError) as error:
-        Console(stderr=True).print(f"superdiff: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
+        Terminal(stderr=True).print(f"superdiff: {error}", style="red", highlight=False, soft_wrap=True)
         sys.exit(1)
 
 
@@ -120,7 +124,7 @@ def _download_bar(progress: Progress) -> Callable[[Download], None]:
 
     def show(download: Download) -> None:
         if download.name not in lines:
-            lines[download.name] = progress.add_task(f"downloading {download.name} (MB)")
+            lines[download.name] = progress.add_task(f"downloading {visible(download.name)} (MB)")
         total, done = (count // 1_000_000 for count in (download.total, download.done))
         progress.update(lines[download.name], total=total, completed=done)
 
@@ -139,8 +143,8 @@ def sample(
     run = Run(load_recipe(recipe), out, previews=False)
     signal.signal(signal.SIGINT, lambda *_: run.cancel())
     with Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
-        console=console,
+        TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+        TimeRemainingColumn(), console=console,
     ) as progress:  # fmt: skip
         task = progress.add_task("loading", total=run.recipe.levels.steps)
         with watching(_download_bar(progress)):
@@ -148,12 +152,12 @@ def sample(
                 lambda step: progress.update(task, completed=step.index, description=f"level {step.level:.3g}")
             )
     if result is None:
-        console.print(run.message or "Cancelled before the first step; nothing was made.", markup=False)
+        console.print(run.message or "Cancelled before the first step; nothing was made.")
         return
     word = "Finished" if result.complete else f"Cancelled at step {result.index}; kept what there was"
-    console.print(f"{word}: {result.recipe.batch} samples in {result.seconds:.1f} s, in {out}", markup=False)
+    console.print(f"{word}: {result.recipe.batch} samples in {result.seconds:.1f} s, in {out}")
     for title, log_density, weight in zip(run.titles, result.log_density.mean(1), result.weights.mean(1), strict=True):
-        console.print(f"  {title}: mean log-density {log_density:.2f} nats, mean weight {weight:.3f}", markup=False)
+        console.print(f"  {title}: mean log-density {log_density:.2f} nats, mean weight {weight:.3f}")
 
 
 @app.command()
@@ -178,7 +182,11 @@ def grid(
     sweep = Sweep(load_recipe(recipe), parse_axis(x), None if y is None else parse_axis(y), samples)
     signal.signal(signal.SIGINT, lambda *_: sweep.cancel())
     with Progress(
-        TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn(), console=console
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
     ) as progress:
         cells = len(sweep.recipes)
         task = progress.add_task("loading", total=1.0)
@@ -190,13 +198,13 @@ def grid(
                 out,
             )
     for (row, column), sentence in sweep.failures.items():
-        console.print(f"  row {row + 1}, column {column + 1} is empty: {sentence}", markup=False)
+        console.print(f"  row {row + 1}, column {column + 1} is empty: {sentence}")
     word = "Finished" if sweep.state == "done" else "Cancelled"
     made = sweep.done - len(sweep.failures)
     if made == 0:
         console.print("Cancelled before the first cell was finished; nothing was made.")
         return
-    console.print(f"{word}: {made} of {cells} cells in {sweep.seconds:.1f} s, in {out}", markup=False)
+    console.print(f"{word}: {made} of {cells} cells in {sweep.seconds:.1f} s, in {out}")
 
 
 @app.command()
@@ -212,7 +220,6 @@ def models() -> None:
     console.print(
         "Your own diffusers folders: set SUPERDIFF_MODELS to the folder that holds them, they appear as local/NAME. "
         "Hub models: hub/OWNER/NAME.",
-        markup=False,
     )
 
 
@@ -257,14 +264,18 @@ def train(
     training = importlib.import_module(f".domains.{TRAINABLE[name]}.train", __package__)
     if pack is not None:
         size = training.write_training_pack(name, pack, data).stat().st_size / 1e6
-        console.print(f"Wrote {pack} ({size:.1f} MB); train from it with --data {pack}", markup=False)
+        console.print(f"Wrote {pack} ({size:.1f} MB); train from it with --data {pack}")
         return
     budget = training.MINUTES[name] if minutes is None else minutes
     checkpoint = training.CHECKPOINTS / f"{name}.ckpt"
     if checkpoint.is_file():
-        console.print(f"Going on from {checkpoint}; delete it to begin anew.", markup=False)
+        console.print(f"Going on from {checkpoint}; delete it to begin anew.")
     with Progress(
-        TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn(), console=console
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
     ) as progress:
         task = progress.add_task(name, total=budget)
         said = -1
@@ -276,11 +287,11 @@ def train(
             # A log has no bar: a line a minute, of each stage that the training has.
             if not console.is_terminal and int(state.minutes) != said:
                 said = int(state.minutes)
-                console.print(f"{state.minutes:.1f} of {budget:g} minutes, {line}", markup=False)
+                console.print(f"{state.minutes:.1f} of {budget:g} minutes, {line}")
 
         more = {"crops": True} if crops else {}
         folder = training.train_model(name, minutes, data, report, out, refine, where, batch, **more)
-    console.print(f"Saved to {folder}", markup=False)
+    console.print(f"Saved to {folder}")
 
 
 def _with(settings: Chosen, **given: float | str | None) -> Chosen:
@@ -360,11 +371,11 @@ def evaluate(
     else:
         raise SuperDiffError(f"There is no evaluation for '{domain}'; choose pictures, prompts, molecules or proteins.")
     for path in written:
-        console.print(f"Wrote {path}", markup=False)
+        console.print(f"Wrote {path}")
 
 
 def _say(line: str) -> None:
-    console.print(line, markup=False)
+    console.print(line)
 
 
 @app.command(name="readme", hidden=True)

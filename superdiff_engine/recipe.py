@@ -51,7 +51,7 @@ class Mixture(_Strict):
 
 
 #: Text that a user typed: no control characters (they would be unseen in the form and in file headers).
-Text = Annotated[str, Field(max_length=2000, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Text = Annotated[str, Field(max_length=2000, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
 
 
 class Expert(_Strict):

@@ -31,6 +31,7 @@ from .files import write_whole
 from .noise import karras_levels, log_levels
 from .recipe import Recipe
 from .sample import Step, sample
+from .texts import visible
 from .trace import Frame, Trace, replay_npz
 from .work import Work
 
@@ -239,7 +240,7 @@ class Run(Work):
             if preview is not None:
                 write_whole(self.folder / "preview.png", preview)
         log.append(f"{self.state} after {len(self.trace)} levels, {self.seconds:.3f} s {self.message}")
-        write_whole(self.folder / "run.log", ("\n".join(log) + "\n").encode())
+        write_whole(self.folder / "run.log", (visible("\n".join(log)) + "\n").encode())
         status = {
             "id": self.id,
             "state": self.state,

@@ -35,6 +35,7 @@ from .pictures import recipe_chunk
 from .recipe import Recipe, make_recipe
 from .run import CHECKPOINT_SECONDS, Result, Run, make_folder
 from .sample import Step
+from .texts import visible
 from .work import State, Work
 
 #: The text chunk of a PNG in which the axes are kept, as JSON.
@@ -365,9 +366,9 @@ class Sweep(Work):
         if len(failures) < len(self.cells):
             self._save_picture(out)
         if self.folder is not None:
-            lines = [f"cell {row + 1}, {column + 1}: {text}" for (row, column), text in failures.items()]
+            lines = [f"cell in row {row}, column {column} (from 0): {text}" for (row, column), text in failures.items()]
             status = {"id": self.id, "state": state, "message": reason, "cells": self.done, "of": len(self.recipes)}
-            write_whole(self.folder / "run.log", "\n".join([f"grid {self.id}", *lines, ""]).encode())
+            write_whole(self.folder / "run.log", visible("\n".join([f"grid {self.id}", *lines, ""])).encode())
             write_whole(self.folder / "status.json", (json.dumps(status, indent=2) + "\n").encode())
         if fruitless:
             raise SuperDiffError(reason)

@@ -1,0 +1,67 @@
+"""What reaches a terminal: text of users, files and models as it was typed, and nothing that a terminal would obey."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+from typer.core import TyperGroup
+
+from .texts import visible
+
+_LOGGER = "superdiff"
+
+
+class Terminal(Console):
+    """A console on which texts are texts: no markup, no emoji by name, no control characters."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(markup=False, emoji=False, **settings)
+
+    def render_str(self, text: str, **settings: Any) -> Text:
+        """As rich's; cells of tables and what is printed come through here."""
+        return super().render_str(visible(text), **(settings | {"markup": False, "emoji": False}))
+
+
+class VisibleGroup(TyperGroup):
+    """Commands whose complaints about what was typed can be printed."""
+
+    def make_context(self, *args: Any, **settings: Any) -> Any:
+        """As typer's."""
+        with _told_visibly():
+            return super().make_context(*args, **settings)
+
+    def invoke(self, ctx: Any) -> Any:
+        """As typer's."""
+        with _told_visibly():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _told_visibly() -> Iterator[None]:
+    """Errors that carry a message for the terminal leave this block with one that can be printed."""
+    try:
+        yield
+    except Exception as error:
+        if hasattr(error, "format_message") and isinstance(getattr(error, "message", None), str):
+            error.message = visible(error.message)  # type: ignore[attr-defined]
+        raise
+
+
+class _VisibleLines(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return visible(super().format(record))
+
+
+def log_visibly() -> None:
+    """Let the log of this package go to the terminal (standard error) as `visible` writes it; once a process."""
+    log = logging.getLogger(_LOGGER)
+    if not any(isinstance(handler.formatter, _VisibleLines) for handler in log.handlers):
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(_VisibleLines("%(message)s"))
+        log.addHandler(handler)
