@@ -83,8 +83,7 @@ def _operator() -> None:
     if name == "or":
         st.number_input(
             "Temperature T",
-            min_value=0.0,
-            max_value=1e6,
+            **form_state.limits("f.temperature"),
             step=0.5,
             format="%g",
             key="f.temperature",
@@ -119,10 +118,9 @@ def _per_expert(label: str, key: str, help_text: str | None) -> None:
             st.session_state.setdefault(f"{key}.{slot}", 0.0)
             st.number_input(
                 f"{dot(position)} {label} {position + 1}",
-                min_value=-1e4 if key == "f.bias" else -100.0,
-                max_value=1e4 if key == "f.bias" else 100.0,
+                **form_state.limits(key),
                 step=0.1,
-                format="%.6g",
+                format="%g",
                 key=f"{key}.{slot}",
                 help=help_text,
                 persist_state=_KEEP,
@@ -134,14 +132,13 @@ def _sampling() -> None:
     with st.grid(columns=2, min_column_width=130, gap="xsmall"):
         st.number_input(
             "Steps",
-            min_value=1,
-            max_value=10_000,
+            **form_state.limits("f.steps"),
             step=10,
             key="f.steps",
             persist_state=_KEEP,
             help="Steps from pure noise to the samples. More steps: more exact, and slower in proportion.",
         )
-        st.number_input("Samples", min_value=1, max_value=16_384, step=16, key="f.batch", persist_state=_KEEP)
+        st.number_input("Samples", **form_state.limits("f.batch"), step=16, key="f.batch", persist_state=_KEEP)
     st.selectbox(
         "Solver",
         list(SOLVERS),
@@ -154,8 +151,7 @@ def _sampling() -> None:
     if not keep["f.solver"].startswith("ode"):
         st.number_input(
             "Noise scale",
-            min_value=0.1,
-            max_value=1.0,
+            **form_state.limits("f.noise_scale"),
             step=0.1,
             format="%g",
             key="f.noise_scale",
@@ -186,8 +182,7 @@ def _sampling() -> None:
     if keep["f.operator"] == "and":
         st.number_input(
             "Ridge of AND, in nats",
-            min_value=0.0,
-            max_value=1e6,
+            **form_state.limits("f.ridge"),
             step=0.5,
             format="%g",
             key="f.ridge",
@@ -196,8 +191,7 @@ def _sampling() -> None:
         )
         st.number_input(
             "AND holds down to level s",
-            min_value=0.0,
-            max_value=1e6,
+            **form_state.limits("f.holds"),
             step=0.5,
             format="%g",
             key="f.holds",
@@ -209,8 +203,7 @@ def _sampling() -> None:
         for which, end in (("highest", "begins"), ("lowest", "ends")):
             st.number_input(
                 f"{which.capitalize()} level s",
-                min_value=1e-6,
-                max_value=1e6,
+                **form_state.limits(f"f.{which}"),
                 value=None,
                 format="%g",
                 key=f"f.{which}",
@@ -227,8 +220,7 @@ def _sampling() -> None:
         )
         st.number_input(
             "Karras' rho",
-            min_value=1.0,
-            max_value=100.0,
+            **form_state.limits("f.rho"),
             step=1.0,
             format="%g",
             key="f.rho",
@@ -266,8 +258,7 @@ def _guided_levels() -> None:
         for end, words in (("highest", "up to"), ("lowest", "from")):
             st.number_input(
                 f"Guidance {words} level s",
-                min_value=0.0,
-                max_value=1e6,
+                **form_state.limits(f"f.guide_{end}"),
                 value=None,
                 format="%g",
                 key=f"f.guide_{end}",
@@ -283,8 +274,7 @@ def _pipeline() -> None:
         for side in ("height", "width"):
             st.number_input(
                 f"{side.capitalize()}, pixels",
-                min_value=8,
-                max_value=4096,
+                **form_state.limits(f"f.{side}"),
                 value=None,
                 step=8,
                 key=f"f.{side}",

@@ -163,8 +163,7 @@ def _guidance(domain: Domain) -> None:
     with st.grid(columns=2, min_column_width=130, gap="xsmall"):
         st.number_input(
             "Guidance w",
-            min_value=0.0,
-            max_value=100.0,
+            **form_state.limits("f.guidance"),
             step=0.5,
             format="%g",
             key="f.guidance",
@@ -172,7 +171,17 @@ def _guidance(domain: Domain) -> None:
             help="How strongly the samples follow the prompts; 1 is none. Average and AND share it out between their "
             "prompts: for two, take twice as much. The log-densities stay those of the prompts without guidance.",
         )
-        if not domain.own_models:
+        if domain.own_models:
+            known = domain.suggestions(st.session_state[f"f.model.{st.session_state['experts'][0]}"])
+            st.multiselect(
+                "Led away from",
+                list(dict.fromkeys([*known, *st.session_state["f.away"]])),
+                key="f.away",
+                placeholder="nothing",
+                persist_state=_KEEP,
+                help="Properties that guidance leads away from.",
+            )
+        else:
             st.text_input(
                 "Negative prompt",
                 key="f.negative",
@@ -200,11 +209,17 @@ def _modes(position: int, slot: int) -> None:
         hide_index=True,
         alt=f"Modes of expert {position + 1}: place, variance and mass",
         column_config={
-            "x": number("x", min_value=-10.0, max_value=10.0, default=0.0, step=0.01),
-            "y": number("y", min_value=-10.0, max_value=10.0, default=0.0, step=0.01),
-            "variance": number("variance", min_value=1e-4, max_value=100.0, default=0.16, step=0.0001),
+            # Plain, and without steps: all digits are shown.
+            "x": number("x", min_value=-10.0, max_value=10.0, default=0.0, format="plain"),
+            "y": number("y", min_value=-10.0, max_value=10.0, default=0.0, format="plain"),
+            "variance": number("variance", min_value=1e-4, max_value=100.0, default=0.16, format="plain"),
             "mass": number(
-                "mass", min_value=1e-6, max_value=1e6, default=1.0, step=0.01, help="Relative to the others"
+                "mass",
+                min_value=form_state.ABOVE_ZERO,
+                max_value=1e6,
+                default=1.0,
+                format="plain",
+                help="Relative to the others",
             ),
         },
     )

@@ -5,19 +5,44 @@ Experts come and go, so each has a number of its own (`Slot`), and its widgets' 
 
 from __future__ import annotations
 
+import math
 import secrets
+from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
 from superdiff_engine.domains import Domain, get_domain
+from superdiff_engine.errors import RecipeError
 from superdiff_engine.recipe import MOST_EXPERTS, GuidanceRecipe, PipelineRecipe, Recipe, make_recipe
 
 from .words import SAVINGS, estimators_for
 
 #: What a new mixture of one's own starts as.
 NEW_MODES = {"x": [-1.5, 1.5], "y": [0.0, 0.0], "variance": [0.16, 0.16], "mass": [1.0, 1.0]}
+
+#: The lowest level or mass that is more than nothing.
+ABOVE_ZERO = math.ulp(0.0)
+#: What the fields of numbers are called and take, by their keys (those of experts without the number of the slot).
+LIMITS: dict[str, tuple[str, float, float]] = {
+    "f.temperature": ("a temperature", 0.0, 1e6),
+    "f.ridge": ("a ridge", 0.0, 1e6),
+    "f.holds": ("a level that AND holds down to", 0.0, 1e6),
+    "f.bias": ("a bias", -1e4, 1e4),
+    "f.weight": ("a weight", -100.0, 100.0),
+    "f.steps": ("a number of steps", 1, 10_000),
+    "f.batch": ("a number of samples", 1, 16_384),
+    "f.noise_scale": ("a noise scale", 0.1, 1.0),
+    "f.highest": ("a highest level", ABOVE_ZERO, 1e6),
+    "f.lowest": ("a lowest level", ABOVE_ZERO, 1e6),
+    "f.rho": ("a rho", 1.0, 100.0),
+    "f.guidance": ("a guidance", 0.0, 100.0),
+    "f.guide_highest": ("a highest level of guidance", 0.0, 1e6),
+    "f.guide_lowest": ("a lowest level of guidance", 0.0, 1e6),
+    "f.height": ("a height", 8, 4096),
+    "f.width": ("a width", 8, 4096),
+}
 
 #: Seeds that are rolled stay short enough to be read out.
 _LARGEST_ROLL = 10**6
@@ -48,14 +73,29 @@ def load(recipe: Recipe, example: str | None = None, keep_seed: bool = False) ->
         recipe: to put in.
         example: its title, if it is one of the examples.
         keep_seed: leave the form's own seed as it is.
+
+    Raises:
+        RecipeError: one sentence, when the form cannot show the recipe as it is; the form stays as it was then.
     """
     keep = state()
-    seed = keep.get("f.seed", "0") if keep_seed else str(recipe.seed)
-    keep["f.domain"], keep["f.example"] = recipe.domain, example
-    keep["form-of"], keep["example-values"] = recipe.domain, None
-    keep["experts"] = []
+    values = _values(recipe, int(keep.get("slots", 0)))
+    problem = unshown(recipe, values)
+    if problem:
+        raise RecipeError(problem)
+    if keep_seed:
+        values["f.seed"] = keep.get("f.seed", "0")
+    values |= {"f.example": example, "form-of": recipe.domain, "example-values": None}
+    for name, value in values.items():
+        keep[name] = value
+    keep.setdefault("f.lock", True)
+    keep.setdefault("f.save", True)
+
+
+def _values(recipe: Recipe, slots: int) -> dict[str, Any]:
+    """What the form's widgets hold to show a recipe; `slots` experts were numbered before."""
+    keep: dict[str, Any] = {"f.domain": recipe.domain, "experts": [], "slots": slots + len(recipe.experts)}
     for position, expert in enumerate(recipe.experts):
-        slot = _new_slot()
+        slot = slots + position + 1
         keep["experts"].append(slot)
         keep[f"f.model.{slot}"] = expert.model
         keep[f"f.prompt.{slot}"], keep[f"f.terms.{slot}"] = expert.prompt or "", terms_of(expert.prompt)
@@ -76,6 +116,7 @@ def load(recipe: Recipe, example: str | None = None, keep_seed: bool = False) ->
     guidance, pipeline = recipe.guidance or GuidanceRecipe(weight=1.0), recipe.pipeline or PipelineRecipe()
     keep["f.text_model"] = recipe.experts[0].model
     keep["f.guidance"], keep["f.negative"] = float(guidance.weight), guidance.negative_prompt
+    keep["f.away"] = terms_of(guidance.negative_prompt)
     keep["f.guide_lowest"], keep["f.guide_highest"] = guidance.lowest, guidance.highest
     keep["f.height"], keep["f.width"] = pipeline.height, pipeline.width
     size = get_domain(recipe.domain).size
@@ -91,15 +132,72 @@ def load(recipe: Recipe, example: str | None = None, keep_seed: bool = False) ->
     keep["f.highest"], keep["f.lowest"], keep["f.rho"] = recipe.levels.highest, recipe.levels.lowest, recipe.levels.rho
     keep["f.solver"], keep["f.estimator"] = recipe.solver, recipe.estimator
     keep["f.noise_scale"] = float(recipe.noise_scale)
-    keep["f.batch"], keep["f.seed"] = recipe.batch, seed
+    keep["f.batch"], keep["f.seed"] = recipe.batch, str(recipe.seed)
     keep["f.device"], keep["f.dtype"], keep["f.apart"] = recipe.device, recipe.dtype, recipe.per_component
-    keep.setdefault("f.lock", True)
-    keep.setdefault("f.save", True)
+    return keep
 
 
-def document() -> dict[str, Any]:
-    """What the form says, as a recipe's dictionary (not yet validated)."""
-    keep = state()
+def unshown(recipe: Recipe, values: Any) -> str:
+    """Why these values of widgets are not the recipe, in a sentence; empty where they are.
+
+    What a widget bounds counts, and what the form settles by itself (an estimator that fits the solver).
+    """
+    for key, (title, least, most) in LIMITS.items():
+        for name, value in values.items():
+            if (name == key or name.startswith(f"{key}.")) and value is not None and not least <= value <= most:
+                return _unshowable(f"{title} of {value:g}, and the form's field takes {least:g} to {most:g}")
+    if values["f.estimator"] not in (fitting := estimators(values)):
+        return _unshowable(f"the estimator '{values['f.estimator']}', where the form offers {', '.join(fitting)}")
+    # What only the domain finds wrong (an empty prompt) is not the form's doing, and is said below it.
+    asked, made = _meaning(recipe), _meaning(Recipe.model_validate(document(values)))
+    for place in sorted({*asked, *made}):
+        if asked.get(place) != made.get(place):
+            return _unshowable(f"'{place}' as {asked.get(place)!r}, which the form would change to {made.get(place)!r}")
+    return ""
+
+
+def _unshowable(what: str) -> str:
+    return (
+        f"The form cannot show this recipe as it is: it has {what}. Run it with 'superdiff sample', or change it there."
+    )
+
+
+def _meaning(recipe: Recipe) -> dict[str, Any]:
+    """All that a recipe says by its place in it, such as "levels.lowest"; what makes no difference is left out."""
+    document = recipe.model_dump()
+    own = get_domain(recipe.domain).own_models
+    for expert in document["experts"]:
+        if expert["mixture"] is not None and expert["mixture"]["masses"] is None:
+            expert["mixture"]["masses"] = [1.0] * len(expert["mixture"]["means"])
+        if own:
+            expert["prompt"] = ", ".join(_parts(expert["prompt"]))
+    if document["operator"].get("bias") is not None and not any(document["operator"]["bias"]):
+        document["operator"]["bias"] = None
+    if document["guidance"] is not None and own:
+        document["guidance"]["negative_prompt"] = ", ".join(_parts(document["guidance"]["negative_prompt"]))
+    if document["guidance"] is not None and document["guidance"]["weight"] == 1:
+        document["guidance"] = None
+    if recipe.pipeline == PipelineRecipe():
+        document["pipeline"] = None
+    return dict(_leaves(document, ""))
+
+
+def _leaves(value: Any, place: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _leaves(inner, f"{place}.{name}".strip("."))
+    elif isinstance(value, list | tuple):
+        for number, inner in enumerate(value, start=1):
+            yield from _leaves(inner, f"{place}.{number}")
+    elif value is not None:
+        yield place, value
+
+
+def document(keep: Any = None) -> dict[str, Any]:
+    """What the form says, as a recipe's dictionary (not yet validated); `keep` is the widgets' values, the session's if
+    left out.
+    """
+    keep = state() if keep is None else keep
     slots = keep["experts"]
     domain = get_domain(keep["f.domain"])
     experts: list[dict[str, Any]] = []
@@ -108,7 +206,7 @@ def document() -> dict[str, Any]:
         if domain.own_models:
             expert["prompt"] = ", ".join(keep[f"f.terms.{slot}"])
         elif domain.prompted:
-            expert = {"model": keep["f.text_model"] or "", "prompt": (keep.get(f"f.prompt.{slot}") or "").strip()}
+            expert = {"model": keep["f.text_model"] or "", "prompt": keep.get(f"f.prompt.{slot}") or ""}
         if expert["model"] == "custom":
             expert["mixture"] = _mixture(keep.get(f"modes.{slot}"))
         experts.append(expert)
@@ -125,7 +223,7 @@ def document() -> dict[str, Any]:
         operator["weights"] = [keep[f"f.weight.{slot}"] for slot in slots]
     if name == "single":
         operator["index"] = slots.index(keep["f.single"]) if keep["f.single"] in slots else 0
-    extra = _prompting(domain) if domain.prompted else {}
+    extra = _prompting(domain, keep) if domain.prompted else {}
     if domain.size is not None:
         extra[domain.size.field] = keep["f.size"]
     return extra | {
@@ -141,7 +239,7 @@ def document() -> dict[str, Any]:
         },
         "solver": keep["f.solver"],
         "estimator": keep["f.estimator"],
-        "noise_scale": noise_scale(),
+        "noise_scale": noise_scale(keep),
         "batch": keep["f.batch"],
         "seed": keep["f.seed"].strip(),
         "device": keep["f.device"],
@@ -151,19 +249,23 @@ def document() -> dict[str, Any]:
 
 
 def terms_of(prompt: str | None) -> list[str]:
-    """The parts of a prompt between its commas."""
+    """The parts of a prompt between its commas, each once."""
+    return list(dict.fromkeys(_parts(prompt)))
+
+
+def _parts(prompt: str | None) -> list[str]:
     return [part.strip() for part in (prompt or "").split(",") if part.strip()]
 
 
-def _prompting(domain: Domain) -> dict[str, Any]:
+def _prompting(domain: Domain, keep: Any) -> dict[str, Any]:
     """Guidance and pipeline settings, where experts are prompts."""
-    keep = state()
     savings = dict.fromkeys(keep["f.savings"], True)
     size = {"height": keep["f.height"], "width": keep["f.width"]}
-    guided = keep["f.guidance"] != 1 or keep["f.negative"]
+    negative = ", ".join(keep["f.away"]) if domain.own_models else keep["f.negative"] or ""
+    guided = keep["f.guidance"] != 1 or negative
     guidance = {
         "weight": keep["f.guidance"],
-        "negative_prompt": keep["f.negative"] or "",
+        "negative_prompt": negative,
         "lowest": keep["f.guide_lowest"],
         "highest": keep["f.guide_highest"],
     }
@@ -224,20 +326,28 @@ def roll_seed() -> None:
     state()["f.seed"] = str(secrets.randbelow(_LARGEST_ROLL))
 
 
-def noise_scale() -> float:
+def noise_scale(keep: Any = None) -> float:
     """Of the noise; 1 for a solver that has none, whatever was chosen for another."""
-    return 1.0 if state()["f.solver"].startswith("ode") else float(state()["f.noise_scale"])
+    keep = state() if keep is None else keep
+    return 1.0 if keep["f.solver"].startswith("ode") else float(keep["f.noise_scale"])
 
 
-def estimators() -> list[str]:
+def estimators(keep: Any = None) -> list[str]:
     """Those that fit the solver, the domain and the noise scale."""
-    return estimators_for(state()["f.solver"], state()["f.domain"], noise_scale())
+    keep = state() if keep is None else keep
+    return estimators_for(keep["f.solver"], keep["f.domain"], noise_scale(keep))
 
 
 def settle_estimator() -> None:
     """Keep the estimator if it fits, else take the first that does."""
     if state()["f.estimator"] not in (fitting := estimators()):
         state()["f.estimator"] = fitting[0]
+
+
+def limits(key: str) -> dict[str, Any]:
+    """The bounds of a field, as its widget takes them."""
+    _, least, most = LIMITS[key]
+    return {"min_value": least, "max_value": most}
 
 
 def _new_slot() -> int:

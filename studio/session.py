@@ -63,9 +63,9 @@ def start_session() -> None:
         except SuperDiffError as error:
             keep["problem"] = str(error)
     show([job.id for job in jobs])
-    if jobs:
-        form_state.load(jobs[0].recipe)
     try:
+        if jobs:
+            form_state.load(jobs[0].recipe)
         form_memory.from_query(st.query_params.to_dict())
     except SuperDiffError as error:
         keep["problem"] = str(error)
