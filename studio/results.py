@@ -17,7 +17,7 @@ from .jobs import Job
 from .live import draw_agreement, draw_component_choice, draw_preview, names_of, seconds_text
 from .palette import dot, expert_colours, theme_name
 from .pictures import SHOWN, grid_png
-from .words import STATES, run_title
+from .words import STATES, other_than_usual, run_title
 
 #: Points of a curve in a finished figure.
 FIGURE_POINTS = 300
@@ -61,6 +61,7 @@ def draw_heading(job: Job, save: bool = True) -> None:
         f"{max(len(run.trace) - 1, 0)} of {run.recipe.levels.steps} steps in {seconds_text(run.seconds)}",
         f"{run.recipe.batch} samples",
         f"seed {run.recipe.seed}",
+        *map(plain, other_than_usual(run.recipe)),
     ]
     legend = "   ".join(f"{dot(index)} {plain(name)}" for index, name in enumerate(names_of(job)))
     st.markdown(f"{' · '.join(facts)}   {legend}")

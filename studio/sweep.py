@@ -12,7 +12,7 @@ from . import session
 from .guard import guarded, plain, show_sentence
 from .jobs import GridJob, Job
 from .live import TICK, draw_progress, loading_text, pace_texts, seconds_text, standstill_text
-from .words import STATES, run_title
+from .words import STATES, other_than_usual, run_title
 
 #: Values to begin with.
 _SUGGESTED = {
@@ -195,7 +195,9 @@ def _caption(recipe: Recipe, sweep: Sweep) -> str:
     ended = f"{STATES[sweep.state]}: {made} of {len(sweep.recipes)} cells in {seconds_text(sweep.seconds)}"
     seed = "" if "seed" in (sweep.x.name, sweep.y.name if sweep.y else "") else f"seed {recipe.seed}"
     experts = ", ".join(expert.prompt or expert.model for expert in recipe.experts)
-    return plain(" · ".join(part for part in (ended, run_title(recipe), experts, *axes, seed) if part))
+    return plain(
+        " · ".join(part for part in (ended, run_title(recipe), experts, *axes, seed, *other_than_usual(recipe)) if part)
+    )
 
 
 def _axis_text(axis: Axis) -> str:

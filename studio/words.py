@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from superdiff_engine.recipe import Recipe
+from superdiff_engine.wording import ESTIMATORS, SAVINGS, SOLVERS, differences, operator_words
+from superdiff_engine.wording import OPERATORS as TITLES
+
+__all__ = ["ESTIMATORS", "OPERATORS", "SAVINGS", "SOLVERS", "SOURCES", "STATES", "Operator"]
 
 
 @dataclass(frozen=True)
@@ -19,61 +23,38 @@ class Operator:
 
 OPERATORS: dict[str, Operator] = {
     "or": Operator(
-        "OR",
+        TITLES["or"],
         "Samples that at least one expert would make. The more likely an expert finds a sample, the more say it gets.",
         r"\kappa = \mathrm{softmax}(T \log q + \ell)",
         "Log-odds in nats. A bias of 1.1 makes an expert three times as likely to be chosen.",
     ),
     "and": Operator(
-        "AND",
+        TITLES["and"],
         "Samples that all experts find equally likely: the weights steer until the log-densities are level.",
         r"\log q_1 - \ell_1 = \log q_2 - \ell_2 = \ldots",
         "Offset in nats: an expert with a bias of 2 is held 2 nats more likely than one with 0.",
     ),
     "average": Operator(
-        "Average",
+        TITLES["average"],
         "All experts have the same say at every step. Simple, and often neither OR nor AND.",
         r"\kappa_i = 1 / M",
     ),
     "fixed": Operator(
-        "Fixed weights",
+        TITLES["fixed"],
         "You set the weights; they stay the same at every step and sum to 1.",
         r"\kappa_i = w_i, \quad \textstyle\sum_i w_i = 1",
     ),
     "single": Operator(
-        "One alone",
+        TITLES["single"],
         "One expert makes the samples. The others only watch and report their log-density.",
         r"\kappa_i = 1, \quad \kappa_{j \neq i} = 0",
     ),
     "coin_flip": Operator(
-        "Coin flip",
+        TITLES["coin_flip"],
         "Every sample is given to one expert by lot, from start to end. What OR should be at least as good as.",
         r"P(\kappa_i = 1) \propto e^{\ell_i}",
         "Log-odds in nats. A bias of 1.1 makes an expert three times as likely to be drawn.",
     ),
-}
-
-SOLVERS: dict[str, str] = {
-    "euler": "Euler-Maruyama (SDE)",
-    "ancestral": "Ancestral (SDE)",
-    "ode": "Euler (ODE, no noise)",
-    "ode_heun": "Heun (ODE, no noise)",
-}
-
-ESTIMATORS: dict[str, str] = {
-    "trapezoid": "Trapezoidal Itô (accurate, free)",
-    "ito": "Itô (the paper's, free)",
-    "hutchinson": "Hutchinson (one random probe)",
-    "exact": "Exact trace (slow)",
-}
-
-#: Ways of a text-to-image pipeline to save memory or time, by their names in recipes.
-SAVINGS: dict[str, str] = {
-    "vae_slicing": "decode one picture at a time",
-    "vae_tiling": "decode in tiles",
-    "attention_slicing": "attention in slices",
-    "cpu_offload": "CPU offload (needs CUDA)",
-    "compile": "torch.compile (slow first step)",
 }
 
 STATES: dict[str, str] = {
@@ -109,20 +90,14 @@ def run_title(recipe: Recipe) -> str:
 
 
 def operator_summary(operator: object) -> str:
-    """An operator of a recipe in a few words, for instance "OR, T = 2, bias 0 and 1.1"."""
-    name = getattr(operator, "name", "")
-    parts = [OPERATORS[name].title]
-    if name == "or":
-        parts.append(f"T = {operator.temperature:g}")  # type: ignore[attr-defined]
-    if name == "and" and operator.ridge != 1:  # type: ignore[attr-defined]
-        parts.append(f"ridge {operator.ridge:g}")  # type: ignore[attr-defined]
-    if name == "and" and operator.lowest > 0:  # type: ignore[attr-defined]
-        parts.append(f"down to s = {operator.lowest:g}")  # type: ignore[attr-defined]
-    if name == "single":
-        parts.append(f"expert {operator.index + 1}")  # type: ignore[attr-defined]
-    if name == "fixed":
-        parts.append(" : ".join(f"{value:g}" for value in operator.weights))  # type: ignore[attr-defined]
-    bias = getattr(operator, "bias", None)
-    if bias and any(bias):
-        parts.append("bias " + ", ".join(f"{value:g}" for value in bias))
-    return ", ".join(parts)
+    """An operator of a recipe in a few words, for instance "OR, T = 2, bias 0, 1.1"."""
+    return ", ".join(operator_words(operator))
+
+
+def other_than_usual(recipe: Recipe) -> list[str]:
+    """What differs from the domain's defaults and is not said by a heading's title and numbers."""
+    return [words for place, words in differences(recipe).items() if place not in _STATED]
+
+
+#: Places of a recipe that every heading names.
+_STATED = {"levels.steps", "batch", "seed"}

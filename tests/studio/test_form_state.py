@@ -30,7 +30,8 @@ HARD = {
     "molecules": {"domain": "molecules", "experts": MOLECULES, "atoms": 29, "per_component": True,
                   "guidance": {"weight": 99.999999, "negative_prompt": "low QED", "lowest": 1e-5}},
     "prompts": {"domain": "prompts", "experts": PROMPT, "dtype": "bfloat16",
-                "guidance": {"weight": 1.0, "negative_prompt": "x"}, "pipeline": {"height": 8, "width": 4095, "vae_tiling": True}},
+                "guidance": {"weight": 1.0, "negative_prompt": "x"},
+                "pipeline": {"height": 8, "width": 4095, "vae_tiling": True}},
     "proteins": {"domain": "proteins", "experts": [{"model": "proteins"}], "residues": 256},
 }  # fmt: skip
 
