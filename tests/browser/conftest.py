@@ -18,7 +18,7 @@ PATIENCE = 60_000  # milliseconds; machines that run tests are busy
 
 @contextmanager
 def serving(script, folder, port=None):
-    """The address of a page that Streamlit serves while this lasts, on this or a free port; its log is in the folder."""
+    """The address of a page that Streamlit serves while this lasts, on this or a free port; the folder has its log."""
     if port is None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
