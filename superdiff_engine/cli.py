@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import signal
 import socket
@@ -85,20 +86,17 @@ def studio(
             ) from None
     import studio as package
 
-    script = Path(package.__file__).parent / "app.py"
-    command = [sys.executable, "-m", "streamlit", "run", str(script)]
+    script = Path(package.__file__).parent / "serve.py"
     # Said here as well as in the config file, which a file in the user's own folder would override.
     options = {
         "server.address": LOOPBACK,
-        "server.port": str(port),
-        "server.headless": "false" if browser else "true",
-        # Without this a first start asks for an e-mail address in the terminal, and waits.
-        "server.showEmailPrompt": "false",
-        "browser.gatherUsageStats": "false",
+        "server.port": port,
+        "server.headless": not browser,
+        "browser.gatherUsageStats": False,
         # Streamlit greets with advice for its own developers, in the terminal and over the page.
-        "logger.hideWelcomeMessage": "true",
+        "logger.hideWelcomeMessage": True,
     }
-    command += [f"--{name}={value}" for name, value in options.items()]
+    command = [sys.executable, str(script), json.dumps(options)]
     console.print(f"SuperDiff Studio: http://{LOOPBACK}:{port} (Ctrl+C ends it)")
     sys.stdout.flush()  # what is still unwritten would be lost with this process
     # Streamlit looks for its configuration (themes, limits) in the folder it is started from.

@@ -17,7 +17,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from . import compose
-from .errors import RecipeError
+from .errors import RecipeError, SuperDiffError
+from .files import read_bounded
 from .reading import LARGEST_RECIPE
 from .recipe_errors import sentence_of
 
@@ -290,13 +291,11 @@ def make_recipe(document: dict) -> Recipe:
 
 
 def load_recipe(path: Path) -> Recipe:
-    """Read a recipe from a JSON file; raises RecipeError."""
+    """Read a recipe from a JSON file or a pipe; raises RecipeError."""
     try:
-        if path.stat().st_size > LARGEST_RECIPE:
-            return parse_recipe(b" " * (LARGEST_RECIPE + 1))
-        text = path.read_bytes()
-    except OSError as error:
-        raise RecipeError(f"The recipe {path} could not be read: {error.strerror}.") from None
+        text = read_bounded(path, LARGEST_RECIPE)
+    except SuperDiffError as error:
+        raise RecipeError(f"The recipe {error}") from None
     return parse_recipe(text)
 
 

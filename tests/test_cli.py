@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,9 @@ from superdiff_engine.cli import TRAINABLE, app
 from superdiff_engine.domains.molecules import evaluate as molecules
 from superdiff_engine.domains.pictures import train as garments
 from superdiff_engine.domains.proteins import evaluate as proteins
-from superdiff_engine.errors import SuperDiffError
+from superdiff_engine.errors import RecipeError, SuperDiffError
 from superdiff_engine.packs import read_pack, write_pack
+from superdiff_engine.recipe import load_recipe
 from superdiff_engine.training import TrainingProgress
 
 RECIPE = {
@@ -214,3 +216,42 @@ def test_a_first_start_of_the_studio_asks_nothing_and_leaves_nothing_behind(tmp_
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind(("127.0.0.1", port))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there are no such files elsewhere")
+def test_what_is_no_recipe_is_one_sentence_and_ends(tmp_path):
+    """Devices, folders, pipes and files without an end are read no further than a recipe may be long."""
+    os.mkfifo(tmp_path / "silent")
+    with open(tmp_path / "huge.json", "wb") as file:
+        file.truncate(1 << 40)
+    for path, words in {
+        "/dev/zero": "is a device",
+        "/dev/null": "is a device",
+        tmp_path: "is a folder",
+        tmp_path / "silent": "not valid JSON",
+        tmp_path / "huge.json": "larger than 64 KiB",
+        tmp_path / "missing.json": "No such file",
+    }.items():
+        with pytest.raises(RecipeError, match=words):
+            load_recipe(Path(path))
+    assert "is a device" in one_sentence(superdiff("sample", "/dev/zero", "--out", tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif(not Path("/dev/stdin").exists(), reason="there is no such file elsewhere")
+def test_a_recipe_may_come_through_a_pipe(tmp_path):
+    lines = ["from superdiff_engine.recipe import load_recipe", "from pathlib import Path"]
+    lines += ["try: print(load_recipe(Path('/dev/stdin')).batch)", "except Exception as error: print(error)"]
+    command = [sys.executable, "-c", "\n".join(lines)]
+
+    def piped(content):
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+            time.sleep(0.1)
+            with suppress(BrokenPipeError):
+                process.stdin.write(content)
+                process.stdin.close()
+            process.stdin = None
+            return process.communicate(timeout=60)[0]
+
+    assert piped(json.dumps(RECIPE)).strip() == "16"
+    assert "larger than 64 KiB" in piped(" " * 1_000_000)

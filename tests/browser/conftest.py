@@ -53,7 +53,7 @@ def serve():
 @pytest.fixture(scope="session")
 def studio(tmp_path_factory):
     """The address of a running studio, whose runs go to a folder of the tests."""
-    with serving(ROOT / "studio" / "app.py", tmp_path_factory.mktemp("studio")) as address:
+    with serving(ROOT / "studio" / "serve.py", tmp_path_factory.mktemp("studio")) as address:
         yield address
 
 

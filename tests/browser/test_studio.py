@@ -2,6 +2,8 @@
 
 import json
 import re
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -224,3 +226,37 @@ def test_every_domain_is_seen_without_scrolling(page, width):
     for domain in domains().values():
         box = choice.get_by_role("radio", name=domain.title).bounding_box()
         assert box["x"] >= edge["x"] - 1 and box["x"] + box["width"] <= edge["x"] + edge["width"] + 1
+
+
+# What a page can try: a websocket, a request whose answer it may not read, and the studio within itself.
+FOREIGN = """<title>foreign</title><body><script>
+const socket = new WebSocket('ws://%s/_stcore/stream', ['streamlit']);
+socket.onopen = () => { document.title = 'open'; };
+socket.onerror = () => { document.title = 'refused'; };
+</script><iframe src="http://%s/"></iframe></body>"""
+
+
+def test_a_page_of_another_port_reaches_nothing(context, studio):
+    """The browser says 'same-site' of it, since ports do not part sites; its websocket and its frame are refused."""
+    address = studio.removeprefix("http://")
+
+    class Foreign(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write((FOREIGN % (address, address)).encode())
+
+        def log_message(self, *arguments):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Foreign)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    page = context.new_page()
+    try:
+        page.goto(f"http://127.0.0.1:{server.server_port}/")
+        page.wait_for_function("document.title !== 'foreign'")
+        assert page.title() == "refused"
+        assert "answers no requests" in page.frame_locator("iframe").locator("body").inner_text()
+    finally:
+        page.close()
+        server.shutdown()
