@@ -7,9 +7,11 @@ expert's log-density along it. With y' = y + v, v of variance h = s'^2 - s^2, an
     log q_s(y) - log q_s'(y')  =  -<v, S'> - h/2 L(|S|^2, |S'|^2)
 
 (L is the logarithmic mean, as in `density`). S' is taken where the noise has arrived, so the divergence comes with it
-and no derivative of a network is needed. What remains is an error of the first order in the steps, which nearly all
-experts share. The same path in steps twice as long, whose scores are known already, cancels it: twice the fine sum less
-the coarse one (Richardson). Its mean over noise is the log-density; its spread over paths says how well it is known.
+and no derivative of a network is needed. What remains are errors of the first and second order in the steps. The same
+path in steps twice and four times as long, whose scores are known already, cancels both (Richardson): with the sums
+F_1, F_2 and F_4, it is (8 F_1 - 6 F_2 + F_4) / 3. Its mean over noise is the log-density; its spread over paths says
+how well it is known. Without the second order, 100 steps left an error of 7 nats in the difference of two experts in
+400 dimensions, as large as the spread of four paths and not seen in it (docs/log_density.md).
 
 Reference: arXiv 2412.17762, Theorem 1, with the time reversal of the forward process.
 """
@@ -29,6 +31,9 @@ from .geometry import Geometry, Product, State
 from .sample import level_grids
 from .score import ScoreModel, evaluate
 
+#: How many steps each sum takes at once, with its part in the result.
+_SPANS = {1: 8 / 3, 2: -6 / 3, 4: 1 / 3}
+
 
 @dataclass(frozen=True)
 class Likelihoods:
@@ -36,7 +41,8 @@ class Likelihoods:
 
     Attributes:
         mean: [experts, points].
-        error: standard error of the mean over the paths, [experts, points]; NaN for a single path.
+        error: standard error of the mean over the paths, [experts, points]; NaN for a single path. Twice the error
+            holds the truth as often as Student's t with paths - 1 degrees has it: 86 times of 100 for four paths.
         paths: of each path, [paths, experts, points]; all experts see the same noise, so that differences between them
             are known better than each by itself.
     """
@@ -61,21 +67,22 @@ def estimate_log_density(
     Args:
         experts: score models.
         points: [points, ...], or a dictionary of such for a product of spaces.
-        levels: decreasing from noise to the points, an even number of steps; or such a grid for each component.
+        levels: decreasing from noise to the level of the points, in a multiple of four steps; or such a grid for each
+            component. The points are taken as they are, as samples at the lowest level.
         paths: of noise, for every point.
         seed: of the noise.
         space: where points live; None for the first expert's own.
         report: called after every step with the share that is done, 0 to 1; what it raises ends the work.
 
     Raises:
-        ValueError: for an odd number of steps or no path.
+        ValueError: for a number of steps that is no multiple of four, or no path.
         SuperDiffError: where a score is not finite.
     """
     product = Product.of(experts[0].space if space is None else space)
     grids = level_grids(levels, list(product.components))
     steps = len(next(iter(grids.values()))) - 1
-    if steps % 2:
-        raise ValueError(f"The number of steps must be even, got {steps}.")
+    if steps % max(_SPANS):
+        raise ValueError(f"The number of steps must be a multiple of {max(_SPANS)}, got {steps}.")
     if paths < 1:
         raise ValueError(f"paths must be at least 1, got {paths}.")
     walk = _Walk(experts, product, {name: grid[::-1] for name, grid in grids.items()})
@@ -103,27 +110,26 @@ class _Walk:
     def path(self, points: State, generator: torch.Generator, report: Callable[[float], None]) -> Tensor:
         """One path's estimate, [experts, points]."""
         y = {name: value.clone() for name, value in self.space.unpack(points).items()}
-        here = even = self._ends(y, 0)
-        fine = coarse = torch.zeros((), dtype=torch.float64)
-        before: dict[str, Tensor] | None = None
+        here = self._ends(y, 0)
+        last = dict.fromkeys(_SPANS, here)
+        noises: dict[int, list[dict[str, Tensor]]] = {span: [] for span in _SPANS}
+        total = torch.zeros((), dtype=torch.float64)
         for step in range(1, self.steps + 1):
             noise = {}
             for name, geometry in self._components():
                 draw = geometry.noise(len(y[name]), generator, y[name].dtype, str(y[name].device))
                 noise[name] = math.sqrt(self._variance(name, step - 1, step)) * draw
                 y[name] = geometry.move(y[name], noise[name])
-            there = self._ends(y, step)
-            fine = fine + self._change(there, here, noise, step - 1, step)
-            if before is None:
-                before = noise
-            else:
-                both = {name: before[name] + noise[name] for name in noise}
-                coarse = coarse + self._change(there, even, both, step - 2, step)
-                even, before = there, None
-            here = there
+            here = self._ends(y, step)
+            for span, part in _SPANS.items():
+                noises[span].append(noise)
+                if step % span == 0:
+                    summed = {name: torch.stack([one[name] for one in noises[span]]).sum(0) for name in noise}
+                    total = total + part * self._change(here, last[span], summed, step - span, step)
+                    last[span], noises[span] = here, []
             report(step / self.steps)
         priors = [geometry.log_prior(y[name], self.levels[name][-1]).cpu() for name, geometry in self._components()]
-        return 2 * fine - coarse + torch.stack(priors).sum(0)
+        return total + torch.stack(priors).sum(0)
 
     def _components(self) -> list[tuple[str, Geometry]]:
         return list(self.space.components.items())

@@ -200,6 +200,7 @@ class _Loop:
             if self.estimator is not None:
                 for name, segment in segments.items():
                     geometry = self.space.components[name]
+                    ends[name] = self.estimator.observe(geometry, segment, ends[name])
                     log_density[name] = (
                         log_density[name] + self.estimator.increment(geometry, segment, ends[name]).cpu()
                     )
