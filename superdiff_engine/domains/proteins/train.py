@@ -58,7 +58,7 @@ PADDED = (64, 80, 96, 112, MOST_RESIDUES)
 SHORTEST_WINDOW = 64
 #: log s ~ N(mean, deviation^2): folds are decided from s = 3 to 0.3 (30 to 3 Angstrom), bonds below 0.05. The
 #: beta model learns more of the former, where strands are won or lost; bonds it knows from the first model.
-LOG_LEVEL = {"proteins": (-0.9, 1.4), "proteins_alpha": (-1.2, 1.6), "proteins_beta": (-0.8, 1.2)}
+LOG_LEVEL = {"proteins": (-1.2, 1.6), "proteins_alpha": (-1.2, 1.6), "proteins_beta": (-0.8, 1.2)}
 #: Weights of the losses; the last two teach the clean frames themselves, as FrameDiff's auxiliary losses do.
 WEIGHTS = {"positions": 1.0, "rotations": 0.5, "frames": 0.25, "bonds": 0.25}
 #: Level below which distances between neighbouring residues' atoms are in the loss: 3 Angstrom.
