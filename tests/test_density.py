@@ -12,7 +12,7 @@ from superdiff_engine.rotations import uniform
 
 
 def error_of_difference(experts, step):
-    exact = [expert.log_density(step.samples, step.level) for expert in experts]
+    exact = [expert.log_density(step.samples.cpu(), step.level) for expert in experts]
     return ((step.log_density[0] - step.log_density[1]) - (exact[0] - exact[1])).abs().mean().item()
 
 
