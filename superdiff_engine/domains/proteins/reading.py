@@ -114,8 +114,9 @@ def read_protein(content: bytes) -> ReadProtein:
     text = _ascii(content)
     try:
         all_chains, models, recipe = _from_cif(text) if _is_cif(text) else _from_pdb(text)
-    except (ValueError, RuntimeError, IndexError):
-        raise SuperDiffError("This file is neither PDB nor mmCIF, or it is damaged.") from None
+    except (ValueError, RuntimeError, IndexError) as error:
+        why = " ".join(str(error).removeprefix("string:").split())[:120].rstrip(".")
+        raise SuperDiffError(f"This file is neither PDB nor mmCIF, or it is damaged: {why}.") from None
     notes: list[str] = []
     if not all_chains:
         raise SuperDiffError("This file holds no atoms; give a PDB or mmCIF file of a protein.")
@@ -239,7 +240,8 @@ def _from_pdb(text: str) -> tuple[list[list[gemmi.Residue]], int, str | None]:
 
 
 def _with_numbers(line: str) -> str:
-    """A line of an atom with "nan" for coordinates that are no numbers."""
+    """A line of an atom up to its element, with "nan" for coordinates that are no numbers."""
+    line = line[:78]
     try:
         right = all(math.isfinite(float(line[start : start + 8])) for start in (30, 38, 46))
     except ValueError:

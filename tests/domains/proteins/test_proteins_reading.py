@@ -54,6 +54,7 @@ ODD = {
         lambda line: f"{line[:22]}{(number(line) + 1) // 2:4d}{' A'[number(line) % 2 == 0]}{line[27:]}"
     ),
     "hybrid-36": atom_lines(lambda line: f"{line[:6]}A{line[7:22]}A{number(line):03d}{line[26:]}"),
+    "charges that are none": atom_lines(lambda line: line[:78].ljust(78) + "9?"),
     "HETATM": atom_lines(lambda line: "HETATM" + line[6:]),
     "a chain without a name": atom_lines(lambda line: line[:21] + " " + line[22:]),
     "two chains": PDB.replace("END\n", "") + pdb([CHAIN + 50]).replace("GLY A", "GLY B"),
@@ -65,7 +66,8 @@ ODD = {
 @pytest.mark.parametrize("text", ODD.values(), ids=ODD.keys())
 def test_odd_pdb_files_are_read_as_gemmi_reads_them(text):
     read = read_protein(text.encode())
-    known = gemmi_backbone(text.replace("SEQRES\n", "").replace("HELIX\n", "").replace("CRYST1 none\n", ""))
+    # Without what Gemmi refuses, though no backbone depends on it.
+    known = gemmi_backbone("\n".join(line[:78] for line in text.splitlines() if not line.startswith("CRYST1")))
     assert np.abs(read.backbone - known).max() < 1e-5 and np.abs(read.backbone - CHAIN).max() < 1e-3
     assert read.sequence == "G" * 40
 
