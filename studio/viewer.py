@@ -13,6 +13,8 @@ import streamlit as st
 
 Style = Literal["sticks", "spheres", "surface", "cartoon", "trace"]
 
+#: Angstrom from the origin at most that is drawn.
+FARTHEST = 1e4
 _STATIC = Path(__file__).parent / "static"
 _HTML = """
 <div class="stage" role="img"></div>
@@ -41,11 +43,17 @@ def _component() -> Any:
     return st.components.v2.component("superdiff_viewer", html=_HTML, css=_CSS, js=script)
 
 
+def _places(positions: np.ndarray, digits: int) -> list[Any]:
+    """Coordinates that 3Dmol survives: numbers, and none so large that its camera loses them."""
+    known = np.nan_to_num(positions, nan=0.0, posinf=FARTHEST, neginf=-FARTHEST)
+    return np.round(np.clip(known, -FARTHEST, FARTHEST), digits).tolist()
+
+
 def frame(elements: Sequence[str], positions: np.ndarray, bonds: Sequence[tuple[int, int, int]]) -> dict[str, Any]:
     """One moment: element symbols, positions [atoms, 3] in Angstrom, bonds (i, j, order)."""
     return {
         "elements": list(elements),
-        "positions": np.round(np.nan_to_num(positions), 3).tolist(),
+        "positions": _places(positions, 3),
         "bonds": [list(bond) for bond in bonds],
     }
 
@@ -63,7 +71,7 @@ def chain_frame(
     return {
         "chains": [
             {
-                "positions": np.round(np.nan_to_num(chain), 2).tolist(),
+                "positions": _places(chain, 2),
                 "structure": structure,
                 "colours": list(colours[index]) if len(colours) else None,
             }

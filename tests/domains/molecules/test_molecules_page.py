@@ -9,7 +9,7 @@ from rdkit.Chem import rdDepictor, rdDistGeom
 from studio_page import finish, give, open_link, press, read, words
 from tiny_molecules import known_arrays
 
-from studio import compare, molecules, session
+from studio import compare, molecules, session, viewer
 from superdiff_engine import reading
 from superdiff_engine.domains.molecules import files
 from superdiff_engine.domains.molecules.judging import judge_molecules
@@ -144,6 +144,14 @@ def test_no_joint_prompt_of_properties_that_exclude_each_other(assets):
     )
     # AND, which no molecule satisfies, is not offered either.
     assert [other.operator.name for other in compare.variants(rivals)] == ["average", "single", "single"]
+
+
+def test_no_coordinate_that_the_viewer_does_not_survive_reaches_it():
+    places = np.array([[np.nan, np.inf, -np.inf], [1e308, -1e30, 1.23456]])
+    shown = viewer.frame(["C", "C"], places, [])["positions"]
+    assert shown == [[0.0, 1e4, -1e4], [1e4, -1e4, 1.235]]
+    chain = viewer.chain_frame([np.full((1, 4, 3), np.inf)], ["-"])["chains"][0]["positions"]
+    assert np.isfinite(chain).all()
 
 
 def test_scenes_hold_every_atom_and_bond_side_by_side():
