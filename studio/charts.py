@@ -12,9 +12,10 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
+from superdiff_engine.colours import owners
+from superdiff_engine.domains.plane.contours import density_lines
 from superdiff_engine.trace import Curves
 
-from .contours import density_lines
 from .palette import GUIDE, NEUTRAL
 
 #: Rows of a live curve.
@@ -25,8 +26,6 @@ THIN_CURVES = 8
 THIN_POINTS = 100
 #: Samples in the live "estimated against exact".
 COMPARED = 160
-#: From this weight on a sample takes its expert's colour.
-OWNED = 0.75
 
 View = Literal["value", "difference", "weights"]
 TITLES: dict[View, str] = {
@@ -43,14 +42,17 @@ def select(curves: Curves, view: View, component: str | None = None) -> tuple[np
     Args:
         curves: of a trace.
         view: which quantity.
-        component: the part of the log-density that belongs to it, of which no single samples are kept; None for all.
+        component: the part of the log-density and the weights that belong to it, of which no single samples are kept;
+            None for all.
     """
-    if view == "weights":
-        return curves.mean_weights, curves.weights
     if component is not None:
-        part = curves.components[component]
+        # Of older records only the weights of all components together are known.
+        known = curves.component_weights.get(component, curves.mean_weights)
+        part = known if view == "weights" else curves.components[component]
         shown = part - part.mean(1, keepdims=True) if view == "difference" else part
         return shown, np.zeros((*part.shape, 0), np.float32)
+    if view == "weights":
+        return curves.mean_weights, curves.weights
     if view == "value":
         return curves.mean_log_density, curves.log_density
     mean = curves.mean_log_density
@@ -99,9 +101,12 @@ def curve_option(
 
 
 def plane_option(
-    preview: dict[str, np.ndarray], names: Sequence[str], colours: Sequence[str], theme: str
+    preview: dict[str, np.ndarray], names: Sequence[str], colours: Sequence[str], theme: str, height: int
 ) -> dict[str, Any]:
-    """The plane: contour lines of every expert at the level of now, and the samples over them."""
+    """The plane: contour lines of every expert at the level of now, and the samples over them.
+
+    A unit is as long across as up, however wide the chart is; `height` is the chart's, in pixels.
+    """
     extent = preview["extent"]
     tables, series = [], []
     for order, (name, colour, grid) in enumerate(zip(names, colours, preview["contours"], strict=True)):
@@ -123,6 +128,7 @@ def plane_option(
         "xAxis": _axis("x", minimum=x0, maximum=x1, gap=24),
         "yAxis": _axis("y", minimum=y0, maximum=y1, gap=28),
         "series": series,
+        "media": _squares(height),
     }
 
 
@@ -151,14 +157,6 @@ def agreement_option(
     }
 
 
-def owners(weights: np.ndarray) -> np.ndarray:
-    """For each sample the expert that has nearly all the weight, or -1 where they share it; weights [experts, n]."""
-    first = weights.argmax(0)
-    owned = weights.max(0) >= OWNED
-    # With a single expert there is nothing to tell apart.
-    return np.where(owned & (len(weights) > 1), first, -1)
-
-
 def pair_error(log_density: np.ndarray, exact: np.ndarray) -> float | None:
     """Mean error of the estimated log q_1 - log q_2 in nats; None for a single expert."""
     if len(exact) < 2:
@@ -173,8 +171,25 @@ def _table(**columns: np.ndarray) -> pa.Table:
     )
 
 
+#: Room around the grid of a chart, in pixels.
+_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 14, 30, 44
+
+
 def _frame() -> dict[str, Any]:
-    return {"animation": False, "grid": {"left": 64, "right": 14, "top": 30, "bottom": 44, "outerBoundsMode": "none"}}
+    room = {"left": _LEFT, "right": _RIGHT, "top": _TOP, "bottom": _BOTTOM}
+    return {"animation": False, "grid": room | {"outerBoundsMode": "none"}}
+
+
+def _squares(height: int) -> list[dict[str, Any]]:
+    """For every width of a chart the largest square grid in it, to a few pixels: ECharts locks no proportions."""
+    most, step = height - _TOP - _BOTTOM, 8
+    rules = []
+    for side in [*range(most % step + step * 8, most, step), most]:
+        widths = {"minWidth": side + _LEFT + _RIGHT}
+        if side < most:
+            widths["maxWidth"] = side + _LEFT + _RIGHT + step - 1
+        rules.append({"query": widths, "option": {"grid": {"width": side, "height": side}}})
+    return rules
 
 
 def _legend(names: Sequence[str], icon: str, width: int, height: int) -> dict[str, Any]:
@@ -183,6 +198,9 @@ def _legend(names: Sequence[str], icon: str, width: int, height: int) -> dict[st
         "data": list(names),
         "selectedMode": False,
         "icon": icon,
+        # One line, whatever the names: what does not fit is paged through, and no name covers the chart.
+        "type": "scroll",
+        "textStyle": {"width": 120, "overflow": "truncate"},
         "itemWidth": width,
         "itemHeight": height,
         "top": 0,

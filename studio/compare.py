@@ -12,6 +12,7 @@ from superdiff_engine.errors import RecipeError
 from superdiff_engine.recipe import Recipe, make_recipe
 
 from . import figures, session
+from .charts import TITLES, View
 from .exports import draw_downloads
 from .guard import guarded
 from .jobs import Job
@@ -164,7 +165,9 @@ def _column(job: Job, brief: bool) -> None:
         return
     draw_figures_of(job, result)
     curves = job.run.trace.curves(most=FIGURE_POINTS)
-    for view in ("difference", "weights"):
+    views: tuple[View, ...] = ("difference", "weights")
+    for view in views:
+        st.markdown(f"**{TITLES[view]}**")
         figure = figures.curve_figure(curves, view, names, colours, "level", height=260)
         figure.update_layout(showlegend=False)
         st.plotly_chart(figure, key=f"{view}-{job.id}", config=figures.config(), alt=f"{view} against the level")

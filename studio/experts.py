@@ -28,7 +28,7 @@ def draw_experts() -> None:
     domain = get_domain(recipe.domain)
     if recipe.domain == "plane":
         names = _names(recipe)
-        option = charts.plane_option(_densities(recipe), names, expert_colours(len(names)), theme_name())
+        option = charts.plane_option(_densities(recipe), names, expert_colours(len(names)), theme_name(), 480)
         st.echarts_chart(
             option, key="experts", height=480, width=520, alt="Contour lines of every expert's exact density"
         )

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from superdiff_engine.colours import owners
+from superdiff_engine.domains.plane.contours import DEPTHS, density_lines
 from superdiff_engine.trace import Curves
 
-from .charts import TITLES, UNITS, View, owners, select
-from .contours import DEPTHS, density_lines
+from .charts import UNITS, View, select
 from .palette import GUIDE, NEUTRAL, PICKED
 from .pictures import grid_png, grid_shape
 
@@ -25,7 +26,11 @@ _GALLERY_WIDTH = 470
 #: Letters of a name in a legend.
 _LONGEST_LABEL = 28
 
-_CONFIG: dict[str, Any] = {"displaylogo": False, "toImageButtonOptions": {"format": "svg", "filename": "superdiff"}}
+_CONFIG: dict[str, Any] = {
+    "displaylogo": False,
+    "modeBarButtonsToRemove": ["select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d"],
+    "toImageButtonOptions": {"format": "svg", "filename": "superdiff"},
+}
 
 
 def config() -> dict[str, Any]:
@@ -84,7 +89,7 @@ def curve_figure(
             hovertemplate="%{y:.4g}<extra>" + _text(name) + "</extra>",
         )
     _lay_out(figure, height, UNITS[view])
-    figure.update_layout(title={"text": TITLES[view], "font": {"size": 14}}, hovermode="x unified")
+    figure.update_layout(hovermode="x unified")
     if against == "level":
         # A run that was cut short spans less than a decade or two: label 2 and 5 as well there.
         wide = len(x) and x.max() > 300 * x.min()
@@ -103,8 +108,20 @@ def plane_figure(
     theme: str,
     picked: int | None = None,
     height: int = 460,
+    traced: int | None = None,
 ) -> go.Figure:
-    """The samples over the contour lines of every expert; a click on a sample picks it."""
+    """The samples over the contour lines of every expert; a click on a sample picks it.
+
+    Args:
+        preview: of the plane.
+        names: of the experts.
+        colours: of the experts.
+        theme: "light" or "dark".
+        picked: the sample that is ringed.
+        height: in pixels.
+        traced: of how many samples, the first ones, there are curves: only these can be clicked, and are outlined
+            where others are shown; None: of all.
+    """
     figure = go.Figure()
     for order, (name, colour, grid) in enumerate(zip(names, colours, preview["contours"], strict=True)):
         lines = density_lines(grid, preview["extent"])
@@ -116,21 +133,27 @@ def plane_figure(
             line={"color": colour, "width": 2.8 if order == 0 else 1.4},
             hoverinfo="skip",
         )
-    owner = owners(preview["weights"])
-    point_colours = np.array([*colours, NEUTRAL[theme]])[owner]
-    index = np.arange(len(owner))
-    figure.add_scatter(
-        x=preview["positions"][:, 0],
-        y=preview["positions"][:, 1],
-        mode="markers",
-        name="samples",
-        customdata=index,
-        marker={"size": 5, "color": point_colours, "opacity": 0.65},
-        hovertemplate="sample %{customdata}: (%{x:.3f}, %{y:.3f})<extra></extra>",
-        showlegend=False,
-        selected={"marker": {"opacity": 0.9}},
-        unselected={"marker": {"opacity": 0.65}},
-    )
+    point_colours = np.array([*colours, NEUTRAL[theme]])[owners(preview["weights"])]
+    known = np.arange(len(point_colours)) < (len(point_colours) if traced is None else traced)
+    for rows, told in ((np.nonzero(~known)[0], False), (np.nonzero(known)[0], True)):
+        if not len(rows):
+            continue
+        outline = {"width": 1, "color": NEUTRAL[theme]} if told and not known.all() else {"width": 0}
+        opacity = 0.65 if told else 0.35
+        # What has no hover cannot be clicked either.
+        hover: dict[str, Any] = {"hovertemplate": "sample %{customdata}: (%{x:.3f}, %{y:.3f})<extra></extra>"}
+        figure.add_scatter(
+            x=preview["positions"][rows, 0],
+            y=preview["positions"][rows, 1],
+            mode="markers",
+            name="samples",
+            customdata=rows if told else None,
+            marker={"size": 6 if told else 4, "color": point_colours[rows], "opacity": opacity, "line": outline},
+            showlegend=False,
+            selected={"marker": {"opacity": 0.9 if told else opacity}},
+            unselected={"marker": {"opacity": opacity}},
+            **(hover if told else {"hoverinfo": "skip"}),
+        )
     if picked is not None:
         figure.add_scatter(
             x=preview["positions"][[picked], 0],
@@ -213,7 +236,6 @@ def agreement_figure(
     line = {"color": GUIDE[theme], "width": 1.2, "dash": "dash"}
     figure.add_scatter(x=ends, y=ends, mode="lines", line=line, showlegend=False, hoverinfo="skip")
     _lay_out(figure, height, "exact log q, nats")
-    figure.update_layout(title={"text": "Estimated against exact log-density", "font": {"size": 14}})
     figure.update_xaxes(title_text="estimated log q, nats")
     return figure
 
@@ -227,8 +249,9 @@ def contour_note() -> str:
 def _lay_out(figure: go.Figure, height: int, unit: str) -> None:
     figure.update_layout(
         height=height,
-        margin={"l": 8, "r": 8, "t": 40, "b": 8},
-        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 1, "xanchor": "right"},
+        # Room above for the tool bar alone: titles stand outside, and the legend is at the other end.
+        margin={"l": 8, "r": 8, "t": 34, "b": 8},
+        legend={"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0, "xanchor": "left"},
     )
     figure.update_yaxes(title_text=unit)
 

@@ -159,7 +159,7 @@ def _charts(job: Job) -> None:
 
     def curve(view: charts.View, height: int, switch: bool = False) -> None:
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-            part = f" ({component})" if component and view != "weights" else ""
+            part = f" ({component})" if component else ""
             st.markdown(f"**{charts.TITLES[view]}{part}**", width="content")
             if switch and component is None:
                 st.toggle("single samples", value=True, key="live-thin", help="Thin curves behind the bold means")
@@ -217,7 +217,7 @@ def draw_preview(frame: Frame, names: list[str], key: str, size: int) -> None:
 
         draw_live_proteins(frame, key, size)
         return
-    option = charts.plane_option(preview, names, expert_colours(len(names)), theme_name())
+    option = charts.plane_option(preview, names, expert_colours(len(names)), theme_name(), size)
     alt = f"The samples in the plane at level {frame.level:.3g}, with contour lines of every expert's density"
     st.echarts_chart(option, key=f"{key}-plane", height=size, alt=alt)
 

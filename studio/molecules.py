@@ -27,7 +27,7 @@ from .jobs import Job
 from .live import names_of
 from .palette import dot, theme_name
 from .pictures import grid_png
-from .results import take_click
+from .results import KEEP, last_moment, take_click
 from .viewer import Style, draw_viewer, frame
 
 #: Molecules side by side in the live view, and Angstrom from one to the next.
@@ -107,14 +107,15 @@ def _chosen_rows(job: Job, result: Result) -> np.ndarray:
             format_func=_FILTERS.__getitem__,
             selection_mode="multi",
             key=f"filter-{job.id}",
+            persist_state=KEEP,
         )
         orders: dict[str, np.ndarray] = {"number": np.arange(len(arrays["atoms"]))}
         for column, one in enumerate(PROPERTIES):
             orders[one.title.split(" (")[0]] = arrays["properties"][:, column]
         for name, values in zip(names_of(job), result.log_density, strict=True):
             orders[f"log q of {name}"] = values
-        by = st.selectbox("Sort by", list(orders), key=f"sort-{job.id}", width=220)
-        down = st.toggle("highest first", key=f"down-{job.id}", disabled=by == "number")
+        by = st.selectbox("Sort by", list(orders), key=f"sort-{job.id}", persist_state=KEEP, width=220)
+        down = st.toggle("highest first", key=f"down-{job.id}", persist_state=KEEP, disabled=by == "number")
     keep = np.ones(len(arrays["atoms"]), bool)
     if "valid" in wanted:
         keep &= arrays["valid"]
@@ -138,7 +139,7 @@ def _gallery(job: Job, arrays: dict[str, np.ndarray], rows: np.ndarray, picked: 
     if pages > 1:
         page = st.segmented_control(
             "Page", range(pages), default=0, required=True, format_func=lambda index: str(index + 1),
-            key=f"page-{job.id}-{pages}", label_visibility="collapsed",
+            key=f"page-{job.id}-{pages}", persist_state=KEEP, label_visibility="collapsed",
         )  # fmt: skip
     shown = rows[page * PAGE : (page + 1) * PAGE]
     pictures = _depictions(job.id, arrays, tuple(int(row) for row in shown), theme_name() == "dark")
@@ -189,11 +190,11 @@ def _one_molecule(job: Job, result: Result, picked: int) -> None:
         st.markdown("   ".join(told))
     style: Style = st.segmented_control(
         "Drawn as", ["sticks", "spheres", "surface"], default="sticks", required=True, key=f"style-{job.id}",
-        label_visibility="collapsed",
+        persist_state=KEEP, label_visibility="collapsed",
     )  # fmt: skip
     relaxed = _relaxation(job, verdict, picked)
     if relaxed is None:
-        frames, labels = _trajectory(job, arrays, picked)
+        frames, labels = _trajectory(job, result, picked)
     else:
         after = arrays | {"positions": arrays["positions"].copy()}
         after["positions"][picked, : len(relaxed.positions)] = relaxed.positions
@@ -229,12 +230,12 @@ def _one_molecule(job: Job, result: Result, picked: int) -> None:
     _figures(job, result, picked)
 
 
-def _trajectory(job: Job, arrays: dict[str, np.ndarray], picked: int) -> tuple[list[dict[str, Any]], list[str]]:
-    """The moments that the live view kept of this molecule, and the finished one."""
+def _trajectory(job: Job, result: Result, picked: int) -> tuple[list[dict[str, Any]], list[str]]:
+    """The moments that the live view kept of this molecule, and the last one."""
     kept = [moment for moment in job.run.trace.frames if picked < len(moment.preview.get("atoms", ()))]
     frames = [scene(moment.preview, [picked]) for moment in kept]
     labels = [f"step {moment.index}, s = {moment.level:.2g}" for moment in kept]
-    return [*frames, scene(arrays, [picked])], [*labels, "finished"]
+    return [*frames, scene(result.decoded, [picked])], [*labels, last_moment(result)]
 
 
 def _relaxation(job: Job, verdict: Any, picked: int) -> Relaxation | None:
@@ -242,6 +243,7 @@ def _relaxation(job: Job, verdict: Any, picked: int) -> Relaxation | None:
     asked = st.toggle(
         "Relax with MMFF94",
         key=f"relax-{job.id}",
+        persist_state=KEEP,
         disabled=not verdict.valid,
         help="Moves the atoms to the nearest minimum of the MMFF94 force field; the run's own molecule stays as it is.",
     )

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import streamlit as st
 
-#: By theme, in the order of the experts. `.streamlit/config.toml` holds the same lists.
-EXPERT_COLOURS = {
-    "light": ["#0072b2", "#d55e00", "#009e73", "#b8578f", "#c98a00", "#56b4e9", "#6b7280", "#7a5c1e"],
-    "dark": ["#4aa3df", "#f0803c", "#2bbf94", "#e09ac4", "#f2b233", "#9bd4f5", "#a3acb5", "#d8c074"],
-}
-#: Samples that no single expert owns.
-NEUTRAL = {"light": "#2f3b44", "dark": "#e6ebef"}
+from superdiff_engine.colours import EXPERT_COLOURS, NEUTRAL
+
+__all__ = ["EXPERT_COLOURS", "GUIDE", "NEUTRAL", "PICKED", "dot", "expert_colours", "theme_name"]
+
 #: The diagonal in "estimated against exact", and other lines that only guide the eye.
 GUIDE = {"light": "#8a97a1", "dark": "#74828d"}
 #: The frame of the picture that was picked.

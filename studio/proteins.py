@@ -27,7 +27,7 @@ from .guard import guarded
 from .jobs import Job
 from .palette import PICKED, expert_colours, theme_name
 from .pictures import grid_png
-from .results import draw_one_sample, take_click
+from .results import KEEP, draw_one_sample, last_moment, take_click
 from .viewer import Style, chain_frame, draw_viewer
 
 #: Proteins side by side in the live view, and Angstrom from one to the next.
@@ -99,7 +99,7 @@ def _gallery(job: Job, result: Result, picked: int) -> None:
     if pages > 1:
         page = st.segmented_control(
             "Page", range(pages), default=0, required=True, format_func=lambda index: str(index + 1),
-            key=f"page-{job.id}", label_visibility="collapsed",
+            key=f"page-{job.id}", persist_state=KEEP, label_visibility="collapsed",
         )  # fmt: skip
     shown = np.arange(page * PAGE, min(count, (page + 1) * PAGE))
     pictures = _depictions(job.id, arrays, tuple(int(row) for row in shown), theme_name() == "dark")
@@ -173,12 +173,12 @@ def _one_protein(job: Job, result: Result, picked: int) -> None:
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         style: Style = st.segmented_control(
             "Drawn as", ["cartoon", "trace", "sticks"], default="cartoon", required=True, key=f"style-{job.id}",
-            label_visibility="collapsed",
+            persist_state=KEEP, label_visibility="collapsed",
         )  # fmt: skip
         offered = list(_COLOURINGS) if len(job.run.titles) > 1 else list(_COLOURINGS)[:2]
         colouring = st.selectbox(
             "Coloured by", offered, format_func=_COLOURINGS.__getitem__, key=f"colouring-{job.id}", width=270,
-            label_visibility="collapsed",
+            persist_state=KEEP, label_visibility="collapsed",
         )  # fmt: skip
     colours: list[str] = []
     with guarded("the colours"):
@@ -247,12 +247,12 @@ def _local_weights(job_id: str, _job: Job, _chain: np.ndarray, picked: int) -> n
 
 
 def _trajectory(job: Job, result: Result, picked: int, colours: list[str]) -> tuple[list[dict[str, Any]], list[str]]:
-    """The moments that the live view kept of this protein, and the finished one."""
+    """The moments that the live view kept of this protein, and the last one."""
     kept = [moment for moment in job.run.trace.frames if picked < len(moment.preview.get("residues", ()))]
     painted = [colours] if colours else []
     frames = [scene(moment.preview, [picked], painted, moment.level) for moment in kept]
     labels = [f"step {moment.index}, s = {moment.level:.2g}" for moment in kept]
-    return [*frames, scene(result.decoded, [picked], painted)], [*labels, "finished"]
+    return [*frames, scene(result.decoded, [picked], painted)], [*labels, last_moment(result)]
 
 
 def _sequences(job: Job, chain: np.ndarray, picked: int) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pandas as pd
 import streamlit as st
@@ -22,6 +24,8 @@ from .words import STATES, other_than_usual, run_title
 #: Points of a curve in a finished figure.
 FIGURE_POINTS = 300
 _PLAY_TICK = 0.15
+#: What is chosen of a run (a sample, a curve, an order) stays while another view is looked at.
+KEEP: Literal["session"] = "session"
 
 
 def draw_results(job: Job) -> None:
@@ -36,7 +40,13 @@ def draw_results(job: Job) -> None:
         return
     views = ["Samples", "Replay", "Curves", "Table"]
     view = st.segmented_control(
-        "What to show", views, default="Samples", required=True, key=f"view-{job.id}", label_visibility="collapsed"
+        "What to show",
+        views,
+        default="Samples",
+        required=True,
+        key=f"view-{job.id}",
+        persist_state=KEEP,
+        label_visibility="collapsed",
     )
     with guarded("the results"):
         if view == "Samples":
@@ -116,7 +126,8 @@ def _plane_samples(job: Job, result: Result) -> None:
     with right:
         picked = _pick(job, len(preview["positions"]))
     with left:
-        figure = figures.plane_figure(preview, names, colours, theme, picked)
+        traced = job.run.trace.traced
+        figure = figures.plane_figure(preview, names, colours, theme, picked, traced=traced)
         st.plotly_chart(
             figure,
             key=f"samples-{job.id}",
@@ -125,7 +136,8 @@ def _plane_samples(job: Job, result: Result) -> None:
             config=figures.config(),
             alt="The finished samples in the plane over the contour lines of every expert's density",
         )
-        st.caption(figures.contour_note() + " Click a sample to see its own curves.")
+        whose = f"one of the {traced} outlined samples" if traced < len(preview["positions"]) else "a sample"
+        st.caption(f"{figures.contour_note()} Click {whose} to see its own curves.")
     with right:
         draw_one_sample(job, result, picked)
 
@@ -140,6 +152,11 @@ def take_click(job_id: str) -> None:
             st.session_state[f"pick-{job_id}"] = int(chosen[0] if isinstance(chosen, list) else chosen)
 
 
+def last_moment(result: Result) -> str:
+    """What the samples of a result are, for the end of a slider."""
+    return "finished" if result.complete else f"stopped at step {result.index}, s = {result.level:.2g}"
+
+
 def _picture_samples(job: Job, result: Result) -> None:
     pictures = result.decoded.get("pictures")
     if pictures is None:
@@ -149,6 +166,7 @@ def _picture_samples(job: Job, result: Result) -> None:
         picked = _pick(job, len(pictures))
     page = picked // SHOWN
     shown = pictures[page * SHOWN : (page + 1) * SHOWN]
+    shown_to = page * SHOWN + len(shown) - 1
     with left:
         st.plotly_chart(
             figures.gallery_figure(shown, page * SHOWN + np.arange(len(shown)), picked),
@@ -158,11 +176,11 @@ def _picture_samples(job: Job, result: Result) -> None:
             config=figures.config() | {"displayModeBar": False},
             alt=f"{len(shown)} finished pictures, number {picked} framed",
         )
-        note = "Click a picture to see its own curves."
+        note = "Click a picture to see it alone and its own curves."
+        if shown_to >= job.run.trace.traced:
+            note = f"Click a picture to see it alone; curves are kept of the first {job.run.trace.traced} of this run."
         if len(pictures) > SHOWN:
-            note += (
-                f" Shown: {page * SHOWN} to {page * SHOWN + len(shown) - 1} of {len(pictures)}; choose a number for "
-            )
+            note += f" Shown: {page * SHOWN} to {shown_to} of {len(pictures)}; choose a number for "
             note += "another page."
         st.caption(note)
     with right:
@@ -177,7 +195,9 @@ def _picture_samples(job: Job, result: Result) -> None:
 def _pick(job: Job, count: int) -> int:
     key = f"pick-{job.id}"
     st.session_state.setdefault(key, 0)
-    st.number_input("Sample", min_value=0, max_value=count - 1, step=1, key=key, help="Which sample to look at")
+    st.number_input(
+        "Sample", min_value=0, max_value=count - 1, step=1, key=key, help="Which sample to look at", persist_state=KEEP
+    )
     return int(st.session_state[key])
 
 
@@ -200,7 +220,8 @@ def draw_one_sample(job: Job, result: Result, picked: int) -> None:
     )
     curves = job.run.trace.curves(most=FIGURE_POINTS)
     if picked >= curves.log_density.shape[2]:
-        st.caption(f"Curves are kept for the first {curves.log_density.shape[2]} samples.")
+        traced = job.run.trace.traced
+        st.caption(f"Curves are kept of the first {traced} samples, 0 to {traced - 1}.")
         return
     names, colours = names_of(job), expert_colours(len(job.run.titles))
     view: View = st.segmented_control(
@@ -210,10 +231,11 @@ def draw_one_sample(job: Job, result: Result, picked: int) -> None:
         default="value",
         required=True,
         key=f"curve-{job.id}",
+        persist_state=KEEP,
         label_visibility="collapsed",
     )
     figure = figures.curve_figure(curves, view, names, colours, "level", sample=picked, height=270)
-    figure.update_layout(showlegend=False, title=None, margin={"t": 10})
+    figure.update_layout(showlegend=False)
     st.plotly_chart(
         figure, key=f"one-{job.id}", config=figures.config(), alt=f"{TITLES[view]} of sample {picked} against the level"
     )
@@ -262,6 +284,7 @@ def _curves(job: Job) -> None:
         required=True,
         format_func={"level": "against the level", "step": "against the step"}.__getitem__,
         key=f"against-{job.id}",
+        persist_state=KEEP,
         label_visibility="collapsed",
     )
     curves = job.run.trace.curves(most=FIGURE_POINTS)
@@ -272,11 +295,15 @@ def _curves(job: Job) -> None:
         for view in views:
             figure = figures.curve_figure(curves, view, names, colours, against, component=component)
             alt = f"{TITLES[view]} against the {against}; bold: mean over all samples, thin: single samples"
-            st.plotly_chart(figure, key=f"{view}-{job.id}", config=figures.config(), alt=alt)
+            with st.container(gap="xxsmall"):
+                st.markdown(f"**{TITLES[view]}{'' if component is None else f' ({component})'}**")
+                st.plotly_chart(figure, key=f"{view}-{job.id}", config=figures.config(), alt=alt)
         if "exact" in preview:
             figure = figures.agreement_figure(preview, names, colours, theme_name())
             alt = "Estimated against exact log-density of the finished samples; on the diagonal they agree"
-            st.plotly_chart(figure, key=f"agreement-{job.id}", config=figures.config(), alt=alt)
+            with st.container(gap="xxsmall"):
+                st.markdown("**Estimated against exact log-density**")
+                st.plotly_chart(figure, key=f"agreement-{job.id}", config=figures.config(), alt=alt)
 
 
 def _table(job: Job, result: Result) -> None:

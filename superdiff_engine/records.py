@@ -63,7 +63,7 @@ def read_record(folder: Path) -> StoredRun:
     recipe = load_recipe(folder / "recipe.json")
     run = StoredRun(recipe, folder, _status(folder))
     # A part that cannot be read costs that part.
-    components: dict[str, np.ndarray] = {}
+    components: dict[str, dict[str, np.ndarray]] = {}
     frames: list[Frame] = []
     if (folder / REPLAY).is_file():
         try:
@@ -172,7 +172,7 @@ def _read_result(path: Path, run: Run) -> Result:
     )
 
 
-def _read_curves(path: Path, recipe: Recipe, components: dict[str, np.ndarray]) -> Curves:
+def _read_curves(path: Path, recipe: Recipe, components: dict[str, dict[str, np.ndarray]]) -> Curves:
     experts, samples = len(recipe.experts), min(recipe.batch, TRACED_SAMPLES)
     try:
         table = pq.ParquetFile(path)
@@ -191,7 +191,10 @@ def _read_curves(path: Path, recipe: Recipe, components: dict[str, np.ndarray]) 
         weights=whole["weight"][:, :, 1:],
         mean_log_density=whole["log_density"][:, :, 0],
         mean_weights=whole["weight"][:, :, 0],
-        components={name: values for name, values in components.items() if values.shape == (levels, experts)},
+        **{
+            field: {name: values for name, values in found.items() if values.shape == (levels, experts)}
+            for field, found in components.items()
+        },
     )
 
 
@@ -203,16 +206,17 @@ def _columns(table: pq.ParquetFile) -> list[pa.ChunkedArray]:
     return columns
 
 
-def _read_replay(path: Path, recipe: Recipe) -> tuple[list[Frame], dict[str, np.ndarray]]:
+def _read_replay(path: Path, recipe: Recipe) -> tuple[list[Frame], dict[str, dict[str, np.ndarray]]]:
+    """The previews, and by their names in `Curves` what is known of the components."""
     arrays = _read_arrays(path)
     try:
         indices, levels = arrays.pop("index").tolist(), arrays.pop("level").tolist()
         previews: list[dict[str, np.ndarray]] = [{} for _ in indices]
-        components: dict[str, np.ndarray] = {}
+        components: dict[str, dict[str, np.ndarray]] = {"components": {}, "component_weights": {}}
         for name, value in arrays.items():
             kind, _, rest = name.partition("_")
-            if kind == "mean":
-                components[rest] = value
+            if kind in ("mean", "weight"):
+                components["components" if kind == "mean" else "component_weights"][rest] = value
             elif kind == "frame":
                 place, _, part = rest.partition("_")
                 previews[int(place)][part] = value

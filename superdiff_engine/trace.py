@@ -28,8 +28,8 @@ class Curves:
     """A snapshot of the trace, k steps of it.
 
     index [k]; level [k]; log_density and weights [k, experts, traced samples]; mean_log_density and mean_weights
-    [k, experts], means over all samples; components: the same of each component's part of the log-density, where there
-    are several. Log-densities are in nats, in canonical coordinates.
+    [k, experts], means over all samples; components and component_weights: the same of each component's part of the
+    log-density, and of its weights, where there are several. Log-densities are in nats, in canonical coordinates.
     """
 
     index: np.ndarray
@@ -39,6 +39,7 @@ class Curves:
     mean_log_density: np.ndarray
     mean_weights: np.ndarray
     components: dict[str, np.ndarray] = field(default_factory=dict)
+    component_weights: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ class Trace:
         self._mean_log_density = np.zeros((steps + 1, experts))
         self._mean_weights = np.zeros((steps + 1, experts))
         self._components: dict[str, np.ndarray] = {}
+        self._component_weights: dict[str, np.ndarray] = {}
         self._frames: list[Frame] = []
         self._stride = 1
         self._offered = 0
@@ -74,7 +76,8 @@ class Trace:
         """The trace of a run that has ended, from what was kept of it: all its steps, and previews in their order."""
         steps, experts, samples = curves.log_density.shape
         trace = cls(steps - 1, experts, samples)
-        trace._rows, trace._components = steps, dict(curves.components)
+        trace._rows = steps
+        trace._components, trace._component_weights = dict(curves.components), dict(curves.component_weights)
         trace._index, trace._level = curves.index, curves.level
         trace._log_density, trace._weights = curves.log_density, curves.weights
         trace._mean_log_density, trace._mean_weights = curves.mean_log_density, curves.mean_weights
@@ -83,6 +86,11 @@ class Trace:
 
     def __len__(self) -> int:
         return self._rows
+
+    @property
+    def traced(self) -> int:
+        """Of how many samples, the first ones, there are curves."""
+        return self._log_density.shape[2]
 
     def append(self, step: Step) -> None:
         """Add one step's scalars."""
@@ -95,6 +103,8 @@ class Trace:
             for name, values in parts.items():
                 column = self._components.setdefault(name, np.zeros(self._mean_log_density.shape))
                 column[row] = values.mean(1).cpu().numpy()
+                column = self._component_weights.setdefault(name, np.zeros(self._mean_weights.shape))
+                column[row] = step.component_weights[name].double().mean(1).cpu().numpy()
             self._index[row], self._level[row] = step.index, step.level
             self._log_density[row] = log_density[:, :kept]
             self._weights[row] = weights[:, :kept]
@@ -142,11 +152,12 @@ class Trace:
                 self._mean_log_density[rows],
                 self._mean_weights[rows],
                 {name: column[rows] for name, column in self._components.items()},
+                {name: column[rows] for name, column in self._component_weights.items()},
             )
 
 
 def replay_npz(trace: Trace) -> bytes:
-    """Previews to be played back, thinned to a few megabytes, and the components' mean log-densities, as an NPZ."""
+    """Previews to be played back, thinned to a few megabytes, and the components' means of a trace, as an NPZ."""
     curves, frames = trace.curves(), trace.frames
     size = sum(array.nbytes for frame in frames for array in frame.preview.values())
     kept = frames[-1:] if frames else []
@@ -160,6 +171,7 @@ def replay_npz(trace: Trace) -> bytes:
     for place, frame in enumerate(kept):
         arrays |= {f"frame_{place}_{name}": value for name, value in frame.preview.items()}
     arrays |= {f"mean_{name}": values for name, values in curves.components.items()}
+    arrays |= {f"weight_{name}": values for name, values in curves.component_weights.items()}
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **arrays)  # type: ignore[arg-type]
     return buffer.getvalue()

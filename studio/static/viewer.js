@@ -78,6 +78,11 @@ function draw(state, index) {
   }
   if (state.scene !== state.seen) {
     viewer.zoomTo();
+    // 3Dmol fits the height alone: in a stage that is narrower than high the sides would be cut off.
+    const lean = state.stage.clientWidth / state.stage.clientHeight;
+    if (lean < 1) {
+      viewer.zoom(lean);
+    }
     state.seen = state.scene;
   }
   viewer.render();

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw
 
 from ...errors import RecipeError
 from ...geometry import Euclidean
@@ -19,14 +18,13 @@ from ...recipe import AndRecipe, Expert, Levels, Mixture, OrRecipe, Recipe
 from ...run import Result
 from ...sample import Step
 from ..base import Domain, Export, ModelInfo
+from .drawing import draw_plane
 from .mixture import GaussianMixture
 
 #: Cells of the grid on which densities are drawn, each way.
 GRID = 64
 #: Half the width of the view, in the variance-preserving view of `to_view`.
 HALF_WIDTH = 4.0
-#: Okabe and Ito's colours, which every colour vision can tell apart; experts take them in this order.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
 
 
 def _ring(modes: int, radius: float) -> list[list[float]]:
@@ -114,16 +112,14 @@ class Plane(Domain):
         }
 
     def preview_png(self, result: Result) -> bytes:
-        """The samples as a scatter, each coloured by the expert that weighs most."""
-        size = 512
-        picture = Image.new("RGB", (size, size), "white")
-        draw = ImageDraw.Draw(picture)
+        """The samples as the page shows them: over every expert's contour lines, with axes."""
+        axis = torch.linspace(-HALF_WIDTH, HALF_WIDTH, GRID, dtype=torch.float64)
+        grid = torch.cartesian_prod(axis, axis).flip(1) / to_view(result.level)
+        experts = [self.load(expert, "cpu", "float32") for expert in result.recipe.experts]
+        contours = torch.stack([expert.log_density(grid, result.level).view(GRID, GRID) for expert in experts])
+        extent = np.array([-HALF_WIDTH, HALF_WIDTH, -HALF_WIDTH, HALF_WIDTH])
         view = result.samples["x"] * to_view(result.level)
-        pixels = (view * [1, -1] / HALF_WIDTH + 1) / 2 * size
-        for (x, y), expert in zip(pixels, result.weights.argmax(0), strict=True):
-            if math.isfinite(x) and math.isfinite(y):
-                draw.ellipse((x - 2, y - 2, x + 2, y + 2), fill=COLOURS[expert % len(COLOURS)])
-        return png(picture, result.recipe)
+        return png(draw_plane(view, result.weights, contours.numpy(), extent, result.titles), result.recipe)
 
     def exports(self, result: Result) -> list[Export]:
         return [
