@@ -279,8 +279,8 @@ def _call(function: str, content: bytes, options: dict[str, Any]) -> dict[str, A
         return {"error": str(error)}
     except (ImportError, MemoryError):
         raise  # a library that is not loaded gets no memory
-    except Exception as error:
-        return {"error": f"This file could not be read; it is damaged ({type(error).__name__})."}
+    except Exception:
+        return {"error": "This file could not be read; it is damaged."}
 
 
 if __name__ == "__main__":

@@ -296,7 +296,8 @@ def _complaint(block: str) -> str:
         RDLogger.DisableLog("rdApp.*")  # type: ignore[attr-defined]
     lines = [re.sub(r"^\[[\d:]+\]\s*", "", line).strip() for line in said.getvalue().splitlines()]
     first = next((line for line in lines if line and set(line) != {"*"}), "RDKit cannot read it")
-    return first[:120].rstrip(".")
+    # The lines that RDKit counts are not those of the file.
+    return re.sub(r"to int on line \d+", "to a whole number", first)[:120].rstrip(".")
 
 
 def _notes(found: Sequence[_Molecule], refused: dict[str, list[int]]) -> list[str]:
