@@ -6,10 +6,10 @@ from __future__ import annotations
 LONGEST_QUOTE = 60
 
 
-def quoted(text: str) -> str:
+def quoted(text: str, longest: int = LONGEST_QUOTE) -> str:
     """A stranger's text for a message: what cannot be printed is replaced, and it is cut where it is long."""
     printable = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
-    return printable if len(printable) <= LONGEST_QUOTE else printable[: LONGEST_QUOTE - 1] + "…"
+    return printable if len(printable) <= longest else printable[: longest - 1] + "…"
 
 
 class SuperDiffError(Exception):

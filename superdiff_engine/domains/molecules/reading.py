@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from rdkit import Chem, RDLogger, rdBase
 
-from ...errors import SuperDiffError
+from ...errors import SuperDiffError, quoted
 from ...reading import LARGEST_RECIPE, as_text
 from .atoms import ELEMENTS, FEWEST_ATOMS, MOST_ATOMS, PAIRS, pair_indices
 from .chemistry import BOND_TYPES, judge
@@ -297,7 +297,7 @@ def _complaint(block: str) -> str:
     lines = [re.sub(r"^\[[\d:]+\]\s*", "", line).strip() for line in said.getvalue().splitlines()]
     first = next((line for line in lines if line and set(line) != {"*"}), "RDKit cannot read it")
     # The lines that RDKit counts are not those of the file.
-    return re.sub(r"to int on line \d+", "to a whole number", first)[:120].rstrip(".")
+    return quoted(re.sub(r"to int on line \d+", "to a whole number", first), 120).rstrip(".")
 
 
 def _notes(found: Sequence[_Molecule], refused: dict[str, list[int]]) -> list[str]:
