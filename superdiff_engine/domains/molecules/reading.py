@@ -29,8 +29,8 @@ MOST_READ = 256
 SECONDS = 15.0
 #: Angstrom: atoms closer than this stand in one place; drawings are flat to within the second.
 _TOGETHER, _FLAT = 0.1, 1e-3
-#: Lengths of bonds in Angstrom, to hydrogen and between others: drawings have one length for both.
-_TO_HYDROGEN, _BETWEEN = (0.7, 1.2), (1.08, 1.8)
+#: Lengths of bonds in Angstrom, to hydrogen, single and multiple ones between others: drawings have one length for all.
+_TO_HYDROGEN, _SINGLE, _MULTIPLE = (0.7, 1.2), (1.08, 1.8), (1.08, 1.46)
 _ORDERS = {bond_type: order for order, bond_type in BOND_TYPES.items()}
 
 
@@ -274,13 +274,15 @@ def _unplaced(molecule: Chem.Mol, code: str) -> str:
     likely = all(
         low <= distances[bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()] <= high
         for bond in molecule.GetBonds()
-        for low, high in [_TO_HYDROGEN if 1 in _numbers_of(bond) else _BETWEEN]
+        for low, high in [_lengths_of(bond)]
     )
     return "" if likely and (hydrogens or code == "3D") else "it is a flat drawing"
 
 
-def _numbers_of(bond: Chem.Bond) -> tuple[int, int]:
-    return bond.GetBeginAtom().GetAtomicNum(), bond.GetEndAtom().GetAtomicNum()
+def _lengths_of(bond: Chem.Bond) -> tuple[float, float]:
+    if 1 in (bond.GetBeginAtom().GetAtomicNum(), bond.GetEndAtom().GetAtomicNum()):
+        return _TO_HYDROGEN
+    return _SINGLE if bond.GetBondType() == Chem.BondType.SINGLE else _MULTIPLE
 
 
 def _complaint(block: str) -> str:

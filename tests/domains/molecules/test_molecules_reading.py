@@ -161,6 +161,13 @@ def test_flat_molecules_are_told_from_drawings(smiles):
     assert read.unplaced == ("", "it is a flat drawing")
 
 
+def test_a_drawing_of_an_arene_that_is_said_to_be_in_three_dimensions_is_one():
+    drawing, molecule = drawn("c1ccncc1", hydrogens=False), Chem.RemoveHs(flat("c1ccncc1"))
+    for one in (drawing, molecule):
+        one.GetConformer().Set3D(True)
+    assert read_sdf(sdf(molecule, drawing).encode()).unplaced == ("", "it is a flat drawing")
+
+
 def turned(molecule):
     """The same, in another plane, and said to be in three dimensions."""
     turn = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))[0]
