@@ -55,6 +55,7 @@ class Kind:
             and `notes` (what was left out, in sentences). Raises SuperDiffError.
         columns: the first columns of the table, from the arrays; the first of them names the samples.
         draw: shows sample `index` of the arrays, under a name for the scene.
+        megabytes: that a file may have.
         option: a choice of how to read, if there is one.
     """
 
@@ -67,6 +68,7 @@ class Kind:
     take: Callable[[dict[str, Any]], tuple[Any, dict[str, np.ndarray]]]
     columns: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]
     draw: Callable[[dict[str, np.ndarray], int, str], None]
+    megabytes: int
     option: Option | None = None
 
 
@@ -80,7 +82,7 @@ def draw_own(kind: Kind) -> None:
             key=f"own-{keep.get('owns', 0)}",
             on_change=_take,
             args=(kind,),
-            max_upload_size=20,
+            max_upload_size=kind.megabytes,
         )
         if kind.option is not None:
             st.toggle(

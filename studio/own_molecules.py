@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from superdiff_engine.domains.molecules.reading import ReadMolecules
+from superdiff_engine.domains.molecules.reading import LARGEST_SDF, ReadMolecules
 from superdiff_engine.errors import SuperDiffError
 from superdiff_engine.reading import as_text
 
@@ -55,6 +55,7 @@ OWN = Kind(
     take=_take,
     columns=_columns,
     draw=_draw,
+    megabytes=LARGEST_SDF // 2**20,
     option=Option(
         "add_hydrogens",
         "Add missing hydrogens",

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from superdiff_engine.domains.proteins.judging import judge_proteins
-from superdiff_engine.domains.proteins.reading import FEWEST, MOST, ReadProtein
+from superdiff_engine.domains.proteins.reading import FEWEST, LARGEST_FILE, MOST, ReadProtein
 
 from .own import Kind
 from .proteins import scene
@@ -47,4 +47,5 @@ OWN = Kind(
     take=_take,
     columns=_columns,
     draw=_draw,
+    megabytes=LARGEST_FILE // 2**20,
 )
