@@ -11,7 +11,7 @@ from superdiff_engine.errors import SuperDiffError
 
 from . import form_memory, form_state
 from .form_experts import draw_form_experts
-from .guard import guarded, show_sentence
+from .guard import guarded, plain, show_sentence
 from .palette import dot
 from .uploads import recipe_from_file
 from .words import ESTIMATORS, OPERATORS, SAVINGS, SOLVERS
@@ -45,6 +45,8 @@ def _domain_and_example() -> None:
         label_visibility="collapsed",
         wrap=True,  # every domain is seen: what is cut off at the edge is not found
     )
+    for sentence in dict.fromkeys(sentence for domain in domains().values() for sentence in domain.left_out()):
+        st.caption(f":material/warning: {plain(sentence)}")
     examples = get_domain(keep["f.domain"]).examples()
 
     def take() -> None:

@@ -15,7 +15,15 @@ import streamlit as st
 
 from superdiff_engine.domains import Domain, get_domain
 from superdiff_engine.errors import RecipeError
-from superdiff_engine.recipe import MOST_EXPERTS, GuidanceRecipe, PipelineRecipe, Recipe, make_recipe
+from superdiff_engine.recipe import (
+    MOST_EXPERTS,
+    Expert,
+    GuidanceRecipe,
+    PipelineRecipe,
+    Recipe,
+    SingleRecipe,
+    make_recipe,
+)
 
 from .words import SAVINGS, estimators_for
 
@@ -60,10 +68,14 @@ def ensure() -> None:
 
 
 def open_domain(name: str) -> None:
-    """Put the first example of a domain into the form."""
-    examples = get_domain(name).examples()
-    title = next(iter(examples))
-    load(examples[title], example=title)
+    """Put a domain's first example into the form, or its first model where no example has all of its models."""
+    domain = get_domain(name)
+    for title, recipe in domain.examples().items():
+        load(recipe, example=title)
+        return
+    there = domain.models()
+    prompt = "" if domain.prompted else None
+    load(Recipe(domain=domain.name, experts=[Expert(model=there[0].id, prompt=prompt)], operator=SingleRecipe(index=0)))
 
 
 def load(recipe: Recipe, example: str | None = None, keep_seed: bool = False) -> None:

@@ -215,6 +215,8 @@ def models() -> None:
         for info in domain.models():
             table.add_row(info.id, domain.name, info.title, info.description, info.source)
     console.print(table)
+    for sentence in dict.fromkeys(sentence for domain in domains().values() for sentence in domain.left_out()):
+        console.print(f"Left out: {sentence}", markup=False, style="yellow")
     console.print(
         "Your own diffusers folders: set SUPERDIFF_MODELS to the folder that holds them, they appear as local/NAME. "
         "Hub models: hub/OWNER/NAME.",

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from ..errors import ModelError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,6 +61,44 @@ class Size:
     open: str
 
 
+def look_at(what: str, read: Callable[[], ModelInfo]) -> ModelInfo | ModelError:
+    """What `read` tells of a model, or the sentence that takes its place: one damaged model costs no other.
+
+    Args:
+        what: the model's id, for the sentence.
+        read: reads what is known of it; may raise anything.
+    """
+    try:
+        return read()
+    except ModelError as error:
+        return error
+    except Exception as error:  # a damaged file may raise whatever its reader raises
+        first = (str(error).splitlines() or [""])[0]
+        return ModelError(
+            f"The model '{what}' cannot be read ({type(error).__name__}: {first}); install it again, or remove it."
+        )
+
+
+def look_at_embedded(
+    assets: Path, names: Iterable[str], settings: Callable[[Path], Any]
+) -> Iterator[ModelInfo | ModelError]:
+    """The embedded models of these names that are installed.
+
+    Args:
+        assets: the folder of all embedded models.
+        names: of their folders in it.
+        settings: what a folder says of its model, with a title and a description; raises ModelError.
+    """
+
+    def read(name: str) -> ModelInfo:
+        found = settings(assets / name)
+        return ModelInfo(name, found.title or name, found.description, "embedded")
+
+    for name in names:
+        if (assets / name).is_dir():
+            yield look_at(name, lambda name=name: read(name))  # type: ignore[misc]
+
+
 def settling(noisy: Any, denoised: Any, level: float, deviation: float = 1.0) -> Any:
     """Positions to show while samples form: a cloud as wide as the data, which settles into the sample.
 
@@ -94,8 +135,26 @@ class Domain(ABC):
     size: Size | None = None
 
     @abstractmethod
+    def listing(self) -> Iterable[ModelInfo | ModelError]:
+        """All models that are there now; in the place of one that cannot be read, the error that says so."""
+
     def models(self) -> list[ModelInfo]:
         """All models to choose from now."""
+        return [found for found in self._listed() if isinstance(found, ModelInfo)]
+
+    def left_out(self) -> list[str]:
+        """Why models that are there cannot be chosen, a sentence each."""
+        return list(dict.fromkeys(str(found) for found in self._listed() if isinstance(found, ModelError)))
+
+    def _listed(self) -> list[ModelInfo | ModelError]:
+        found: list[ModelInfo | ModelError] = []
+        try:
+            found.extend(self.listing())
+        except Exception as error:  # a folder that cannot be listed, say: the other domains go on
+            found.append(
+                ModelError(f"Not all models of {self.title} could be listed ({type(error).__name__}: {error}).")
+            )
+        return found
 
     def owns(self, model: str) -> bool:
         """Whether `model` is an id of this domain."""
@@ -112,6 +171,11 @@ class Domain(ABC):
     @abstractmethod
     def examples(self) -> dict[str, Recipe]:
         """Ready recipes by title; the first is what the studio opens with."""
+
+    def _possible(self, examples: dict[str, Recipe]) -> dict[str, Recipe]:
+        """Those examples whose models are all there."""
+        there = {info.id for info in self.models()}
+        return {title: one for title, one in examples.items() if {expert.model for expert in one.experts} <= there}
 
     @abstractmethod
     def check(self, recipe: Recipe) -> None:

@@ -77,7 +77,7 @@ def read_json(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError:
         raise ModelError(f"{path} is missing or cannot be read; copy the whole pipeline folder again.") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ModelError(f"{path} is not valid JSON; copy the whole pipeline folder again.") from None
     if not isinstance(content, dict):
         raise ModelError(f"{path} must hold a JSON object; copy the whole pipeline folder again.")

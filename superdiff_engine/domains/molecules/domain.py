@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,7 +33,7 @@ from ...run import Result
 from ...sample import Step
 from ...saved import draw_sizes, sizes_in_turn
 from ...score import ConditionedScore, Guidance
-from ..base import Domain, Export, ModelInfo, Prepared, Size, settling
+from ..base import Domain, Export, ModelInfo, Prepared, Size, look_at_embedded, settling
 from .atoms import FEWEST_ATOMS, MOST_ATOMS
 from .model import HIGHEST_LEVEL, LOWEST_LEVEL, MoleculeModel, MoleculeScores, decode, encode, load_model, load_settings
 from .properties import Term, Vocabulary, contradict
@@ -60,13 +61,8 @@ class Molecules(Domain):
     components = ("positions", "types", "bonds")
     size = Size("atoms", "Atoms, hydrogens included", FEWEST_ATOMS, MOST_ATOMS, "as in QM9")
 
-    def models(self) -> list[ModelInfo]:
-        found = []
-        for name in NAMES:
-            if (assets_folder() / name / "config.json").is_file():
-                settings = load_settings(assets_folder() / name)
-                found.append(ModelInfo(name, settings.title, settings.description, "embedded"))
-        return found
+    def listing(self) -> Iterable[ModelInfo | ModelError]:
+        return look_at_embedded(assets_folder(), NAMES, load_settings)
 
     def owns(self, model: str) -> bool:
         return model in NAMES
@@ -102,8 +98,7 @@ class Molecules(Domain):
             "Coin flip, to compare with OR": recipe(CoinFlipRecipe(), "", "", models=(RINGS, CHAINS)),
             "Any molecule of QM9's kind": recipe(SingleRecipe(index=0), ""),
         }
-        there = {info.id for info in self.models()}
-        return {title: one for title, one in known.items() if {expert.model for expert in one.experts} <= there}
+        return self._possible(known)
 
     def check(self, recipe: Recipe) -> None:
         if recipe.pipeline is not None:
@@ -261,7 +256,8 @@ def find_model(name: str, device: str = "cpu") -> MoleculeModel:
 
 
 def words_of(name: str) -> Vocabulary:
-    """The terms of a model; where it is not installed, the same terms with bounds that nobody asks for."""
-    if name in NAMES and (assets_folder() / name / "config.json").is_file():
-        return load_settings(assets_folder() / name).vocabulary
+    """The terms of a model; where it cannot be read, the same terms with bounds that nobody asks for."""
+    with suppress(ModelError):  # said by whoever lists or loads it
+        if name in NAMES:
+            return load_settings(assets_folder() / name).vocabulary
     return Vocabulary.unmeasured()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,7 +41,7 @@ class Pictures(Domain):
     title = "Pictures"
     level_unit = "half the range from black to white"
 
-    def models(self) -> list[ModelInfo]:
+    def listing(self) -> Iterable[ModelInfo | ModelError]:
         return model.list_models()
 
     def owns(self, model_id: str) -> bool:
@@ -59,7 +59,7 @@ class Pictures(Domain):
                 batch=64,
             )
 
-        return {
+        known = {
             "OR: all ten garments from two experts of five": recipe(OrRecipe()),
             "AND: pictures that both experts find equally likely": recipe(AndRecipe()),
             "Average: the usual mixing of scores, to compare with": recipe(AverageRecipe()),
@@ -67,6 +67,7 @@ class Pictures(Domain):
             "One expert alone, the other looks on": recipe(SingleRecipe(index=0)),
             "One model of all ten, to compare with": recipe(SingleRecipe(index=0), "garments_ab"),
         }
+        return self._possible(known)
 
     def check(self, recipe: Recipe) -> None:
         """Nothing beyond what every recipe is checked for: shapes are known when the models are loaded."""

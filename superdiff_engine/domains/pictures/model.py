@@ -11,9 +11,9 @@ Pictures are tensors [channels, height, width] in [-1, 1].
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -28,7 +28,7 @@ from ...files import write_whole
 from ...noise import DiscreteVP
 from ...score import NetworkScore
 from ...training import TrainingFacts
-from ..base import ModelInfo
+from ..base import ModelInfo, look_at, look_at_embedded
 from ..hub import fetch
 from ..sources import find_folder, is_foreign, local_pipelines, read_json, read_settings
 from .data import CLASS_NAMES, EXPERT_CLASSES
@@ -84,19 +84,20 @@ def owns(model: str) -> bool:
     return model in EXPERT_CLASSES or is_foreign(model)
 
 
-def list_models() -> list[ModelInfo]:
-    """Embedded models, then the user's own folders; hub repositories are not listed but can be asked for."""
-    infos = []
-    for name in EXPERT_CLASSES:
-        folder = assets_folder() / name
-        if folder.is_dir():
-            settings = _settings(folder, strict=False)
-            infos.append(ModelInfo(name, settings.title or name, settings.description, "embedded"))
+def list_models() -> Iterator[ModelInfo | ModelError]:
+    """Embedded models, then the user's own folders, or the errors of those that cannot be read; hub repositories are
+    not listed but can be asked for.
+    """
+    yield from look_at_embedded(assets_folder(), EXPERT_CLASSES, lambda folder: read_settings(folder, PictureSettings))
     for name, folder in local_pipelines(lambda kind: not kind.startswith("StableDiffusion")).items():
-        settings = _settings(folder, strict=False)
-        text = settings.description or f"diffusers pipeline in {folder}"
-        infos.append(ModelInfo(f"local/{name}", settings.title or name, text, "local"))
-    return infos
+        yield look_at(f"local/{name}", partial(_local_info, name, folder))
+
+
+def _local_info(name: str, folder: Path) -> ModelInfo:
+    read_json(folder / "model_index.json")
+    settings = read_settings(folder, PictureSettings)
+    text = settings.description or f"diffusers pipeline in {folder}"
+    return ModelInfo(f"local/{name}", settings.title or name, text, "local")
 
 
 def load_expert(model: str, device: str = "cpu", dtype: str = "float32") -> NetworkScore:
@@ -119,7 +120,7 @@ def load_expert(model: str, device: str = "cpu", dtype: str = "float32") -> Netw
 
 @lru_cache(maxsize=16)
 def _load(folder: Path, model: str, device: str, dtype: str, stamp: int) -> NetworkScore:
-    settings = _settings(folder, strict=True)
+    settings = read_settings(folder, PictureSettings)
     _check_index(folder)
     schedule, prediction = _read_scheduler(_part(folder, "scheduler"))
     unet = _read_unet(_part(folder, "unet"))
@@ -145,15 +146,6 @@ def _download(repository: str) -> Path:
 def _part(folder: Path, name: str) -> Path:
     """The folder of a pipeline's component; old repositories keep everything at the top."""
     return folder / name if (folder / name).is_dir() else folder
-
-
-def _settings(folder: Path, strict: bool) -> PictureSettings:
-    try:
-        return read_settings(folder, PictureSettings)
-    except ModelError:
-        if strict:
-            raise
-        return PictureSettings()
 
 
 def _check_index(folder: Path) -> None:
@@ -271,7 +263,7 @@ def save_expert(name: str, unet: Any, facts: TrainingFacts, folder: Path, patch:
 
 def write_card(folder: Path, table: Table | None) -> None:
     """Write an embedded expert's README.md, from its superdiff.json and the rows of `table` (None: not measured)."""
-    settings = _settings(folder, strict=True)
+    settings = read_settings(folder, PictureSettings)
     facts, name = settings.training, folder.name
     weights = _part(folder, "unet") / WEIGHTS
     parameters = sum(value.numel() for value in _read_unet(_part(folder, "unet")).parameters())

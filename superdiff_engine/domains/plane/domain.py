@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -61,9 +61,10 @@ class Plane(Domain):
     # Its tensors are small: more threads would only wait for each other, and starve the page that shows the run.
     threads = 1
 
-    def models(self) -> list[ModelInfo]:
-        infos = [ModelInfo(id, title, text, "exact") for id, (title, text, _) in MIXTURES.items()]
-        return [*infos, ModelInfo("custom", "Your own mixture", "modes that you place yourself", "exact")]
+    def listing(self) -> Iterator[ModelInfo]:
+        for name, (title, text, _) in MIXTURES.items():
+            yield ModelInfo(name, title, text, "exact")
+        yield ModelInfo("custom", "Your own mixture", "modes that you place yourself", "exact")
 
     def examples(self) -> dict[str, Recipe]:
         def recipe(models: Sequence[str], operator: OrRecipe | AndRecipe, steps: int = 100) -> Recipe:

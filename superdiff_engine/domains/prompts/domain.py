@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -30,7 +31,7 @@ from ...recipe import (
 from ...run import Result
 from ...sample import Step
 from ...score import Guidance
-from ..base import Domain, Export, ModelInfo, Prepared
+from ..base import Domain, Export, ModelInfo, Prepared, look_at, look_at_embedded
 from ..sources import is_foreign, local_pipelines, read_settings
 from .captions import unknown_words
 from .encoding import FAMILIES
@@ -52,14 +53,11 @@ class Prompts(Domain):
     level_unit = "standard deviations of the latents"
     prompted = True
 
-    def models(self) -> list[ModelInfo]:
-        infos = []
-        settings = self._settings(EMBEDDED)
-        if settings is not None:
-            infos.append(ModelInfo(EMBEDDED, settings.title or EMBEDDED, settings.description, "embedded"))
+    def listing(self) -> Iterator[ModelInfo | ModelError]:
+        if (assets_folder() / EMBEDDED / "superdiff.json").is_file():
+            yield from look_at_embedded(assets_folder(), [EMBEDDED], _embedded_settings)
         for name, folder in local_pipelines(FAMILIES.__contains__).items():
-            infos.append(ModelInfo(f"local/{name}", name, f"text-to-image pipeline in {folder}", "local"))
-        return infos
+            yield look_at(f"local/{name}", partial(_local_info, name, folder))
 
     def owns(self, model: str) -> bool:
         return model == EMBEDDED or is_foreign(model)
@@ -83,10 +81,10 @@ class Prompts(Domain):
         return [f"{settings.title} has not learned {listed}: such words mean next to nothing to it."]
 
     def _settings(self, model: str) -> PromptSettings | None:
-        path = assets_folder() / EMBEDDED / "superdiff.json"
-        return (
-            _embedded_settings(path.parent, path.stat().st_mtime_ns) if model == EMBEDDED and path.is_file() else None
-        )
+        with suppress(ModelError):  # said by whoever lists or loads it
+            if model == EMBEDDED and (assets_folder() / EMBEDDED / "superdiff.json").is_file():
+                return _embedded_settings(assets_folder() / EMBEDDED)
+        return None
 
     def examples(self) -> dict[str, Recipe]:
         available = [info.id for info in self.models()]
@@ -175,10 +173,19 @@ class Prompts(Domain):
         return picture_exports(result)
 
 
+def _embedded_settings(folder: Path) -> PromptSettings:
+    return _settings_at(folder, (folder / "superdiff.json").stat().st_mtime_ns)
+
+
 @lru_cache(maxsize=1)
-def _embedded_settings(folder: Path, stamp: int) -> PromptSettings:
+def _settings_at(folder: Path, stamp: int) -> PromptSettings:
     """Read once, not at every turn of the page: the vocabulary is long. `stamp` is the time of the file."""
     return read_settings(folder, PromptSettings)
+
+
+def _local_info(name: str, folder: Path) -> ModelInfo:
+    read_settings(folder, PromptSettings)
+    return ModelInfo(f"local/{name}", name, f"text-to-image pipeline in {folder}", "local")
 
 
 def find_model(model: str) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +27,7 @@ from ...recipe import (
 from ...run import Result
 from ...sample import Step
 from ...saved import draw_sizes, sizes_in_turn
-from ..base import Domain, Export, ModelInfo, Prepared, Size, settling
+from ..base import Domain, Export, ModelInfo, Prepared, Size, look_at_embedded, settling
 from .frames import frames_of
 from .model import (
     ALPHA,
@@ -65,13 +65,8 @@ class Proteins(Domain):
     components = ("positions", "rotations")
     size = Size("residues", "Residues", 30, 256, "as in the models' data")
 
-    def models(self) -> list[ModelInfo]:
-        found = []
-        for name in NAMES:
-            if (assets_folder() / name / "config.json").is_file():
-                settings = load_settings(assets_folder() / name)
-                found.append(ModelInfo(name, settings.title, settings.description, "embedded"))
-        return found
+    def listing(self) -> Iterable[ModelInfo | ModelError]:
+        return look_at_embedded(assets_folder(), NAMES, load_settings)
 
     def owns(self, model: str) -> bool:
         return model in NAMES
@@ -95,13 +90,14 @@ class Proteins(Domain):
                 residues=80,
             )
 
-        return {
+        known = {
             "OR: helices or strands": recipe(OrRecipe(), ALPHA, BETA),
             "AND: what both find likely": recipe(AndRecipe(), ALPHA, BETA),
             "Average, to compare with AND": recipe(AverageRecipe(), ALPHA, BETA),
             "Coin flip, to compare with OR": recipe(CoinFlipRecipe(), ALPHA, BETA),
             "One model of all folds": recipe(SingleRecipe(index=0), WHOLE),
         }
+        return self._possible(known)
 
     def check(self, recipe: Recipe) -> None:
         if recipe.dtype == "float16":
