@@ -21,6 +21,7 @@ from typing import Generic, TypeVar
 
 from superdiff_engine.devices import resolve_device
 from superdiff_engine.errors import RecordError, SuperDiffError
+from superdiff_engine.files import sweep_partials
 from superdiff_engine.recipe import Recipe
 from superdiff_engine.records import read_record
 from superdiff_engine.run import Run
@@ -34,6 +35,9 @@ KEPT = 16
 #: Bytes of finished runs in memory, about; beyond that, runs with a record go even while they are shown, and come back
 #: from disk when they are looked at.
 MOST_BYTES = 2 * 1024**3
+
+#: Seconds between two tries to save what could not be saved.
+SAVE_AGAIN = 30.0
 
 _ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{8}")
 
@@ -125,6 +129,11 @@ class Jobs:
         self._queues: dict[str, deque[AnyJob]] = {}
         self._active: dict[str, AnyJob | None] = {}
         self._tabs: weakref.WeakSet[Tab] = weakref.WeakSet()
+        #: Jobs that ended and could not be saved whole: a full disk, say. They are tried again while nothing runs.
+        self._unsaved: dict[str, list[AnyJob]] = {}
+        if folder is not None and folder.is_dir():
+            for left in folder.iterdir():  # by a server that was killed
+                sweep_partials(left)
 
     def open_tab(self) -> Tab:
         """A tab, which keeps what it shows in memory as long as somebody holds it."""
@@ -159,9 +168,13 @@ class Jobs:
         with self._changed:
             self._jobs[job.id] = job
             if device not in self._queues:
-                self._queues[device] = deque()
-                self._active[device] = None
-                threading.Thread(target=self._work, args=(device,), name=f"superdiff-{device}", daemon=True).start()
+                self._queues[device], self._active[device], self._unsaved[device] = deque(), None, []
+                worker = threading.Thread(target=self._work, args=(device,), name=f"superdiff-{device}", daemon=True)
+                try:
+                    worker.start()
+                except RuntimeError:  # no memory, or too many threads
+                    del self._queues[device], self._jobs[job.id]
+                    raise SuperDiffError("This machine has no room for another thread; close other programs.") from None
             self._queues[device].append(job)
             self._forget()
             self._changed.notify_all()
@@ -240,7 +253,7 @@ class Jobs:
                 job.run.finished.set()
 
     def _forget(self) -> None:
-        finished = [job for job in self._jobs.values() if job.finished]
+        finished = [job for job in self._jobs.values() if job.finished and not job.run.unsaved]
         needed = self._needed()
         idle = [job for job in finished if job.id not in needed]
         stored = [job for job in finished[:-1] if job.id in needed and _on_disk(job)]
@@ -265,23 +278,50 @@ class Jobs:
         return shown | {job.id for job in newest.values()}
 
     def _work(self, device: str) -> None:
+        """What a device's thread does, for as long as the server lives, whatever its jobs raise."""
         queue = self._queues[device]
         while True:
-            with self._changed:
-                self._changed.wait_for(lambda: queue)
-                job = queue.popleft()
-                self._active[device] = job
+            job: AnyJob | None = None
             try:
-                job.run.execute()
+                with self._changed:
+                    self._changed.wait_for(lambda: queue, timeout=SAVE_AGAIN if self._unsaved[device] else None)
+                    if queue:
+                        job = self._active[device] = queue.popleft()
+                if job is None:
+                    self._unsaved[device] = [other for other in self._unsaved[device] if not other.run.save_again()]
+                else:
+                    job.run.execute()
             except SuperDiffError as error:
                 # The page shows the sentence; run.log holds the traceback.
-                log.warning("run %s: %s", job.id, error)
-            except Exception:
-                log.exception("run %s", job.id)
-            finally:
-                with self._changed:
-                    self._active[device] = None
-                    self._forget()
+                log.warning("run %s: %s", job.id if job else "", error)
+            except BaseException:
+                log.exception("run %s", job.id if job else "")
+            if job is not None:
+                self._close(job)
+
+    def _close(self, job: AnyJob) -> None:
+        """A job that was executed is over, however that ended."""
+        if not job.run.finished.is_set():
+            job.run.state, job.run.message = "failed", "The run stopped on an unexpected error."
+            job.run.finished.set()
+        with self._changed:
+            self._active[job.device] = None
+            if job.run.unsaved:
+                self._unsaved[job.device].append(job)
+            self._forget()
+            self._changed.notify_all()
+
+    def end(self) -> None:
+        """Cancel everything, and wait until it is saved; for a server that stops."""
+        with self._changed:
+            jobs = [job for job in self._jobs.values() if not job.finished]
+        for job in jobs:
+            self.cancel(job)
+        for job in jobs:
+            job.run.finished.wait()
+        for waiting in list(self._unsaved.values()):
+            for job in waiting:
+                job.run.save_again()
 
 
 def _on_disk(job: AnyJob) -> bool:

@@ -6,13 +6,21 @@ Reference: Skreta, Atanackovic, Bose, Tong, Neklyudov: The Superposition of Diff
 Estimator, ICLR 2025, arXiv 2412.17762.
 """
 
-from .compose import And, Average, CoinFlip, Fixed, Operator, Or, Prediction, Single
-from .errors import ModelError, OutputError, RecipeError, ScoreError, SuperDiffError
-from .geometry import SO3, Centred, Euclidean, Geometry, Product
-from .likelihood import Likelihoods, estimate_log_density
-from .noise import VE, DiscreteVP, Flow, Schedule, karras_levels, log_levels, time_levels
-from .sample import Step, sample
-from .score import ConditionedScore, EDMScore, Guidance, NetworkScore, ScoreModel
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .compose import And, Average, CoinFlip, Fixed, Operator, Or, Prediction, Single
+    from .errors import ModelError, OutputError, RecipeError, ScoreError, SuperDiffError
+    from .geometry import SO3, Centred, Euclidean, Geometry, Product
+    from .likelihood import Likelihoods, estimate_log_density
+    from .noise import VE, DiscreteVP, Flow, Schedule, karras_levels, log_levels, time_levels
+    from .sample import Step, sample
+    from .score import ConditionedScore, EDMScore, Guidance, NetworkScore, ScoreModel
 
 __all__ = [
     "SO3", "VE", "And", "Average", "Centred", "CoinFlip", "ConditionedScore", "DiscreteVP", "EDMScore", "Euclidean",
@@ -21,3 +29,23 @@ __all__ = [
     "SuperDiffError", "estimate_log_density", "karras_levels", "log_levels", "sample", "time_levels",
 ]  # fmt: skip
 __version__ = "0.1.0"
+
+
+class _Package(ModuleType):
+    """The package, in which `sample` is the function, and not the module of that name which holds it."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value.sample if name == "sample" and isinstance(value, ModuleType) else value)
+
+
+sys.modules[__name__].__class__ = _Package
+
+
+def __getattr__(name: str) -> Any:
+    # Only when it is asked for: the command line listens to signals before torch is imported, which takes seconds.
+    if name in __all__:
+        for module in ("errors", "noise", "geometry", "score", "compose", "sample", "likelihood"):
+            home = import_module(f".{module}", __name__)
+            if hasattr(home, name):
+                return getattr(home, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import sys
+
+from . import interrupts
+
+if __name__ == "__main__":  # before what takes time to import
+    interrupts.catch_signals()
+
 import importlib
 import json
 import os
-import signal
 import socket
 import subprocess
-import sys
-from collections.abc import Callable
-from dataclasses import replace
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace as changed
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -32,6 +40,8 @@ from .terminal import Terminal, VisibleGroup, log_visibly
 from .texts import visible
 
 if TYPE_CHECKING:
+    from .run import Run
+    from .sweep import Sweep
     from .training import TrainingProgress
 
 #: Settings of an evaluation: a dataclass.
@@ -41,6 +51,8 @@ app = typer.Typer(
 )
 console = Terminal()
 LOOPBACK = "127.0.0.1"
+#: How long a command waits for room on a disk that has filled up.
+SAVING_SECONDS = 60
 #: What can be trained, and the domain that knows how; a table here because domains import heavy libraries.
 TRAINABLE = {
     "garments_a": "pictures",
@@ -60,13 +72,43 @@ TRAINABLE = {
 
 
 def main() -> None:
-    """Run the command line; what a user got wrong is one sentence on standard error, with exit code 1."""
+    """Run the command line; what a user got wrong is one sentence on standard error, with exit code 1.
+
+    Whoever stops it gets the exit code of that: 130 for Ctrl+C, 143 for SIGTERM, 129 for SIGHUP.
+    """
+    interrupts.catch_signals()
     log_visibly()
+    code: Any = 0
     try:
         app()
-    except (SuperDiffError, FileNotFoundError) as error:
-        Terminal(stderr=True).print(f"superdiff: {error}", style="red", highlight=False, soft_wrap=True)
-        sys.exit(1)
+    except SystemExit as ended:
+        code = ended.code
+    except interrupts.Interrupted:
+        _complain("Interrupted; what was finished is kept, and the same command goes on from there.")
+    except BaseException as error:
+        # What breaks while a signal is heeded is no news; the terminal may be gone, too.
+        if interrupts.asked() is None:
+            _complain(_sentence(error))
+            code = 1
+    sys.exit(code if interrupts.asked() is None else interrupts.exit_code())
+
+
+def _complain(sentence: str) -> None:
+    with suppress(OSError):
+        Terminal(stderr=True).print(f"superdiff: {sentence}", style="red", highlight=False, soft_wrap=True)
+
+
+def _sentence(error: BaseException) -> str:
+    """What went wrong, and where if nobody foresaw it."""
+    from .failures import is_out_of_memory, out_of_memory
+
+    if isinstance(error, SuperDiffError | FileNotFoundError):
+        return str(error)
+    if is_out_of_memory(error):
+        return out_of_memory(None)
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{Path(last.filename).name}, line {last.lineno}"
+    return f"This stopped on an unexpected error ({type(error).__name__} in {where}: {error})."
 
 
 @app.command()
@@ -116,6 +158,24 @@ def studio(
     sys.exit(subprocess.call(command, cwd=script.parent, env=environment))
 
 
+@contextmanager
+def _saving(work: Run | Sweep) -> Iterator[None]:
+    """What could not be saved in this block is tried again for a while, since all of it ends with this process."""
+    try:
+        yield
+    except SuperDiffError:
+        if not work.unsaved:
+            raise
+        _complain(f"{work.message} Free some space: this is tried again for {SAVING_SECONDS} s (Ctrl+C gives up).")
+        limit = time.monotonic() + SAVING_SECONDS
+        with interrupts.on_signal(interrupts.break_off):
+            while not work.save_again():
+                if time.monotonic() > limit:
+                    raise
+                time.sleep(1)
+        console.print("Everything is saved now.")
+
+
 def _download_bar(progress: Progress) -> Callable[[Download], None]:
     """A line of its own for whatever is fetched, in megabytes."""
     lines: dict[str, TaskID] = {}
@@ -132,23 +192,31 @@ def _download_bar(progress: Progress) -> Callable[[Download], None]:
 @app.command()
 def sample(
     recipe: Annotated[Path, typer.Argument(help="a recipe, JSON")],
-    out: Annotated[Path, typer.Option(help="folder for the record of the run")],
+    out: Annotated[
+        Path,
+        typer.Option(help="folder for the record; one that holds a record is refused without --replace"),
+    ],
+    replace: Annotated[bool, typer.Option("--replace", help="remove the record that the folder holds, whole")] = False,
 ) -> None:
-    """Run a recipe and keep its record: samples, trace, preview, log. Ctrl+C stops and keeps what there is."""
+    """Run a recipe and keep its record: samples, trace, preview, log.
+
+    Ctrl+C, SIGTERM and SIGHUP stop it and keep what there is; a second Ctrl+C ends it at once.
+    """
     from .recipe import load_recipe
     from .run import Run
 
-    run = Run(load_recipe(recipe), out, previews=False)
-    signal.signal(signal.SIGINT, lambda *_: run.cancel())
-    with Progress(
-        TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-        TimeRemainingColumn(), console=console,
+    run = Run(load_recipe(recipe), out, previews=False, replace=replace)
+    with interrupts.on_signal(run.interrupt), _saving(run), Progress(
+        TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
+        console=console,
     ) as progress:  # fmt: skip
         task = progress.add_task("loading", total=run.recipe.levels.steps)
         with watching(_download_bar(progress)):
             result = run.execute(
                 lambda step: progress.update(task, completed=step.index, description=f"level {step.level:.3g}")
             )
+    for note in run.notes:
+        console.print(f"  {note}")
     if result is None:
         console.print(run.message or "Cancelled before the first step; nothing was made.")
         return
@@ -162,14 +230,16 @@ def sample(
 def grid(
     recipe: Annotated[Path, typer.Argument(help="a recipe, JSON")],
     x: Annotated[str, typer.Option(help="what varies across, such as temperature=0,1,10")],
-    out: Annotated[Path, typer.Option(help="the picture, a PNG")],
+    out: Annotated[Path, typer.Option(help="the picture, a PNG; a file that is there is refused without --replace")],
     y: Annotated[str | None, typer.Option(help="what varies down, such as seed=0:4, which is 0, 1, 2, 3")] = None,
     samples: Annotated[
         int | None, typer.Option(help="samples a cell (left out: 1 for pictures, the recipe's for others)", min=1)
     ] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="remove the file that is there")] = False,
 ) -> None:
-    """Run a recipe over a grid of one or two parameters, as one picture. Ctrl+C stops and keeps the finished cells.
+    """Run a recipe over a grid of one or two parameters, as one picture.
 
+    Ctrl+C, SIGTERM and SIGHUP stop it and keep the finished cells; a second Ctrl+C ends it at once.
     Parameters: temperature, bias, ridge, weight, guidance, steps, seed; up to 12 values each.
     """
     from .recipe import load_recipe
@@ -178,14 +248,19 @@ def grid(
     if out.suffix.lower() != ".png":
         raise SuperDiffError(f"The grid is a PNG; give it a name that ends in .png, not '{out.name}'.")
     sweep = Sweep(load_recipe(recipe), parse_axis(x), None if y is None else parse_axis(y), samples)
-    signal.signal(signal.SIGINT, lambda *_: sweep.cancel())
-    with Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=console,
-    ) as progress:
+    if not replace and os.path.lexists(out):
+        raise SuperDiffError(f"{out} is there already; choose another name, or replace it with --replace.")
+    with (
+        interrupts.on_signal(sweep.interrupt),
+        _saving(sweep),
+        Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=console,
+        ) as progress,
+    ):
         cells = len(sweep.recipes)
         task = progress.add_task("loading", total=1.0)
         with watching(_download_bar(progress)):
@@ -251,7 +326,10 @@ def train(
         typer.Option(help="train nothing: write the prepared data to this file, for a machine that cannot read them"),
     ] = None,
 ) -> None:
-    """Train an embedded model from its data; stopping and starting again resumes, on whatever device."""
+    """Train an embedded model from its data; stopping and starting again resumes, on whatever device.
+
+    Ctrl+C, SIGTERM and SIGHUP stop it after its step, with its checkpoint; a second Ctrl+C ends it at once.
+    """
     from .devices import training_device
 
     if name not in TRAINABLE:
@@ -290,14 +368,15 @@ def train(
                 console.print(f"{state.minutes:.1f} of {budget:g} minutes, {line}")
 
         more = {"crops": True} if crops else {}
-        folder = training.train_model(name, minutes, data, report, out, refine, where, batch, **more)
+        with interrupts.on_signal(interrupts.break_off):
+            folder = training.train_model(name, minutes, data, report, out, refine, where, batch, **more)
     console.print(f"Saved to {folder}")
 
 
 def _with(settings: Chosen, **given: float | str | None) -> Chosen:
     """Settings with the options that were given; the others keep their defaults."""
     changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    return replace(settings, **changes)
+    return changed(settings, **changes)
 
 
 @app.command()
@@ -338,38 +417,45 @@ def evaluate(
         bool, typer.Option(help="also draw the README's pictures of the rows in docs/images (prompts, proteins)")
     ] = False,
 ) -> None:
-    """Measure a domain as the paper does and write its table; stopping and starting again resumes."""
-    if domain == "pictures":
-        from .domains.pictures.evaluate import evaluate as evaluate_pictures
+    """Measure a domain as the paper does and write its table; stopping and starting again resumes.
 
-        out = Path("docs/tables/pictures.json") if out is None else out
-        evaluate_pictures(samples or 2000, steps or 50, batch or 125, seed, row, out, _say)
-        written = [out]
-    elif domain == "prompts":
-        from .domains.prompts import evaluate as prompts
-        from .domains.prompts.chunks import Settings
-
-        common = Settings(seeds=seeds, seed=seed, model=model, concepts=samples or 2000, style=style)
-        settings = _with(common, steps=steps, guidance=guidance, dtype=dtype)
-        drawn = prompts.SHEET if sheet else None
-        written = prompts.evaluate(settings, row, out, clip, drawn, _say)
-    elif domain == "molecules":
-        from .domains.molecules import evaluate as molecules
-
-        out = Path("docs/tables/molecules.json") if out is None else out
-        alike = molecules.Settings(seed=seed)
-        chosen = _with(alike, samples=samples, steps=steps, guidance=guidance, batch=batch)
-        molecules.evaluate(chosen, row, out, _say)
-        written = [out]
-    elif domain == "proteins":
-        from .domains.proteins import evaluate as proteins
-
-        out = Path("docs/tables/proteins.json") if out is None else out
-        each = _with(proteins.Settings(seed=seed), samples=samples, steps=steps, batch=batch, noise_scale=noise_scale)
-        proteins.evaluate(each, row, out, _say, fold=fold)
-        written = [out, *(proteins.draw_sheets(Path("docs/images"), each, _say) if sheet else [])]
-    else:
+    Ctrl+C, SIGTERM and SIGHUP stop it, with all chunks that were finished; a second Ctrl+C ends it at once.
+    """
+    if domain not in ("pictures", "prompts", "molecules", "proteins"):
         raise SuperDiffError(f"There is no evaluation for '{domain}'; choose pictures, prompts, molecules or proteins.")
+    importlib.import_module(f".domains.{domain}.evaluate", __package__)  # as long as there is nothing to keep
+    with interrupts.on_signal(interrupts.break_off):
+        if domain == "pictures":
+            from .domains.pictures.evaluate import evaluate as evaluate_pictures
+
+            out = Path("docs/tables/pictures.json") if out is None else out
+            evaluate_pictures(samples or 2000, steps or 50, batch or 125, seed, row, out, _say)
+            written = [out]
+        elif domain == "prompts":
+            from .domains.prompts import evaluate as prompts
+            from .domains.prompts.chunks import Settings
+
+            common = Settings(seeds=seeds, seed=seed, model=model, concepts=samples or 2000, style=style)
+            settings = _with(common, steps=steps, guidance=guidance, dtype=dtype)
+            drawn = prompts.SHEET if sheet else None
+            written = prompts.evaluate(settings, row, out, clip, drawn, _say)
+        elif domain == "molecules":
+            from .domains.molecules import evaluate as molecules
+
+            out = Path("docs/tables/molecules.json") if out is None else out
+            alike = molecules.Settings(seed=seed)
+            chosen = _with(alike, samples=samples, steps=steps, guidance=guidance, batch=batch)
+            molecules.evaluate(chosen, row, out, _say)
+            written = [out]
+        else:
+            from .domains.proteins import evaluate as proteins
+
+            out = Path("docs/tables/proteins.json") if out is None else out
+            each = _with(
+                proteins.Settings(seed=seed), samples=samples, steps=steps, batch=batch, noise_scale=noise_scale
+            )
+            proteins.evaluate(each, row, out, _say, fold=fold)
+            written = [out, *(proteins.draw_sheets(Path("docs/images"), each, _say) if sheet else [])]
     for path in written:
         console.print(f"Wrote {path}")
 

@@ -10,10 +10,10 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
+from concurrent.futures import Executor, as_completed
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from .compose import CoinFlip
 from .errors import OutputError, SuperDiffError
 from .files import write_whole
 from .sample import side_generator
+from .workers import Workers
 
 TABLES = Path("docs") / "tables"
 #: Where parts of tables are kept, by a hash of all that decides them.
@@ -265,9 +266,11 @@ def make_missing(
         progress(f"{row}: {len(wanted) - len(todo) + done} of {len(wanted)} chunks, {left:.0f} s to go")
 
 
-def start_pool(workers: int) -> ProcessPoolExecutor | None:
-    """Processes that share the cores: small networks use two cores better as two processes than as two threads."""
+def start_pool(workers: int) -> AbstractContextManager[Workers | None]:
+    """Processes that share the cores: small networks use two cores better as two processes than as two threads.
+
+    None for a single worker: the work is then done here.
+    """
     if workers == 1:
-        return None
-    threads = max(1, (os.cpu_count() or 1) // workers)
-    return ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (threads,))
+        return nullcontext()
+    return Workers(workers, max(1, (os.cpu_count() or 1) // workers))

@@ -14,7 +14,8 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +28,15 @@ from .devices import check_dtype, resolve_device
 from .domains import Prepared, get_domain
 from .downloads import DownloadStopped
 from .errors import OutputError, SuperDiffError
-from .files import write_whole
+from .failures import explain, is_out_of_memory
+from .interrupts import Interrupted
 from .noise import karras_levels, log_levels
+from .output import OutputFolder
 from .recipe import Recipe
 from .sample import Step, sample
 from .texts import visible
 from .trace import Frame, Trace, replay_npz
-from .work import Work
+from .work import State, Work
 
 #: Seconds between two previews: quick enough for four updates a second, rare enough to cost nothing.
 PREVIEW_SECONDS = 0.2
@@ -70,19 +73,30 @@ class Result:
 class Run(Work):
     """One run of one recipe: `execute` does the work, in whatever thread calls it; the rest may be read from any.
 
+    Nothing but the loop itself ends a run: a preview, a decoder, a note or a file that fails costs that, and is noted.
+
     Args:
         recipe: what to do.
         folder: where to keep the record; None keeps it in memory only.
         previews: whether to make live previews.
+        replace: whether a record that the folder holds already is replaced, whole; else it is refused.
     """
 
-    def __init__(self, recipe: Recipe, folder: Path | None = None, previews: bool = True) -> None:
+    def __init__(
+        self, recipe: Recipe, folder: Path | None = None, previews: bool = True, replace: bool = False
+    ) -> None:
         super().__init__(recipe, folder)
         self.result: Result | None = None
         self.trace = Trace(recipe.levels.steps, len(recipe.experts), recipe.batch)
         self.titles = [expert.model for expert in recipe.experts]
-        self._previews = previews
+        self._previews, self._replace = previews, replace
+        self._output: OutputFolder | None = None
+        self._last: Step | None = None
+        self._experts: Sequence[Any] = ()
         self._own_notes: list[str] = []
+        self._log: list[str] = [f"run {self.id}", f"torch {torch.__version__}"]
+        self._ending: BaseException | None = None
+        self._outcome: tuple[State, str] = ("failed", "")
 
     @property
     def fraction(self) -> float:
@@ -103,66 +117,104 @@ class Run(Work):
         Raises:
             SuperDiffError: what was wrong, in a sentence, after saving what was made; `state` is then "failed".
         """
-        log: list[str] = [f"run {self.id}", f"torch {torch.__version__}"]
-        last: Step | None = None
+        try:
+            self._attempt(on_step)
+            self._ended = time.monotonic()
+            self._conclude()
+        finally:
+            self._end()
+        if self._ending is not None:
+            raise self._ending
+        return self.result
+
+    def _attempt(self, on_step: Callable[[Step], None] | None) -> None:
+        """Walk the loop and settle the state; what is to be raised waits until everything is saved."""
         try:
             if self.folder is not None:
-                make_folder(self.folder)
-                write_whole(self.folder / "recipe.json", self.recipe.to_json().encode())
-            last = self._walk(on_step, log)
-            self.state = "cancelled" if self._cancel.is_set() and not self._complete(last) else "done"
+                output = OutputFolder(self.folder, self._replace)
+                output.begin("\n".join(self._log))
+                self._output = output
+                output.write("recipe.json", self.recipe.to_json().encode)
+            self._walk(on_step)
+            self.state = "cancelled" if self._cancel.is_set() and not self._complete(self._last) else "done"
         except DownloadStopped as stopped:
             self.state, self.message = "cancelled", str(stopped)
         except BaseException as error:
-            self.state = "failed"
-            self.message = str(error) if isinstance(error, SuperDiffError) else _explain(error)
-            log.append(traceback.format_exc())
-            if isinstance(error, SuperDiffError) or not isinstance(error, Exception):
-                raise
-            raise SuperDiffError(self.message) from error
-        finally:
-            self._ended = time.monotonic()
-            last = self._last if last is None else last
-            if last is not None:
-                self.result = self._make_result(last, log)
-            # A finished run is kept for a while: its notes stay, its networks may go.
-            self._own_notes, self._experts = self.notes, ()
-            log += self._own_notes
-            try:
-                self._save(log)
-            except SuperDiffError as error:
-                # A failed run keeps its own reason; a finished one that cannot be saved says so, and stays in memory.
-                if self.state != "failed":
-                    self.state, self.message = "failed", str(error)
-                    raise
-            finally:
-                self.finished.set()
-        return self.result
+            self._log.append(traceback.format_exc())
+            if self._cancel.is_set() and (self.state == "loading" or isinstance(error, Interrupted)):
+                # Whatever a loader makes of an interruption.
+                self.state, self.message = "cancelled", "Cancelled before the first step; nothing was made."
+                return
+            self.state, self.message = "failed", explain(error, self.recipe, self._details)
+            self._ending = error
+            if isinstance(error, Exception) and not isinstance(error, SuperDiffError):
+                self._ending = SuperDiffError(self.message)
+                self._ending.__cause__ = error
 
-    _last: Step | None = None
-    _experts: Sequence[Any] = ()
+    @property
+    def _details(self) -> str:
+        return "the studio's log" if self.folder is None else "run.log"
+
+    def _conclude(self) -> None:
+        """Gather the result and the notes and save them, each for itself."""
+        if self._last is not None:
+            with self._spared("The result could not be gathered"):
+                self.result = self._make_result(self._last)
+        # A finished run is kept for a while: its notes stay, its networks may go.
+        self._own_notes, self._experts = self.notes, ()
+        if self._output is not None:
+            self._save(self._output)
+
+    def _end(self) -> None:
+        self._ended = self._ended or time.monotonic()
+        self._experts = ()
+        if self.state not in ("done", "cancelled", "failed"):
+            self.state, self.message = "failed", self.message or "The run was interrupted."
+        self.finished.set()
+
+    @contextmanager
+    def _spared(self, complaint: str) -> Iterator[None]:
+        """Whatever is raised in this block is noted, once, and ends nothing; `complaint` begins the note.
+
+        What is no Exception (an exit, an interruption) is raised when all is saved.
+        """
+        try:
+            yield
+        except BaseException as error:
+            if not any(note.startswith(complaint) for note in self._own_notes):
+                self._log.append(traceback.format_exc())
+                self._own_notes.append(f"{complaint}: {self._reason(error)}")
+            if not isinstance(error, Exception):
+                self._ending = self._ending or error
+
+    def _reason(self, error: BaseException) -> str:
+        if isinstance(error, SuperDiffError) or is_out_of_memory(error):
+            return explain(error, self.recipe)
+        return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}; {self._details} holds the details."
 
     def _complete(self, step: Step | None) -> bool:
         return step is not None and step.index == self.recipe.levels.steps
 
-    def _walk(self, on_step: Callable[[Step], None] | None, log: list[str]) -> Step | None:
+    def _walk(self, on_step: Callable[[Step], None] | None) -> None:
         recipe = self.recipe
         with self._loading():
             device = resolve_device(recipe.device)
             check_dtype(recipe.dtype, device)
             domain = get_domain(recipe.domain)
             prepared = domain.prepare(recipe, device)
+        if self._cancel.is_set():
+            return
         experts = self._experts = prepared.experts
         self.titles = [getattr(expert, "title", title) for expert, title in zip(experts, self.titles, strict=True)]
         levels = make_levels(recipe, domain.level_range(experts))
-        log.append(f"device {device}, levels {levels[0]:.6g} to {levels[-1]:.6g}")
+        self._log.append(f"device {device}, levels {levels[0]:.6g} to {levels[-1]:.6g}")
         threads = torch.get_num_threads() if domain.threads is None or device != "cpu" else domain.threads
         with _threads(threads):
-            return self._steps(prepared, levels, device, on_step)
+            self._steps(prepared, levels, device, on_step)
 
     def _steps(
         self, prepared: Prepared, levels: torch.Tensor, device: str, on_step: Callable[[Step], None] | None
-    ) -> Step | None:
+    ) -> None:
         recipe, domain, experts = self.recipe, get_domain(self.recipe.domain), prepared.experts
         self.state = "running"
         self._started = time.monotonic()
@@ -186,38 +238,42 @@ class Run(Work):
             now = time.monotonic()
             if self._previews and (now - previewed >= PREVIEW_SECONDS or self._complete(step)):
                 previewed = now
-                preview = domain.preview(step, experts, PREVIEWED_SAMPLES)
-                self.trace.add_frame(Frame(step.index, step.level, preview))
-            if self.folder is not None and now - saved >= CHECKPOINT_SECONDS:
+                with self._spared("The preview could not be made"):
+                    preview = domain.preview(step, experts, PREVIEWED_SAMPLES)
+                    self.trace.add_frame(Frame(step.index, step.level, preview))
+            if self._output is not None and now - saved >= CHECKPOINT_SECONDS:
                 if saved > 0:
-                    write_whole(self.folder / "trace.parquet", trace_parquet(self.trace))
+                    with self._spared("The trace could not be copied to disk"):
+                        self._output.write("trace.parquet", lambda: trace_parquet(self.trace))
                 saved = now
+            if self._ending is not None:
+                raise self._ending
             if on_step is not None:
                 on_step(step)
             if self._cancel.is_set():
                 break
-        return self._last
 
     @property
     def notes(self) -> list[str]:
         """What the user should know of this run so far, in sentences."""
-        return get_domain(self.recipe.domain).notes(self._experts) + self._own_notes
-
-    def _decode(self, step: Step, log: list[str]) -> dict[str, np.ndarray]:
         try:
-            return get_domain(self.recipe.domain).decode(step, self._experts)
-        except Exception as error:  # the samples themselves are there, and are kept
-            log.append(traceback.format_exc())
-            reason = str(error) if isinstance(error, SuperDiffError) else _explain(error)
-            self._own_notes.append(f"The samples could not be decoded: {reason}")
-            return {}
+            found = get_domain(self.recipe.domain).notes(self._experts)
+        except Exception as error:
+            found = [f"The notes of this run could not be read: {self._reason(error)}"]
+        return list(dict.fromkeys(found + self._own_notes))
 
-    def _make_result(self, step: Step, log: list[str]) -> Result:
+    def _decode(self, step: Step) -> dict[str, np.ndarray]:
+        with self._spared("The samples could not be decoded"):
+            found = get_domain(self.recipe.domain).decode(step, self._experts)
+            return {name: np.asarray(value) for name, value in found.items()}
+        return {}  # the samples themselves are there, and are kept
+
+    def _make_result(self, step: Step) -> Result:
         return Result(
             recipe=self.recipe,
             samples=_as_arrays(step.samples),
             denoised=_as_arrays(step.denoised),
-            decoded=self._decode(step, log),
+            decoded=self._decode(step),
             log_density=step.log_density.cpu().numpy(),
             weights=step.weights.double().cpu().numpy(),
             level=step.level,
@@ -228,29 +284,70 @@ class Run(Work):
             titles=self.titles,
         )
 
-    def _save(self, log: list[str]) -> None:
-        if self.folder is None or not self.folder.is_dir():
-            return
+    def _save(self, output: OutputFolder) -> None:
+        """Write the record; what cannot be written is kept, tried again by `save_again`, and said."""
+        result = self.result
         if len(self.trace):
-            write_whole(self.folder / "trace.parquet", trace_parquet(self.trace))
-            write_whole(self.folder / REPLAY, replay_npz(self.trace))
-        if self.result is not None:
-            write_whole(self.folder / "samples.npz", samples_npz(self.result))
-            preview = get_domain(self.recipe.domain).preview_png(self.result)
-            if preview is not None:
-                write_whole(self.folder / "preview.png", preview)
-        log.append(f"{self.state} after {len(self.trace)} levels, {self.seconds:.3f} s {self.message}")
-        write_whole(self.folder / "run.log", (visible("\n".join(log)) + "\n").encode())
+            with self._spared("The trace could not be saved"):
+                output.write("trace.parquet", lambda: trace_parquet(self.trace))
+            with self._spared("The previews could not be saved"):
+                output.write(REPLAY, lambda: replay_npz(self.trace))
+        if result is not None:
+            with self._spared("The samples could not be saved as they were decoded"):
+                output.write("samples.npz", lambda: samples_npz(result))
+            if not (output.path / "samples.npz").exists() and "samples.npz" not in output.unsaved:
+                with self._spared("The samples could not be saved"):
+                    output.write("samples.npz", lambda: samples_npz(replace(result, decoded={})))
+            with self._spared("The picture of the samples (preview.png) could not be made"):
+                preview = get_domain(self.recipe.domain).preview_png(result)
+                if preview is not None:
+                    output.write("preview.png", partial(bytes, preview))
+        self._outcome = self.state, self.message
+        self._settle(output)
+        if output.unsaved and self._outcome[0] != "failed":
+            self._ending = self._ending or OutputError(self.message)
+
+    def _settle(self, output: OutputFolder) -> None:
+        """The log and the status, which come last: a run whose files are not all there is not done."""
+        state, message = self._admitted(output)
+        self._log.append(f"{state} after {len(self.trace)} levels, {self.seconds:.3f} s {message}")
+        log = [*self._log, *self._own_notes]
         status = {
             "id": self.id,
-            "state": self.state,
-            "message": self.message,
+            "state": state,
+            "message": message,
             "levels": len(self.trace),
             "seconds": round(self.seconds, 3),
             "titles": self.titles,
             "notes": self._own_notes,
         }
-        write_whole(self.folder / "status.json", (json.dumps(status, indent=2) + "\n").encode())
+        with self._spared("The log could not be saved"):
+            if not output.write("run.log", lambda: (visible("\n".join(log)) + "\n").encode()):
+                output.make_room()
+            output.write("status.json", lambda: (json.dumps(status, indent=2) + "\n").encode())
+        self.state, self.message = self._admitted(output)
+
+    def _admitted(self, output: OutputFolder) -> tuple[State, str]:
+        """State and message: what is not saved is no run that is done; one that failed keeps its own reason."""
+        if output.unsaved and self._outcome[0] != "failed":
+            return "failed", f"{output.problem} Not saved yet, and kept in memory: {', '.join(output.unsaved)}."
+        return self._outcome
+
+    @property
+    def unsaved(self) -> list[str]:
+        """As every work's."""
+        return [] if self._output is None else self._output.unsaved
+
+    def save_again(self) -> bool:
+        """As every work's."""
+        output = self._output
+        if output is None or not output.unsaved:
+            return True
+        output.forget("run.log", "status.json")  # they tell of the rest
+        with self._spared("The record could not be saved"):
+            output.try_again()
+        self._settle(output)
+        return not output.unsaved
 
 
 def make_levels(recipe: Recipe, bounds: tuple[float, float]) -> torch.Tensor:
@@ -341,20 +438,3 @@ def _threads(count: int) -> Iterator[None]:
 def _as_arrays(state: Any) -> dict[str, np.ndarray]:
     components = state if isinstance(state, dict) else {"x": state}
     return {name: value.detach().cpu().numpy() for name, value in components.items()}
-
-
-def make_folder(folder: Path) -> None:
-    """Make a run's folder; raises OutputError when it cannot be written."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_whole(folder / "run.log", b"")
-    except OSError as error:
-        raise OutputError(f"The folder {folder} cannot be written: {error.strerror}. Choose another one.") from error
-
-
-def _explain(error: BaseException) -> str:
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return "The device ran out of memory; use a smaller batch, or float16 on a GPU."
-    if isinstance(error, KeyboardInterrupt):
-        return "The run was interrupted."
-    return f"The run stopped on an unexpected error ({type(error).__name__}: {error}); run.log holds the details."

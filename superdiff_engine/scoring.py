@@ -10,7 +10,8 @@ from torch import Tensor
 from .devices import check_dtype, resolve_device
 from .domains import get_domain
 from .downloads import DownloadStopped
-from .errors import SuperDiffError
+from .failures import explain
+from .interrupts import Interrupted
 from .likelihood import Likelihoods, estimate_log_density
 from .noise import karras_levels
 from .recipe import Recipe
@@ -78,11 +79,11 @@ class Scoring(Work):
             )
             self.result = found if rows is None else _spread(found, rows, count)
             self.state = "done"
-        except (_Stopped, DownloadStopped):
+        except (_Stopped, DownloadStopped, Interrupted):
             self.state = "cancelled"
-        except Exception as error:
+        except BaseException as error:
             self.state = "failed"
-            self.message = str(error) if isinstance(error, SuperDiffError) else f"{type(error).__name__}: {error}"
+            self.message = explain(error, log="the studio's log")
             raise
         finally:
             self._ended = time.monotonic()

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import math
 import threading
 import time
@@ -28,15 +29,19 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from .domains import get_domain
-from .errors import RecipeError, SuperDiffError
+from .errors import OutputError, RecipeError, SuperDiffError
+from .failures import explain
 from .files import write_whole
 from .grid_picture import Place, compose_grid, fit
+from .output import OutputFolder, output_file
 from .pictures import recipe_chunk
 from .recipe import Recipe, make_recipe
-from .run import CHECKPOINT_SECONDS, Result, Run, make_folder
+from .run import CHECKPOINT_SECONDS, Result, Run
 from .sample import Step
 from .texts import visible
 from .work import State, Work
+
+log = logging.getLogger("superdiff.sweep")
 
 #: The text chunk of a PNG in which the axes are kept, as JSON.
 GRID_CHUNK = "superdiff_grid"
@@ -276,6 +281,11 @@ class Sweep(Work):
         self._cells: dict[Place, Image.Image | str] = {}
         self._drawn: tuple[int, bytes] | None = None
         self._current: Run | None = None
+        self._output: OutputFolder | None = None
+        self._picture: Path | None = None
+        self._problem = ""
+        self._outcome: tuple[State, str] = ("failed", "")
+        self._unsaved: list[str] = []
 
     def _derive(self) -> dict[Place, Recipe]:
         found = {}
@@ -322,7 +332,7 @@ class Sweep(Work):
         Args:
             on_step: called at every step of every cell.
             out: a file for the picture, written after the first cell, every 30 seconds and at the end; None for
-                grid.png in the folder.
+                grid.png in the folder. A file that is there is replaced.
 
         Raises:
             SuperDiffError: if not a single cell could be made, or a file cannot be written.
@@ -330,49 +340,95 @@ class Sweep(Work):
         self.state = "running"
         saved = -math.inf
         try:
-            self._begin_record()
+            self._begin_record(out)
             for _ in self.results(on_step):
                 if time.monotonic() - saved >= CHECKPOINT_SECONDS:
-                    self._save_picture(out)
+                    self._save_picture()
                     saved = time.monotonic()
-            self._conclude(out)
+            self._conclude()
         except BaseException as error:
             self.state = "failed"
-            self.message = str(error) if isinstance(error, SuperDiffError) else f"The grid stopped: {error}."
+            self.message = explain(error, self.recipe, "the studio's log")
+            if isinstance(error, Exception) and not isinstance(error, SuperDiffError):
+                raise SuperDiffError(self.message) from error
             raise
         finally:
             self._ended = self._ended or time.monotonic()
             self.finished.set()
         return self.cells
 
-    def _save_picture(self, out: Path | None) -> None:
-        path = self.folder / "grid.png" if out is None and self.folder is not None else out
-        if path is not None:
-            write_whole(path, self.png())
-
-    def _begin_record(self) -> None:
+    def _begin_record(self, out: Path | None) -> None:
+        """Find out before the first cell whether the record can be kept; an old picture at `out` goes."""
         if self.folder is not None:
-            make_folder(self.folder)
-            write_whole(self.folder / "recipe.json", self.recipe.to_json().encode())
-            write_whole(self.folder / "grid.json", (self._axes() + "\n").encode())
+            output = OutputFolder(self.folder)
+            output.begin(f"grid {self.id}")
+            output.write("recipe.json", self.recipe.to_json().encode)
+            output.write("grid.json", lambda: (self._axes() + "\n").encode())
+            self._output = output
+        if out is not None:
+            self._picture = output_file(out)
+        elif self.folder is not None:
+            self._picture = self.folder / "grid.png"
 
-    def _conclude(self, out: Path | None) -> None:
+    def _save_picture(self) -> bool:
+        """Write the picture as it stands; says whether it is there. What goes wrong is tried again with the next."""
+        if self._picture is None:
+            return True
+        try:
+            write_whole(self._picture, self.png())
+        except Exception as error:
+            self._problem = explain(error, self.recipe, "the studio's log")
+            log.warning("grid %s: %s", self.id, self._problem, exc_info=not isinstance(error, SuperDiffError))
+            return False
+        return True
+
+    def _conclude(self) -> None:
         """Settle the state and complete the record; it is there even if no cell could be made."""
         failures = self.failures
         whole = len(self.cells) == len(self.recipes)
         fruitless = whole and len(failures) == len(self.recipes)
         reason = next(iter(failures.values())) if fruitless else ""
-        state: State = "failed" if fruitless else "done" if whole else "cancelled"
-        if len(failures) < len(self.cells):
-            self._save_picture(out)
-        if self.folder is not None:
+        self._outcome = "failed" if fruitless else "done" if whole else "cancelled", reason
+        self._settle()
+        if self.message:
+            raise SuperDiffError(self.message) if fruitless else OutputError(self.message)
+
+    def _settle(self) -> None:
+        """The picture, the log and, last, the status: a grid whose files are not all there is not done."""
+        failures, (state, message) = self.failures, self._outcome
+        pictured = len(failures) == len(self.cells) or self._save_picture()
+        self._unsaved = [] if pictured or self._picture is None else [self._picture.name]
+        if not pictured and state != "failed":
+            state, message = "failed", f"{self._problem} The grid is kept in memory."
+        if self._output is not None:
             lines = [f"cell in row {row}, column {column} (from 0): {text}" for (row, column), text in failures.items()]
-            status = {"id": self.id, "state": state, "message": reason, "cells": self.done, "of": len(self.recipes)}
-            write_whole(self.folder / "run.log", visible("\n".join([f"grid {self.id}", *lines, ""])).encode())
-            write_whole(self.folder / "status.json", (json.dumps(status, indent=2) + "\n").encode())
-        if fruitless:
-            raise SuperDiffError(reason)
-        self.state = state
+            status = {"id": self.id, "state": state, "message": message, "cells": self.done, "of": len(self.recipes)}
+            logged = visible("\n".join([f"grid {self.id}", *lines, ""])).encode()
+            if not self._output.write("run.log", lambda: logged):
+                self._output.make_room()
+            self._output.write("status.json", lambda: (json.dumps(status, indent=2) + "\n").encode())
+            self._unsaved += self._output.unsaved
+            if self._output.unsaved and state != "failed":
+                state, message = "failed", f"{self._output.problem} The grid is kept in memory."
+        self.state, self.message = state, message
+
+    @property
+    def unsaved(self) -> list[str]:
+        """As every work's."""
+        return list(self._unsaved)
+
+    def save_again(self) -> bool:
+        """As every work's."""
+        if self.unsaved:
+            self._settle()
+        return not self.unsaved
+
+    def interrupt(self) -> None:
+        """As every work's; what loads is the cell's run."""
+        self.cancel()
+        current = self._current
+        if current is not None:
+            current.interrupt()
 
     def cancel(self) -> None:
         """Ask to stop: within one step; finished cells stay, the one at work is dropped."""
@@ -453,10 +509,14 @@ def grid_title(recipe: Recipe, x: Axis, y: Axis | None = None) -> str:
 
 def _picture(result: Result, notes: list[str]) -> Image.Image | str:
     """A result as a picture, or the sentence that says why it has none."""
-    png = get_domain(result.recipe.domain).preview_png(result)
-    if png is None:
-        return notes[-1] if notes else "The samples of this cell have no picture."
-    return fit(Image.open(io.BytesIO(png)))
+    try:
+        png = get_domain(result.recipe.domain).preview_png(result)
+        if png is not None:
+            return fit(Image.open(io.BytesIO(png)))
+    except Exception as error:  # costs this cell
+        log.warning("a cell's picture", exc_info=True)
+        return f"The picture of this cell could not be made ({type(error).__name__}: {error})."
+    return notes[-1] if notes else "The samples of this cell have no picture."
 
 
 def _number(value: float) -> str:

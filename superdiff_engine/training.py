@@ -17,6 +17,7 @@ at the end.
 
 from __future__ import annotations
 
+import io
 import os
 import platform
 import time
@@ -33,6 +34,8 @@ from torch import Tensor, nn
 from .assets import assets_folder
 from .devices import half_dtype
 from .errors import ModelError
+from .files import write_whole
+from .interrupts import Interrupted, asked, on_signal
 from .noise import Schedule
 
 #: What a step leaves to chance, by name, on the CPU: numbers, rows of the data. Shapes may differ from step to step.
@@ -348,6 +351,8 @@ def train(
 
     Raises:
         RuntimeError: if the loss stops being finite.
+        OutputError: if the checkpoint cannot be written.
+        Interrupted: if a signal asked this process to stop, after the checkpoint was written.
     """
     network = task.network
     stepper = make_stepper(task, plan, device)
@@ -386,31 +391,34 @@ def train(
             "generator": generator.get_state(),
             "progress": asdict(progress),
         }
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
         checkpoint.parent.mkdir(parents=True, exist_ok=True)
-        partial = checkpoint.with_suffix(".partial")
-        torch.save(state, partial)
-        os.replace(partial, checkpoint)
+        write_whole(checkpoint, buffer.getvalue())
 
     network.train()
     started, already = time.monotonic(), progress.minutes
     looked = saved = started
-    while progress.minutes < plan.minutes:
-        factor = learning_rate_factor(progress.step - progress.fresh, progress.minutes, plan)
-        stepper.step(task.draw(generator), factor)
-        average.update(progress.step)
-        progress.step += 1
-        now = time.monotonic()
-        progress.minutes = already + (now - started) / 60
-        due = now - saved > plan.checkpoint_minutes * 60
-        if due or now - looked > 10:
-            look(now - looked)
-            looked = now
-        if due:
-            save()
-            saved = now
-    if progress.step > seen:
-        look(time.monotonic() - looked)
-    save()
+    with on_signal(lambda: None):  # the step at hand is finished, and all steps are kept
+        while progress.minutes < plan.minutes and asked() is None:
+            factor = learning_rate_factor(progress.step - progress.fresh, progress.minutes, plan)
+            stepper.step(task.draw(generator), factor)
+            average.update(progress.step)
+            progress.step += 1
+            now = time.monotonic()
+            progress.minutes = already + (now - started) / 60
+            due = now - saved > plan.checkpoint_minutes * 60
+            if due or now - looked > 10:
+                look(now - looked)
+                looked = now
+            if due:
+                save()
+                saved = now
+        if progress.step > seen:
+            look(time.monotonic() - looked)
+        save()
+    if asked() is not None:
+        raise Interrupted
     network.load_state_dict(average.state)
     task.to("cpu")
     return network.eval(), progress

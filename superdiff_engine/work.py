@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from .downloads import Download, DownloadStopped, watching
+from .interrupts import Interrupted
 from .recipe import Recipe
 
 State = Literal["queued", "loading", "running", "done", "cancelled", "failed"]
@@ -44,6 +45,25 @@ class Work:
         """Ask it to stop; it does so within one step and keeps what it has."""
         self._cancel.set()
 
+    def interrupt(self) -> None:
+        """As `cancel`, for a signal in the very thread that executes: loading, which looks at no flag, is broken off.
+
+        Raises:
+            Interrupted: while models are loaded; `execute` takes it for a cancel.
+        """
+        self.cancel()
+        if self.state == "loading":
+            raise Interrupted
+
+    @property
+    def unsaved(self) -> list[str]:
+        """The names of the record's files that could not be written; when it has ended, it may `save_again`."""
+        return []
+
+    def save_again(self) -> bool:
+        """Write what could not be written; says whether all of it is there now."""
+        return not self.unsaved
+
     @property
     def cancelling(self) -> bool:
         """Whether it was asked to stop."""
@@ -54,9 +74,11 @@ class Work:
         """While models are loaded: their downloads can be seen, and end when the work is asked to stop.
 
         Raises:
-            DownloadStopped: when it was.
+            DownloadStopped, Interrupted: when it was.
         """
         self.state = "loading"
+        if self._cancel.is_set():
+            raise Interrupted
         try:
             with watching(self._follow):
                 yield

@@ -74,7 +74,7 @@ def test_interrupting_keeps_what_there_is(tmp_path):
     time.sleep(1)
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=120)
-    assert process.returncode == 0 and "Cancelled" in output
+    assert process.returncode == 130 and "Cancelled" in output
     assert json.loads((tmp_path / "out" / "status.json").read_text())["state"] == "cancelled"
 
 

@@ -16,7 +16,6 @@ import os
 import re
 import zipfile
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +24,7 @@ import numpy as np
 import torch
 
 from ...files import write_whole
+from ...workers import Workers
 from .atoms import ELEMENTS, FEWEST_ATOMS, MOST_ATOMS, PROPERTY_NAMES, pair_indices
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def load_qm9(
 def _read_all(wheel: Path, report: Callable[[str], None], workers: int) -> Molecules:
     rows: list[tuple] = []
     dropped = 0
-    with ProcessPoolExecutor(workers) as pool:
+    with Workers(workers) as pool:
         for found in pool.map(_read_batch, _batches(wheel), chunksize=1):
             rows += [row for row in found if row is not None]
             dropped += sum(row is None for row in found)

@@ -314,8 +314,7 @@ def evaluate(
     reference = load_reference(find_folder(WHOLE))
     workers = (os.cpu_count() or 1) if workers is None else workers
     made: dict[str, Row] = {}
-    pool = start_pool(workers)
-    try:
+    with start_pool(workers) as pool:
         for row in asked:
             if row in DISPLACED:
                 _keep_density(row, settings, reference)
@@ -329,9 +328,6 @@ def evaluate(
             finished = table.row(row)
             said = ", ".join(f"{name} {value.value:.3f}" for name, value in finished.values.items())
             progress(f"{row}: {said}; {finished.seconds:.0f} s")
-    finally:
-        if pool is not None:
-            pool.shutdown(cancel_futures=True)
     return table
 
 

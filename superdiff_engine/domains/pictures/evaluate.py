@@ -170,8 +170,7 @@ def evaluate(
     settings = Settings(steps, batch, seed, fast_dtype() if dtype is None else dtype)
     chunks = math.ceil(samples / batch)
     workers = (os.cpu_count() or 1) if workers is None else workers
-    pool = start_pool(workers)
-    try:
+    with start_pool(workers) as pool:
         for row in asked:
             _sample_row(row, chunks, settings, pool, progress)
             table = _table(samples, chunks, settings, workers)
@@ -179,9 +178,6 @@ def evaluate(
             made = table.row(row)
             figures = ", ".join(f"{name} {value.value:.3f} +- {value.error:.3f}" for name, value in made.values.items())
             progress(f"{row}: {figures}; {made.seconds:.0f} s")
-    finally:
-        if pool is not None:
-            pool.shutdown(cancel_futures=True)
     if out.resolve() == (assets_folder().parent / "docs" / "tables" / "pictures.json").resolve():
         for name in EXPERT_CLASSES:
             if (assets_folder() / name).is_dir():

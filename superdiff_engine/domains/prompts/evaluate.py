@@ -139,8 +139,7 @@ def evaluate(
     out = TABLES / f"prompts{'' if clip is None else '_clip'}.json" if out is None else out
     workers = (os.cpu_count() or 1) if workers is None else workers
     written: dict[Path, None] = {}
-    pool = start_pool(workers)
-    try:
+    with start_pool(workers) as pool:
         for row in asked:
             make_chunks(row, chunks_of(row, settings, judge.concepts), settings, pool, progress)
             path = out if row in ROWS else out.with_stem(f"{out.stem}_steps")
@@ -153,9 +152,6 @@ def evaluate(
                 make_chunks(f"sheet, {kind}", pair_chunks(kind, settings), settings, pool, progress)
             contact_sheet(reader, sheet)
             written[sheet] = None
-    finally:
-        if pool is not None:
-            pool.shutdown(cancel_futures=True)
     return list(written)
 
 

@@ -256,8 +256,7 @@ def evaluate(
     training, test = load_chains(chains).globular().split()
     tm_score(test.backbone[test.rows(0), 1], test.backbone[test.rows(0), 1])  # a missing package is named now
     workers = (os.cpu_count() or 1) if workers is None else workers
-    pool = start_pool(workers)
-    try:
+    with start_pool(workers) as pool:
         for row in asked:
             if row not in NATIVE:
                 # The longest first, so that no process waits long for another's last chunk.
@@ -276,9 +275,6 @@ def evaluate(
             write_table(table, out)
             said = ", ".join(f"{name} {value.value:.3f}" for name, value in table.row(row).values.items())
             progress(f"{row}: {said}")
-    finally:
-        if pool is not None:
-            pool.shutdown(cancel_futures=True)
     return table
 
 
@@ -305,9 +301,8 @@ def draw_sheets(
     """
     settings = Settings() if settings is None else settings
     _find_models(SHEETS)
-    pool = start_pool((os.cpu_count() or 1) if workers is None else workers)
     written = []
-    try:
+    with start_pool((os.cpu_count() or 1) if workers is None else workers) as pool:
         for row in SHEETS:
             wanted = [(row, residues, seed, settings) for residues, seed in settings.parts if residues == SHEET_LENGTH]
             make_missing(f"picture of {row}", wanted, _is_there, make_chunk, pool, progress)
@@ -318,9 +313,6 @@ def draw_sheets(
             folder.mkdir(parents=True, exist_ok=True)
             written.append(folder / f"proteins_{row}.png")
             write_whole(written[-1], buffer.getvalue())
-    finally:
-        if pool is not None:
-            pool.shutdown(cancel_futures=True)
     return written
 
 
