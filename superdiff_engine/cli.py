@@ -27,6 +27,7 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
@@ -176,6 +177,12 @@ def _saving(work: Run | Sweep) -> Iterator[None]:
         console.print("Everything is saved now.")
 
 
+def _bar(*more: ProgressColumn) -> Progress:
+    """A bar with a text before it and its times behind it."""
+    text = TextColumn("{task.description}", markup=False)
+    return Progress(text, BarColumn(), *more, TimeElapsedColumn(), TimeRemainingColumn(), console=console)
+
+
 def _download_bar(progress: Progress) -> Callable[[Download], None]:
     """A line of its own for whatever is fetched, in megabytes."""
     lines: dict[str, TaskID] = {}
@@ -206,10 +213,7 @@ def sample(
     from .run import Run
 
     run = Run(load_recipe(recipe), out, previews=False, replace=replace)
-    with interrupts.on_signal(run.interrupt), _saving(run), Progress(
-        TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
-        console=console,
-    ) as progress:  # fmt: skip
+    with interrupts.on_signal(run.interrupt), _saving(run), _bar(MofNCompleteColumn()) as progress:
         task = progress.add_task("loading", total=run.recipe.levels.steps)
         with watching(_download_bar(progress)):
             result = run.execute(
@@ -250,17 +254,7 @@ def grid(
     sweep = Sweep(load_recipe(recipe), parse_axis(x), None if y is None else parse_axis(y), samples)
     if not replace and os.path.lexists(out):
         raise SuperDiffError(f"{out} is there already; choose another name, or replace it with --replace.")
-    with (
-        interrupts.on_signal(sweep.interrupt),
-        _saving(sweep),
-        Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            console=console,
-        ) as progress,
-    ):
+    with interrupts.on_signal(sweep.interrupt), _saving(sweep), _bar() as progress:
         cells = len(sweep.recipes)
         task = progress.add_task("loading", total=1.0)
         with watching(_download_bar(progress)):
@@ -348,13 +342,7 @@ def train(
     checkpoint = training.CHECKPOINTS / f"{name}.ckpt"
     if checkpoint.is_file():
         console.print(f"Going on from {checkpoint}; delete it to begin anew.")
-    with Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=console,
-    ) as progress:
+    with _bar() as progress:
         task = progress.add_task(name, total=budget)
         said = -1
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from .devices import check_dtype, resolve_device
 from .domains import get_domain
 from .downloads import DownloadStopped
+from .errors import SuperDiffError
 from .failures import explain
 from .interrupts import Interrupted
 from .likelihood import Likelihoods, estimate_log_density

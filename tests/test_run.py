@@ -40,7 +40,9 @@ def test_a_finished_run_is_whole_on_disk(tmp_path):
     run = Run(recipe(), tmp_path / "run")
     result = run.execute()
     names = {path.name for path in run.folder.iterdir()}
-    assert names == {"recipe.json", "trace.parquet", "samples.npz", "preview.png", "run.log", "status.json"}
+    assert names == {
+        "recipe.json", "trace.parquet", "replay.npz", "samples.npz", "preview.png", "run.log", "status.json",
+    }  # fmt: skip
     assert parse_recipe((run.folder / "recipe.json").read_text()) == run.recipe
     assert json.loads((run.folder / "status.json").read_text())["state"] == "done"
     with np.load(run.folder / "samples.npz", allow_pickle=False) as stored:
