@@ -14,7 +14,7 @@ from superdiff_engine.recipe import Recipe, make_recipe
 from . import figures, session
 from .charts import TITLES, View
 from .exports import draw_downloads
-from .guard import guarded
+from .guard import callback, guarded
 from .jobs import Job
 from .live import draw_small_progress, names_of
 from .palette import expert_colours, theme_name
@@ -80,7 +80,7 @@ def _choice(job: Job, label: str) -> None:
             "Run beside",
             icon=":material/compare:",
             key="run-beside",
-            on_click=lambda: _run_other(job, name),
+            on_click=callback(lambda: _run_other(job, name)),
             disabled=len(st.session_state["shown"]) >= session.MOST_COMPARED,
             help=f"Same experts, same seed, another operator; up to {session.MOST_COMPARED} side by side",
         )
@@ -90,7 +90,7 @@ def _choice(job: Job, label: str) -> None:
                 "Run all beside",
                 icon=":material/view_column:",
                 key="run-all-beside",
-                on_click=lambda: session.run_beside(*rest),
+                on_click=callback(lambda: session.run_beside(*rest)),
                 help="AND, OR, average, joint prompt and each expert alone, on the same seed, in one press",
             )
 
@@ -124,7 +124,7 @@ def _column(job: Job, brief: bool) -> None:
             "Close",
             icon=":material/close:",
             key=f"close-{job.id}",
-            on_click=session.remove,
+            on_click=callback(session.remove),
             args=(job.id,),
             help="Take this run out of the comparison",
         )

@@ -11,7 +11,7 @@ from superdiff_engine.errors import SuperDiffError
 
 from . import form_memory, form_state
 from .form_experts import draw_form_experts
-from .guard import guarded, plain, show_sentence
+from .guard import callback, guarded, plain, show_sentence
 from .palette import dot
 from .uploads import recipe_from_file
 from .words import ESTIMATORS, OPERATORS, SAVINGS, SOLVERS
@@ -40,7 +40,7 @@ def _domain_and_example() -> None:
         format_func=titles.__getitem__,
         required=True,
         key="f.domain",
-        on_change=lambda: form_memory.change_domain(keep["f.domain"]),
+        on_change=callback(lambda: form_memory.change_domain(keep["f.domain"])),
         persist_state=_KEEP,
         label_visibility="collapsed",
         wrap=True,  # every domain is seen: what is cut off at the edge is not found
@@ -61,7 +61,7 @@ def _domain_and_example() -> None:
         index=None,
         placeholder="Choose an example",
         key="f.example",
-        on_change=take,
+        on_change=callback(take),
         persist_state=_KEEP,
     )
 
@@ -106,7 +106,11 @@ def _operator() -> None:
     if name == "fixed":
         _per_expert("Weight", "f.weight", "Weights may be negative; they must sum to 1.")
         st.button(
-            "Make them even", icon=":material/balance:", on_click=form_state.even_weights, type="tertiary", key="even"
+            "Make them even",
+            icon=":material/balance:",
+            on_click=callback(form_state.even_weights),
+            type="tertiary",
+            key="even",
         )
     if words.bias and len(slots) > 1:
         with st.expander("Biases, in nats", key=f"biases-{name}"):
@@ -174,7 +178,9 @@ def _sampling() -> None:
         st.text_input(
             "Seed", key="f.seed", max_chars=19, persist_state=_KEEP, help="The same seed repeats the same run."
         )
-        st.button("", icon=":material/casino:", key="roll", on_click=form_state.roll_seed, help="Roll a new seed")
+        st.button(
+            "", icon=":material/casino:", key="roll", on_click=callback(form_state.roll_seed), help="Roll a new seed"
+        )
     st.toggle(
         "Keep this seed for the next run",
         key="f.lock",
@@ -312,7 +318,7 @@ def _upload() -> None:
             "A recipe (JSON), or a PNG or NPZ exported here",
             type=["json", "png", "npz"],
             key=_upload_key(),
-            on_change=take,
+            on_change=callback(take),
             max_upload_size=32,
         )
         st.toggle(

@@ -11,6 +11,7 @@ from superdiff_engine.domains import Domain, ModelInfo, get_domain
 from superdiff_engine.recipe import MOST_EXPERTS
 
 from . import form_memory, form_state
+from .guard import callback
 from .palette import dot
 
 _KEEP: Literal["session"] = "session"
@@ -33,7 +34,7 @@ def draw_form_experts() -> None:
         st.button(
             "Add",
             icon=":material/add:",
-            on_click=form_state.add_expert,
+            on_click=callback(form_state.add_expert),
             disabled=len(slots) >= MOST_EXPERTS or not (infos or domain.prompted),
             key="add-expert",
             type="tertiary",
@@ -91,7 +92,7 @@ def _row_button(name: str, icon: str, slot: int, meaning: str, disabled: bool) -
         icon=f":material/{icon}:",
         key=f"{name}-{slot}",
         help=meaning,
-        on_click=actions[name],
+        on_click=callback(actions[name]),
         disabled=disabled,
         type="tertiary",
     )
@@ -117,7 +118,7 @@ def _model_choice(label: str, key: str, models: list[str], titles: dict[str, str
         _with_chosen(models, key),
         format_func=lambda model: titles.get(model, model),
         key=key,
-        on_change=form_memory.keep_prompts,
+        on_change=callback(form_memory.keep_prompts),
         accept_new_options=st.session_state["f.domain"] != "plane",
         label_visibility="visible" if labelled else "collapsed",
         persist_state=_KEEP,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import streamlit as st
 
 from superdiff_engine.errors import SuperDiffError
+from superdiff_engine.failures import is_out_of_memory
 from superdiff_engine.terminal import log_visibly
 from superdiff_engine.texts import visible
 
@@ -22,11 +24,35 @@ def guarded(what: str) -> Iterator[None]:
     """Show an error inside this block as one sentence and go on after it; `what` names the block."""
     try:
         yield
-    except SuperDiffError as error:
-        show_sentence(str(error))
-    except Exception:
-        log.exception("unexpected error in %s", what)
-        show_sentence(f"Something unexpected went wrong in {what}; the studio's log in the terminal holds the details.")
+    except Exception as error:
+        if not isinstance(error, SuperDiffError):
+            log.exception("unexpected error in %s", what)
+        show_sentence(_sentence(error, what))
+
+
+def callback(act: Callable[..., object]) -> Callable[..., None]:
+    """A callback of the page that shows a sentence above the results where `act` raises; all go through it.
+
+    What a callback raises reaches no block of the page: Streamlit would show an error of its own in place of the page.
+    """
+
+    def guarded_act(*arguments: Any, **named: Any) -> None:
+        try:
+            act(*arguments, **named)
+        except Exception as error:
+            if not isinstance(error, SuperDiffError):
+                log.exception("unexpected error in a callback")
+            st.session_state["problem"] = _sentence(error, "what you just did")
+
+    return guarded_act
+
+
+def _sentence(error: Exception, what: str) -> str:
+    if isinstance(error, SuperDiffError):
+        return str(error)
+    if is_out_of_memory(error):
+        return f"The memory ran out in {what}; close other programs, or choose fewer samples."
+    return f"Something unexpected went wrong in {what}; the studio's log in the terminal holds the details."
 
 
 def show_sentence(sentence: str) -> None:

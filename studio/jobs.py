@@ -39,6 +39,8 @@ MOST_BYTES = 2 * 1024**3
 #: Seconds between two tries to save what could not be saved.
 SAVE_AGAIN = 30.0
 
+_registries: weakref.WeakSet[Jobs] = weakref.WeakSet()
+
 _ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{8}")
 
 
@@ -129,6 +131,7 @@ class Jobs:
         self._queues: dict[str, deque[AnyJob]] = {}
         self._active: dict[str, AnyJob | None] = {}
         self._tabs: weakref.WeakSet[Tab] = weakref.WeakSet()
+        _registries.add(self)
         #: Jobs that ended and could not be saved whole: a full disk, say. They are tried again while nothing runs.
         self._unsaved: dict[str, list[AnyJob]] = {}
         if folder is not None and folder.is_dir():
@@ -322,6 +325,12 @@ class Jobs:
         for waiting in list(self._unsaved.values()):
             for job in waiting:
                 job.run.save_again()
+
+
+def end_all() -> None:
+    """End the jobs of all registries of this process (there is one, but in tests)."""
+    for registry in list(_registries):
+        registry.end()
 
 
 def _on_disk(job: AnyJob) -> bool:

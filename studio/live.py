@@ -12,7 +12,7 @@ from superdiff_engine.sweep import Sweep
 from superdiff_engine.trace import Curves, Frame
 
 from . import charts
-from .guard import guarded, plain
+from .guard import callback, guarded, plain
 from .jobs import AnyJob, GridJob, Job, ScoringJob
 from .palette import expert_colours, theme_name
 from .pictures import SHOWN, grid_png
@@ -71,7 +71,7 @@ def draw_progress(job: AnyJob, text: str, cancel: str = "Cancel", kept: str = "w
             cancel,
             icon=":material/stop_circle:",
             key=f"cancel-{job.id}",
-            on_click=registry().cancel,
+            on_click=callback(registry().cancel),
             args=(job,),
             disabled=job.run.cancelling,
             help=f"Stop within one step and keep {kept}",

@@ -17,7 +17,7 @@ from superdiff_engine.recipe import parse_recipe
 from superdiff_engine.scoring import Scoring
 
 from . import form_state
-from .guard import guarded, plain, show_sentence
+from .guard import callback, guarded, plain, show_sentence
 from .jobs import ScoringJob
 from .live import TICK, draw_progress, loading_text, pace_texts, standstill_text
 from .palette import dot
@@ -80,7 +80,7 @@ def draw_own(kind: Kind) -> None:
             kind.label,
             type=kind.types,
             key=f"own-{keep.get('owns', 0)}",
-            on_change=_take,
+            on_change=callback(_take),
             args=(kind,),
             max_upload_size=kind.megabytes,
         )
@@ -89,7 +89,7 @@ def draw_own(kind: Kind) -> None:
                 kind.option.label,
                 key=f"own-{kind.option.keyword}",
                 help=kind.option.help,
-                on_change=_again,
+                on_change=callback(_again),
                 args=(kind,),
                 persist_state="session",
             )
@@ -152,7 +152,7 @@ def _reading_progress() -> None:
             "Cancel",
             icon=":material/stop_circle:",
             key="own-cancel-reading",
-            on_click=reading.cancel,
+            on_click=callback(reading.cancel),
             disabled=reading.cancelling,
             help="Stop reading; what was there before stays",
         )
@@ -189,7 +189,7 @@ def _given(kind: Kind, given: Any) -> None:
             "Estimate log-densities",
             icon=":material/query_stats:",
             key="own-estimate",
-            on_click=_estimate,
+            on_click=callback(_estimate),
             args=(given,),
             disabled=busy,
             help=f"How likely each expert of the form finds each {kind.one}, from four paths of noise",
@@ -199,7 +199,7 @@ def _given(kind: Kind, given: Any) -> None:
                 "Take its recipe into the form",
                 icon=":material/settings_backup_restore:",
                 key="own-recipe",
-                on_click=_take_recipe,
+                on_click=callback(_take_recipe),
                 args=(given.recipe,),
                 type="tertiary",
             )

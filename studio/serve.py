@@ -23,6 +23,8 @@ from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from studio.ending import ending_runs
+
 
 def refusal(headers: Headers) -> str | None:
     """Why a request with these headers gets no answer, in a sentence; None where it does.
@@ -73,5 +75,5 @@ app = st.App(Path(__file__).with_name("app.py"), middleware=[Middleware(OwnPages
 
 if __name__ == "__main__":
     # The command line gives Streamlit's options as JSON. Ctrl+C is how the studio is ended, and no error.
-    with suppress(KeyboardInterrupt):
+    with suppress(KeyboardInterrupt), ending_runs():
         app.run(config=json.loads(sys.argv[1]))

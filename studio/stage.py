@@ -11,7 +11,7 @@ from . import form_state, session
 from .at_work import draw_others_at_work
 from .compare import draw_comparison, draw_run_beside
 from .experts import draw_experts
-from .guard import guarded, plain, show_sentence
+from .guard import callback, guarded, plain, show_sentence
 from .live import draw_live
 from .own import draw_own
 from .results import draw_results
@@ -39,7 +39,7 @@ def _run_bar(busy: bool, problem: str, remarks: list[str]) -> None:
         shortcut="Ctrl+Enter",
         width="stretch",
         key="run",
-        on_click=session.run_form,
+        on_click=callback(session.run_form),
         disabled=busy or bool(problem),
         help="Compose the experts with these settings",
     )

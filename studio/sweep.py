@@ -9,7 +9,7 @@ from superdiff_engine.recipe import Recipe
 from superdiff_engine.sweep import MOST_VALUES, PARAMETERS, Axis, Sweep, make_axis, parse_values, varied
 
 from . import session
-from .guard import guarded, plain, show_sentence
+from .guard import callback, guarded, plain, show_sentence
 from .jobs import GridJob, Job
 from .live import TICK, draw_progress, loading_text, pace_texts, seconds_text, standstill_text
 from .words import STATES, other_than_usual, run_title
@@ -76,7 +76,7 @@ def _choice(job: Job, busy: bool) -> None:
             "Run grid",
             icon=":material/grid_on:",
             key=f"run-grid-{job.id}",
-            on_click=_run,
+            on_click=callback(_run),
             args=(job, axes),
             disabled=busy or sweep is None,
             help="One run for each cell, all else as in this run; it waits its turn like any run",

@@ -50,6 +50,13 @@ def catch_signals() -> None:
         signal.signal(number, _take)
 
 
+def leave_on_interrupt() -> None:
+    """Let the next Ctrl+C end the process at once; for one that has been asked to stop and is about to."""
+    global _signal
+    _signal = signal.SIGINT
+    signal.signal(signal.SIGINT, _take)
+
+
 def asked() -> int | None:
     """The number of the signal that asked this process to stop; None while none did."""
     return _signal

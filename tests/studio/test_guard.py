@@ -1,0 +1,55 @@
+"""What goes wrong on the page is a sentence: in every callback, whatever it raises."""
+
+import ast
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+import studio
+from studio import form_state, session
+from superdiff_engine.errors import SuperDiffError
+
+STUDIO = Path(studio.__file__).parent
+
+
+def test_every_callback_of_the_page_is_guarded():
+    """`on_click=callback(...)`, or a word of Streamlit's own that calls nothing."""
+    seen = 0
+    for path in STUDIO.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.keyword) or node.arg not in (
+                "on_click",
+                "on_change",
+                "on_select",
+                "on_dismiss",
+            ):
+                continue
+            seen += 1
+            guarded = isinstance(node.value, ast.Call) and getattr(node.value.func, "id", "") == "callback"
+            said = isinstance(node.value, ast.Constant)
+            assert guarded or said, f"{path.name}, line {node.value.lineno}: {ast.unparse(node.value)}"
+    assert seen > 15
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (SuperDiffError("There is no such thing."), "There is no such thing"),
+        (KeyError("f.slot"), "Something unexpected went wrong"),
+        (MemoryError(), "memory ran out"),
+    ],
+)
+def test_a_callback_that_raises_is_a_sentence_and_the_page_stays(tmp_path, monkeypatch, error, words):
+    def fail():
+        raise error
+
+    monkeypatch.setenv("SUPERDIFF_RUNS", str(tmp_path))
+    session.registry.clear()
+    monkeypatch.setattr(form_state, "add_expert", fail)
+    app = AppTest.from_file(str(STUDIO / "app.py"), default_timeout=60).run()
+    next(found for found in app.button if found.key == "add-expert").click().run()
+    assert not app.exception
+    (shown,) = app.error
+    assert words in shown.value.replace("\\", "")
+    assert not next(found for found in app.button if found.key == "run").disabled
