@@ -29,6 +29,15 @@ def depict(molecule: Any, note: str = "", width: int = CELL, height: int = CELL,
         height: in pixels.
         dark: for a dark page.
     """
+    try:
+        return _drawn(flat(molecule), note, width, height, dark)
+    except (RuntimeError, ValueError):  # RDKit gives up on some tangles; the others of a sheet are drawn
+        mark = Chem.MolFromSmiles("*")
+        mark.GetAtomWithIdx(0).SetProp("_displayLabel", "?")
+        return _drawn(mark, note, width, height, dark)
+
+
+def _drawn(molecule: Any, note: str, width: int, height: int, dark: bool) -> bytes:
     drawer = rdMolDraw2D.MolDraw2DCairo(width, height)
     options: Any = drawer.drawOptions()
     if dark:
@@ -36,7 +45,7 @@ def depict(molecule: Any, note: str = "", width: int = CELL, height: int = CELL,
     options.clearBackground = False
     options.legendFontSize = 14
     options.padding = 0.08
-    rdMolDraw2D.PrepareAndDrawMolecule(drawer, flat(molecule), legend=note, kekulize=False)
+    rdMolDraw2D.PrepareAndDrawMolecule(drawer, molecule, legend=note, kekulize=False)
     drawer.FinishDrawing()
     return drawer.GetDrawingText()
 
@@ -49,7 +58,21 @@ def flat(molecule: Any) -> Any:
     except (Chem.MolSanitizeException, ValueError):
         copy.UpdatePropertyCache(strict=False)
     rdDepictor.Compute2DCoords(copy)
+    _part(copy)
     return copy
+
+
+def _part(molecule: Any) -> None:
+    """Move atoms apart that a layout puts into one place, as it does with tangles: a bond needs a direction."""
+    layout = molecule.GetConformer()
+    places = layout.GetPositions()
+    for index in range(1, len(places)):
+        turn = 0
+        while (np.linalg.norm(places[:index] - places[index], axis=1) < 1e-3).any():
+            turn += 1
+            places[index, :2] += 0.1 * turn * np.array([math.cos(2.4 * turn), math.sin(2.4 * turn)])
+        if turn:
+            layout.SetAtomPosition(index, places[index].tolist())
 
 
 def grid(arrays: dict[str, np.ndarray], most: int = SHOWN) -> Image.Image:
