@@ -22,7 +22,7 @@ from superdiff_engine.trace import Frame
 
 from . import figures
 from .exports import Download, draw_download, picture_download
-from .guard import guarded, plain
+from .guard import callback, guarded, plain
 from .jobs import Job
 from .live import names_of
 from .palette import dot, theme_name
@@ -146,7 +146,7 @@ def _gallery(job: Job, arrays: dict[str, np.ndarray], rows: np.ndarray, picked: 
     st.plotly_chart(
         figures.gallery_figure(pictures, shown, picked),
         key=f"samples-{job.id}",
-        on_select=lambda: take_click(job.id),
+        on_select=callback(lambda: take_click(job.id)),
         selection_mode="points",
         config=figures.config() | {"displayModeBar": False},
         alt=f"{len(shown)} molecules as flat drawings, number {picked} framed",

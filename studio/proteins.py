@@ -23,7 +23,7 @@ from superdiff_engine.trace import Frame
 
 from . import figures
 from .exports import Download, draw_download
-from .guard import guarded
+from .guard import callback, guarded
 from .jobs import Job
 from .palette import PICKED, expert_colours, theme_name
 from .pictures import grid_png
@@ -106,7 +106,7 @@ def _gallery(job: Job, result: Result, picked: int) -> None:
     st.plotly_chart(
         figures.gallery_figure(pictures, shown, picked),
         key=f"samples-{job.id}",
-        on_select=lambda: take_click(job.id),
+        on_select=callback(lambda: take_click(job.id)),
         selection_mode="points",
         config=figures.config() | {"displayModeBar": False},
         alt=f"{len(shown)} proteins as flat drawings, number {picked} framed",

@@ -14,7 +14,7 @@ from superdiff_engine.run import Result
 from . import figures
 from .charts import TITLES, View
 from .exports import draw_download, draw_downloads, picture_download
-from .guard import guarded, plain, show_sentence
+from .guard import callback, guarded, plain, show_sentence
 from .jobs import Job
 from .live import draw_agreement, draw_component_choice, draw_preview, names_of, seconds_text
 from .palette import dot, expert_colours, theme_name
@@ -131,7 +131,7 @@ def _plane_samples(job: Job, result: Result) -> None:
         st.plotly_chart(
             figure,
             key=f"samples-{job.id}",
-            on_select=lambda: take_click(job.id),
+            on_select=callback(lambda: take_click(job.id)),
             selection_mode="points",
             config=figures.config(),
             alt="The finished samples in the plane over the contour lines of every expert's density",
@@ -171,7 +171,7 @@ def _picture_samples(job: Job, result: Result) -> None:
         st.plotly_chart(
             figures.gallery_figure(shown, page * SHOWN + np.arange(len(shown)), picked),
             key=f"samples-{job.id}",
-            on_select=lambda: take_click(job.id),
+            on_select=callback(lambda: take_click(job.id)),
             selection_mode="points",
             config=figures.config() | {"displayModeBar": False},
             alt=f"{len(shown)} finished pictures, number {picked} framed",
