@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from superdiff_engine.domains import get_domain
+from superdiff_engine.domains import ALL, Shown, get_domain
 from superdiff_engine.run import Result, samples_npz, trace_csv
 
 from .jobs import Job
@@ -23,13 +23,30 @@ class Download:
     make: Callable[[], bytes]
 
 
-def downloads(job: Job) -> list[Download]:
-    """All files of a run: those of its domain, then those of every run."""
+def shown_of(job: Job) -> Shown:
+    """What the page shows of a run's samples: all of them, unless a filter, an order or a relaxation is set."""
+    shown: Shown = st.session_state.get(f"shown-{job.id}", ALL)
+    return shown
+
+
+def show_only(job: Job, shown: Shown) -> None:
+    """Note what the page shows; whatever names it elsewhere on the page is drawn again when it changes."""
+    if shown != shown_of(job):
+        st.session_state[f"shown-{job.id}"] = shown
+        st.rerun()
+
+
+def downloads(job: Job, shown: Shown = ALL) -> list[Download]:
+    """All files of a run: those of its domain, of what is shown of it, then those of every run."""
     run, found = job.run, []
     result = run.result
     if result is not None:
-        for export in get_domain(run.recipe.domain).exports(result):
-            found.append(Download(export.title, f"{job.id}-{export.name}", export.mime, export.make))
+        for export in get_domain(run.recipe.domain).exports(result, shown):
+            stem, ending = export.name.rsplit(".", 1)
+            name = (
+                f"{job.id}-{stem}{'' if shown.rows is None else '-shown'}{'-relaxed' if shown.relaxed else ''}.{ending}"
+            )
+            found.append(Download(export.title, name, export.mime, export.make))
         found.append(Download("Samples (NPZ)", f"{job.id}-samples.npz", "application/zip", lambda: samples_npz(result)))
     if len(run.trace):
         found.append(Download("Trace (CSV)", f"{job.id}-trace.csv", "text/csv", lambda: trace_csv(run.trace)))
@@ -49,10 +66,17 @@ def picture_download(job: Job, result: Result, index: int) -> Download | None:
     return Download("This picture (PNG)", f"{job.id}-{index:05d}.png", "image/png", lambda: make(result, index))
 
 
-def draw_downloads(job: Job) -> None:
+def draw_downloads(job: Job, shown: Shown = ALL) -> None:
     """A menu of all files and the link."""
     with st.popover("Save", icon=":material/download:", key=f"save-{job.id}"):
-        for download in downloads(job):
+        if shown != ALL:
+            some = "all" if shown.rows is None else f"the {len(shown.rows)}"
+            how = ", relaxed where MMFF94 can" if shown.relaxed else ""
+            st.caption(
+                f"Files of molecules hold {some} of {job.recipe.batch} that are shown{how}. NPZ and trace hold the "
+                "whole run, as sampled."
+            )
+        for download in downloads(job, shown):
             draw_download(job, download)
         st.markdown("**Link to this recipe**")
         st.code(recipe_address(job), language=None, wrap_lines=True)

@@ -11,6 +11,7 @@ import pandas as pd
 import streamlit as st
 from PIL import Image
 
+from superdiff_engine.domains import Shown
 from superdiff_engine.domains.molecules.atoms import ELEMENTS, PROPERTIES, pair_indices
 from superdiff_engine.domains.molecules.chemistry import Relaxation, relax
 from superdiff_engine.domains.molecules.domain import prompts_of
@@ -21,7 +22,7 @@ from superdiff_engine.run import Result
 from superdiff_engine.trace import Frame
 
 from . import figures
-from .exports import Download, draw_download, picture_download
+from .exports import Download, draw_download, picture_download, show_only
 from .guard import callback, guarded, plain
 from .jobs import Job
 from .live import names_of
@@ -72,7 +73,9 @@ def draw_molecules(job: Job, result: Result) -> None:
         picked = _picked(job, rows, arrays["valid"] * (1 + _holds(result).sum(0)))
         _gallery(job, arrays, rows, picked)
     with right:
-        _one_molecule(job, result, picked)
+        relaxed = _one_molecule(job, result, picked)
+    everything = np.array_equal(rows, np.arange(len(arrays["atoms"])))
+    show_only(job, Shown(None if everything else tuple(int(row) for row in rows), relaxed))
 
 
 def draw_molecule_grid(job_id: str, arrays: dict[str, np.ndarray]) -> None:
@@ -171,7 +174,8 @@ def _depictions(job_id: str, _arrays: dict[str, np.ndarray], rows: tuple[int, ..
     return np.stack(made)
 
 
-def _one_molecule(job: Job, result: Result, picked: int) -> None:
+def _one_molecule(job: Job, result: Result, picked: int) -> bool:
+    """One molecule in 3D with its figures; returns whether it was asked to be relaxed."""
     arrays = result.decoded
     (verdict,) = verdicts_of(arrays, [picked])
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
@@ -219,15 +223,16 @@ def _one_molecule(job: Job, result: Result, picked: int) -> None:
             job,
             Download(
                 "This molecule (SDF)",
-                f"{job.id}-{picked:05d}.sdf",
+                f"{job.id}-{picked:05d}{'' if relaxed is None else '-relaxed'}.sdf",
                 "chemical/x-mdl-sdfile",
-                lambda: sdf(result, [picked]).encode(),
+                lambda: sdf(result, [picked], relaxed is not None).encode(),
             ),
         )
         picture = picture_download(job, result, picked)
         if picture is not None:
             draw_download(job, picture)
     _figures(job, result, picked)
+    return bool(st.session_state[f"relax-{job.id}"])
 
 
 def _trajectory(job: Job, result: Result, picked: int) -> tuple[list[dict[str, Any]], list[str]]:

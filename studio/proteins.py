@@ -200,8 +200,8 @@ def _one_protein(job: Job, result: Result, picked: int) -> None:
         )
     with st.container(horizontal=True, gap="small"):
         files: list[tuple[str, str, str, Callable[[], str]]] = [
-            ("PDB", "pdb", "chemical/x-pdb", lambda: pdb([chain], result.recipe)),
-            ("mmCIF", "cif", "chemical/x-cif", lambda: mmcif(chain, result.recipe)),
+            ("PDB", "pdb", "chemical/x-pdb", lambda: pdb([chain], result.recipe, [picked])),
+            ("mmCIF", "cif", "chemical/x-cif", lambda: mmcif(chain, result.recipe, picked)),
             ("Its path (PDB)", "path.pdb", "chemical/x-pdb", lambda: trajectory_pdb(result, picked)),
         ]
         for title, ending, mime, make in files:
@@ -273,7 +273,9 @@ def _sequences(job: Job, chain: np.ndarray, picked: int) -> None:
             column_config={"score, nats a residue": st.column_config.NumberColumn(format="%.3f")},
             alt="Designed sequences with their scores; lower fits the backbone better",
         )
-        entries = [f">protein_{picked}_{k} score {one.score:.3f}\n{one.sequence}\n" for k, one in enumerate(designs)]
+        entries = [
+            f">protein_{picked:05d}_design_{k} score {one.score:.3f}\n{one.sequence}\n" for k, one in enumerate(designs)
+        ]
         fasta = "".join(entries)
         draw_download(job, Download("Sequences (FASTA)", f"{job.id}-{picked:05d}.fasta", "text/plain", fasta.encode))
 

@@ -13,7 +13,7 @@ from superdiff_engine.run import Result
 
 from . import figures
 from .charts import TITLES, View
-from .exports import draw_download, draw_downloads, picture_download
+from .exports import draw_download, draw_downloads, picture_download, shown_of
 from .guard import callback, guarded, plain, show_sentence
 from .jobs import Job
 from .live import draw_agreement, draw_component_choice, draw_preview, names_of, seconds_text
@@ -65,7 +65,7 @@ def draw_heading(job: Job, save: bool = True) -> None:
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", gap="small"):
         st.markdown(f"### {plain(run_title(job.recipe))}", width="content")
         if save:
-            draw_downloads(job)
+            draw_downloads(job, shown_of(job))
     facts = [
         STATES[run.state],
         f"{max(len(run.trace) - 1, 0)} of {run.recipe.levels.steps} steps in {seconds_text(run.seconds)}",

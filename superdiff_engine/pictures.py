@@ -12,7 +12,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
-from .domains.base import Export
+from .domains.base import COUNTING, Export
 from .recipe import Recipe
 from .run import Result
 
@@ -86,5 +86,6 @@ def _zip(result: Result) -> bytes:
     with zipfile.ZipFile(buffer, "w") as archive:  # PNGs are compressed already
         for index in range(len(result.decoded["pictures"])):
             archive.writestr(f"picture_{index:05d}.png", picture_png(result, index))
+        archive.writestr("README.txt", f"In all files {COUNTING}; picture_00000.png is the first sample of the run.\n")
         archive.writestr("recipe.json", result.recipe.to_json())
     return buffer.getvalue()

@@ -393,7 +393,7 @@ def trace_columns(trace: Trace) -> dict[str, np.ndarray]:
 
 
 def trace_csv(trace: Trace) -> bytes:
-    """The trace as CSV, with the columns of `trace_columns`."""
+    """The trace as CSV, with the columns of `trace_columns`; experts and samples count from 0."""
     columns = trace_columns(trace)
     text = io.StringIO()
     np.savetxt(
@@ -401,7 +401,8 @@ def trace_csv(trace: Trace) -> bytes:
         np.column_stack(list(columns.values())),
         fmt=["%d", "%.9g", "%d", "%d", "%.9g", "%.9g"],
         delimiter=",",
-        header=",".join(columns),
+        # Said where it is read: samples and experts count from 0, and sample -1 is the mean over all.
+        header=",".join({"expert": "expert_from_0", "sample": "sample_from_0"}.get(name, name) for name in columns),
         comments="",
     )
     return text.getvalue().encode()

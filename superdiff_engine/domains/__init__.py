@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from functools import cache
 
-from .base import Domain, Export, ModelInfo, Prepared, Size
+from .base import ALL, Domain, Export, ModelInfo, Prepared, Shown, Size
 
-__all__ = ["Domain", "Export", "ModelInfo", "Prepared", "Size", "domain_of_model", "domains", "get_domain"]
+__all__ = [
+    "ALL",
+    "Domain",
+    "Export",
+    "ModelInfo",
+    "Prepared",
+    "Shown",
+    "Size",
+    "domain_of_model",
+    "domains",
+    "get_domain",
+]
 
 
 @cache

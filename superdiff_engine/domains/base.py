@@ -51,6 +51,24 @@ class Export:
 
 
 @dataclass(frozen=True)
+class Shown:
+    """What of a result a page shows, for files that follow it.
+
+    rows: numbers of the samples, in their order (None: all); relaxed: whether they are shown relaxed, where a domain
+    can relax them.
+    """
+
+    rows: tuple[int, ...] | None = None
+    relaxed: bool = False
+
+
+#: Every sample, as sampled.
+ALL = Shown()
+#: In every file samples and experts count from 0; this says so in its head.
+COUNTING = "samples and experts count from 0"
+
+
+@dataclass(frozen=True)
 class Size:
     """A number that says how large a sample is: a field of recipes, its title, its bounds, and what None means."""
 
@@ -218,8 +236,10 @@ class Domain(ABC):
         """A PNG of the finished samples, for the run's folder; None where there is nothing to show."""
 
     @abstractmethod
-    def exports(self, result: Result) -> list[Export]:
-        """Files in the formats of the field, beside the NPZ, CSV and JSON that every run offers."""
+    def exports(self, result: Result, shown: Shown = ALL) -> list[Export]:
+        """Files in the formats of the field, beside the NPZ, CSV and JSON that every run offers; of what is shown,
+        where a domain's page can show a part.
+        """
 
     def place(self, recipe: Recipe, given: Any, device: str) -> tuple[list[Any], Any, float]:
         """Experts, points and level for judging samples of the user's own.

@@ -33,7 +33,7 @@ from ...run import Result
 from ...sample import Step
 from ...saved import draw_sizes, sizes_in_turn
 from ...score import ConditionedScore, Guidance
-from ..base import Domain, Export, ModelInfo, Prepared, Size, look_at_embedded, settling
+from ..base import ALL, Domain, Export, ModelInfo, Prepared, Shown, Size, look_at_embedded, settling
 from .atoms import FEWEST_ATOMS, MOST_ATOMS
 from .model import HIGHEST_LEVEL, LOWEST_LEVEL, MoleculeModel, MoleculeScores, decode, encode, load_model, load_settings
 from .properties import Term, Vocabulary, contradict
@@ -194,10 +194,10 @@ class Molecules(Domain):
         white.paste(drawn, mask=drawn)
         return png(white, result.recipe)
 
-    def exports(self, result: Result) -> list[Export]:
+    def exports(self, result: Result, shown: Shown = ALL) -> list[Export]:
         from .files import exports
 
-        return exports(result)
+        return exports(result, shown)
 
     def describe(self, result: Result) -> dict[str, Any]:
         from .judging import figures

@@ -8,13 +8,15 @@ import csv
 import io
 import json
 import zipfile
+from collections.abc import Sequence
 
+import numpy as np
 from rdkit import Chem
 
 from ...run import Result
-from ..base import Export
+from ..base import ALL, COUNTING, Export, Shown
 from .atoms import ELEMENTS, PROPERTY_NAMES
-from .chemistry import Verdict
+from .chemistry import Verdict, relax
 from .judging import first_of_their_kind, verdicts_of
 from .reading import LARGEST_SDF, MOST_READ, ReadMolecules, read_sdf
 from .records import RECIPE_FIELD
@@ -25,32 +27,56 @@ __all__ = [
 ]  # fmt: skip
 
 
-def exports(result: Result) -> list[Export]:
-    """The files that molecules can be saved as."""
+def exports(result: Result, shown: Shown = ALL) -> list[Export]:
+    """The files that the molecules that are shown can be saved as."""
     if "elements" not in result.decoded:
         return []
+    rows, relaxed = shown.rows, shown.relaxed
+    smiles, chemical = "SMILES of the valid ones", "chemical/x-mdl-sdfile"
     return [
-        Export("molecules.sdf", "Molecules (SDF)", "chemical/x-mdl-sdfile", lambda: sdf(result).encode()),
-        Export("molecules.xyz", "Geometries (XYZ)", "chemical/x-xyz", lambda: xyz(result).encode()),
-        Export("molecules.smi", "SMILES of the valid ones", "chemical/x-daylight-smiles", lambda: smi(result).encode()),
-        Export("molecules.csv", "Properties (CSV)", "text/csv", lambda: table_csv(result).encode()),
-        Export("molecules.zip", "All of these (ZIP)", "application/zip", lambda: archive(result)),
+        Export("molecules.sdf", "Molecules (SDF)", chemical, lambda: sdf(result, rows, relaxed).encode()),
+        Export("molecules.xyz", "Geometries (XYZ)", "chemical/x-xyz", lambda: xyz(result, rows, relaxed).encode()),
+        Export("molecules.smi", smiles, "chemical/x-daylight-smiles", lambda: smi(result, rows).encode()),
+        Export("molecules.csv", "Properties (CSV)", "text/csv", lambda: table_csv(result, rows).encode()),
+        Export("molecules.zip", "All of these (ZIP)", "application/zip", lambda: archive(result, rows, relaxed)),
     ]
 
 
-def sdf(result: Result, rows: list[int] | None = None) -> str:
-    """All molecules, or some rows, as an SDF (V2000) in Angstrom; those that are not valid say why."""
+def _shown(
+    result: Result, rows: Sequence[int] | None, relaxed: bool = False
+) -> tuple[list[int], dict[str, np.ndarray], dict[int, str]]:
+    """(numbers of the molecules, their arrays, what geometry each has): as sampled, or relaxed where that is asked for
+    and MMFF94 can.
+    """
     arrays = result.decoded
-    rows = list(range(len(arrays["atoms"]))) if rows is None else rows
+    chosen = list(range(len(arrays["atoms"]))) if rows is None else list(rows)
+    geometries = dict.fromkeys(chosen, "as sampled")
+    if relaxed:
+        arrays = arrays | {"positions": arrays["positions"].copy()}
+        for row, verdict in zip(chosen, verdicts_of(arrays, chosen), strict=True):
+            found = relax(verdict.molecule) if verdict.valid else None
+            if found is not None:
+                arrays["positions"][row, : len(found.positions)] = found.positions
+                geometries[row] = "relaxed with MMFF94"
+    return chosen, arrays, geometries
+
+
+def sdf(result: Result, rows: Sequence[int] | None = None, relaxed: bool = False) -> str:
+    """All molecules, or some rows, as an SDF (V2000) in Angstrom; those that are not valid say why."""
+    rows, arrays, geometries = _shown(result, rows, relaxed)
     recipe = json.dumps(json.loads(result.recipe.to_json()))
     found = []
     for row, verdict in zip(rows, verdicts_of(arrays, rows), strict=True):
-        fields = {"index": str(row), "valid": "yes" if verdict.valid else f"no: {verdict.reason}"}
+        fields = {"sample_from_0": str(row), "counting": COUNTING, "geometry": geometries[row]}
+        fields |= {"valid": "yes" if verdict.valid else f"no: {verdict.reason}"}
         if verdict.valid:
             fields |= {"smiles": verdict.smiles}
             fields |= {name: f"{arrays['properties'][row, k]:.6g}" for k, name in enumerate(PROPERTY_NAMES)}
-        for number, values in enumerate(zip(result.log_density[:, row], result.weights[:, row], strict=True), start=1):
-            fields |= {f"log_density_{number}_nats": f"{values[0]:.6g}", f"weight_{number}": f"{values[1]:.6g}"}
+        for expert, (log_density, weight) in enumerate(
+            zip(result.log_density[:, row], result.weights[:, row], strict=True)
+        ):
+            fields |= {f"log_density_of_expert_{expert}_nats": f"{log_density:.6g}"}
+            fields |= {f"weight_of_expert_{expert}": f"{weight:.6g}"}
         found.append(sdf_block(verdict, f"molecule_{row:05d}", fields | {RECIPE_FIELD: recipe}))
     return "".join(found)
 
@@ -63,30 +89,34 @@ def sdf_block(verdict: Verdict, title: str, fields: dict[str, str]) -> str:
     return block + "".join(f">  <{name}>\n{value}\n\n" for name, value in fields.items()) + "$$$$\n"
 
 
-def xyz(result: Result) -> str:
-    """All geometries in Angstrom, one frame a molecule."""
-    arrays, lines = result.decoded, []
-    for row, count in enumerate(arrays["atoms"].astype(int)):
-        lines += [str(count), f"molecule_{row:05d} valid={'yes' if arrays['valid'][row] else 'no'}"]
+def xyz(result: Result, rows: Sequence[int] | None = None, relaxed: bool = False) -> str:
+    """All geometries in Angstrom, or some rows, one frame a molecule."""
+    rows, arrays, geometries = _shown(result, rows, relaxed)
+    lines = []
+    for row in rows:
+        count, valid = int(arrays["atoms"][row]), "yes" if arrays["valid"][row] else "no"
+        said = f'molecule_{row:05d} valid={valid} geometry="{geometries[row]}" counting="{COUNTING}"'
+        lines += [str(count), said]
         for element, place in zip(arrays["elements"][row][:count], arrays["positions"][row][:count], strict=True):
             lines.append(f"{ELEMENTS[element]} {place[0]:.5f} {place[1]:.5f} {place[2]:.5f}")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, ""])
 
 
-def smi(result: Result) -> str:
-    """A line "SMILES name" for every valid molecule."""
+def smi(result: Result, rows: Sequence[int] | None = None) -> str:
+    """A line "SMILES name" for every valid molecule; the number in the name counts from 0."""
     smiles = result.decoded["smiles"]
-    return "".join(f"{text} molecule_{row:05d}\n" for row, text in enumerate(smiles) if text)
+    return "".join(f"{smiles[row]} molecule_{row:05d}\n" for row in _shown(result, rows)[0] if smiles[row])
 
 
-def table_csv(result: Result) -> str:
+def table_csv(result: Result, rows: Sequence[int] | None = None) -> str:
     """One row a molecule: verdict, SMILES, duplicate, properties, log-density and weight of every expert."""
-    arrays, experts = result.decoded, range(1, len(result.log_density) + 1)
+    arrays, experts = result.decoded, range(len(result.log_density))
     first, text = first_of_their_kind(arrays), io.StringIO()
     writer = csv.writer(text)
-    head = ["index", "atoms", "valid", "reason", "smiles", "duplicate", *PROPERTY_NAMES]
-    writer.writerow([*head, *(f"log_density_{k}_nats" for k in experts), *(f"weight_{k}" for k in experts)])
-    for row in range(len(arrays["atoms"])):
+    head = ["sample_from_0", "atoms", "valid", "reason", "smiles", "duplicate", *PROPERTY_NAMES]
+    head += [f"log_density_of_expert_{k}_nats" for k in experts]
+    writer.writerow([*head, *(f"weight_of_expert_{k}" for k in experts)])
+    for row in _shown(result, rows)[0]:
         valid = bool(arrays["valid"][row])
         known = [f"{value:.6g}" if valid else "" for value in arrays["properties"][row]]
         writer.writerow(
@@ -97,11 +127,14 @@ def table_csv(result: Result) -> str:
     return text.getvalue()
 
 
-def archive(result: Result) -> bytes:
+def archive(result: Result, rows: Sequence[int] | None = None, relaxed: bool = False) -> bytes:
     """All files and the recipe in one zip."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as packed:
-        for name, make in (("sdf", sdf), ("xyz", xyz), ("smi", smi), ("csv", table_csv)):
-            packed.writestr(f"molecules.{name}", make(result))
+        packed.writestr("molecules.sdf", sdf(result, rows, relaxed))
+        packed.writestr("molecules.xyz", xyz(result, rows, relaxed))
+        packed.writestr("molecules.smi", smi(result, rows))
+        packed.writestr("molecules.csv", table_csv(result, rows))
+        packed.writestr("README.txt", f"In all files {COUNTING}; molecule_00000 is the first sample of the run.\n")
         packed.writestr("recipe.json", result.recipe.to_json())
     return buffer.getvalue()

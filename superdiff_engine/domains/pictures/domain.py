@@ -24,7 +24,7 @@ from ...recipe import (
 )
 from ...run import Result
 from ...sample import Step
-from ..base import Domain, Export, ModelInfo
+from ..base import ALL, Domain, Export, ModelInfo, Shown
 from . import model
 from .data import CLASS_NAMES, EXPERT_CLASSES
 
@@ -107,7 +107,7 @@ class Pictures(Domain):
         """Picture `index` of the result at its own size, as a PNG with the recipe inside."""
         return picture_png(result, index)
 
-    def exports(self, result: Result) -> list[Export]:
+    def exports(self, result: Result, shown: Shown = ALL) -> list[Export]:
         return picture_exports(result)
 
     def describe(self, result: Result) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from ...pictures import png
 from ...recipe import AndRecipe, Expert, Levels, Mixture, OrRecipe, Recipe
 from ...run import Result
 from ...sample import Step
-from ..base import Domain, Export, ModelInfo
+from ..base import ALL, Domain, Export, ModelInfo, Shown
 from .drawing import draw_plane
 from .mixture import GaussianMixture
 
@@ -122,7 +122,7 @@ class Plane(Domain):
         view = result.samples["x"] * to_view(result.level)
         return png(draw_plane(view, result.weights, contours.numpy(), extent, result.titles), result.recipe)
 
-    def exports(self, result: Result) -> list[Export]:
+    def exports(self, result: Result, shown: Shown = ALL) -> list[Export]:
         return [
             Export("samples.png", "Scatter (PNG)", "image/png", lambda: self.preview_png(result)),
             Export("samples.csv", "Samples (CSV)", "text/csv", lambda: _samples_csv(result)),
@@ -155,8 +155,10 @@ def _samples_csv(result: Result) -> bytes:
     writer = csv.writer(text)
     count = len(result.log_density)
     writer.writerow(
-        ["x", "y", *(f"log_density_{i + 1}" for i in range(count)), *(f"weight_{i + 1}" for i in range(count))]
+        ["sample_from_0", "x", "y"]
+        + [f"log_density_of_expert_{k}_nats" for k in range(count)]
+        + [f"weight_of_expert_{k}" for k in range(count)]
     )
-    for row in np.column_stack([result.samples["x"], result.log_density.T, result.weights.T]):
-        writer.writerow([f"{value:.9g}" for value in row])
+    for number, row in enumerate(np.column_stack([result.samples["x"], result.log_density.T, result.weights.T])):
+        writer.writerow([number, *(f"{value:.9g}" for value in row)])
     return text.getvalue().encode()

@@ -31,7 +31,7 @@ from ...recipe import (
 from ...run import Result
 from ...sample import Step
 from ...score import Guidance
-from ..base import Domain, Export, ModelInfo, Prepared, look_at, look_at_embedded
+from ..base import ALL, Domain, Export, ModelInfo, Prepared, Shown, look_at, look_at_embedded
 from ..sources import is_foreign, local_pipelines, read_settings
 from .captions import unknown_words
 from .encoding import FAMILIES
@@ -169,7 +169,7 @@ class Prompts(Domain):
         """Picture `index` of the result at its own size, as a PNG with the recipe inside."""
         return picture_png(result, index)
 
-    def exports(self, result: Result) -> list[Export]:
+    def exports(self, result: Result, shown: Shown = ALL) -> list[Export]:
         return picture_exports(result)
 
 

@@ -27,7 +27,7 @@ from ...recipe import (
 from ...run import Result
 from ...sample import Step
 from ...saved import draw_sizes, sizes_in_turn
-from ..base import Domain, Export, ModelInfo, Prepared, Size, look_at_embedded, settling
+from ..base import ALL, Domain, Export, ModelInfo, Prepared, Shown, Size, look_at_embedded, settling
 from .frames import frames_of
 from .model import (
     ALPHA,
@@ -153,7 +153,7 @@ class Proteins(Domain):
 
         return png(grid(result.decoded), result.recipe) if "backbone" in result.decoded else None
 
-    def exports(self, result: Result) -> list[Export]:
+    def exports(self, result: Result, shown: Shown = ALL) -> list[Export]:
         from .files import exports
 
         return exports(result)

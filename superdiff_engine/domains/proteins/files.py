@@ -15,7 +15,7 @@ import numpy as np
 
 from ...recipe import Recipe
 from ...run import Result
-from ..base import Export
+from ..base import COUNTING, Export
 from .judging import chain_of
 from .reading import ATOMS, CATEGORY, FEWEST, LARGEST_FILE, MOST, REMARK, ReadProtein, read_protein
 
@@ -24,18 +24,24 @@ __all__ = [
     "read_protein", "structure_of", "table_csv", "trajectory_pdb",
 ]  # fmt: skip
 
+#: Remark of a PDB file that says which sample it holds.
+_COUNTING_REMARK = "REMARK   6 "
 
-def structure_of(chains: Sequence[np.ndarray], weights: Sequence[np.ndarray] = ()) -> gemmi.Structure:
+
+def structure_of(
+    chains: Sequence[np.ndarray], weights: Sequence[np.ndarray] = (), numbers: Sequence[int] = ()
+) -> gemmi.Structure:
     """Backbones [residues, 4, 3] in Angstrom as the models of one structure, of glycine, which has no side chain.
 
     Args:
         chains: of one length, or of any.
         weights: for each residue, in the place of the temperature factor; left out: zero.
+        numbers: of the models; left out: from 0.
     """
     structure = gemmi.Structure()
     structure.name = "superdiff"
     for number, chain in enumerate(chains):
-        model, holder = gemmi.Model(number + 1), gemmi.Chain("A")
+        model, holder = gemmi.Model(numbers[number] if len(numbers) else number), gemmi.Chain("A")
         for index, points in enumerate(chain):
             residue = gemmi.Residue()
             residue.name, residue.seqid = "GLY", gemmi.SeqId(index + 1, " ")
@@ -53,17 +59,30 @@ def structure_of(chains: Sequence[np.ndarray], weights: Sequence[np.ndarray] = (
     return structure
 
 
-def pdb(chains: Sequence[np.ndarray], recipe: Recipe | None = None) -> str:
-    """A PDB file; several chains become its models. The recipe stands in REMARK 888."""
-    structure = structure_of(chains)
+def pdb(chains: Sequence[np.ndarray], recipe: Recipe | None = None, numbers: Sequence[int] = (), said: str = "") -> str:
+    """A PDB file; several chains become its models. The recipe stands in REMARK 888.
+
+    Args:
+        chains: backbones [residues, 4, 3] in Angstrom.
+        recipe: that made them.
+        numbers: of the samples, which the models have too; left out: from 0.
+        said: what the models are, if not samples.
+    """
+    structure = structure_of(chains, numbers=numbers)
+    listed = list(numbers) or list(range(len(chains)))
+    what = said or (f"SAMPLE {listed[0]}" if len(listed) == 1 else "MODEL N IS SAMPLE N")
+    remarks = [f"{_COUNTING_REMARK}{what}; {COUNTING.upper()}"]
     if recipe is not None:
-        structure.raw_remarks = [REMARK + line for line in _packed(recipe)]
+        remarks += [REMARK + line for line in _packed(recipe)]
+    structure.raw_remarks = remarks
     return structure.make_pdb_string()
 
 
-def mmcif(chain: np.ndarray, recipe: Recipe | None = None) -> str:
-    """An mmCIF file; the recipe stands in _superdiff_studio.recipe."""
-    document = structure_of([chain]).make_mmcif_document()
+def mmcif(chain: np.ndarray, recipe: Recipe | None = None, number: int = 0) -> str:
+    """An mmCIF file of sample `number`; the recipe stands in _superdiff_studio.recipe."""
+    document = structure_of([chain], numbers=[number]).make_mmcif_document()
+    document.sole_block().set_pair(f"{CATEGORY}.sample", str(number))
+    document.sole_block().set_pair(f"{CATEGORY}.counting", gemmi.cif.quote(COUNTING))
     if recipe is not None:
         document.sole_block().set_pair(f"{CATEGORY}.recipe", gemmi.cif.quote("\n".join(_packed(recipe))))
     return document.as_string()
@@ -77,14 +96,14 @@ def _packed(recipe: Recipe) -> list[str]:
 
 def table_csv(result: Result) -> str:
     """A row a protein: measures, secondary structure, log-densities and weights."""
-    arrays, experts = result.decoded, range(1, len(result.log_density) + 1)
+    arrays, experts = result.decoded, range(len(result.log_density))
     text = io.StringIO()
     writer = csv.writer(text)
     measured = ("helix", "strand", "bonds_ok", "clashes")
     writer.writerow(
-        ["index", "residues", *measured, "radius_angstrom", "structure"]
-        + [f"log_density_{k}_nats" for k in experts]
-        + [f"weight_{k}" for k in experts]
+        ["sample_from_0", "residues", *measured, "radius_angstrom", "structure"]
+        + [f"log_density_of_expert_{k}_nats" for k in experts]
+        + [f"weight_of_expert_{k}" for k in experts]
     )
     for row in range(len(arrays["residues"])):
         _, letters = chain_of(arrays, row)
@@ -102,7 +121,8 @@ def trajectory_pdb(result: Result, row: int) -> str:
     """The kept previews of one sample as the models of a PDB file, the first of them noise."""
     length = int(result.decoded["residues"][row])
     frames = [frame.preview["backbone"] for frame in result.trace.frames]
-    return pdb([frame[row, :length] for frame in frames if row < len(frame)], result.recipe)
+    kept = [frame[row, :length] for frame in frames if row < len(frame)]
+    return pdb(kept, result.recipe, said=f"SAMPLE {row} ON ITS WAY, A MODEL A MOMENT FROM 0")
 
 
 def exports(result: Result) -> list[Export]:
@@ -117,9 +137,10 @@ def exports(result: Result) -> list[Export]:
         with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
             for row in rows:
                 chain, _ = chain_of(arrays, row)
-                archive.writestr(f"protein_{row:03d}.pdb", pdb([chain], result.recipe))
-                archive.writestr(f"protein_{row:03d}.cif", mmcif(chain, result.recipe))
+                archive.writestr(f"protein_{row:05d}.pdb", pdb([chain], result.recipe, [row]))
+                archive.writestr(f"protein_{row:05d}.cif", mmcif(chain, result.recipe, row))
             archive.writestr("proteins.csv", table_csv(result))
+            archive.writestr("README.txt", f"In all files {COUNTING}; protein_00000 is the first sample of the run.\n")
             archive.writestr("recipe.json", result.recipe.to_json())
         return buffer.getvalue()
 

@@ -7,11 +7,11 @@ import zipfile
 import numpy as np
 import pytest
 from rdkit import Chem
-from rdkit.Chem import Crippen
+from rdkit.Chem import Crippen, rdForceFieldHelpers
 from tiny_molecules import column, known_arrays
 
 from superdiff_engine import devices
-from superdiff_engine.domains import get_domain
+from superdiff_engine.domains import Shown, get_domain
 from superdiff_engine.domains.molecules import drawing, files, judging
 from superdiff_engine.errors import RecipeError, SuperDiffError
 from superdiff_engine.recipe import make_recipe, parse_recipe
@@ -194,7 +194,7 @@ def test_every_export_holds_every_molecule(result):
     rows = made["molecules.csv"].decode().splitlines()
     assert len(rows) == 5 and rows[3].split(",")[5] == "yes"  # the second CCO is a duplicate
     with zipfile.ZipFile(io.BytesIO(made["molecules.zip"])) as archive:
-        assert archive.testzip() is None and len(archive.namelist()) == 5
+        assert archive.testzip() is None and len(archive.namelist()) == 6
     picture = get_domain("molecules").preview_png(result)
     assert picture.startswith(b"\x89PNG") and b"superdiff_recipe" in picture
     assert get_domain("molecules").picture_png(result, 3).startswith(b"\x89PNG")
@@ -223,3 +223,37 @@ def test_files_of_strangers_give_one_sentence(result):
         assert "\n" not in str(caught.value)
     marked = "<script>alert(1)</script>" + text[len("molecule_00000") :]
     assert files.read_sdf(marked.encode()).atoms.tolist() == [9]  # the title is dropped
+
+
+def test_files_hold_what_is_shown_and_count_from_0(result):
+    """Two molecules in the order of the page, one of them relaxed; RDKit and the run's arrays say what is right."""
+    shown = Shown((3, 1), relaxed=True)
+    made = {export.name: export.make() for export in get_domain("molecules").exports(result, shown)}
+    read = list(Chem.ForwardSDMolSupplier(io.BytesIO(made["molecules.sdf"]), removeHs=False, sanitize=False))
+    assert [one.GetProp("_Name") for one in read] == ["molecule_00003", "molecule_00001"]
+    assert [one.GetProp("sample_from_0") for one in read] == ["3", "1"]
+    assert [one.GetProp("geometry") for one in read] == ["as sampled", "relaxed with MMFF94"]
+    for expert, row in enumerate(result.weights):
+        assert float(read[1].GetProp(f"weight_of_expert_{expert}")) == pytest.approx(row[1], abs=1e-5)
+    # MMFF94 itself: the relaxed geometry is a minimum, the sampled one is none.
+    molecule = read[1]
+    Chem.SanitizeMol(molecule)
+    settings = rdForceFieldHelpers.MMFFGetMoleculeProperties(molecule)
+    relaxed = rdForceFieldHelpers.MMFFGetMoleculeForceField(molecule, settings)
+    before = Chem.Mol(molecule)
+    for atom, place in enumerate(result.decoded["positions"][1][: molecule.GetNumAtoms()].astype(float)):
+        before.GetConformer().SetAtomPosition(atom, place.tolist())
+    sampled = rdForceFieldHelpers.MMFFGetMoleculeForceField(before, settings)
+    assert relaxed.CalcEnergy() <= sampled.CalcEnergy()
+    assert np.abs(relaxed.CalcGrad()).max() < 0.5
+    np.testing.assert_allclose(
+        read[0].GetConformer().GetPositions(), result.decoded["positions"][3][: read[0].GetNumAtoms()], atol=2e-4
+    )
+    names = [line for line in made["molecules.xyz"].decode().splitlines() if line.startswith("molecule")]
+    assert names[0].startswith("molecule_00003 ") and 'geometry="relaxed with MMFF94"' in names[1]
+    assert all("samples and experts count from 0" in name for name in names)
+    assert [row.split(",")[0] for row in made["molecules.csv"].decode().splitlines()] == ["sample_from_0", "3", "1"]
+    assert made["molecules.smi"].decode().endswith(" molecule_00001\n")
+    with zipfile.ZipFile(io.BytesIO(made["molecules.zip"])) as archive:
+        assert archive.read("molecules.sdf") == made["molecules.sdf"]
+        assert b"count from 0" in archive.read("README.txt")

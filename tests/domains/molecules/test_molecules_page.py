@@ -1,5 +1,6 @@
 """The studio's page for molecules: form, run, gallery with filters, one molecule in 3D, relaxation, comparison."""
 
+import io
 import threading
 
 import numpy as np
@@ -9,8 +10,9 @@ from rdkit.Chem import rdDepictor, rdDistGeom
 from studio_page import finish, give, open_link, press, read, words
 from tiny_molecules import known_arrays
 
-from studio import compare, molecules, session, viewer
+from studio import compare, exports, molecules, session, viewer
 from superdiff_engine import reading
+from superdiff_engine.domains import ALL
 from superdiff_engine.domains.molecules import files
 from superdiff_engine.domains.molecules.judging import judge_molecules
 from superdiff_engine.recipe import make_recipe
@@ -205,3 +207,39 @@ def test_reading_can_be_cancelled_and_the_page_goes_on(app, monkeypatch):
     assert "Reading the file" not in words(app)
     for job in session.registry()._jobs.values():
         assert job.run.finished.wait(90) and job.run.state == "done"
+
+
+def test_what_is_saved_is_what_is_shown(app):
+    """The filter, the order and the relaxed geometry of the page are in its files, and stay after another view."""
+    press(app, "run")
+    (run,) = finish(app)
+    decoded = known_arrays(["CC#N", "CCO", "c1ccncc1", "CCO"])
+    decoded.bonds[0][0] = 2  # not valid
+    run.result.decoded.update(judge_molecules(decoded))
+    app.run()
+    job = session.registry().find(run.id)
+
+    def saved():
+        shown = app.session_state[f"shown-{run.id}"] if f"shown-{run.id}" in app.session_state else ALL  # noqa: SIM401
+        made = {one.name.removeprefix(f"{run.id}-"): one.make for one in exports.downloads(job, shown)}
+        name = next(name for name in made if name.endswith(".sdf"))
+        read = Chem.ForwardSDMolSupplier(io.BytesIO(made[name]()), removeHs=False)
+        return name, [
+            (molecule.GetProp("sample_from_0"), molecule.GetProp("geometry")) for molecule in read if molecule
+        ]
+
+    assert [number for number, _ in saved()[1]] == ["1", "2", "3"]  # RDKit does not read the broken one
+    next(one for one in app.get("button_group") if one.key == f"filter-{run.id}").set_value(["valid", "once"])
+    app.run()
+    next(one for one in app.toggle if one.key == f"relax-{run.id}").set_value(True)
+    app.run()
+    assert not app.exception
+    name, found = saved()
+    assert name == "molecules-shown-relaxed.sdf"
+    assert found == [("1", "relaxed with MMFF94"), ("2", "relaxed with MMFF94")]
+    assert "hold the 2 of 4 that are shown, relaxed" in words(app)
+    for view in ("Table", "Samples"):
+        next(one for one in app.get("button_group") if one.key == f"view-{run.id}").set_value(view)
+        app.run()
+    assert not app.exception and saved() == (name, found)
+    assert app.session_state[f"filter-{run.id}"] == ["valid", "once"]

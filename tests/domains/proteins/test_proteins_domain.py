@@ -153,12 +153,17 @@ def test_files_hold_what_was_made_and_the_recipe():
     assert len(structure) == 3 and len(structure[0]["A"]) == 40
     with zipfile.ZipFile(io.BytesIO(named["proteins.zip"].make())) as archive:
         for kind in ("pdb", "cif"):
-            back = files.read_protein(archive.read(f"protein_001.{kind}"))
+            back = files.read_protein(archive.read(f"protein_00001.{kind}"))
             assert np.abs(back.backbone - result.decoded["backbone"][1]).max() < 2e-3
             assert back.sequence == "G" * 40 and parse_recipe(back.recipe) == result.recipe
         assert parse_recipe(archive.read("recipe.json")) == result.recipe
     rows = named["proteins.csv"].make().decode().splitlines()
-    assert len(rows) == 4 and rows[0].startswith("index,residues,helix,strand")
+    assert len(rows) == 4 and rows[0].startswith("sample_from_0,residues,helix,strand")
+    # Samples and experts count from 0, in models, names, heads of files and of columns.
+    assert [model.num for model in structure] == [0, 1, 2]
+    assert rows[0].endswith("weight_of_expert_0,weight_of_expert_1") and [
+        row.split(",")[0] for row in rows[1:]
+    ] == list("012")
     moving = gemmi.read_pdb_string(files.trajectory_pdb(result, 2))
     assert len(moving) == len(result.trace.frames) >= 2
 
@@ -210,3 +215,16 @@ def test_files_that_are_no_proteins_are_one_sentence(content, words):
     with pytest.raises(SuperDiffError, match=words) as caught:
         files.read_protein(content)
     assert "\n" not in str(caught.value)
+
+
+def test_a_protein_says_which_sample_it_is():
+    """In both formats, as gemmi reads them: the number counts from 0, and the head says so."""
+    result = result_of_a_run()
+    chain = result.decoded["backbone"][2, :40]
+    text = files.pdb([chain], result.recipe, [2])
+    assert "REMARK   6 SAMPLE 2; SAMPLES AND EXPERTS COUNT FROM 0" in text
+    assert parse_recipe(files.read_protein(text.encode()).recipe) == result.recipe
+    block = gemmi.cif.read_string(files.mmcif(chain, result.recipe, 2)).sole_block()
+    assert block.find_value("_superdiff_studio.sample") == "2"
+    assert "from 0" in block.find_value("_superdiff_studio.counting")
+    assert [model.num for model in gemmi.make_structure_from_block(block)] == [2]
