@@ -49,20 +49,23 @@ def _domain_and_example() -> None:
         st.caption(f":material/warning: {plain(sentence)}")
     examples = get_domain(keep["f.domain"]).examples()
 
+    form_memory.drop_edited_example()
+    # The choice is a new one whenever its name comes or goes. What the browser sends a moment later still holds the
+    # name of the old one, and must not put that example in the place of what was just entered.
+    key = f"example-{keep['example-turn']}"
+
     def take() -> None:
-        title = keep["f.example"]
-        if title in examples:
+        title = keep.get(key)
+        if title in examples and key == f"example-{keep['example-turn']}":
             form_state.load(examples[title], example=title)
 
-    form_memory.drop_edited_example()
     st.selectbox(
         "Start from an example",
         list(examples),
-        index=None,
+        index=list(examples).index(keep["f.example"]) if keep["f.example"] in examples else None,
         placeholder="Choose an example",
-        key="f.example",
+        key=key,
         on_change=callback(take),
-        persist_state=_KEEP,
     )
 
 

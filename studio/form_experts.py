@@ -44,6 +44,7 @@ def draw_form_experts() -> None:
         st.info(
             "No models of this domain were found; `superdiff models` in a terminal lists where they are looked for."
         )
+    form_memory.keep_prompts()
     for position, slot in enumerate(slots):
         _expert(position, slot, domain, infos)
     if domain.prompted:
@@ -118,7 +119,6 @@ def _model_choice(label: str, key: str, models: list[str], titles: dict[str, str
         _with_chosen(models, key),
         format_func=lambda model: titles.get(model, model),
         key=key,
-        on_change=callback(form_memory.keep_prompts),
         accept_new_options=st.session_state["f.domain"] != "plane",
         label_visibility="visible" if labelled else "collapsed",
         persist_state=_KEEP,

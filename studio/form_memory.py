@@ -28,6 +28,7 @@ def change_domain(name: str) -> None:
     known[keep["form-of"]] = _values()
     if name in known:
         keep["form-of"] = keep["f.domain"] = name
+        keep["example-turn"] += 1
         for key, value in known[name].items():
             keep[key] = value
     else:
@@ -35,11 +36,14 @@ def change_domain(name: str) -> None:
 
 
 def keep_prompts() -> None:
-    """Another model was chosen (a callback): its prompts may be entered in another way, and stay the same."""
+    """What is entered for another model may be entered in another way, and stays. Call it before prompts are drawn."""
     keep = state()
-    for slot in keep["experts"]:
-        for key in (f"f.prompt.{slot}", f"f.terms.{slot}"):
-            keep[key] = keep.get(key)
+    models = [keep.get("f.text_model"), *(keep.get(f"f.model.{slot}") for slot in keep["experts"])]
+    if keep.get("models-drawn") != models:
+        keep["models-drawn"] = models
+        for slot in keep["experts"]:
+            for key in (f"f.prompt.{slot}", f"f.terms.{slot}"):
+                keep[key] = keep.get(key)
 
 
 def drop_edited_example() -> None:
@@ -54,6 +58,7 @@ def drop_edited_example() -> None:
         keep["example-values"] = values
     elif not _same(values, begun):
         keep["f.example"] = None
+        keep["example-turn"] += 1
 
 
 def _values() -> dict[str, Any]:

@@ -97,6 +97,7 @@ def load(recipe: Recipe, example: str | None = None, keep_seed: bool = False) ->
     if keep_seed:
         values["f.seed"] = keep.get("f.seed", "0")
     values |= {"f.example": example, "form-of": recipe.domain, "example-values": None}
+    values["example-turn"] = keep.get("example-turn", 0) + 1
     for name, value in values.items():
         keep[name] = value
     keep.setdefault("f.lock", True)
