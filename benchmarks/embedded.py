@@ -31,7 +31,7 @@ def recipe_of(domain: str, steps: int | None = None, **fields: Any) -> Recipe:
     if domain == "molecules":
         experts = [Expert(model="molecules", prompt=prompt) for prompt in ("high logP", "high TPSA")]
         operator: OperatorRecipe = AndRecipe()
-        fields = {"batch": 64, "guidance": GuidanceRecipe(weight=2.0)} | fields
+        fields = {"batch": 64, "solver": "euler", "guidance": GuidanceRecipe(weight=2.0)} | fields
     else:
         experts = [Expert(model=model) for model in ("proteins_alpha", "proteins_beta")]
         operator = OrRecipe()

@@ -8,6 +8,7 @@ import streamlit as st
 
 from superdiff_engine.domains import domains, get_domain
 from superdiff_engine.errors import SuperDiffError
+from superdiff_engine.solvers import get_solver
 
 from . import form_memory, form_state
 from .form_experts import draw_form_experts
@@ -138,6 +139,7 @@ def _per_expert(label: str, key: str, help_text: str | None) -> None:
 
 def _sampling() -> None:
     keep = st.session_state
+    domain = get_domain(keep["f.domain"])
     with st.grid(columns=2, min_column_width=130, gap="xsmall"):
         st.number_input(
             "Steps",
@@ -157,7 +159,7 @@ def _sampling() -> None:
         help="How a step is taken. An SDE adds fresh noise at every step; an ODE does not, so the same seed flows "
         "the same way.",
     )
-    if not keep["f.solver"].startswith("ode"):
+    if get_solver(keep["f.solver"]).noisy:
         st.number_input(
             "Noise scale",
             **form_state.limits("f.noise_scale"),
@@ -168,7 +170,7 @@ def _sampling() -> None:
             help="1: the SDE as it is. Below: less fresh noise at every step, so that samples keep nearer to the "
             "peaks of the density, with less variety. The log-densities take it into account.",
         )
-    form_state.settle_estimator()
+    form_state.settle()
     st.selectbox(
         "Log-density estimator",
         form_state.estimators(),
@@ -198,7 +200,8 @@ def _sampling() -> None:
             format="%g",
             key="f.ridge",
             persist_state=_KEEP,
-            help="Calms the weights where the experts agree. 0 is the paper's exact system, whose weights may explode.",
+            help="Calms the weights where the experts agree. 0 is the paper's exact system: a run stops where its "
+            "weights explode.",
         )
         st.number_input(
             "AND holds down to level s",
@@ -241,13 +244,12 @@ def _sampling() -> None:
         st.selectbox("Device", ["auto", "cpu", "cuda", "mps"], key="f.device", persist_state=_KEEP)
         st.selectbox(
             "Precision",
-            ["float32", "float16", "bfloat16"],
+            domain.dtypes,
             key="f.dtype",
-            disabled=keep["f.domain"] == "plane",
+            disabled=len(domain.dtypes) == 1,
             persist_state=_KEEP,
             help="Of the networks; log-densities are always summed in float64.",
         )
-    domain = get_domain(keep["f.domain"])
     if len(domain.components) > 1:
         st.toggle(
             "Weights by component",

@@ -15,6 +15,7 @@ import streamlit as st
 
 from superdiff_engine.domains import Domain, get_domain
 from superdiff_engine.errors import RecipeError
+from superdiff_engine.noise import LOWEST_LEVEL
 from superdiff_engine.recipe import (
     MOST_EXPERTS,
     Expert,
@@ -24,8 +25,9 @@ from superdiff_engine.recipe import (
     SingleRecipe,
     make_recipe,
 )
+from superdiff_engine.solvers import SOLVERS
 
-from .words import SAVINGS, estimators_for
+from .words import SAVINGS
 
 #: What a new mixture of one's own starts as.
 NEW_MODES = {"x": [-1.5, 1.5], "y": [0.0, 0.0], "variance": [0.16, 0.16], "mass": [1.0, 1.0]}
@@ -42,8 +44,8 @@ LIMITS: dict[str, tuple[str, float, float]] = {
     "f.steps": ("a number of steps", 1, 10_000),
     "f.batch": ("a number of samples", 1, 16_384),
     "f.noise_scale": ("a noise scale", 0.1, 1.0),
-    "f.highest": ("a highest level", ABOVE_ZERO, 1e6),
-    "f.lowest": ("a lowest level", ABOVE_ZERO, 1e6),
+    "f.highest": ("a highest level", LOWEST_LEVEL, 1e6),
+    "f.lowest": ("a lowest level", LOWEST_LEVEL, 1e6),
     "f.rho": ("a rho", 1.0, 100.0),
     "f.guidance": ("a guidance", 0.0, 100.0),
     "f.guide_highest": ("a highest level of guidance", 0.0, 1e6),
@@ -342,19 +344,21 @@ def roll_seed() -> None:
 def noise_scale(keep: Any = None) -> float:
     """Of the noise; 1 for a solver that has none, whatever was chosen for another."""
     keep = state() if keep is None else keep
-    return 1.0 if keep["f.solver"].startswith("ode") else float(keep["f.noise_scale"])
+    return float(keep["f.noise_scale"]) if SOLVERS[keep["f.solver"]].noisy else 1.0
 
 
 def estimators(keep: Any = None) -> list[str]:
-    """Those that fit the solver, the domain and the noise scale."""
+    """Those that the domain allows with this solver, noise scale and size of samples."""
     keep = state() if keep is None else keep
-    return estimators_for(keep["f.solver"], keep["f.domain"], noise_scale(keep))
+    return get_domain(keep["f.domain"]).estimators_for(keep["f.solver"], noise_scale(keep), keep["f.size"])
 
 
-def settle_estimator() -> None:
-    """Keep the estimator if it fits, else take the first that does."""
-    if state()["f.estimator"] not in (fitting := estimators()):
-        state()["f.estimator"] = fitting[0]
+def settle() -> None:
+    """Keep the estimator and the precision if they fit, else take the first that do."""
+    dtypes = get_domain(state()["f.domain"]).dtypes
+    for field, fitting in (("f.estimator", estimators()), ("f.dtype", dtypes)):
+        if state()[field] not in fitting:
+            state()[field] = fitting[0]
 
 
 def limits(key: str) -> dict[str, Any]:

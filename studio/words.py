@@ -74,14 +74,6 @@ SOURCES: dict[str, str] = {
 }
 
 
-def estimators_for(solver: str, domain: str, noise_scale: float = 1.0) -> list[str]:
-    """The estimators that go with a solver: the Itô estimators need noise, the paper's all of it, the exact trace a
-    small dimension.
-    """
-    fitting = ["hutchinson", "exact"] if solver.startswith("ode") else list(ESTIMATORS)
-    return [name for name in fitting if (name != "exact" or domain == "plane") and (name != "ito" or noise_scale == 1)]
-
-
 def run_title(recipe: Recipe) -> str:
     """A run in a few words: its operator, or the prompt where there is only one."""
     if len(recipe.experts) == 1 and recipe.experts[0].prompt is not None:

@@ -15,7 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .compose import And, Average, CoinFlip, Fixed, Operator, Or, Prediction, Single
-    from .errors import ModelError, OutputError, RecipeError, ScoreError, SuperDiffError
+    from .errors import (
+        ArgumentError,
+        DensityError,
+        ModelError,
+        OutputError,
+        RecipeError,
+        ScoreError,
+        StepError,
+        SuperDiffError,
+    )
     from .geometry import SO3, Centred, Euclidean, Geometry, Product
     from .likelihood import Likelihoods, estimate_log_density
     from .noise import VE, DiscreteVP, Flow, Schedule, karras_levels, log_levels, time_levels
@@ -23,10 +32,11 @@ if TYPE_CHECKING:
     from .score import ConditionedScore, EDMScore, Guidance, NetworkScore, ScoreModel
 
 __all__ = [
-    "SO3", "VE", "And", "Average", "Centred", "CoinFlip", "ConditionedScore", "DiscreteVP", "EDMScore", "Euclidean",
-    "Fixed", "Flow", "Geometry", "Guidance", "Likelihoods", "ModelError", "NetworkScore", "Operator", "Or",
+    "SO3", "VE", "And", "ArgumentError", "Average", "Centred", "CoinFlip", "ConditionedScore", "DensityError",
+    "DiscreteVP", "EDMScore", "Euclidean", "Fixed",
+    "Flow", "Geometry", "Guidance", "Likelihoods", "ModelError", "NetworkScore", "Operator", "Or",
     "OutputError", "Prediction", "Product", "RecipeError", "Schedule", "ScoreError", "ScoreModel", "Single", "Step",
-    "SuperDiffError", "estimate_log_density", "karras_levels", "log_levels", "sample", "time_levels",
+    "StepError", "SuperDiffError", "estimate_log_density", "karras_levels", "log_levels", "sample", "time_levels",
 ]  # fmt: skip
 __version__ = "0.1.0"
 

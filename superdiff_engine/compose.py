@@ -19,6 +19,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .errors import ArgumentError
+
+#: The largest weight of AND. A network in float32 knows its score to about 1e-6 of it, and this makes it 2% of the
+#: drift. Without a ridge, exact mixtures whose system is not singular stay below 500 (docs/benchmarks_solvers.md).
+MOST_WEIGHT = 2.0**14
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -45,12 +51,18 @@ class Operator(ABC):
     needs_prediction = False
     #: Whether the weights depend on the log-densities at all.
     needs_density = False
+    #: What to change where the weights are not `sound`.
+    advice = "try other weights, biases or experts"
+
+    def sound(self, weights: Tensor) -> bool:
+        """Whether a run can go on with these weights, [experts, batch]."""
+        return bool(weights.isfinite().all())
 
     def start(self, experts: int, batch: int, generator: torch.Generator) -> None:  # noqa: B027
         """Called once before the first step; checks the parameters and draws what is drawn once a run.
 
         Raises:
-            ValueError: if the operator's parameters do not fit the number of experts.
+            ArgumentError: if the operator's parameters do not fit the number of experts.
         """
 
     @abstractmethod
@@ -70,7 +82,7 @@ class Or(Operator):
 
     def __init__(self, temperature: float = 1.0, bias: Sequence[float] | None = None) -> None:
         if temperature < 0:
-            raise ValueError(f"OR's temperature must not be negative, got {temperature}.")
+            raise ArgumentError(f"OR's temperature must not be negative, got {temperature}.")
         self.temperature, self.bias = temperature, bias
 
     def start(self, experts: int, batch: int, generator: torch.Generator) -> None:
@@ -89,7 +101,8 @@ class And(Operator):
         (G + lam I) c = -(g + p(1/M) - mean),         G centred on both sides.
 
     Where the experts differ (G >> lam) the gap closes in this one step, as in the paper; where they agree the
-    paper's system is singular and its weights explode, while these stay near 1/M.
+    paper's system is singular and its weights explode, while these stay near 1/M. A run whose weights pass MOST_WEIGHT
+    stops: they stretch the linear prediction far beyond the step that it is right for.
 
     Args:
         bias: the offsets l, in nats: log q_i - l_i is what is held equal; None for none.
@@ -101,19 +114,24 @@ class And(Operator):
     needs_density = True
     needs_prediction = True
 
+    def sound(self, weights: Tensor) -> bool:
+        """Also whether they are at most MOST_WEIGHT: beyond it the predicted gap of 0 says nothing of the true one."""
+        return super().sound(weights) and weights.abs().max().item() <= MOST_WEIGHT
+
     def __init__(self, bias: Sequence[float] | None = None, ridge: float = 1.0, lowest: float = 0.0) -> None:
         if ridge < 0:
-            raise ValueError(f"AND's ridge must not be negative, got {ridge}.")
+            raise ArgumentError(f"AND's ridge must not be negative, got {ridge}.")
         if lowest < 0:
-            raise ValueError(f"AND's lowest level must not be negative, got {lowest}.")
+            raise ArgumentError(f"AND's lowest level must not be negative, got {lowest}.")
         self.bias, self.ridge, self.lowest = bias, ridge, lowest
+        self.advice = f"the experts agree there, so give AND a ridge above {ridge:g} (1 nat is the default)"
 
     def start(self, experts: int, batch: int, generator: torch.Generator) -> None:
         _check_length("bias", self.bias, experts)
 
     def weights(self, log_density: Tensor, prediction: Prediction | None) -> Tensor:
         if prediction is None:
-            raise ValueError("AND steers with the prediction of the coming step, which is missing.")
+            raise ArgumentError("AND steers with the prediction of the coming step, which is missing.")
         experts, _ = log_density.shape
         even = torch.full_like(log_density, 1 / experts)
         if experts == 1 or prediction.level < self.lowest:
@@ -144,7 +162,7 @@ class Fixed(Operator):
 
     def __init__(self, weights: Sequence[float]) -> None:
         if abs(sum(weights) - 1) > 1e-6:
-            raise ValueError(f"Fixed weights must sum to 1, these sum to {sum(weights):.6g}.")
+            raise ArgumentError(f"Fixed weights must sum to 1, these sum to {sum(weights):.6g}.")
         self.values = weights
 
     def start(self, experts: int, batch: int, generator: torch.Generator) -> None:
@@ -166,7 +184,7 @@ class Single(Operator):
 
     def start(self, experts: int, batch: int, generator: torch.Generator) -> None:
         if not 0 <= self.index < experts:
-            raise ValueError(f"There is no expert {self.index}: there are {experts}, and 0 is the first.")
+            raise ArgumentError(f"There is no expert {self.index}: there are {experts}, and 0 is the first.")
 
     def weights(self, log_density: Tensor, prediction: Prediction | None) -> Tensor:
         weights = torch.zeros_like(log_density)
@@ -192,14 +210,14 @@ class CoinFlip(Operator):
 
     def weights(self, log_density: Tensor, prediction: Prediction | None) -> Tensor:
         if self._chosen is None:
-            raise ValueError("CoinFlip.start must be called before its weights are asked for.")
+            raise ArgumentError("CoinFlip.start must be called before its weights are asked for.")
         chosen = self._chosen.to(log_density.device)
         return torch.zeros_like(log_density).scatter_(0, chosen[None], 1)
 
 
 def _check_length(name: str, values: Sequence[float] | None, experts: int) -> None:
     if values is not None and len(values) != experts:
-        raise ValueError(f"{name} needs {experts} values, one an expert, got {len(values)}.")
+        raise ArgumentError(f"{name} needs {experts} values, one an expert, got {len(values)}.")
 
 
 def _column(values: Sequence[float] | None, like: Tensor) -> Tensor:

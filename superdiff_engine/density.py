@@ -29,18 +29,18 @@ from a Rademacher probe or as the full trace (Prop. 5 there; Hutchinson 1989).
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from .errors import ArgumentError
 from .geometry import Geometry, Product, State
 from .score import ScoreModel
-
-#: The full trace costs one backward pass a dimension.
-MOST_EXACT_DIMENSIONS = 256
+from .solvers import Solver
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,10 @@ class Segment:
 class Estimator(ABC):
     """Estimates the change of every expert's log-density along one step."""
 
-    #: Whether it is right without noise, along the ODE.
-    along_ode = False
+    #: Whether it is right along an SDE's steps only, and then only where the noise is not scaled down.
+    needs_noise, needs_full_noise = True, False
+    #: The largest sample that it is for, in dimensions.
+    most_dimensions: float = math.inf
 
     def divergences(
         self, experts: Sequence[ScoreModel], space: Product, y: State, level: object, generator: torch.Generator
@@ -92,6 +94,8 @@ class Estimator(ABC):
 
 class Ito(Estimator):
     """The paper's Ito density estimator."""
+
+    needs_full_noise = True
 
     def increment(self, geometry: Geometry, segment: Segment, end: End) -> Tensor:
         start, move = segment.start, _displacement(segment)
@@ -122,56 +126,35 @@ class Trapezoid(Estimator):
 
 
 class ChainRule(Estimator):
-    """The chain rule with a divergence, along the ODE or the SDE.
+    """The chain rule with a divergence, along the ODE or the SDE."""
 
-    Args:
-        exact: the full trace instead of one Rademacher probe a step.
-    """
-
-    along_ode = True
-
-    def __init__(self, exact: bool) -> None:
-        self.exact = exact
+    needs_noise = False
 
     def divergences(
         self, experts: Sequence[ScoreModel], space: Product, y: State, level: object, generator: torch.Generator
     ) -> tuple[list[State], dict[str, Tensor]]:
+        """Raises ArgumentError where a score cannot be differentiated."""
         state = space.unpack(y)
-        batch = len(next(iter(state.values())))
-        probes = list(self._probes(space, state, batch, generator))
+        probes = list(self._probes(space, state, generator))
         scores: list[State] = []
         found: dict[str, list[Tensor]] = {name: [] for name in state}
-        for expert in experts:
-            score, divergence = _divergence(expert, space, state, level, probes)
+        for number, expert in enumerate(experts, start=1):
+            score, divergence = _divergence(expert, number, space, state, level, probes)
             scores.append(score)
             for name, value in divergence.items():
                 found[name].append(value)
         return scores, {name: torch.stack(values) for name, values in found.items()}
 
-    def _probes(self, space: Product, state: dict[str, Tensor], batch: int, generator: torch.Generator):  # noqa: ANN202
-        if not self.exact:
-            yield {
-                name: geometry.probe(batch, generator, state[name].dtype, str(state[name].device))
-                for name, geometry in space.components.items()
-            }
-            return
-        sizes = {name: torch.Size(geometry.tangent_shape).numel() for name, geometry in space.components.items()}
-        if sum(sizes.values()) > MOST_EXACT_DIMENSIONS:
-            raise ValueError(
-                f"The exact trace is for at most {MOST_EXACT_DIMENSIONS} dimensions, these samples have "
-                f"{sum(sizes.values())}; choose 'hutchinson'."
-            )
-        for name, geometry in space.components.items():
-            for index in range(sizes[name]):
-                basis = state[name].new_zeros((batch, sizes[name]))
-                basis[:, index] = 1
-                # Projected basis vectors: their quadratic forms add up to the trace within the space.
-                yield {name: geometry.project(basis.unflatten(1, geometry.tangent_shape))}
+    @abstractmethod
+    def _probes(
+        self, space: Product, state: dict[str, Tensor], generator: torch.Generator
+    ) -> Iterator[dict[str, Tensor]]:
+        """Tangents whose quadratic forms add up to the trace, or to an estimate of it."""
 
     def increment(self, geometry: Geometry, segment: Segment, end: End) -> Tensor:
         start, move = segment.start, _displacement(segment)
         if start.divergences is None or end.divergences is None:
-            raise ValueError("This estimator needs the divergences of the scores at both ends of the step.")
+            raise ArgumentError("This estimator needs the divergences of the scores at both ends of the step.")
         along = 0.5 * (_inner(geometry, move, start.scores) + _inner(geometry, move, end.scores))
         divergences = 0.5 * (start.divergences + end.divergences)
         if segment.noise is None:
@@ -182,17 +165,87 @@ class ChainRule(Estimator):
         return along - 0.5 * segment.variance_step * (squares + divergences) + missing
 
 
+class Hutchinson(ChainRule):
+    """The divergence from one Rademacher probe a level: one backward pass."""
+
+    def _probes(
+        self, space: Product, state: dict[str, Tensor], generator: torch.Generator
+    ) -> Iterator[dict[str, Tensor]]:
+        yield {
+            name: geometry.probe(len(state[name]), generator, state[name].dtype, str(state[name].device))
+            for name, geometry in space.components.items()
+        }
+
+
+class Exact(ChainRule):
+    """The divergence as the full trace: one backward pass a dimension."""
+
+    most_dimensions = 256
+
+    def _probes(
+        self, space: Product, state: dict[str, Tensor], generator: torch.Generator
+    ) -> Iterator[dict[str, Tensor]]:
+        for name, geometry in space.components.items():
+            for tangent in geometry.basis(len(state[name]), state[name].dtype, str(state[name].device)):
+                yield {name: tangent}
+
+
+ESTIMATORS: dict[str, type[Estimator]] = {
+    "trapezoid": Trapezoid,
+    "ito": Ito,
+    "hutchinson": Hutchinson,
+    "exact": Exact,
+}
+#: The largest sample that each estimator is for, in dimensions.
+MOST_DIMENSIONS: dict[str, float] = {name: estimator.most_dimensions for name, estimator in ESTIMATORS.items()}
+
+
 def make_estimator(name: str) -> Estimator:
-    """The estimator called "ito", "trapezoid", "hutchinson" or "exact"; raises ValueError for another name."""
-    makers = {
-        "ito": Ito,
-        "trapezoid": Trapezoid,
-        "hutchinson": lambda: ChainRule(exact=False),
-        "exact": lambda: ChainRule(exact=True),
-    }
-    if name not in makers:
-        raise ValueError(f"estimator must be one of {', '.join(makers)}, got '{name}'.")
-    return makers[name]()
+    """The estimator called "trapezoid", "ito", "hutchinson" or "exact"; raises ArgumentError for another name."""
+    if name not in ESTIMATORS:
+        raise ArgumentError(f"estimator must be one of {', '.join(ESTIMATORS)}, got '{name}'.")
+    return ESTIMATORS[name]()
+
+
+def fitting_estimators(
+    solver: Solver, noise_scale: float, dimensions: float, allowed: Mapping[str, float] = MOST_DIMENSIONS
+) -> list[str]:
+    """The names of the estimators that can follow a run, the most accurate first.
+
+    Args:
+        solver: of the run.
+        noise_scale: what its noise is multiplied by.
+        dimensions: of its largest sample.
+        allowed: names of estimators, with the largest sample that each is for.
+    """
+    return [name for name in allowed if not _obstacle(name, solver, noise_scale, dimensions, allowed)]
+
+
+def check_estimator(
+    name: str, solver: Solver, noise_scale: float, dimensions: float, allowed: Mapping[str, float] = MOST_DIMENSIONS
+) -> None:
+    """Raise ArgumentError, which says what to choose, where an estimator is not in `fitting_estimators`."""
+    obstacle = _obstacle(name, solver, noise_scale, dimensions, allowed)
+    if obstacle:
+        others = fitting_estimators(solver, noise_scale, dimensions, allowed)
+        raise ArgumentError(f"{obstacle}; choose {' or '.join(repr(other) for other in others)}.")
+
+
+def _obstacle(name: str, solver: Solver, noise_scale: float, dimensions: float, allowed: Mapping[str, float]) -> str:
+    kind = ESTIMATORS[name]
+    if name not in allowed:
+        return f"The estimator '{name}' is not for these models"
+    if kind.needs_noise and not solver.noisy:
+        return f"The estimator '{name}' needs the noise of an SDE, and the solver '{solver.name}' has none"
+    if kind.needs_full_noise and noise_scale < 1:
+        return f"The estimator '{name}' assumes the full noise, and the noise scale is {noise_scale:g}"
+    if dimensions > allowed[name]:
+        what = f"may have {dimensions:g}" if math.isfinite(dimensions) else "of these models have more"
+        return (
+            f"The estimator '{name}' takes a backward pass for every dimension, so it is for samples of at most "
+            f"{allowed[name]:g} dimensions, and samples {what}"
+        )
+    return ""
 
 
 def logarithmic_mean(first: Tensor, second: Tensor) -> Tensor:
@@ -213,7 +266,12 @@ def _inner(geometry: Geometry, tangent: Tensor, scores: list[Tensor]) -> Tensor:
 
 
 def _divergence(
-    expert: ScoreModel, space: Product, state: dict[str, Tensor], level: object, probes: list[dict[str, Tensor]]
+    expert: ScoreModel,
+    number: int,
+    space: Product,
+    state: dict[str, Tensor],
+    level: object,
+    probes: list[dict[str, Tensor]],
 ) -> tuple[State, dict[str, Tensor]]:
     # Derivatives along tangents: u -> S(move(y, u)) at u = 0, which is the plain Jacobian in Euclidean space.
     with torch.enable_grad():
@@ -225,12 +283,20 @@ def _divergence(
         }
         moved = {name: space.components[name].move(state[name].detach(), tangents[name]) for name in state}
         scores = space.unpack(expert.score(space.pack(moved), level))
+        if not any(score.requires_grad for score in scores.values()):
+            # It was computed without gradients: a divergence of 0 would be wrong.
+            raise ArgumentError(
+                f"The score of expert {number} ({expert.title}) cannot be differentiated, so it has no divergence; "
+                "choose a solver with noise and the estimator 'trapezoid'."
+            )
         totals = {name: torch.zeros(len(value), dtype=torch.float64) for name, value in state.items()}
-        for number, probe in enumerate(probes):
-            along = torch.stack([(scores[name] * value).sum() for name, value in probe.items()]).sum()
+        for probe in probes:
+            parts = [(scores[name] * value).sum() for name, value in probe.items() if scores[name].requires_grad]
+            if not parts:
+                continue  # a component whose score is the same everywhere
             names = list(probe)
             gradients = torch.autograd.grad(
-                along, [tangents[name] for name in names], retain_graph=number + 1 < len(probes), allow_unused=True
+                torch.stack(parts).sum(), [tangents[name] for name in names], retain_graph=True, allow_unused=True
             )
             for name, gradient in zip(names, gradients, strict=True):
                 if gradient is not None:

@@ -20,11 +20,30 @@ class RecipeError(SuperDiffError):
     """A recipe asks for something that does not exist or does not fit together."""
 
 
+class ArgumentError(SuperDiffError, ValueError):
+    """Arguments of the engine that do not fit together; a ValueError whose sentence may be shown as it stands."""
+
+
 class ModelError(SuperDiffError):
     """A model could not be found, read or understood."""
 
 
-class ScoreError(SuperDiffError):
+class StepError(SuperDiffError):
+    """A run cannot go on at one of its steps; what it made before is kept.
+
+    Attributes:
+        index: the step.
+        level: its noise level.
+    """
+
+    def __init__(self, what: str, advice: str, index: int, level: float) -> None:
+        self.index, self.level = index, level
+        super().__init__(
+            f"{what} at step {index}, level {level:.4g}. The run stopped there and kept what it had; {advice}."
+        )
+
+
+class ScoreError(StepError):
     """A score model returned something that is not a finite number.
 
     Attributes:
@@ -32,11 +51,18 @@ class ScoreError(SuperDiffError):
     """
 
     def __init__(self, expert: int, name: str, index: int, level: float) -> None:
-        self.expert, self.name, self.index, self.level = expert, name, index, level
-        super().__init__(
-            f"Expert {expert + 1} ({name}) returned a score that is not finite at step {index}, level {level:.4g}. "
-            "The run stopped there and kept what it had; try float32, a lower highest level, or another model."
-        )
+        self.expert, self.name = expert, name
+        what = f"Expert {expert + 1} ({name}) returned a score that is not finite"
+        super().__init__(what, "try float32, a lower highest level, or another model", index, level)
+
+
+class DensityError(StepError):
+    """A log-density is not a finite number; `expert` is the index of its expert."""
+
+    def __init__(self, expert: int, name: str, index: int, level: float) -> None:
+        self.expert, self.name = expert, name
+        what = f"The log-density under expert {expert + 1} ({name}) is not finite"
+        super().__init__(what, "try more steps, a higher lowest level, or the estimator 'trapezoid'", index, level)
 
 
 class OutputError(SuperDiffError):

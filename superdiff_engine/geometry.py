@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -55,6 +55,32 @@ class Geometry(ABC):
         """A Rademacher tangent with E[v v^T] = the projection, for Hutchinson's trace estimate."""
         signs = torch.randint(0, 2, (batch, *self.tangent_shape), generator=generator).mul_(2).sub_(1)
         return self.project(signs.to(device=device, dtype=dtype))
+
+    #: True where a dimension (or point) exists; None where all do.
+    mask: Tensor | None = None
+
+    def basis(self, batch: int, dtype: torch.dtype, device: str) -> Iterator[Tensor]:
+        """Projected basis tangents [batch, *tangent_shape], whose quadratic forms add up to the trace within the space.
+
+        Those of dimensions that no sample has are left out.
+        """
+        for index in self._present().nonzero().flatten().tolist():
+            tangent = torch.zeros(batch, math.prod(self.tangent_shape), dtype=dtype, device=device)
+            tangent[:, index] = 1
+            yield self.project(tangent.unflatten(1, self.tangent_shape))
+
+    def most_dimensions(self) -> int:
+        """How many tangents `basis` has: no sample has more dimensions than that."""
+        return int(self._present().sum())
+
+    def _present(self) -> Tensor:
+        """Bool [product of tangent_shape], whether some sample has the dimension."""
+        if self.mask is None:
+            return torch.ones(math.prod(self.tangent_shape), dtype=torch.bool)
+        # Masks may lack the batch: those dimensions are the last ones then.
+        shape = (-1, *self.tangent_shape) if self.mask.ndim > len(self.tangent_shape) else self.tangent_shape
+        full = self.mask.expand(shape if shape[0] != -1 else (len(self.mask), *self.tangent_shape))
+        return full.reshape(-1, math.prod(self.tangent_shape)).bool().any(0).cpu()
 
     def inner(self, first: Tensor, second: Tensor) -> Tensor:
         """Inner product of two projected tangents, [batch], float64."""
@@ -169,6 +195,10 @@ class Product:
     def of(space: Geometry | Product) -> Product:
         """`space` itself, or the product that has it as its only, nameless component."""
         return space if isinstance(space, Product) else Product({"": space})
+
+    def most_dimensions(self) -> int:
+        """No sample has more dimensions than that."""
+        return sum(geometry.most_dimensions() for geometry in self.components.values())
 
     def pack(self, state: dict[str, Tensor]) -> State:
         """The user's view of a state: the tensor itself where the only component has no name."""

@@ -21,9 +21,12 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor
+
+from .errors import ArgumentError
 
 
 class Schedule(ABC):
@@ -185,8 +188,28 @@ def time_levels(steps: int, schedule: Schedule, highest: float | None = None, lo
     return levels
 
 
+#: The lowest level there is. Samples are float32: far below their rounding (1e-7) a level has no meaning, and its
+#: square, by which scores are divided, must not underflow there either.
+LOWEST_LEVEL = 1e-12
+
+
+def check_levels(grid: Sequence[float]) -> None:
+    """Raise ArgumentError, with what to change, unless noise levels strictly decrease and are told apart by a run."""
+    if len(grid) < 2:
+        raise ArgumentError("A grid needs at least two levels.")
+    if not all(0.99 * LOWEST_LEVEL < s < math.inf for s in grid):  # a grid's ends are rounded
+        raise ArgumentError(
+            f"Noise levels must be finite, and at least {LOWEST_LEVEL:g}; choose a higher lowest level."
+        )
+    if any(s * s - lower * lower <= 0 for s, lower in pairwise(grid)):
+        raise ArgumentError(
+            f"Noise levels must be strictly decreasing, and {len(grid) - 1} steps from {grid[0]:.17g} to "
+            f"{grid[-1]:.17g} are not; choose levels further apart, or fewer steps."
+        )
+
+
 def _check_grid(steps: int, highest: float, lowest: float) -> None:
     if steps < 1:
-        raise ValueError(f"A grid needs at least 1 step, got {steps}.")
+        raise ArgumentError(f"A grid needs at least 1 step, got {steps}.")
     if not 0 < lowest < highest or not math.isfinite(highest):
-        raise ValueError(f"A grid of levels needs 0 < lowest < highest, got lowest {lowest} and highest {highest}.")
+        raise ArgumentError(f"A grid of levels needs 0 < lowest < highest, got lowest {lowest} and highest {highest}.")

@@ -12,15 +12,22 @@ import json
 import math
 import zlib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from . import compose
-from .errors import RecipeError, SuperDiffError
+from .errors import ArgumentError, RecipeError, SuperDiffError
 from .files import read_bounded
+from .noise import LOWEST_LEVEL, check_levels, karras_levels, log_levels
 from .reading import LARGEST_RECIPE
 from .recipe_errors import sentence_of
+from .solvers import SOLVERS
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from .domains import Domain
 
 MOST_EXPERTS = 8
 #: A mixture that the user edits in the plane stays within this distance of the origin.
@@ -184,26 +191,49 @@ class Levels(_Strict):
 
     steps: int = Field(100, ge=1, le=10_000)
     spacing: Literal["karras", "log"] = "karras"
-    highest: float | None = Field(None, gt=0, le=1e6)
-    lowest: float | None = Field(None, gt=0, le=1e6)
+    highest: float | None = Field(None, ge=LOWEST_LEVEL, le=1e6)
+    lowest: float | None = Field(None, ge=LOWEST_LEVEL, le=1e6)
     rho: float = Field(7.0, ge=1, le=100)
 
     @model_validator(mode="after")
     def _order(self) -> Levels:
-        if self.highest is not None and self.lowest is not None and self.lowest >= self.highest:
-            raise ValueError(f"lowest ({self.lowest}) must lie below highest ({self.highest})")
+        if self.highest is not None and self.lowest is not None:
+            if self.lowest >= self.highest:
+                raise ValueError(f"lowest ({self.lowest}) must lie below highest ({self.highest})")
+            check_levels(self.grid((self.lowest, self.highest)).tolist())
         return self
+
+    def grid(self, bounds: tuple[float, float]) -> Tensor:
+        """[steps + 1] levels, decreasing, float64; with (lowest, highest) of `bounds` where an end is left open.
+
+        Raises:
+            RecipeError: if that end does not fit the one that is given.
+        """
+        lowest = bounds[0] if self.lowest is None else self.lowest
+        highest = bounds[1] if self.highest is None else self.highest
+        if lowest >= highest:
+            raise RecipeError(
+                f"The lowest level ({lowest:g}) must lie below the highest ({highest:g}); where one is left open it is "
+                f"the models' own, {bounds[0]:g} and {bounds[1]:g}."
+            )
+        if self.spacing == "log":
+            return log_levels(self.steps, highest, lowest)
+        return karras_levels(self.steps, highest, lowest, self.rho)
 
 
 class Recipe(_Strict):
-    """Everything that decides the samples of a run."""
+    """Everything that decides the samples of a run.
+
+    What the studio and the command line write names its solver; a document that does not gets the default of the
+    version that reads it.
+    """
 
     version: Literal[1] = 1
     domain: Literal["plane", "pictures", "prompts", "molecules", "proteins"]
     experts: list[Expert] = Field(min_length=1, max_length=MOST_EXPERTS)
     operator: OperatorRecipe = OrRecipe()
     levels: Levels = Levels()
-    solver: Literal["euler", "ancestral", "ode", "ode_heun"] = "euler"
+    solver: Literal["euler", "ancestral", "ode", "ode_heun"] = "ancestral"
     estimator: Literal["ito", "trapezoid", "hutchinson", "exact"] = "trapezoid"
     #: Multiplies the noise of an SDE's steps; below 1, samples keep nearer to the densities' peaks.
     noise_scale: float = Field(1.0, ge=0.1, le=1)
@@ -231,17 +261,8 @@ class Recipe(_Strict):
             raise ValueError(f"index {self.operator.index} names no expert, there are {count} (0 is the first)")
         if self.per_component and isinstance(self.operator, CoinFlipRecipe):
             raise ValueError("a coin flip chooses an expert for the whole sample; remove per_component")
-        if self.solver.startswith("ode") and self.estimator in ("ito", "trapezoid"):
-            raise ValueError(
-                f"estimator '{self.estimator}' needs the noise of an SDE; with solver '{self.solver}' choose "
-                "'hutchinson' or 'exact'"
-            )
-        if self.noise_scale < 1 and self.solver.startswith("ode"):
+        if self.noise_scale < 1 and not SOLVERS[self.solver].noisy:
             raise ValueError(f"noise_scale is for solvers with noise; with solver '{self.solver}' leave it at 1")
-        if self.noise_scale < 1 and self.estimator == "ito":
-            raise ValueError(
-                "estimator 'ito' assumes the full noise; with a noise_scale below 1 choose 'trapezoid' or 'hutchinson'"
-            )
         return self
 
     def to_json(self) -> str:
@@ -342,4 +363,20 @@ def _check_domain(recipe: Recipe) -> None:
             raise RecipeError(f"{domain.title} have no number of {field}; remove '{field}'.")
     if recipe.per_component and len(domain.components) < 2:
         raise RecipeError(f"Samples of {domain.title} have one component; remove 'per_component'.")
+    if recipe.dtype not in domain.dtypes:
+        raise RecipeError(
+            f"{domain.title} are computed in {' or '.join(domain.dtypes)}, not in {recipe.dtype}; choose "
+            f"{domain.dtypes[0]}."
+        )
     domain.check(recipe)
+    _check_sampling(recipe, domain)
+
+
+def _check_sampling(recipe: Recipe, domain: Domain) -> None:
+    """What the loop would refuse, before anything is loaded."""
+    try:
+        domain.check_estimator(recipe)
+        if domain.levels is not None:
+            domain.check_grid(recipe.levels.grid(domain.levels))
+    except ArgumentError as error:
+        raise RecipeError(str(error)) from None

@@ -45,19 +45,20 @@ def sentence_of(error: ValidationError) -> str:
     first = error.errors(include_url=False, include_input=False)[0]
     kind, location = first["type"], first["loc"]
     where = ".".join(str(part + 1 if isinstance(part, int) else part) for part in location if part not in _TAGS)
-    name = f"'{quoted(where)}'" if where else "as a whole"
+    name = f"'{quoted(where)}'"
     if kind == "extra_forbidden":
         return f"The recipe has a field that does not exist: {name}; remove it or correct its spelling."
     if kind == "missing":
         return f"The recipe lacks {name}; add it."
     if kind == "too_short" and where == "experts":
         return "The recipe has no experts; add at least one."
-    return f"The recipe is wrong at {name}: {_reason(kind, location, first.get('ctx', {}), first['msg'])}."
+    at = f" at {name}" if where else ""
+    return f"The recipe is wrong{at}: {_reason(kind, location, first.get('ctx', {}), first['msg'])}."
 
 
 def _reason(kind: str, location: tuple[Any, ...], context: dict[str, Any], message: str) -> str:
     if kind == "value_error":  # our own words
-        return message.removeprefix("Value error, ")
+        return message.removeprefix("Value error, ").removesuffix(".")
     if kind == "string_pattern_mismatch":
         if location[-1] == "model":
             return "it must be the id of a model, as 'superdiff models' lists them"

@@ -30,7 +30,6 @@ from .downloads import DownloadStopped
 from .errors import OutputError, SuperDiffError
 from .failures import explain, is_out_of_memory
 from .interrupts import Interrupted
-from .noise import karras_levels, log_levels
 from .output import OutputFolder
 from .recipe import Recipe
 from .sample import Step, sample
@@ -352,14 +351,7 @@ class Run(Work):
 
 def make_levels(recipe: Recipe, bounds: tuple[float, float]) -> torch.Tensor:
     """The recipe's grid of levels, with the experts' own (lowest, highest) where the recipe leaves them open."""
-    grid = recipe.levels
-    lowest = bounds[0] if grid.lowest is None else grid.lowest
-    highest = bounds[1] if grid.highest is None else grid.highest
-    if lowest >= highest:
-        raise SuperDiffError(f"The lowest level ({lowest:g}) must lie below the highest ({highest:g}).")
-    if grid.spacing == "log":
-        return log_levels(grid.steps, highest, lowest)
-    return karras_levels(grid.steps, highest, lowest, grid.rho)
+    return recipe.levels.grid(bounds)
 
 
 def trace_parquet(trace: Trace) -> bytes:

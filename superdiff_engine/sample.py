@@ -1,20 +1,19 @@
 r"""The loop: all experts walk down one shared noise path, and the operator weighs them at every level.
 
-In canonical coordinates a step from level s to s' < s, with h = s^2 - s'^2, is
+In canonical coordinates a step from level s to s' < s is
 
     y' = y + mix + noise,      mix = g sum_i kappa_i S_i
 
-    solver      g           variance of the noise
-    euler       h           h                   Euler-Maruyama (arXiv 2412.17762, eq. 2)
-    ancestral   h           h s'^2 / s^2        DDPM's posterior variance (arXiv 2006.11239)
-    ode         s (s - s')  0                   DDIM (arXiv 2010.02502): exact where the denoised mean stands still
-    ode_heun    s (s - s')  0                   with Heun's correction (arXiv 2206.00364, Algorithm 1)
-
-A noise scale below 1 multiplies that noise, as models of proteins are often sampled (FrameDiff, arXiv 2302.02277): the
-samples stay nearer to the peaks of the density. The estimator is told the variance that the noise then has.
+with the gain g and the noise of `solvers`. A noise scale below 1 multiplies that noise, as models of proteins are often
+sampled (FrameDiff, arXiv 2302.02277): the samples stay nearer to the peaks of the density. The estimator is told the
+variance that the noise then has.
 
 The order within a step: scores at y; the estimator closes the last increment with them; the noise is drawn; the
-operator weighs, knowing that very noise; the sample moves. One network evaluation an expert and step.
+operator weighs, knowing that very noise; the sample moves. One network evaluation an expert and step; Heun's correction
+takes one more, of scores alone.
+
+What a run goes on with is finite: `_Loop` looks at samples, scores and log-densities at every level, and ends the run
+with one sentence (`errors.StepError`) where they are not. What was yielded before is kept by whoever asked for it.
 """
 
 from __future__ import annotations
@@ -22,20 +21,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from .compose import CoinFlip, Operator, Prediction, Single
-from .density import End, Segment, make_estimator
-from .errors import ScoreError, SuperDiffError
+from .density import End, Segment, check_estimator, make_estimator
+from .errors import ArgumentError, DensityError, ScoreError, StepError
 from .geometry import Geometry, Product, State
+from .noise import check_levels
 from .score import Guidance, ScoreModel, evaluate
-
-Solver = Literal["euler", "ancestral", "ode", "ode_heun"]
-SOLVERS = ("euler", "ancestral", "ode", "ode_heun")
+from .solvers import DEFAULT_SOLVER, get_solver
 
 
 @dataclass(frozen=True)
@@ -72,7 +68,7 @@ def sample(
     batch: int,
     seed: int = 0,
     estimator: str = "trapezoid",
-    solver: str = "euler",
+    solver: str = DEFAULT_SOLVER,
     space: Geometry | Product | None = None,
     guidance: Guidance | None = None,
     per_component: bool = False,
@@ -85,7 +81,7 @@ def sample(
     Args:
         experts: score models of one space.
         operator: how to weigh them.
-        levels: decreasing noise levels [steps + 1], or such a grid for each component of a product.
+        levels: decreasing noise levels [steps + 1], or such a grid for each component of a product (`check_levels`).
         batch: how many samples.
         seed: of the run's one generator.
         estimator: "ito", "trapezoid", "hutchinson" or "exact"; "none" for operators that need no log-density.
@@ -98,9 +94,10 @@ def sample(
         dtype: of the samples; None for the first expert's own, or float32.
 
     Raises:
-        ValueError: if the arguments do not fit together.
+        ArgumentError: (a ValueError) if the arguments do not fit together.
         ScoreError: when an expert's score is not finite; it names expert, step and level.
-        SuperDiffError: when the weights are not finite (AND with ridge 0 where the experts agree).
+        DensityError: when a log-density is not finite; likewise.
+        StepError: when the samples are not finite, or the weights explode (AND with ridge 0 where experts agree).
     """
     loop = _Loop(
         experts,
@@ -148,31 +145,26 @@ class _Loop:
         dtype: torch.dtype | None,
     ) -> None:
         if not experts:
-            raise ValueError("There are no experts; give at least one.")
+            raise ArgumentError("There are no experts; give at least one.")
         if batch < 1:
-            raise ValueError(f"batch must be at least 1, got {batch}.")
-        if solver not in SOLVERS:
-            raise ValueError(f"solver must be one of {', '.join(SOLVERS)}, got '{solver}'.")
+            raise ArgumentError(f"batch must be at least 1, got {batch}.")
         self.experts, self.operator, self.batch, self.guidance = list(experts), operator, batch, guidance
         self.space = Product.of(experts[0].space if space is None else space)
         self.names = list(self.space.components)
         self.levels = level_grids(levels, self.names)
-        self.solver, self.deterministic = solver, solver.startswith("ode")
-        self.estimator = None if estimator == "none" else make_estimator(estimator)
-        if self.estimator is not None and self.deterministic and not self.estimator.along_ode:
-            raise ValueError(
-                f"estimator '{estimator}' needs noise; with solver '{solver}' choose 'hutchinson' or 'exact'."
-            )
+        self.solver = get_solver(solver)
         if not 0 < noise_scale <= 1:
-            raise ValueError(f"noise_scale must be above 0 and at most 1, got {noise_scale}.")
-        if noise_scale < 1 and (self.deterministic or estimator == "ito"):
-            what = f"solver '{solver}' has no noise" if self.deterministic else "estimator 'ito' assumes the full noise"
-            raise ValueError(f"{what}; leave noise_scale at 1.")
+            raise ArgumentError(f"noise_scale must be above 0 and at most 1, got {noise_scale}.")
+        if noise_scale < 1 and not self.solver.noisy:
+            raise ArgumentError(f"The solver '{solver}' has no noise; leave noise_scale at 1.")
         self.noise_scale = noise_scale
+        self.estimator = None if estimator == "none" else make_estimator(estimator)
+        if self.estimator is not None:
+            check_estimator(estimator, self.solver, noise_scale, self.space.most_dimensions())
         if self.estimator is None and operator.needs_density:
-            raise ValueError(f"{type(operator).__name__} needs log-densities; choose an estimator.")
+            raise ArgumentError(f"{type(operator).__name__} needs log-densities; choose an estimator.")
         if per_component and isinstance(operator, CoinFlip):
-            raise ValueError("A coin flip chooses an expert for the whole sample; it has no weights by component.")
+            raise ArgumentError("A coin flip chooses an expert for the whole sample; it has no weights by component.")
         self.per_component, self.device = per_component, device
         self.dtype = getattr(experts[0], "dtype", torch.float32) if dtype is None else dtype
         self.generator = torch.Generator().manual_seed(seed)
@@ -204,6 +196,7 @@ class _Loop:
                     log_density[name] = (
                         log_density[name] + self.estimator.increment(geometry, segment, ends[name]).cpu()
                     )
+            self._check_densities(log_density, index)
             last = index == steps
             plan = {} if last else {name: self._plan(name, index) for name in self.names}
             predictions = {} if last else self._predict(plan, ends, reference, index)
@@ -217,7 +210,7 @@ class _Loop:
                 variance = self._noise_variance(name, index)
                 segments[name] = Segment(h, variance, gain * mixed[name], noise, ends[name])
             moved = self._move(y, segments)
-            if self.solver == "ode_heun":
+            if self.solver.corrects:
                 moved = self._correct(y, moved, mixed, weights, segments, index)
             y = moved
 
@@ -227,28 +220,37 @@ class _Loop:
 
     def _plan(self, name: str, index: int) -> tuple[float, Tensor | None]:
         """The coming step's gain g, and its noise."""
-        s, lower = self.levels[name][index : index + 2]
-        if self.deterministic:
-            return s * (s - lower), None
+        gain = self.solver.gain(*self.levels[name][index : index + 2])
+        if not self.solver.noisy:
+            return gain, None
         draw = self.space.components[name].noise(self.batch, self.generator, self.dtype, self.device)
-        return s * s - lower * lower, math.sqrt(self._noise_variance(name, index)) * draw
+        return gain, math.sqrt(self._noise_variance(name, index)) * draw
 
     def _noise_variance(self, name: str, index: int) -> float:
-        s, lower = self.levels[name][index : index + 2]
-        factor = {"euler": 1.0, "ancestral": lower**2 / s**2}.get(self.solver, 0.0)
-        return self._variance_step(name, index) * factor * self.noise_scale**2
+        share = self.solver.share(*self.levels[name][index : index + 2])
+        return self._variance_step(name, index) * share * self.noise_scale**2
 
     def _level(self, index: int) -> float | dict[str, float]:
         values = {name: self.levels[name][index] for name in self.names}
         return values[""] if self.names == [""] else values
 
     @torch.no_grad()
-    def _scores(self, y: dict[str, Tensor], index: int) -> tuple[dict[str, End], dict[str, Tensor] | None]:
+    def _scores(
+        self, y: dict[str, Tensor], index: int, divergences_too: bool = True
+    ) -> tuple[dict[str, End], dict[str, Tensor] | None]:
+        """The experts' scores (with divergences, where the estimator wants them), and that of guidance's reference."""
+        if not all(bool(part.isfinite().all()) for part in y.values()):
+            raise StepError(
+                "The samples are no longer finite",
+                "try more steps, or weights, biases and guidance that are smaller",
+                index,
+                self.levels[self.names[0]][index],
+            )
         level, packed = self._level(index), self.space.pack(y)
         active = [self.experts[position] for position in self.active]
         reference = None if self.guidance is None else self.guidance.reference
         found = None
-        if self.estimator is not None:
+        if self.estimator is not None and divergences_too:
             found = self.estimator.divergences(active, self.space, packed, level, self.side)
         if found is None:
             scores, divergences = evaluate([*active, *([reference] if reference else [])], packed, level), None
@@ -292,7 +294,7 @@ class _Loop:
             scores = end.scores
             slope = torch.stack([torch.stack([geometry.inner(a, b) for b in scores]) for a in scores])
             constant = -0.5 * h * end.squares
-            if self.deterministic and end.divergences is not None:
+            if not self.solver.noisy and end.divergences is not None:
                 constant = constant - 0.5 * h * end.divergences
             fixed = noise
             if reference is not None:
@@ -326,12 +328,21 @@ class _Loop:
                 )
             common = self.operator.weights(_total(log_density), joint)
             weights = dict.fromkeys(self.names, common)
-        if not all(bool(value.isfinite().all()) for value in weights.values()):
-            raise SuperDiffError(
-                f"{type(self.operator).__name__}'s weights are no longer finite at step {index}: the experts agree "
-                "there and the system is singular. Use a ridge above 0 (1 nat is the default)."
+        if not all(self.operator.sound(value) for value in weights.values()):
+            raise StepError(
+                f"The weights of {len(self.experts)} experts explode",
+                self.operator.advice,
+                index,
+                self.levels[self.names[0]][index],
             )
         return weights
+
+    def _check_densities(self, log_density: dict[str, Tensor], index: int) -> None:
+        for value in log_density.values():
+            wrong = (~value.isfinite()).any(1).nonzero()
+            if len(wrong):
+                expert = int(wrong[0])
+                raise DensityError(expert, self.experts[expert].title, index, self.levels[self.names[0]][index])
 
     def _mix(
         self,
@@ -366,7 +377,8 @@ class _Loop:
         index: int,
     ) -> dict[str, Tensor]:
         """Heun: the mean of the slopes s S at both ends, with the weights of the step's beginning."""
-        ends, reference = self._scores(moved, index + 1)
+        # The log-densities are followed along the step that is taken in the end, so this point needs no divergence.
+        ends, reference = self._scores(moved, index + 1, divergences_too=False)
         for name in self.names:
             s, lower = self.levels[name][index : index + 2]
             after = self._mix(name, ends[name].scores, reference, weights[name], index + 1)
@@ -399,17 +411,15 @@ class _Loop:
 
 
 def level_grids(levels: Tensor | dict[str, Tensor], names: list[str]) -> dict[str, list[float]]:
-    """The grid of each component, highest level first; raises ValueError where they do not fit together."""
+    """The grid of each component, highest level first; raises ArgumentError where they do not fit together."""
     given = levels if isinstance(levels, dict) else dict.fromkeys(names, levels)
     if set(given) != set(names):
-        raise ValueError(f"levels must be given for {', '.join(names)}; got {', '.join(given)}.")
+        raise ArgumentError(f"levels must be given for {', '.join(names)}; got {', '.join(given)}.")
     grids = {name: [float(value) for value in given[name]] for name in names}
-    lengths = {len(grid) for grid in grids.values()}
-    if len(lengths) != 1 or min(lengths) < 2:
-        raise ValueError("Every component needs a grid of the same number of levels, at least two.")
+    if len({len(grid) for grid in grids.values()}) != 1:
+        raise ArgumentError("Every component needs a grid of the same number of levels.")
     for grid in grids.values():
-        if any(not math.isfinite(s) or s <= 0 for s in grid) or any(a <= b for a, b in pairwise(grid)):
-            raise ValueError("Noise levels must be positive, finite and strictly decreasing.")
+        check_levels(grid)
     return grids
 
 

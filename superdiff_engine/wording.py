@@ -18,8 +18,8 @@ OPERATORS: dict[str, str] = {
 }
 
 SOLVERS: dict[str, str] = {
-    "euler": "Euler-Maruyama (SDE)",
     "ancestral": "Ancestral (SDE)",
+    "euler": "Euler-Maruyama (SDE)",
     "ode": "Euler (ODE, no noise)",
     "ode_heun": "Heun (ODE, no noise)",
 }
@@ -28,7 +28,7 @@ ESTIMATORS: dict[str, str] = {
     "trapezoid": "Trapezoidal Itô (accurate, free)",
     "ito": "Itô (the paper's, free)",
     "hutchinson": "Hutchinson (one random probe)",
-    "exact": "Exact trace (slow)",
+    "exact": "Exact trace (slow, small samples only)",
 }
 
 #: Ways of a text-to-image pipeline to save memory or time, by their names in recipes.

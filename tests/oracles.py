@@ -86,6 +86,24 @@ class Pair:
         return {name: part.score(y[name], level[name]) for name, part in self.parts.items()}
 
 
+def brute_force_trace(score, space, y, level, batch, step=1e-5):
+    """The trace by component and sample, from central differences along every basis tangent, [batch] each."""
+    found = {}
+    for name, geometry in space.components.items():
+        size = math.prod(geometry.tangent_shape)
+        total = torch.zeros(batch, dtype=torch.float64)
+        for index in range(size):
+            basis = torch.zeros(batch, size, dtype=y[name].dtype)
+            basis[:, index] = 1
+            along = geometry.project(basis.unflatten(1, geometry.tangent_shape))
+            if not along.any():
+                continue
+            ends = [score(y | {name: geometry.move(y[name], sign * step * along)}, level)[name] for sign in (1, -1)]
+            total += ((ends[0] - ends[1]) * along).flatten(1).sum(1) / (2 * step)
+        found[name] = total
+    return found
+
+
 def last(steps):
     """The last step of a run."""
     step = None

@@ -5,8 +5,9 @@ import math
 import pytest
 import torch
 
-from oracles import CentredGaussian, Pair, RotationMixture, in_64_dimensions, last, overlapping
+from oracles import CentredGaussian, Pair, RotationMixture, brute_force_trace, in_64_dimensions, last, overlapping
 from superdiff_engine import Or, Single, karras_levels, log_levels, sample
+from superdiff_engine.density import Exact
 from superdiff_engine.domains.plane import GaussianMixture
 from superdiff_engine.rotations import uniform
 
@@ -159,6 +160,40 @@ def test_centred_points_are_followed_and_stay_centred():
     step = last(sample(experts[:1], Single(0), levels, batch=512))
     error = step.log_density[0] - experts[0].log_density(step.samples, step.level)
     assert abs(error.mean().item()) < 4 * error.std().item() / math.sqrt(512) + 0.05
+
+
+def test_points_of_different_numbers_have_the_trace_of_their_own_space():
+    """Masks by sample: along the ODE from high up, log q is the Gaussian's own in 3 (n - 1) dimensions each."""
+    mask = torch.arange(6) < torch.tensor([2, 3, 6, 6]).unsqueeze(1)
+    expert = CentredGaussian(torch.randn(6, 3, dtype=torch.float64), 0.2, mask)
+    expert.places = expert.space.project(expert.places.expand(4, 6, 3))
+    levels = karras_levels(300, 200.0, 0.05)
+    exact = last(sample([expert], Single(0), levels, batch=4, estimator="exact", solver="ode"))
+    truth = expert.log_density(exact.samples, exact.level)
+    assert torch.allclose(exact.log_density[0], truth, atol=0.2)
+    # Of an isotropic Gaussian every probe but for its part along the centre is the trace; masked points add nothing.
+    probed = last(sample([expert], Single(0), levels, batch=4, estimator="hutchinson", solver="ode"))
+    assert torch.equal(probed.samples, exact.samples)
+    assert ((probed.log_density[0] - truth).abs() < 4.0).all()
+
+
+def test_a_component_that_stands_still_has_no_divergence_and_leaves_the_others_alone():
+    a, b = overlapping()
+
+    class Still:
+        space, dtype = a.space, a.dtype
+
+        def score(self, y, level):
+            return torch.ones_like(y)
+
+    y = {"one": torch.randn(5, 2, dtype=torch.float64), "other": torch.randn(5, 2, dtype=torch.float64)}
+    levels, generator = {"one": 0.7, "other": 0.7}, torch.Generator().manual_seed(0)
+    for half in (Still(), b):
+        pair = Pair(one=a, other=half)
+        _, found = Exact().divergences([pair], pair.space, y, levels, generator)
+        truth = brute_force_trace(pair.score, pair.space, y, levels, 5)
+        for name in y:
+            assert torch.allclose(found[name][0], truth[name], rtol=1e-6, atol=1e-8)
 
 
 def test_log_densities_add_up_over_a_product():

@@ -4,12 +4,14 @@ import base64
 import json
 import zlib
 
+import numpy as np
 import pytest
 
 from faults.ledger import check_sentence
 from superdiff_engine.domains import domains
 from superdiff_engine.errors import RecipeError
 from superdiff_engine.recipe import LARGEST_RECIPE, load_recipe, make_recipe, parse_recipe, recipe_from_link
+from superdiff_engine.run import Run
 
 GOOD = {"domain": "plane", "experts": [{"model": "overlap_a"}, {"model": "overlap_b"}]}
 
@@ -65,6 +67,18 @@ BAD = {
     "half a sample": (GOOD | {"batch": 2.5}, "'batch': it must be a whole number"),
     "a name that cannot be printed": (GOOD | {"\x1b[31m\u202e" + "a" * 200: 1}, "does not exist"),
     "an operator without a name": (GOOD | {"operator": {}}, "'operator': it must have a name"),
+    "levels that collapse": (GOOD | {"levels": {"lowest": 1, "highest": 1.0000000000000002}}, "further apart"),
+    "levels too close for 10,000 steps": (
+        GOOD | {"levels": {"lowest": 1, "highest": 1.000000000001, "steps": 10_000}},
+        "fewer steps",
+    ),
+    "the same, even in log s": (
+        GOOD | {"levels": {"lowest": 1, "highest": 1.000000000001, "steps": 10_000, "spacing": "log"}},
+        "fewer steps",
+    ),
+    "a level whose square underflows": (GOOD | {"levels": {"lowest": 1e-162}}, "levels.lowest"),
+    "a highest level below the models' own lowest": (GOOD | {"levels": {"highest": 0.01}}, "0.02 and 20"),
+    "a dtype that nothing is computed in": (GOOD | {"dtype": "float16"}, "choose float32"),
     "too little noise": (GOOD | {"noise_scale": 0.01}, "noise_scale"),
 }
 
@@ -77,6 +91,30 @@ def test_each_mistake_is_one_sentence_that_names_it(case):
     sentence = str(caught.value)
     assert word in sentence
     check_sentence(sentence)
+
+
+def test_levels_at_their_bounds_run():
+    """As close together, as low and as high as recipes go, against the exact density at the end."""
+    for levels in (
+        {"lowest": 1e-12, "steps": 3},
+        {"highest": 1e6, "lowest": 1e-12, "steps": 1},
+        {"lowest": 1.0, "highest": 1.00000001, "steps": 2},
+        {"highest": 1e6, "lowest": 999_999.0, "steps": 1},
+    ):
+        for solver, estimator in (("ancestral", "trapezoid"), ("euler", "ito"), ("ode_heun", "exact")):
+            run = Run(make_recipe(GOOD | {"levels": levels, "solver": solver, "estimator": estimator, "batch": 3}))
+            result = run.execute()
+            assert run.state == "done" and np.isfinite(result.log_density).all(), (levels, solver)
+
+
+def test_a_document_without_a_solver_gets_the_default_and_what_is_written_names_it():
+    recipe = make_recipe(GOOD)
+    assert recipe.solver == "ancestral"
+    assert json.loads(recipe.to_json())["solver"] == "ancestral"
+    stored = make_recipe(GOOD | {"solver": "euler"})
+    assert recipe_from_link(stored.to_link()).solver == "euler"
+    # Examples whose tables were measured with Euler-Maruyama say so.
+    assert {example.solver for example in domains()["molecules"].examples().values()} <= {"euler"}
 
 
 @pytest.mark.parametrize(

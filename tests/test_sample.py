@@ -12,6 +12,7 @@ from superdiff_engine import (
     Average,
     CoinFlip,
     ConditionedScore,
+    DensityError,
     DiscreteVP,
     Fixed,
     Flow,
@@ -20,6 +21,7 @@ from superdiff_engine import (
     Or,
     ScoreError,
     Single,
+    StepError,
     SuperDiffError,
     karras_levels,
     sample,
@@ -56,6 +58,20 @@ def test_or_samples_the_mixture():
     true = torch.cat([expert.sample(20_000) for expert in experts])
     assert torch.allclose(step.samples.mean(0), true.mean(0), atol=0.15)
     assert torch.allclose(step.samples.T.cov(), true.T.cov(), atol=0.3)
+
+
+def test_or_draws_both_experts_alike_by_default_where_euler_maruyama_does_not():
+    """In 32 dimensions and 100 steps, tight against wide modes: exact shares by responsibility, noise 0.011."""
+    draw = torch.randn(2, 4, 32, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    experts = [GaussianMixture(means, [variance] * 4) for means, variance in zip(draw, (0.2, 0.8), strict=True)]
+
+    def share(**options):
+        step = last(sample(experts, Or(), karras_levels(100, 80.0, 0.02), batch=2048, **options))
+        exact = torch.stack([expert.log_density(step.samples, step.level) for expert in experts])
+        return torch.softmax(exact, 0)[0].mean().item()
+
+    assert share() == pytest.approx(0.5, abs=0.033)
+    assert abs(share(solver="euler") - 0.5) > 0.06  # 0.596
 
 
 @pytest.mark.parametrize("operator", [Or(2.0), And(), Average()])
@@ -219,8 +235,136 @@ def test_a_score_that_is_not_finite_names_expert_step_and_level():
 
 def test_exact_and_on_agreeing_experts_says_what_to_do():
     a, _ = overlapping()
-    with pytest.raises(SuperDiffError, match="ridge above 0"):
+    with pytest.raises(SuperDiffError, match=r"weights of 2 experts explode at step 0, level 20.*ridge above 0"):
         last(sample([a, a], And(ridge=0), LEVELS, batch=8))
+
+
+def centred_on_one_point(dimension, modes, seed):
+    """Experts that agree far out: mixtures of the same mean and covariance, so that their scores differ at 1/s^5."""
+    generator = torch.Generator().manual_seed(seed)
+    half = torch.randn(modes, dimension, generator=generator, dtype=torch.float64)
+    means = torch.cat([half, -half])
+    values, vectors = torch.linalg.eigh(means.T @ means / len(means))
+    whitened = means @ vectors @ (values + 1e-9).rsqrt().diag() @ vectors.T
+    return GaussianMixture(whitened, [0.02] * len(means))
+
+
+@pytest.mark.parametrize("steps", [25, 100])
+@pytest.mark.parametrize("dimension", [2, 32])
+def test_exact_and_whose_weights_explode_never_claims_a_gap_of_zero(dimension, steps):
+    """Where the experts all but agree the paper's system is singular, and the run says so."""
+    experts = [centred_on_one_point(dimension, dimension, seed) for seed in (1, 2)]
+    with pytest.raises(StepError, match=r"weights of 2 experts explode at step \d+, level .*ridge above 0"):
+        last(sample(experts, And(ridge=0), karras_levels(steps, 80.0, 0.02), batch=512))
+    step = last(sample(experts, And(), karras_levels(steps, 80.0, 0.02), batch=128))
+    assert step.weights.abs().max().item() < 100  # what the sentence advises runs
+
+
+@pytest.mark.parametrize("dimension", [2, 32])
+def test_exact_and_holds_the_true_gap_where_the_experts_differ(dimension):
+    """The paper's case: no ridge, and the exact log-densities agree in the end."""
+    generator = torch.Generator().manual_seed(0)
+    draw = torch.randn(2, 4, dimension, generator=generator, dtype=torch.float64)
+    experts = separate() if dimension == 2 else [GaussianMixture(means, [0.05] * 4) for means in draw]
+    largest = 0.0
+    for step in sample(experts, And(ridge=0), karras_levels(400, 20.0, 0.02), batch=256):
+        largest = max(largest, step.weights.abs().max().item())
+    exact = [expert.log_density(step.samples, step.level) for expert in experts]
+    assert largest < 500
+    assert (exact[0] - exact[1]).abs().mean().item() < 1.0  # 0.2 and 0.6; of several hundred nats under average
+
+
+class Counting:
+    """An expert that counts its calls, and those that were differentiated."""
+
+    def __init__(self, expert):
+        self.expert, self.title, self.space, self.dtype = expert, expert.title, expert.space, expert.dtype
+        self.calls = self.differentiable = 0
+
+    def score(self, y, level):
+        self.calls += 1
+        self.differentiable += y.requires_grad
+        return self.expert.score(y, level)
+
+
+@pytest.mark.parametrize(("solver", "calls"), [("ode", 11), ("ode_heun", 21), ("ancestral", 11)])
+@pytest.mark.parametrize(("estimator", "passes"), [("hutchinson", 1), ("exact", 2)])
+def test_divergences_are_worked_out_once_a_level(solver, calls, estimator, passes, monkeypatch):
+    """10 steps, 11 levels: Heun's correction costs a call a step more, and no backward pass."""
+    backward, plain = [], torch.autograd.grad
+    monkeypatch.setattr(torch.autograd, "grad", lambda *args, **more: backward.append(1) or plain(*args, **more))
+    experts = [Counting(expert) for expert in overlapping()]
+    last(sample(experts, Or(), karras_levels(10, 20.0, 0.02), batch=4, solver=solver, estimator=estimator))
+    for expert in experts:
+        assert (expert.calls, expert.differentiable) == (calls, 11)
+    assert len(backward) == 11 * passes * len(experts)
+
+
+@pytest.mark.parametrize("estimator", ["trapezoid", "ito", "hutchinson", "exact"])
+@pytest.mark.parametrize("operator", [Or(), And(), CoinFlip(), Single(1), Fixed([2.0, -1.0, *[0.0] * 6])])
+def test_one_step_of_one_sample_of_eight_experts(operator, estimator):
+    experts = [*overlapping(), *separate()] * 2
+    step = last(sample(experts, operator, torch.tensor([3.0, 0.5]), batch=1, estimator=estimator, noise_scale=1.0))
+    assert step.log_density.shape == (8, 1) and step.log_density.isfinite().all() and step.samples.isfinite().all()
+
+
+def test_a_score_without_gradients_is_refused_where_a_divergence_is_asked_for():
+    """A divergence of 0 would be wrong, and silent."""
+    a, b = overlapping()
+
+    class Detached:
+        title, space, dtype = "detached", b.space, b.dtype
+
+        def score(self, y, level):
+            return b.score(y, level).detach()
+
+    with pytest.raises(SuperDiffError, match=r"expert 2 \(detached\) cannot be differentiated.*'trapezoid'"):
+        last(sample([a, Detached()], Or(), LEVELS, batch=2, estimator="hutchinson"))
+    assert last(sample([a, Detached()], Or(), LEVELS, batch=2)).log_density.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("levels", "words"),
+    [
+        ([1.0 + 2**-52, 1.0, 1.0], "further apart"),
+        ([1.0, 1e-170], "at least 1e-12"),
+        ([math.inf, 1.0], "finite"),
+        ([1.0, math.nan], "finite"),
+    ],
+)
+def test_levels_that_numbers_cannot_tell_apart_are_refused(levels, words):
+    with pytest.raises(SuperDiffError, match=words):
+        last(sample(overlapping(), Or(), torch.tensor(levels, dtype=torch.float64), batch=2))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "words"),
+    [
+        ("density", DensityError, r"log-density under expert 2 \(far\) is not finite at step 4, level .*estimator"),
+        ("samples", StepError, "samples are no longer finite at step 5, level .*more steps"),
+    ],
+)
+def test_what_is_not_finite_ends_the_run_before_it_is_shown(wrong, error, words):
+    a, b = overlapping()
+
+    class Far:
+        """Finite scores, of which one is so large that its square, or the step along it, is not."""
+
+        title, space, dtype = "far", b.space, b.dtype
+        calls = 0
+
+        def score(self, y, level):
+            self.calls += 1
+            large = {"density": 1e200, "samples": 1e308}[wrong] if self.calls == 5 else 1.0
+            return torch.full_like(y, large) if large > 1 else b.score(y, level)
+
+    operator = Average() if wrong == "density" else Fixed([0.0, 1.0])
+    estimator = "trapezoid" if wrong == "density" else "none"
+    seen = []
+    with pytest.raises(error, match=words):
+        for step in sample([a, Far()], operator, LEVELS, batch=2, estimator=estimator):
+            seen.append(step)
+    assert all(step.log_density.isfinite().all() and step.samples.isfinite().all() for step in seen)
 
 
 @pytest.mark.parametrize(
@@ -230,7 +374,7 @@ def test_exact_and_on_agreeing_experts_says_what_to_do():
         ({"batch": 0}, "batch"),
         ({"solver": "rk4"}, "solver"),
         ({"estimator": "magic"}, "estimator"),
-        ({"solver": "ode"}, "needs noise"),
+        ({"solver": "ode"}, "needs the noise.*choose 'hutchinson' or 'exact'"),
         ({"estimator": "none"}, "needs log-densities"),
         ({"levels": torch.tensor([1.0, 2.0])}, "decreasing"),
         ({"levels": torch.tensor([1.0])}, "at least two"),

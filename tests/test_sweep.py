@@ -220,10 +220,11 @@ def test_a_cell_that_fails_says_why_and_the_others_go_on(monkeypatch):
 
 
 def test_a_grid_without_a_single_cell_fails_with_the_reason():
-    grid = Sweep(plane(levels={"steps": 3, "lowest": 50}), parse_axis("seed=0:2"))
-    with pytest.raises(SuperDiffError, match="must lie below the highest"):
+    twins = [PAIR[0], PAIR[0]]
+    grid = Sweep(plane(experts=twins, operator={"name": "and", "ridge": 0}), parse_axis("seed=0:2"))
+    with pytest.raises(SuperDiffError, match="ridge above 0"):
         grid.execute()
-    assert grid.state == "failed" and "must lie below" in grid.message and grid.finished.is_set()
+    assert grid.state == "failed" and "ridge above 0" in grid.message and grid.finished.is_set()
 
 
 def test_progress_weighs_cells_by_their_steps():

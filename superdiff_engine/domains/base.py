@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..density import MOST_DIMENSIONS, check_estimator, fitting_estimators
 from ..errors import ModelError
+from ..noise import check_levels
+from ..solvers import SOLVERS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -151,6 +155,12 @@ class Domain(ABC):
     components: tuple[str, ...] = ("samples",)
     #: The size of samples, where a recipe may choose it.
     size: Size | None = None
+    #: What the networks may compute in, the best first.
+    dtypes: tuple[str, ...] = ("float32", "float16", "bfloat16")
+    #: The estimators of log-densities that its experts allow, with the largest sample (in dimensions) that each is for.
+    estimators: Mapping[str, float] = MOST_DIMENSIONS
+    #: (lowest, highest) level of all its models; None where that is known only once they are loaded.
+    levels: tuple[float, float] | None = None
 
     @abstractmethod
     def listing(self) -> Iterable[ModelInfo | ModelError]:
@@ -211,9 +221,30 @@ class Domain(ABC):
     def space(self, experts: Sequence[Any]) -> Geometry | Product:
         """Where samples live; raises ModelError if the experts' samples differ in shape."""
 
-    @abstractmethod
+    def dimensions(self, size: int | None) -> float:
+        """Of the largest sample of this `size` (None: left open); infinite where only a loaded model knows."""
+        return math.inf
+
+    def estimators_for(self, solver: str, noise_scale: float, size: int | None) -> list[str]:
+        """The names of the estimators that a recipe with these fields may have, the most accurate first."""
+        return fitting_estimators(SOLVERS[solver], noise_scale, self.dimensions(size), self.estimators)
+
+    def check_estimator(self, recipe: Recipe) -> None:
+        """Raise ArgumentError where the recipe's estimator is not one of `estimators_for`."""
+        dimensions = self.dimensions(None if self.size is None else getattr(recipe, self.size.field))
+        check_estimator(recipe.estimator, SOLVERS[recipe.solver], recipe.noise_scale, dimensions, self.estimators)
+
+    def check_grid(self, levels: Tensor) -> None:
+        """Raise ArgumentError where a component's levels do not strictly decrease (`noise.check_levels`)."""
+        grids = self.component_levels(levels)
+        for grid in grids.values() if isinstance(grids, dict) else [grids]:
+            check_levels(grid.tolist())
+
     def level_range(self, experts: Sequence[Any]) -> tuple[float, float]:
         """(lowest, highest) level that all experts can be asked for and the domain recommends."""
+        if self.levels is None:
+            raise NotImplementedError(f"{self.title} must say at which levels its experts stand.")
+        return self.levels
 
     def component_levels(self, levels: Tensor) -> Tensor | dict[str, Tensor]:
         """The grid of each component of the samples, where it differs from `levels`, which charts and recipes mean."""

@@ -103,6 +103,32 @@ def test_an_ode_offers_only_the_estimators_that_fit(app):
     assert not app.error
 
 
+def test_an_estimator_that_fits_no_more_does_not_stay_selected(app):
+    """The exact trace of molecules of 16 atoms is offered, of 17 not, and of pictures never; nor is float16 kept."""
+    open_recipe(app, {"domain": "molecules", "experts": [{"model": "molecules", "prompt": ""}], "atoms": 16})
+    options = field(app, "f.estimator").options
+    assert any("Exact" in option for option in options)
+    field(app, "f.estimator").select("exact")
+    app.run()
+    field(app, "f.size").set_value(17)
+    app.run()
+    assert field(app, "f.estimator").value == "trapezoid" and not app.error
+    assert not any("Exact" in option for option in field(app, "f.estimator").options)
+    open_recipe(app, {"domain": "pictures", "experts": [{"model": "garments_a"}], "dtype": "float16"})
+    assert field(app, "f.dtype").value == "float16"
+    assert not any("Exact" in option for option in field(app, "f.estimator").options)
+    open_recipe(app, {"domain": "plane", "experts": [{"model": "ring"}]})
+    assert field(app, "f.dtype").value == "float32" and not app.error
+
+
+def open_recipe(app, document):
+    """Open a recipe's link in the page, as a new tab does."""
+    app.query_params["recipe"] = make_recipe({"operator": {"name": "single"}} | document).to_link()
+    app.session_state["started"] = False
+    app.run()
+    assert not app.exception and not app.error
+
+
 def test_less_noise_reaches_the_run_and_leaves_out_what_assumes_all_of_it(app):
     small(app)
     field(app, "f.estimator").select("ito")

@@ -34,7 +34,7 @@ from ...sample import Step
 from ...saved import draw_sizes, sizes_in_turn
 from ...score import ConditionedScore, Guidance
 from ..base import ALL, Domain, Export, ModelInfo, Prepared, Shown, Size, look_at_embedded, settling
-from .atoms import FEWEST_ATOMS, MOST_ATOMS
+from .atoms import ELEMENTS, FEWEST_ATOMS, MOST_ATOMS
 from .model import HIGHEST_LEVEL, LOWEST_LEVEL, MoleculeModel, MoleculeScores, decode, encode, load_model, load_settings
 from .properties import Term, Vocabulary, contradict
 
@@ -60,6 +60,12 @@ class Molecules(Domain):
     prompt_hint = "Any property"
     components = ("positions", "types", "bonds")
     size = Size("atoms", "Atoms, hydrogens included", FEWEST_ATOMS, MOST_ATOMS, "as in QM9")
+    dtypes = ("float32", "bfloat16")  # float16 has too small a range
+    levels = (LOWEST_LEVEL, HIGHEST_LEVEL)
+
+    def dimensions(self, size: int | None) -> float:
+        atoms = MOST_ATOMS if size is None else size
+        return atoms * (3 + len(ELEMENTS)) + atoms * (atoms - 1) // 2
 
     def listing(self) -> Iterable[ModelInfo | ModelError]:
         return look_at_embedded(assets_folder(), NAMES, load_settings)
@@ -86,6 +92,7 @@ class Molecules(Domain):
                 experts=[Expert(model=model, prompt=prompt) for model, prompt in zip(named, prompts, strict=True)],
                 operator=operator,
                 levels=Levels(steps=100),
+                solver="euler",  # as in docs/tables/molecules.json
                 batch=16,
                 guidance=GuidanceRecipe(weight=4.0 * len(prompts)) if any(prompts) else None,
             )
@@ -103,8 +110,6 @@ class Molecules(Domain):
     def check(self, recipe: Recipe) -> None:
         if recipe.pipeline is not None:
             raise RecipeError("Molecule models have no pipeline settings; remove 'pipeline'.")
-        if recipe.dtype == "float16":
-            raise RecipeError("Molecule models run in float32 or bfloat16; float16 has too small a range for them.")
         for expert in recipe.experts:
             words_of(expert.model).parse(expert.prompt or "")
         if recipe.guidance is not None:
@@ -141,9 +146,6 @@ class Molecules(Domain):
 
     def space(self, experts: Sequence[Any]) -> Product:
         return experts[0].space
-
-    def level_range(self, experts: Sequence[Any]) -> tuple[float, float]:
-        return LOWEST_LEVEL, HIGHEST_LEVEL
 
     def place(self, recipe: Recipe, given: ReadMolecules, device: str) -> tuple[list[Any], Any, float]:
         """The recipe's experts for molecules of an SDF, their state, and JUDGED_AT."""

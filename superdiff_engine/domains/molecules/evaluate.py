@@ -196,6 +196,7 @@ def recipe_of(row: str, chunk: int, settings: Settings) -> Recipe:
         experts=[Expert(model=model, prompt=prompt) for model, prompt in zip(models, prompts, strict=True)],
         operator=operator,
         levels=Levels(steps=settings.steps),
+        solver="euler",
         batch=settings.batch,
         seed=settings.seed + chunk,
         device="cpu",

@@ -152,7 +152,6 @@ class MoleculeScores:
         title = prompt.strip() or self.model.title
         return ConditionedScore(self, classes, self.space, title)
 
-    @torch.no_grad()
     def scores(self, y: Any, level: Any, conditions: Sequence[Any]) -> list[Any]:
         """The score of a state under each condition (a class for each property), all in one call of the network."""
         batch, count = len(y["positions"]), len(conditions)

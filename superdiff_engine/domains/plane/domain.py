@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...errors import RecipeError
 from ...geometry import Euclidean
 from ...pictures import png
 from ...recipe import AndRecipe, Expert, Levels, Mixture, OrRecipe, Recipe
@@ -58,6 +57,9 @@ class Plane(Domain):
     name = "plane"
     title = "Plane"
     level_unit = "plane units"
+    levels = (0.02, 20.0)
+    # The plane has no networks: it computes in float64.
+    dtypes = ("float32",)
     # Its tensors are small: more threads would only wait for each other, and starve the page that shows the run.
     threads = 1
 
@@ -80,8 +82,10 @@ class Plane(Domain):
         }
 
     def check(self, recipe: Recipe) -> None:
-        if recipe.dtype != "float32":
-            raise RecipeError("The plane computes in float64 whatever the networks' dtype; leave dtype at float32.")
+        """Nothing beyond what every recipe is checked for."""
+
+    def dimensions(self, size: int | None) -> float:
+        return 2
 
     def load(self, expert: Expert, device: str, dtype: str) -> GaussianMixture:
         title, _, mixture = ("Your mixture", "", expert.mixture) if expert.mixture else MIXTURES[expert.model]
@@ -91,9 +95,6 @@ class Plane(Domain):
 
     def space(self, experts: Sequence[Any]) -> Euclidean:
         return experts[0].space
-
-    def level_range(self, experts: Sequence[Any]) -> tuple[float, float]:
-        return 0.02, 20.0
 
     def preview(self, step: Step, experts: Sequence[Any], most: int) -> dict[str, np.ndarray]:
         """Positions [n, 2] in the view, estimated and exact log-densities and weights [experts, n], density grids."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from ...assets import assets_folder
-from ...errors import ModelError, RecipeError
+from ...density import MOST_DIMENSIONS
+from ...errors import ModelError
 from ...geometry import Product
 from ...recipe import (
     AndRecipe,
@@ -64,6 +65,10 @@ class Proteins(Domain):
     level_unit = "10 Angstrom for positions"
     components = ("positions", "rotations")
     size = Size("residues", "Residues", 30, 256, "as in the models' data")
+    dtypes = ("float32", "bfloat16")  # float16 has too small a range
+    # The shortest chain has 180 dimensions, and each would be a pass back through a deep network.
+    estimators: Mapping[str, float] = {name: most for name, most in MOST_DIMENSIONS.items() if name != "exact"}
+    levels = (LOWEST_LEVEL, HIGHEST_LEVEL)
 
     def listing(self) -> Iterable[ModelInfo | ModelError]:
         return look_at_embedded(assets_folder(), NAMES, load_settings)
@@ -100,8 +105,7 @@ class Proteins(Domain):
         return self._possible(known)
 
     def check(self, recipe: Recipe) -> None:
-        if recipe.dtype == "float16":
-            raise RecipeError("Protein models run in float32 or bfloat16; float16 has too small a range for them.")
+        """Nothing beyond what every recipe is checked for."""
 
     def load(self, expert: Expert, device: str, dtype: str) -> ProteinScore:
         model = find_model(expert.model, device)
@@ -112,9 +116,6 @@ class Proteins(Domain):
 
     def space(self, experts: Sequence[Any]) -> Product:
         return experts[0].space
-
-    def level_range(self, experts: Sequence[Any]) -> tuple[float, float]:
-        return LOWEST_LEVEL, HIGHEST_LEVEL
 
     def component_levels(self, levels: Tensor) -> dict[str, Tensor]:
         return {"positions": levels, "rotations": rotation_level(levels)}

@@ -116,7 +116,6 @@ class ProteinScore:
     def title(self) -> str:
         return self.model.settings.title
 
-    @torch.no_grad()
     def score(self, y: Any, level: Any) -> Any:
         """Of positions [B, N, 3] (in 1 / 10 Angstrom) and, in the body frame, of rotations [B, N, 3] (1 / radian)."""
         s = level["positions"]

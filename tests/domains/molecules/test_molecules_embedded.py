@@ -22,7 +22,7 @@ def drawn(prompt, steps=40, batch=32, models=("molecules",), operator="single"):
 def run(prompt, steps, batch, models, operator):
     asked = {
         "domain": "molecules", "experts": [{"model": model, "prompt": prompt} for model in models],
-        "operator": {"name": operator}, "levels": {"steps": steps}, "batch": batch,
+        "operator": {"name": operator}, "levels": {"steps": steps}, "solver": "euler", "batch": batch,
         "guidance": {"weight": 2.0} if prompt else None,
     }  # fmt: skip
     return Run(make_recipe(asked), previews=False).execute()

@@ -25,6 +25,7 @@ RECIPE = {
     ],
     "operator": {"name": "and"},
     "levels": {"steps": 3},
+    "solver": "euler",
     "batch": 4,
     "atoms": 9,
     "guidance": {"weight": 2.0},
