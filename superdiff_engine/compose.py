@@ -22,7 +22,7 @@ from torch import Tensor
 from .errors import ArgumentError
 
 #: The largest weight of AND. A network in float32 knows its score to about 1e-6 of it, and this makes it 2% of the
-#: drift. Without a ridge, exact mixtures whose system is not singular stay below 500 (docs/benchmarks_solvers.md).
+#: drift. Without a ridge, exact mixtures whose system is not singular stay below 500 (tests/test_sample.py).
 MOST_WEIGHT = 2.0**14
 
 
