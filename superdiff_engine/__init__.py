@@ -54,7 +54,7 @@ sys.modules[__name__].__class__ = _Package
 def __getattr__(name: str) -> Any:
     # Only when it is asked for: the command line listens to signals before torch is imported, which takes seconds.
     if name in __all__:
-        for module in ("errors", "noise", "geometry", "score", "compose", "sample", "likelihood"):
+        for module in ("errors", "noise", "geometry", "compose", "score", "sample", "likelihood"):
             home = import_module(f".{module}", __name__)
             if hasattr(home, name):
                 return getattr(home, name)
