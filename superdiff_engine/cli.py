@@ -37,6 +37,7 @@ from rich.table import Table
 
 from .downloads import Download, watching
 from .errors import SuperDiffError
+from .files import drop_partials
 from .terminal import Terminal, VisibleGroup, log_visibly
 from .texts import visible
 
@@ -75,7 +76,7 @@ TRAINABLE = {
 def main() -> None:
     """Run the command line; what a user got wrong is one sentence on standard error, with exit code 1.
 
-    Whoever stops it gets the exit code of that: 130 for Ctrl+C, 143 for SIGTERM, 129 for SIGHUP.
+    Work that a signal stopped has the exit code of that: 130 for Ctrl+C, 143 for SIGTERM, 129 for SIGHUP.
     """
     interrupts.catch_signals()
     log_visibly()
@@ -85,13 +86,18 @@ def main() -> None:
     except SystemExit as ended:
         code = ended.code
     except interrupts.Interrupted:
+        code = interrupts.exit_code()
         _complain("Interrupted; what was finished is kept, and the same command goes on from there.")
     except BaseException as error:
         # What breaks while a signal is heeded is no news; the terminal may be gone, too.
+        code = 1
         if interrupts.asked() is None:
             _complain(_sentence(error))
-            code = 1
-    sys.exit(code if interrupts.asked() is None else interrupts.exit_code())
+        else:
+            code = interrupts.exit_code()
+    interrupts.ignore_signals()
+    drop_partials()
+    sys.exit(code)
 
 
 def _complain(sentence: str) -> None:
@@ -177,6 +183,11 @@ def _saving(work: Run | Sweep) -> Iterator[None]:
         console.print("Everything is saved now.")
 
 
+def _code_of(work: Run | Sweep) -> int:
+    """0 for work that is done, though a signal may have come meanwhile."""
+    return interrupts.exit_code() if work.state == "cancelled" and interrupts.asked() is not None else 0
+
+
 def _bar(*more: ProgressColumn) -> Progress:
     """A bar with a text before it and its times behind it."""
     text = TextColumn("{task.description}", markup=False)
@@ -223,11 +234,12 @@ def sample(
         console.print(f"  {note}")
     if result is None:
         console.print(run.message or "Cancelled before the first step; nothing was made.")
-        return
+        raise typer.Exit(_code_of(run))
     word = "Finished" if result.complete else f"Cancelled at step {result.index}; kept what there was"
     console.print(f"{word}: {result.recipe.batch} samples in {result.seconds:.1f} s, in {out}")
     for title, log_density, weight in zip(run.titles, result.log_density.mean(1), result.weights.mean(1), strict=True):
         console.print(f"  {title}: mean log-density {log_density:.2f} nats, mean weight {weight:.3f}")
+    raise typer.Exit(_code_of(run))
 
 
 @app.command()
@@ -270,8 +282,9 @@ def grid(
     made = sweep.done - len(sweep.failures)
     if made == 0:
         console.print("Cancelled before the first cell was finished; nothing was made.")
-        return
+        raise typer.Exit(_code_of(sweep))
     console.print(f"{word}: {made} of {cells} cells in {sweep.seconds:.1f} s, in {out}")
+    raise typer.Exit(_code_of(sweep))
 
 
 @app.command()

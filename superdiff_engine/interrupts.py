@@ -35,9 +35,14 @@ def break_off() -> NoReturn:
     raise Interrupted
 
 
+def _nothing() -> None:
+    """The response of a process whose work is done."""
+
+
 _response: Callable[[], None] | None = None
 _signal: int | None = None
 _when = 0.0
+_caught: set[int] = set()
 
 
 def catch_signals() -> None:
@@ -48,6 +53,13 @@ def catch_signals() -> None:
         if number is None or (name == "SIGHUP" and signal.getsignal(number) is signal.SIG_IGN):
             continue
         signal.signal(number, _take)
+        _caught.add(number)
+
+
+def ignore_signals() -> None:
+    """Let no signal change any more how this process ends: what it had to do is done, and its exit code is known."""
+    for number in _caught:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def leave_on_interrupt() -> None:
@@ -71,7 +83,8 @@ def exit_code() -> int:
 def on_signal(response: Callable[[], None]) -> Iterator[None]:
     """Let the first signal call `response` in this block, at once if it has come already.
 
-    It is called in the main thread, between two of its instructions, and may raise `Interrupted`.
+    It is called in the main thread, between two of its instructions, and may raise `Interrupted`. A signal that comes
+    after the block finds the work done, and changes nothing any more.
     """
     global _response
     outer, _response = _response, response
@@ -80,7 +93,7 @@ def on_signal(response: Callable[[], None]) -> Iterator[None]:
             response()
         yield
     finally:
-        _response = outer
+        _response = outer or _nothing
 
 
 def _take(number: int, frame: FrameType | None) -> None:

@@ -20,9 +20,9 @@ RECORD = (
     "grid.png",
     "replay.npz",
     "trace.parquet",
-    "run.log",
     "grid.json",
     "recipe.json",
+    "run.log",
 )
 #: Bytes of blank lines that keep room in run.log, so that the status fits where a disk has filled up meanwhile.
 _ROOM = 8192

@@ -139,7 +139,7 @@ def test_a_signal_while_saving_lets_it_be_saved(begin, tmp_path):
     assert process.stdout.readline() == "there\n"
     process.send_signal(signal.SIGHUP)
     _, errors = process.communicate(timeout=30)
-    assert process.returncode == 129 and "Traceback" not in errors
+    assert process.returncode == 0 and "Traceback" not in errors  # nothing was left to be cancelled
     assert state(tmp_path / "out")["state"] == "done" and (tmp_path / "out" / "preview.png").is_file()
 
 

@@ -73,6 +73,7 @@ def test_what_was_typed_wrongly_is_repeated_without_controls(arguments, monkeypa
 
 
 def test_an_error_reaches_the_terminal_and_the_log_without_controls(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("signal.signal", lambda *_: None)
     monkeypatch.setattr("sys.argv", ["superdiff", "sample", f"{CONTROLS}.json", "--out", str(tmp_path / "out")])
     with pytest.raises(SystemExit):
         cli.main()

@@ -20,6 +20,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 
 from ...errors import ModelError
+from ...failures import is_out_of_memory
 from ...noise import DiscreteVP, Flow, Schedule
 from .. import sources
 from ..hub import fetch, fetch_index
@@ -263,7 +264,7 @@ def _read_part(folder: Path, name: str, kind: str, dtype: torch.dtype) -> Any:
         if hasattr(diffusers, kind):  # without accelerate some keep their file's dtype (Stable Diffusion 3's does)
             torch.nn.Module.to(network, dtype)
     except _UNREADABLE as error:
-        if out_of_memory(error):
+        if is_out_of_memory(error):
             raise ModelError(f"{folder.name} does not fit into memory; choose float16 or a smaller model.") from None
         raise _unfit(folder, name) from error
     if report["missing_keys"] or report["mismatched_keys"]:
@@ -371,19 +372,11 @@ def _apply(pipe: Any, family: Family, options: PipelineOptions, device: str, fol
         else:
             pipe.to(device, silence_dtype_warnings=True)
     except _UNREADABLE as error:
-        if out_of_memory(error):
+        if is_out_of_memory(error):
             raise ModelError(
                 f"{folder.name} does not fit into the memory of '{device}'; choose float16 or CPU offload."
             ) from None
         raise ModelError(f"{folder.name} cannot be moved to '{device}': {_first_line(error)}") from None
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether a device or the machine ran out of memory; only CUDA has an exception of its own for it."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    text = str(error).lower()
-    return isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
 
 
 def _first_line(error: BaseException) -> str:

@@ -24,11 +24,12 @@ import torch
 from torch import Tensor
 
 from ...errors import ModelError
+from ...failures import is_out_of_memory
 from ...geometry import Euclidean, State
 from ...pictures import to_uint8
 from ...score import ConditionedScore, Guidance, score_from_prediction
 from .encoding import Condition, encode, zeros_like
-from .loading import LoadedPipeline, PipelineOptions, load_pipeline, out_of_memory
+from .loading import LoadedPipeline, PipelineOptions, load_pipeline
 from .previews import LatentMap
 
 #: Pictures that the VAE decodes at once: its activations are far larger than the latents.
@@ -109,7 +110,7 @@ def _attempt(function: Callable[[slice], Tensor], rows: slice) -> Tensor | None:
     try:
         return function(rows)
     except (RuntimeError, MemoryError) as error:
-        if out_of_memory(error):
+        if is_out_of_memory(error):
             return None
         raise
 
