@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 
@@ -61,6 +62,26 @@ if __name__ == "__main__":
     except interrupts.Interrupted:
         sys.exit(interrupts.exit_code())
 """
+TRAINING = """
+import sys
+from pathlib import Path
+from superdiff_engine import cli
+from superdiff_engine.domains.pictures import train as garments
+from superdiff_engine.training import TrainingPlan, train
+from test_training import PlaneTask
+
+class Told(PlaneTask):
+    def draw(self, generator):
+        print("there", flush=True)
+        return super().draw(generator)
+
+def train_model(*arguments, **named):
+    train(Told(), TrainingPlan(minutes=10, checkpoint_minutes=10), Path({checkpoint!r}))
+
+garments.train_model = train_model
+sys.argv = ["superdiff", "train", "garments_a"]
+cli.main()
+"""
 
 
 @pytest.fixture
@@ -73,7 +94,9 @@ def begin(tmp_path):
         code = ["-m", "superdiff_engine.cli"] if script is None else [str(script)]
         command = [sys.executable, *code, *map(str, arguments)]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        started.append(subprocess.Popen(command, text=True, start_new_session=True, **pipes))
+        paths = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+        environment = os.environ | {"PYTHONPATH": paths}
+        started.append(subprocess.Popen(command, text=True, start_new_session=True, env=environment, **pipes))
         return started[-1]
 
     yield call
@@ -191,3 +214,16 @@ def test_a_grid_keeps_the_finished_cells(begin, tmp_path):
     said, errors = process.communicate(timeout=60)
     assert process.returncode == 143 and "Cancelled: 1 of 2 cells" in said and "Traceback" not in errors
     assert (tmp_path / "grid.png").read_bytes().startswith(b"\x89PNG") and not left_behind(tmp_path)
+
+
+def test_a_training_keeps_its_checkpoint(begin, tmp_path):
+    checkpoint = tmp_path / "task.ckpt"
+    process = begin(script=written(tmp_path, TRAINING.format(checkpoint=str(checkpoint))))
+    for _ in range(20):  # a step each
+        assert process.stdout.readline() == "there\n"
+    process.terminate()
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 143 and "Traceback" not in errors and "goes on from there" in errors
+    stored = torch.load(checkpoint, weights_only=True)
+    assert stored["progress"]["step"] >= 20 and stored["progress"]["minutes"] > 0
+    assert not left_behind(tmp_path)
