@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .errors import OutputError
-from .files import write_whole
+from .files import sweep_partials, write_whole
 
 #: The files of a record, in the order in which an old one is removed: what says that it is whole goes first.
 RECORD = (
@@ -52,6 +52,7 @@ class OutputFolder:
             OutputError: when it holds a record already or cannot be written.
         """
         try:
+            sweep_partials(self.path)
             held = [name for name in RECORD if (self.path / name).exists()]
             # A recipe alone is no record: it may be what the user runs.
             if held not in ([], ["recipe.json"]):

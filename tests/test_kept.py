@@ -204,6 +204,7 @@ def test_a_folder_that_holds_a_record_is_refused_and_stays_as_it_is(tmp_path):
 def test_a_record_is_replaced_whole(tmp_path, monkeypatch, ending):
     used(tmp_path / "run")
     (tmp_path / "run" / "mine.txt").write_text("stays")
+    (tmp_path / "run" / ".samples.npz.01234567.partial").write_bytes(b"of a process that was killed")
     following = Run(recipe(seed=1), tmp_path / "run", replace=True)
     if ending == "killed":
         monkeypatch.setattr(Run, "_save", raising(KeyboardInterrupt()))
@@ -215,6 +216,7 @@ def test_a_record_is_replaced_whole(tmp_path, monkeypatch, ending):
     except (SuperDiffError, KeyboardInterrupt):
         assert ending != "done"
     there = {path.name for path in (tmp_path / "run").iterdir()}
+    assert not [name for name in there if name.endswith(".partial")]
     assert json.loads((tmp_path / "run" / "recipe.json").read_text())["seed"] == 1 and "mine.txt" in there
     if ending == "done":
         with np.load(tmp_path / "run" / "samples.npz") as stored:
