@@ -6,7 +6,7 @@ from typing import Literal
 
 import streamlit as st
 
-from superdiff_engine.domains import domains, get_domain
+from superdiff_engine.domains import domains, get_domain, model_notices
 from superdiff_engine.errors import SuperDiffError
 from superdiff_engine.solvers import get_solver
 
@@ -46,7 +46,7 @@ def _domain_and_example() -> None:
         label_visibility="collapsed",
         wrap=True,  # every domain is seen: what is cut off at the edge is not found
     )
-    for sentence in dict.fromkeys(sentence for domain in domains().values() for sentence in domain.left_out()):
+    for sentence in model_notices():
         st.caption(f":material/warning: {plain(sentence)}")
     examples = get_domain(keep["f.domain"]).examples()
 

@@ -11,7 +11,7 @@ from superdiff_engine.domains import Domain, ModelInfo, get_domain
 from superdiff_engine.recipe import MOST_EXPERTS
 
 from . import form_memory, form_state
-from .guard import callback
+from .guard import callback, plain
 from .palette import dot
 
 _KEEP: Literal["session"] = "session"
@@ -47,6 +47,8 @@ def draw_form_experts() -> None:
     form_memory.keep_prompts()
     for position, slot in enumerate(slots):
         _expert(position, slot, domain, infos)
+    if domain.foreign:
+        _revisions()
     if domain.prompted:
         _guidance(domain)
     if domain.size is not None:
@@ -60,6 +62,22 @@ def draw_form_experts() -> None:
             placeholder=domain.size.open,
             persist_state=_KEEP,
             help=f"Of every sample, {domain.size.least} to {domain.size.most}; empty: {domain.size.open}.",
+        )
+
+
+def _revisions() -> None:
+    """The revisions of a hub's models that a recipe brought along."""
+    pinned = form_state.revisions()
+    for model, revision in pinned.items():
+        st.caption(plain(f"{model}: revision {revision[:12]}, as in the recipe."))
+    if pinned:
+        st.button(
+            "Take the newest",
+            icon=":material/update:",
+            key="newest-revision",
+            on_click=callback(form_state.forget_revisions),
+            type="tertiary",
+            help="What the hub has now, instead of the revision that the recipe names.",
         )
 
 
@@ -119,7 +137,7 @@ def _model_choice(label: str, key: str, models: list[str], titles: dict[str, str
         _with_chosen(models, key),
         format_func=lambda model: titles.get(model, model),
         key=key,
-        accept_new_options=st.session_state["f.domain"] != "plane",
+        accept_new_options=get_domain(st.session_state["f.domain"]).foreign,
         label_visibility="visible" if labelled else "collapsed",
         persist_state=_KEEP,
         help="For a model of a hub, type hub/OWNER/NAME." if labelled else None,

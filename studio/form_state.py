@@ -113,6 +113,7 @@ def _values(recipe: Recipe, slots: int) -> dict[str, Any]:
         slot = slots + position + 1
         keep["experts"].append(slot)
         keep[f"f.model.{slot}"] = expert.model
+        keep[f"f.revision.{slot}"] = expert.revision and (expert.model, expert.revision)
         keep[f"f.prompt.{slot}"], keep[f"f.terms.{slot}"] = expert.prompt or "", terms_of(expert.prompt)
         bias = getattr(recipe.operator, "bias", None)
         weights = getattr(recipe.operator, "weights", None)
@@ -222,6 +223,7 @@ def document(keep: Any = None) -> dict[str, Any]:
             expert["prompt"] = ", ".join(keep[f"f.terms.{slot}"])
         elif domain.prompted:
             expert = {"model": keep["f.text_model"] or "", "prompt": keep.get(f"f.prompt.{slot}") or ""}
+        expert["revision"] = _revision(keep, slot, expert["model"])
         if expert["model"] == "custom":
             expert["mixture"] = _mixture(keep.get(f"modes.{slot}"))
         experts.append(expert)
@@ -310,6 +312,8 @@ def add_expert() -> None:
     slot = _new_slot()
     keep["experts"] = [*keep["experts"], slot]
     keep[f"f.model.{slot}"] = next((model for model in models if model not in taken), models[0] if models else "")
+    if domain.prompted and not domain.own_models:  # another prompt of the same model, so of its revision
+        keep[f"f.revision.{slot}"] = keep.get(f"f.revision.{keep['experts'][0]}")
     keep[f"f.prompt.{slot}"], keep[f"f.terms.{slot}"] = "", []
     keep[f"f.bias.{slot}"], keep[f"f.weight.{slot}"] = 0.0, 0.0
 
@@ -339,6 +343,25 @@ def even_weights() -> None:
 def roll_seed() -> None:
     """A new random seed."""
     state()["f.seed"] = str(secrets.randbelow(_LARGEST_ROLL))
+
+
+def _revision(keep: Any, slot: int, model: str) -> str | None:
+    """The revision that came with an expert's model; forgotten once another model is chosen."""
+    known, revision = keep.get(f"f.revision.{slot}") or (model, None)
+    if known != model:
+        keep[f"f.revision.{slot}"] = revision = None
+    return revision
+
+
+def revisions() -> dict[str, str]:
+    """The models of the form's experts that stand at a revision of a hub, with it."""
+    return {expert["model"]: expert["revision"] for expert in document()["experts"] if expert["revision"]}
+
+
+def forget_revisions() -> None:
+    """Take the newest revision of every model."""
+    for slot in state()["experts"]:
+        state()[f"f.revision.{slot}"] = None
 
 
 def noise_scale(keep: Any = None) -> float:

@@ -6,7 +6,6 @@ import hashlib
 import io
 import time
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +15,12 @@ from .domains import get_domain
 from .errors import SuperDiffError
 from .files import write_whole
 from .recipe import Recipe
+from .remembered import remembered
 from .run import make_levels
 from .sample import sample
 
 
-@lru_cache(maxsize=8)
+@remembered(8)
 def digest(path: Path) -> str:
     """A short hash of a file, such as a model's weights."""
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16]

@@ -33,7 +33,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
+from rich.table import Column, Table
 
 from .downloads import Download, watching
 from .errors import SuperDiffError
@@ -157,7 +157,7 @@ def studio(
     for variable in (FOLDERS_VARIABLE, "SUPERDIFF_RUNS"):
         folders = [folder for folder in environment.pop(variable, "").split(os.pathsep) if folder]
         if folders:
-            environment[variable] = os.pathsep.join(str(Path(folder).resolve()) for folder in folders)
+            environment[variable] = os.pathsep.join(str(Path(folder).expanduser().resolve()) for folder in folders)
     if os.name == "posix":
         # In the place of this process: whoever stops it stops the server, and leaves no orphan on the port.
         os.chdir(script.parent)
@@ -290,15 +290,16 @@ def grid(
 @app.command()
 def models() -> None:
     """List the models that recipes can name."""
-    from .domains import domains
+    from .domains import domains, model_notices
 
-    table = Table("id", "domain", "title", "description", "source")
+    # An id that is cut short could not be copied into a recipe.
+    table = Table(Column("id", no_wrap=True), "domain", "title", "description", "source")
     for domain in domains().values():
         for info in domain.models():
             table.add_row(info.id, domain.name, info.title, info.description, info.source)
     console.print(table)
-    for sentence in dict.fromkeys(sentence for domain in domains().values() for sentence in domain.left_out()):
-        console.print(f"Left out: {sentence}", markup=False, style="yellow")
+    for notice in model_notices():
+        console.print(notice, style="yellow", soft_wrap=True)
     console.print(
         "Your own diffusers folders: set SUPERDIFF_MODELS to the folder that holds them, they appear as local/NAME. "
         "Hub models: hub/OWNER/NAME.",

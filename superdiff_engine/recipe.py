@@ -10,11 +10,12 @@ import base64
 import binascii
 import json
 import math
+import re
 import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from . import compose
 from .errors import ArgumentError, RecipeError, SuperDiffError
@@ -58,16 +59,38 @@ class Mixture(_Strict):
         return self
 
 
+_MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*){0,2}")
+_REVISION = re.compile(r"[0-9a-f]{40}")
+
+
+def _model_id(model: str) -> str:
+    if not _MODEL.fullmatch(model):
+        from .domains.sources import written_local  # the registry imports Expert from here
+
+        written = written_local(model)
+        hint = f"; your folder of this name is '{written}'" if written else ""
+        raise ValueError(f"it must be the id of a model, as 'superdiff models' lists them{hint}")
+    return model
+
+
+def _commit(revision: str) -> str:
+    if not _REVISION.fullmatch(revision):
+        raise ValueError("it must be a commit, 40 hexadecimal digits in small letters; correct it or remove it")
+    return revision
+
+
 #: Text that a user typed: no control characters (they would be unseen in the form and in file headers).
 Text = Annotated[str, Field(max_length=2000, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
 
 
 class Expert(_Strict):
-    """One expert: a model by its id, a mixture given in the recipe itself (domain "plane"), or a model's prompt."""
+    """One expert: a model by its id, a mixture given in the recipe itself (domain "plane"), or a model's prompt.
 
-    model: str = Field(
-        min_length=1, max_length=200, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*){0,2}$"
-    )
+    `revision` is the commit of a model of a hub; a run fills it in where it is left open (the newest).
+    """
+
+    model: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_model_id)]
+    revision: Annotated[str, AfterValidator(_commit)] | None = None
     mixture: Mixture | None = None
     prompt: Text | None = None
 
@@ -75,6 +98,8 @@ class Expert(_Strict):
     def _mixture(self) -> Expert:
         if (self.model == "custom") != (self.mixture is not None):
             raise ValueError("an expert has a mixture exactly when its model is 'custom'")
+        if self.revision is not None and not self.model.startswith("hub/"):
+            raise ValueError("only a model of a hub (hub/OWNER/NAME) has a revision; remove 'revision'")
         return self
 
 

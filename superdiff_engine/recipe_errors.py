@@ -53,15 +53,13 @@ def sentence_of(error: ValidationError) -> str:
     if kind == "too_short" and where == "experts":
         return "The recipe has no experts; add at least one."
     at = f" at {name}" if where else ""
-    return f"The recipe is wrong{at}: {_reason(kind, location, first.get('ctx', {}), first['msg'])}."
+    return f"The recipe is wrong{at}: {_reason(kind, first.get('ctx', {}), first['msg'])}."
 
 
-def _reason(kind: str, location: tuple[Any, ...], context: dict[str, Any], message: str) -> str:
+def _reason(kind: str, context: dict[str, Any], message: str) -> str:
     if kind == "value_error":  # our own words
         return message.removeprefix("Value error, ").removesuffix(".")
     if kind == "string_pattern_mismatch":
-        if location[-1] == "model":
-            return "it must be the id of a model, as 'superdiff models' lists them"
         return "it must hold no control characters, such as the end of a line"
     if kind in _MUST:
         return f"it must {_MUST[kind].format(**context)}"

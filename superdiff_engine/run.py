@@ -200,6 +200,12 @@ class Run(Work):
             device = resolve_device(recipe.device)
             check_dtype(recipe.dtype, device)
             domain = get_domain(recipe.domain)
+            # What the recipe leaves open is decided now, and kept: the same recipe gives the same run later.
+            resolved = domain.resolve(recipe)
+            if resolved != recipe:
+                recipe = self.recipe = resolved
+                if self._output is not None:
+                    self._output.write("recipe.json", recipe.to_json().encode)
             prepared = domain.prepare(recipe, device)
         if self._cancel.is_set():
             return

@@ -320,6 +320,19 @@ class Sweep(Work):
             yield row, column, result
         self._current, self._ended = None, time.monotonic()
 
+    def _resolve(self) -> None:
+        """Decide once for all cells what the recipe leaves open of its models; if that fails, every cell says why."""
+        try:
+            with self._loading():
+                resolved = get_domain(self.recipe.domain).resolve(self.recipe)
+        except SuperDiffError:
+            return
+        finally:
+            self.state = "running"
+        if resolved != self.recipe:
+            self.recipe = resolved
+            self.recipes = self._derive()
+
     def _keep(self, place: Place, cell: Image.Image | str) -> None:
         with self._lock:
             self._cells[place] = cell
@@ -340,6 +353,7 @@ class Sweep(Work):
         self.state = "running"
         saved = -math.inf
         try:
+            self._resolve()
             self._begin_record(out)
             for _ in self.results(on_step):
                 if time.monotonic() - saved >= CHECKPOINT_SECONDS:

@@ -19,11 +19,16 @@ class FakeHub:
         sent: names of the files whose contents were asked for.
         pause: seconds after every piece of 64 kB.
         gate: pieces beyond the first of a file wait for this event.
+        revision: the newest commit; `folder` is what it holds.
+        older: folders of earlier commits.
+        asked: (commit or branch, name) of every file that was asked for, contents or not.
     """
 
     def __init__(self, name: str, folder: Path, pause: float = 0.0, port: int = 0) -> None:
         self.name, self.folder, self.pause = name, folder, pause
         self.sent: list[str] = []
+        self.revision, self.older = REVISION, dict[str, Path]()
+        self.asked: list[tuple[str, str]] = []
         self.gate = threading.Event()
         self.gate.set()
         self._server = _Server(("127.0.0.1", port), self._handler())
@@ -35,8 +40,17 @@ class FakeHub:
         self._server.shutdown()
         self._server.server_close()
 
-    def files(self) -> dict[str, Path]:
-        return {str(path.relative_to(self.folder)): path for path in sorted(self.folder.rglob("*")) if path.is_file()}
+    def publish(self, revision: str, folder: Path) -> None:
+        """A new commit; the one before can still be asked for."""
+        self.older[self.revision] = self.folder
+        self.revision, self.folder = revision, folder
+
+    def files(self, revision: str = "main") -> dict[str, Path]:
+        """The files of a commit or of the newest, by name; none where there is no such commit."""
+        folder = self.folder if revision in ("main", self.revision) else self.older.get(revision)
+        if folder is None:
+            return {}
+        return {str(path.relative_to(folder)): path for path in sorted(folder.rglob("*")) if path.is_file()}
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         hub = self
@@ -55,19 +69,33 @@ class FakeHub:
 
             def answer(self, body: bool) -> None:
                 path = unquote(urlsplit(self.path).path)
-                files = hub.files()
-                sizes = {name: file.stat().st_size for name, file in files.items()}
                 api, resolve = f"/api/models/{hub.name}", f"/{hub.name}/resolve/"
-                if path == f"{api}/tree/{REVISION}":
-                    tree = [{"type": "file", "path": name, "size": sizes[name], "oid": etag(name)} for name in files]
-                    self.send_json(tree)
-                elif path in (api, f"{api}/revision/main"):
-                    siblings = [{"rfilename": name, "size": size} for name, size in sizes.items()]
-                    self.send_json({"id": hub.name, "sha": REVISION, "siblings": siblings})
-                elif path.startswith(resolve) and path.removeprefix(resolve).partition("/")[2] in files:
-                    self.send_file(files[path.removeprefix(resolve).partition("/")[2]], body)
+                if path.startswith(resolve):
+                    self.answer_file(*path.removeprefix(resolve).split("/", 1), body)
+                elif path == api or path.startswith((f"{api}/tree/", f"{api}/revision/")):
+                    revision = path.rpartition("/")[2] if path != api else "main"
+                    sizes = {name: file.stat().st_size for name, file in hub.files(revision).items()}
+                    if not sizes:
+                        self.send_json({"error": "none"}, 404, {"X-Error-Code": "RevisionNotFound"})
+                    elif "/tree/" in path:
+                        self.send_json(
+                            [{"type": "file", "path": name, "size": size, "oid": etag(name)}
+                             for name, size in sizes.items()]
+                        )  # fmt: skip
+                    else:
+                        siblings = [{"rfilename": name, "size": size} for name, size in sizes.items()]
+                        sha = hub.revision if revision == "main" else revision
+                        self.send_json({"id": hub.name, "sha": sha, "siblings": siblings})
                 else:
-                    code = "EntryNotFound" if path.startswith(resolve) else "RepoNotFound"
+                    self.send_json({"error": "none"}, 404, {"X-Error-Code": "RepoNotFound"})
+
+            def answer_file(self, revision: str, name: str, body: bool) -> None:
+                hub.asked.append((revision, name))
+                files = hub.files(revision)
+                if name in files:
+                    self.send_file(files[name], name, hub.revision if revision == "main" else revision, body)
+                else:
+                    code = "EntryNotFound" if files else "RevisionNotFound"
                     self.send_json({"error": code}, 404, {"X-Error-Code": code})
 
             def send_json(self, content: object, status: int = 200, headers: dict[str, str] | None = None) -> None:
@@ -80,12 +108,11 @@ class FakeHub:
                 if self.command == "GET":
                     self.wfile.write(text)
 
-            def send_file(self, file: Path, body: bool) -> None:
+            def send_file(self, file: Path, name: str, revision: str, body: bool) -> None:
                 content = file.read_bytes()
-                name = str(file.relative_to(hub.folder))
                 self.send_response(200)
-                self.send_header("ETag", f'"{etag(name)}"')
-                self.send_header("X-Repo-Commit", REVISION)
+                self.send_header("ETag", f'"{hashlib.sha1(content).hexdigest()}"')
+                self.send_header("X-Repo-Commit", revision)
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
                 if not body:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 from .base import ALL, Domain, Export, ModelInfo, Prepared, Shown, Size
+from .sources import folder_notices, local_pipelines, printable
 
 __all__ = [
     "ALL",
@@ -17,6 +18,7 @@ __all__ = [
     "domain_of_model",
     "domains",
     "get_domain",
+    "model_notices",
 ]
 
 
@@ -43,3 +45,16 @@ def domain_of_model(model: str, first: str) -> str | None:
         if domain.owns(model):
             return name
     return None
+
+
+def model_notices() -> list[str]:
+    """What of the models that are there, or should be, is not offered, and why, in sentences."""
+    known = domains().values()
+    damaged = [sentence for domain in known for sentence in domain.left_out()]
+    strange = [
+        f"'{local.title}' in {printable(str(local.folder.parent))} is left out: it is a pipeline of the class "
+        f"{printable(local.kind) or 'unknown'}, which no domain reads."
+        for local in local_pipelines()
+        if local.problem is None and not any(domain.reads(local.index) for domain in known)
+    ]
+    return list(dict.fromkeys([*folder_notices(), *damaged, *strange]))

@@ -147,6 +147,8 @@ class Domain(ABC):
     threads: int | None = None
     #: Whether experts are prompts of a model; only then do recipes have prompts, guidance and pipeline settings.
     prompted = False
+    #: Whether models of the user's own folders and of a hub can be asked for, as "local/NAME" and "hub/OWNER/NAME".
+    foreign = False
     #: Whether each prompt may be of another model, and whether prompts are chosen from `suggestions` only.
     own_models = False
     #: What an empty prompt's place says.
@@ -188,6 +190,10 @@ class Domain(ABC):
         """Whether `model` is an id of this domain."""
         return any(info.id == model for info in self.models())
 
+    def reads(self, index: dict[str, Any]) -> bool:
+        """Whether a pipeline of the user's own with this model_index.json is of this domain."""
+        return False
+
     def suggestions(self, model: str) -> list[str]:
         """Prompts that `model` is known to understand, to choose from; empty where any text will do."""
         return []
@@ -212,6 +218,10 @@ class Domain(ABC):
     @abstractmethod
     def load(self, expert: Expert, device: str, dtype: str) -> Any:
         """The score model of one expert; raises ModelError with one sentence."""
+
+    def resolve(self, recipe: Recipe) -> Recipe:
+        """The recipe with what it leaves open of its models, such as a hub's revision; raises ModelError."""
+        return recipe
 
     def prepare(self, recipe: Recipe, device: str) -> Prepared:
         """Everything that a run of the recipe needs; raises ModelError with one sentence."""

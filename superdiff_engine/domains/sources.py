@@ -1,14 +1,18 @@
 """Where models that are not embedded come from: the user's own folders, and repositories of a model hub.
 
-A recipe names them "local/NAME" or "hub/OWNER/NAME", never by a path.
+A recipe names them "local/NAME" or "hub/OWNER/NAME", never by a path. A folder whose name could not be written there
+(it has blanks, accents or brackets) goes by a name made of it, which stays the same: see `local_name`.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
-from collections.abc import Callable
+import unicodedata
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,14 +20,49 @@ from pydantic import BaseModel, ValidationError
 
 from ..errors import ModelError
 
-#: Folders of the user's own pipelines, separated as PATH is; each pipeline is a folder directly below one of them.
+#: Folders of the user's own pipelines, separated as PATH is; each is a pipeline, or holds pipelines as its folders.
 FOLDERS_VARIABLE = "SUPERDIFF_MODELS"
+INDEX = "model_index.json"
 
 _NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
 _LOCAL = re.compile(rf"local/({_NAME})")
 _HUB = re.compile(rf"hub/({_NAME}/{_NAME})")
+#: Longer names would not fit into a recipe.
+_LONGEST_NAME = 100
 
 _Settings = TypeVar("_Settings", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class LocalPipeline:
+    """A pipeline folder of the user's.
+
+    Attributes:
+        id: in recipes, "local/NAME".
+        title: the folder's own name, for people.
+        folder: where it is.
+        index: what its model_index.json says; empty where that cannot be read.
+        problem: why it cannot be read; None where it can.
+    """
+
+    id: str
+    title: str
+    folder: Path
+    index: dict[str, Any]
+    problem: ModelError | None = None
+
+    @property
+    def kind(self) -> str:
+        """The class of the pipeline, as model_index.json names it."""
+        return pipeline_class(self.index)
+
+
+@dataclass
+class _Found:
+    """What the user's folders hold, and sentences about what of them is not used."""
+
+    pipelines: dict[str, LocalPipeline] = field(default_factory=dict)
+    notices: list[str] = field(default_factory=list)
 
 
 def is_foreign(model: str) -> bool:
@@ -31,36 +70,130 @@ def is_foreign(model: str) -> bool:
     return bool(_LOCAL.fullmatch(model) or _HUB.fullmatch(model))
 
 
-def local_pipelines(kinds: Callable[[str], bool] = lambda kind: True) -> dict[str, Path]:
-    """The user's own pipeline folders by name, of those classes (in model_index.json) that `kinds` accepts."""
-    folders: dict[str, Path] = {}
-    for parent in os.environ.get(FOLDERS_VARIABLE, "").split(os.pathsep):
-        if parent and Path(parent).is_dir():
-            for folder in sorted(Path(parent).iterdir()):
-                if re.fullmatch(_NAME, folder.name) and (folder / "model_index.json").is_file():
-                    folders.setdefault(folder.name, folder)
-    return {name: folder for name, folder in folders.items() if kinds(_pipeline_class(folder))}
+def hub_repository(model: str) -> str | None:
+    """OWNER/NAME of "hub/OWNER/NAME"; None for other ids."""
+    found = _HUB.fullmatch(model)
+    return found[1] if found else None
 
 
-def find_folder(model: str, download: Callable[[str], Path]) -> Path:
-    """The folder of "local/NAME" or "hub/OWNER/NAME"; for the latter, what `download` makes of "OWNER/NAME".
+def local_name(folder: str) -> str:
+    """What a folder called `folder` goes by in recipes: its own name, or one made of it that can be written there.
+
+    The latter ends in a digest of the real name, so that two folders never share one.
+    """
+    if re.fullmatch(_NAME, folder) and len(folder) <= _LONGEST_NAME:
+        return folder
+    letters = unicodedata.normalize("NFKD", folder).encode("ascii", "ignore").decode()
+    plain = re.sub(r"[^A-Za-z0-9_.]+", "-", letters).strip("-_.")[:40].rstrip("-_.") or "model"
+    # Composed, as file systems differ in how they write an accent.
+    real = unicodedata.normalize("NFC", folder).encode("utf-8", "surrogateescape")
+    return f"{plain}-{hashlib.sha256(real).hexdigest()[:8]}"
+
+
+def written_local(model: str) -> str | None:
+    """The id of the user's folder that `model` ("local/Realistic Vision V5.1") means by its real name, if there is."""
+    name = model.removeprefix("local/")
+    return next((local.id for local in local_pipelines() if name in (local.title, local.folder.name)), None)
+
+
+def printable(text: str) -> str:
+    """Text from a file system with a mark in place of what cannot be shown."""
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
+
+
+def local_pipelines() -> list[LocalPipeline]:
+    """The user's own pipeline folders, the first of each name."""
+    return list(_look().pipelines.values())
+
+
+def folder_notices() -> list[str]:
+    """What of the user's folders is not there, cannot be read or is not used, in sentences."""
+    return _look().notices
+
+
+def _look() -> _Found:
+    found = _Found()
+    for named in dict.fromkeys(os.environ.get(FOLDERS_VARIABLE, "").split(os.pathsep)):
+        if named.strip():
+            _look_into(Path(named).expanduser(), found)
+    return found
+
+
+def _look_into(parent: Path, found: _Found) -> None:
+    where = f"The folder {printable(str(parent))} that {FOLDERS_VARIABLE} names"
+    try:
+        if not parent.is_dir():
+            reason = "is not a folder" if parent.exists() else "is not there"
+            found.notices.append(f"{where} {reason}; correct it, or separate several by '{os.pathsep}'.")
+            return
+        inside = [parent] if (parent / INDEX).is_file() else []
+        inside += sorted(folder for folder in parent.iterdir() if (folder / INDEX).is_file())
+    except OSError as error:
+        found.notices.append(f"{where} cannot be read: {error.strerror}.")
+        return
+    if not inside:
+        found.notices.append(f"{where} holds no pipeline (a folder with {INDEX}, as diffusers saves it).")
+    for folder in inside:
+        name = folder.name or folder.resolve().name
+        if name in ("", ".", ".."):
+            name = folder.resolve().name
+        shown, called = printable(name), local_name(name)
+        index, problem = {}, None
+        try:
+            index = read_json(folder / INDEX)
+        except ModelError as error:
+            problem = error
+        if called in found.pipelines:
+            first = found.pipelines[called].folder
+            if not folder.samefile(first):
+                place = printable(str(folder.parent))
+                found.notices.append(f"'{shown}' in {place} is left out: {printable(str(first))} has its name.")
+            continue
+        found.pipelines[called] = LocalPipeline(f"local/{called}", shown, folder, index, problem)
+
+
+def pipeline_class(index: Mapping[str, Any]) -> str:
+    """The class that a model_index.json names; of a pipeline with code of its own, that class ("" where none is)."""
+    kind = index.get("_class_name")
+    if isinstance(kind, list) and kind:  # ["pipeline", "SuperDiffPipeline"]: a file of the repository, and its class
+        kind = kind[-1]
+    return kind if isinstance(kind, str) else ""
+
+
+def listed_parts(index: Mapping[str, Any]) -> dict[str, str]:
+    """The classes of a pipeline's parts by name, as model_index.json lists them; parts that are null are left out."""
+    pairs = {name: value for name, value in index.items() if isinstance(value, list) and len(value) == 2}
+    pairs.pop("_class_name", None)
+    return {name: str(value[1]) for name, value in pairs.items() if value[1] is not None}
+
+
+def find_folder(model: str, download: Callable[[str, str | None], Path], revision: str | None = None) -> Path:
+    """The folder of "local/NAME" or "hub/OWNER/NAME"; for the latter, what `download` makes of OWNER/NAME and revision.
 
     Raises:
         ModelError: when there is no such folder, or the id is of neither kind.
     """
     if local := _LOCAL.fullmatch(model):
-        folders = local_pipelines()
-        if local[1] not in folders:
+        pipelines = _look().pipelines
+        if local[1] not in pipelines:
             raise ModelError(
                 f"There is no pipeline folder called '{local[1]}'; put it into a folder named in {FOLDERS_VARIABLE}."
             )
-        return folders[local[1]]
-    if hub := _HUB.fullmatch(model):
-        return download(hub[1])
+        return pipelines[local[1]].folder
+    if repository := hub_repository(model):
+        return download(repository, revision)
     raise ModelError(
         f"'{model}' names no model of this kind; write 'local/NAME' for a folder or 'hub/OWNER/NAME' for a repository "
         "of the model hub."
     )
+
+
+def folder_title(folder: Path) -> str:
+    """A pipeline folder's name for people: of a snapshot in the hub's cache, that of the repository."""
+    above = folder.parent.parent.name
+    if folder.parent.name == "snapshots" and above.startswith("models--"):
+        return above.removeprefix("models--").replace("--", "/", 1)
+    return printable(folder.name or folder.resolve().name)
 
 
 def unreachable(repository: str) -> ModelError:
@@ -95,10 +228,3 @@ def read_settings(folder: Path, kind: type[_Settings]) -> _Settings:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise ModelError(f"{path} is wrong at '{where}' ({first['msg']}); correct it or remove the file.") from None
-
-
-def _pipeline_class(folder: Path) -> str:
-    try:
-        return str(read_json(folder / "model_index.json").get("_class_name"))
-    except ModelError:
-        return ""

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,8 @@ from torch import Tensor
 
 from ... import saved
 from ...geometry import Centred, Euclidean, Product
-from ...saved import load_network, save_card, save_network, size_of, trained_row
+from ...remembered import remembered
+from ...saved import SETTINGS, WEIGHTS, load_network, save_card, save_network, size_of, trained_row
 from ...score import ConditionedScore
 from ...training import TrainingFacts
 from .atoms import ELEMENTS, MOST_ATOMS, PAIRS, pair_indices
@@ -248,13 +248,13 @@ Made by `superdiff train {folder.name}`; measured by `superdiff evaluate molecul
 """
 
 
-@lru_cache(maxsize=8)
+@remembered(8, SETTINGS)
 def load_settings(folder: Path) -> MoleculeSettings:
     """What is known of a model, without its weights; raises ModelError with one sentence."""
     return saved.load_settings(folder, MoleculeSettings, "molecule")
 
 
-@lru_cache(maxsize=4)
+@remembered(4, SETTINGS, WEIGHTS)
 def load_model(folder: Path, device: str = "cpu") -> MoleculeModel:
     """A molecule model from its folder; raises ModelError with one sentence."""
     settings = load_settings(folder)

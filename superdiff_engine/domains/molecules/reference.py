@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +17,7 @@ from safetensors.torch import load_file, save
 
 from ...errors import ModelError
 from ...files import write_whole
+from ...remembered import remembered
 from .atoms import PROPERTY_NAMES
 from .data import Molecules
 
@@ -75,11 +75,11 @@ def smiles_hashes(smiles: Sequence[str] | np.ndarray) -> np.ndarray:
     return np.frombuffer(digests, np.int64)
 
 
-@lru_cache(maxsize=2)
+@remembered(2, FILE)
 def load_reference(folder: Path) -> Reference:
     """The reference beside a model; raises ModelError."""
     try:
         stored = load_file(folder / FILE)
-        return Reference(**{name: value.numpy() for name, value in stored.items()})
+        return Reference(**{name: value.clone().numpy() for name, value in stored.items()})
     except (OSError, SafetensorError, TypeError) as error:
         raise ModelError(f"{folder / FILE} is missing or damaged ({error}); install SuperDiff Studio again.") from None

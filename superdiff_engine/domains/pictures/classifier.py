@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -21,6 +20,8 @@ from torch.nn import functional
 from ...assets import assets_folder
 from ...errors import ModelError
 from ...files import write_whole
+from ...remembered import remembered
+from ...saved import WEIGHTS
 from ...training import Draws, TrainingFacts, TrainingTask
 from .data import CLASS_NAMES, Pictures
 
@@ -117,11 +118,11 @@ class Reference:
     covariance: Tensor
 
 
-@lru_cache(maxsize=1)
+@remembered(1, WEIGHTS, folder=lambda: assets_folder() / CLASSIFIER)
 def load_classifier() -> GarmentClassifier:
     """The embedded classifier, ready to use; raises ModelError."""
     network = GarmentClassifier()
-    path = assets_folder() / CLASSIFIER / "model.safetensors"
+    path = assets_folder() / CLASSIFIER / WEIGHTS
     try:
         network.load_state_dict(_load(path), strict=True)
     except RuntimeError:
@@ -191,7 +192,7 @@ def save_classifier(
         "real_pictures": real,
     }
     folder.mkdir(parents=True, exist_ok=True)
-    write_whole(folder / "model.safetensors", save({k: v.contiguous() for k, v in network.state_dict().items()}))
+    write_whole(folder / WEIGHTS, save({k: v.contiguous() for k, v in network.state_dict().items()}))
     reference = reference_of(network, test)
     moments = {"mean": reference.mean.float(), "covariance": reference.covariance.float().contiguous()}
     write_whole(folder / "reference.safetensors", save(moments))

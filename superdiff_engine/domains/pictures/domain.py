@@ -25,6 +25,7 @@ from ...recipe import (
 from ...run import Result
 from ...sample import Step
 from ..base import ALL, Domain, Export, ModelInfo, Shown
+from ..hub import pin_revisions
 from . import model
 from .data import CLASS_NAMES, EXPERT_CLASSES
 
@@ -40,9 +41,13 @@ class Pictures(Domain):
     name = "pictures"
     title = "Pictures"
     level_unit = "half the range from black to white"
+    foreign = True
 
     def listing(self) -> Iterable[ModelInfo | ModelError]:
         return model.list_models()
+
+    def reads(self, index: dict[str, Any]) -> bool:
+        return model.reads(index)
 
     def owns(self, model_id: str) -> bool:
         return model.owns(model_id)
@@ -73,7 +78,13 @@ class Pictures(Domain):
         """Nothing beyond what every recipe is checked for: shapes are known when the models are loaded."""
 
     def load(self, expert: Expert, device: str, dtype: str) -> Any:
-        return model.load_expert(expert.model, device, dtype)
+        return model.load_expert(expert.model, device, dtype, expert.revision)
+
+    def resolve(self, recipe: Recipe) -> Recipe:
+        return pin_revisions(recipe)
+
+    def notes(self, experts: Sequence[Any]) -> list[str]:
+        return list(dict.fromkeys(note for expert in experts for note in expert.notes))
 
     def space(self, experts: Sequence[Any]) -> Euclidean:
         shapes = [expert.space.tangent_shape for expert in experts]

@@ -13,7 +13,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -26,17 +26,36 @@ from ...assets import assets_folder
 from ...errors import ModelError
 from ...files import write_whole
 from ...noise import DiscreteVP
+from ...remembered import remembered
 from ...score import NetworkScore
 from ...training import TrainingFacts
 from ..base import ModelInfo, look_at, look_at_embedded
-from ..hub import fetch
-from ..sources import find_folder, is_foreign, local_pipelines, read_json, read_settings
+from ..hub import fetch_pipeline
+from ..sources import (
+    INDEX,
+    LocalPipeline,
+    find_folder,
+    folder_title,
+    is_foreign,
+    listed_parts,
+    local_pipelines,
+    pipeline_class,
+    printable,
+    read_json,
+    read_settings,
+)
+from ..weights import OTHER_WEIGHTS, choose_network, read_network
 from .data import CLASS_NAMES, EXPERT_CLASSES
 
 if TYPE_CHECKING:
     from ...evaluation import Table
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
+NETWORK = "UNet2DModel"
+PARTS = ("unet", "scheduler")
+#: Classes of pipelines of pictures, also where model_index.json lists none of their parts.
+PIPELINES = ("DDPMPipeline", "DDIMPipeline", "PNDMPipeline")
+SCHEDULER = "scheduler_config.json"
 FIGURES = ("fashion_fid", "fashion_is")
 
 
@@ -79,9 +98,26 @@ class PictureNetwork(nn.Module):
         return functional.pixel_shuffle(out.float(), self.patch)
 
 
+class PictureScore(NetworkScore):
+    """The score of a picture model.
+
+    Attributes:
+        notes: what the user should know of the model, in sentences.
+    """
+
+    def __init__(self, *args: Any, notes: Sequence[str] = ()) -> None:
+        super().__init__(*args)
+        self.notes = tuple(notes)
+
+
 def owns(model: str) -> bool:
     """Whether `model` is written like an id of this domain: embedded, "local/NAME" or "hub/OWNER/NAME"."""
     return model in EXPERT_CLASSES or is_foreign(model)
+
+
+def reads(index: dict[str, Any]) -> bool:
+    """Whether a model_index.json is of a pipeline of pictures."""
+    return listed_parts(index).get("unet") == NETWORK or pipeline_class(index) in PIPELINES
 
 
 def list_models() -> Iterator[ModelInfo | ModelError]:
@@ -89,58 +125,68 @@ def list_models() -> Iterator[ModelInfo | ModelError]:
     not listed but can be asked for.
     """
     yield from look_at_embedded(assets_folder(), EXPERT_CLASSES, lambda folder: read_settings(folder, PictureSettings))
-    for name, folder in local_pipelines(lambda kind: not kind.startswith("StableDiffusion")).items():
-        yield look_at(f"local/{name}", partial(_local_info, name, folder))
+    for local in local_pipelines():
+        if local.problem is not None:  # of whatever kind it is
+            yield local.problem
+        elif reads(local.index):
+            yield look_at(local.id, partial(_local_info, local))
 
 
-def _local_info(name: str, folder: Path) -> ModelInfo:
-    read_json(folder / "model_index.json")
-    settings = read_settings(folder, PictureSettings)
-    text = settings.description or f"diffusers pipeline in {folder}"
-    return ModelInfo(f"local/{name}", settings.title or name, text, "local")
+def _local_info(local: LocalPipeline) -> ModelInfo:
+    settings = read_settings(local.folder, PictureSettings)
+    text = settings.description or f"diffusers pipeline in {printable(str(local.folder))}"
+    return ModelInfo(local.id, settings.title or local.title, text, "local")
 
 
-def load_expert(model: str, device: str = "cpu", dtype: str = "float32") -> NetworkScore:
+def load_expert(model: str, device: str = "cpu", dtype: str = "float32", revision: str | None = None) -> PictureScore:
     """The score model of a pipeline, kept in memory for the next run.
 
     Args:
         model: an id that `owns` accepts.
         device: a torch device.
         dtype: "float32", "float16" or "bfloat16", what the network computes in; scores are float32.
+        revision: the commit of a hub's repository; None for the newest.
 
     Raises:
         ModelError: with one sentence, when the model is not there or is not what it should be.
     """
-    folder = _folder(model)
-    weights = _part(folder, "unet") / WEIGHTS
-    # The file's time is part of the key, so that a model which was trained again is read again.
-    stamp = weights.stat().st_mtime_ns if weights.is_file() else 0
-    return _load(folder, model, device, dtype, stamp)
+    return _load(_folder(model, revision), device, dtype)
 
 
-@lru_cache(maxsize=16)
-def _load(folder: Path, model: str, device: str, dtype: str, stamp: int) -> NetworkScore:
+@remembered(16)
+def _load(folder: Path, device: str, dtype: str) -> PictureScore:
     settings = read_settings(folder, PictureSettings)
-    _check_index(folder)
+    _check_parts(read_json(folder / INDEX), folder_title(folder))
     schedule, prediction = _read_scheduler(_part(folder, "scheduler"))
-    unet = _read_unet(_part(folder, "unet"))
-    shape = _picture_shape(unet.config, settings, folder)
+    unet, variant = _read_unet(folder)
+    shape = _picture_shape(unet.config, settings, folder_title(folder))
     network = PictureNetwork(unet, settings.pixel_unshuffle, device, getattr(torch, dtype))
-    return NetworkScore(network, schedule, prediction, shape, settings.title or model.rpartition("/")[2])
+    title = settings.title or folder_title(folder).rpartition("/")[2]
+    notes = (
+        [f"{title} has weights of the variant '{variant}' only; these are used."] if variant in OTHER_WEIGHTS else []
+    )
+    return PictureScore(network, schedule, prediction, shape, title, notes=notes)
 
 
-def _folder(model: str) -> Path:
+def _folder(model: str, revision: str | None) -> Path:
     if model in EXPERT_CLASSES:
         folder = assets_folder() / model
         if not folder.is_dir():
             raise ModelError(f"The embedded model {folder} is missing; install SuperDiff Studio again.")
         return folder
-    return find_folder(model, _download)
+    return find_folder(model, _download, revision)
 
 
-def _download(repository: str) -> Path:
-    # Only settings and safetensors: nothing that could hold code.
-    return fetch(repository, lambda names: [name for name in names if name.endswith((".json", ".safetensors"))])
+def _download(repository: str, revision: str | None) -> Path:
+    def choose(index: dict[str, Any], names: Sequence[str]) -> list[str]:
+        _check_parts(index, repository)
+        place = {part: f"{part}/" if any(name.startswith(f"{part}/") for name in names) else "" for part in PARTS}
+        known = (INDEX, "superdiff.json", f"{place['scheduler']}{SCHEDULER}")
+        beside = [name.removeprefix(place["unet"]) for name in names if name.startswith(place["unet"])]
+        network = choose_network([name for name in beside if "/" not in name], NETWORK, repository, "unet")
+        return [*(name for name in names if name in known), *(f"{place['unet']}{name}" for name in network)]
+
+    return fetch_pipeline(repository, revision, choose)
 
 
 def _part(folder: Path, name: str) -> Path:
@@ -148,21 +194,19 @@ def _part(folder: Path, name: str) -> Path:
     return folder / name if (folder / name).is_dir() else folder
 
 
-def _check_index(folder: Path) -> None:
-    index = read_json(folder / "model_index.json")
-    pairs = {name: value for name, value in index.items() if isinstance(value, list) and len(value) == 2}
-    parts = {name: str(value[1]) for name, value in pairs.items() if value[1] is not None}
-    if parts.get("unet") != "UNet2DModel" or set(parts) != {"unet", "scheduler"}:
+def _check_parts(index: dict[str, Any], title: str) -> None:
+    parts = listed_parts(index)
+    if parts.get("unet") != NETWORK or set(parts) != set(PARTS):
         listed = ", ".join(f"{name} {kind}" for name, kind in parts.items()) or "nothing"
         raise ModelError(
-            f"{folder.name} is no unconditional picture model: it needs a UNet2DModel and a scheduler, it has {listed}."
+            f"{title} is no unconditional picture model: it needs a {NETWORK} and a scheduler, it has {listed}."
         )
 
 
 def _read_scheduler(folder: Path) -> tuple[DiscreteVP, Literal["epsilon", "v_prediction", "sample"]]:
     from diffusers import DDIMScheduler, DDPMScheduler
 
-    path = folder / "scheduler_config.json"
+    path = folder / SCHEDULER
     config = read_json(path)
     classes: dict[str, Any] = {"DDPMScheduler": DDPMScheduler, "DDIMScheduler": DDIMScheduler}
     kind = str(config.get("_class_name"))
@@ -177,49 +221,26 @@ def _read_scheduler(folder: Path) -> tuple[DiscreteVP, Literal["epsilon", "v_pre
         raise ModelError(f"{path} describes no usable noise schedule: {error}") from None
 
 
-def _read_unet(folder: Path) -> Any:
-    from diffusers import UNet2DModel
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    config = read_json(folder / "config.json")
+def _read_unet(folder: Path) -> tuple[Any, str]:
+    """The network in float32, and which variant of its weights was there."""
+    place = _part(folder, "unet")
+    config = read_json(place / "config.json")
     if config.get("class_embed_type") is not None or config.get("num_class_embeds") is not None:
-        raise ModelError(f"{folder / 'config.json'} is of a model with class labels; an unconditional one is needed.")
-    try:
-        unet = UNet2DModel.from_config(config)
-    except (ValueError, TypeError, KeyError, AttributeError, RuntimeError, ZeroDivisionError) as error:
-        raise ModelError(f"{folder / 'config.json'} describes no UNet2DModel that can be built: {error}") from None
-    path = folder / WEIGHTS
-    if not path.is_file():
-        raise ModelError(f"The weight file {path} is missing; copy the model again, with its weights as safetensors.")
-    try:
-        state = load_file(path)
-    except (SafetensorError, OSError, ValueError):
-        raise ModelError(f"The weight file {path} is damaged or was cut off; copy the model again.") from None
-    unet._fix_state_dict_keys_on_load(state)  # the attention layers of models from before diffusers 0.15
-    try:
-        unet.load_state_dict({name: value.float() for name, value in state.items()}, strict=True)
-    except RuntimeError:
-        raise ModelError(
-            f"The weight file {path} does not fit its config.json (tensors are missing or of another shape); copy both "
-            "from the same model."
-        ) from None
-    return unet
+        raise ModelError(f"{place / 'config.json'} is of a model with class labels; an unconditional one is needed.")
+    return read_network(place, NETWORK, torch.float32, f"unet of {folder_title(folder)}")
 
 
-def _picture_shape(config: Any, settings: PictureSettings, folder: Path) -> tuple[int, int, int]:
+def _picture_shape(config: Any, settings: PictureSettings, name: str) -> tuple[int, int, int]:
     size = config.sample_size
     sizes: Sequence[int] = (size, size) if isinstance(size, int) else tuple(size or ())
     patch = settings.pixel_unshuffle
     if config.in_channels != config.out_channels:
-        raise ModelError(
-            f"{folder.name} has other channels in its output than in its input; use a model with fixed variance."
-        )
+        raise ModelError(f"{name} has other channels in its output than in its input; use a model with fixed variance.")
     if len(sizes) != 2 or config.in_channels % patch**2:
-        raise ModelError(f"{folder.name} does not say how large its pictures are (sample_size in unet/config.json).")
+        raise ModelError(f"{name} does not say how large its pictures are (sample_size in unet/config.json).")
     shape = (config.in_channels // patch**2, sizes[0] * patch, sizes[1] * patch)
     if shape[0] not in (1, 3) or settings.picture_shape not in (None, shape):
-        raise ModelError(f"{folder.name} makes states of shape {shape}; grey or RGB pictures of one size are needed.")
+        raise ModelError(f"{name} makes states of shape {shape}; grey or RGB pictures of one size are needed.")
     return shape
 
 
@@ -266,7 +287,7 @@ def write_card(folder: Path, table: Table | None) -> None:
     settings = read_settings(folder, PictureSettings)
     facts, name = settings.training, folder.name
     weights = _part(folder, "unet") / WEIGHTS
-    parameters = sum(value.numel() for value in _read_unet(_part(folder, "unet")).parameters())
+    parameters = sum(value.numel() for value in _read_unet(folder)[0].parameters())
     quality = "Not measured yet: run `superdiff evaluate pictures`."
     if table is not None:
         lines = ["| solver | samples | steps | Fashion-FID | Fashion-IS |", "| --- | --- | --- | --- | --- |"]

@@ -16,13 +16,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 
 from ...files import write_whole
+from ...remembered import remembered
 from .emoji import STYLES, Concept
 
 #: Tokens of a caption, start and end included: the text encoder's max_position_embeddings.
@@ -160,7 +160,6 @@ def save_tokenizer(texts: Sequence[str], folder: Path) -> None:
     write_whole(folder / "vocab.json", json.dumps(vocabulary, ensure_ascii=False).encode())
     lines = ["#version: 0.2", *(" ".join(pair) for pair in merges), ""]
     write_whole(folder / "merges.txt", "\n".join(lines).encode())
-    load_tokenizer.cache_clear()
 
 
 def _clip_tables(model: dict[str, Any]) -> tuple[dict[str, int], list[tuple[str, str]]]:
@@ -173,7 +172,7 @@ def _clip_tables(model: dict[str, Any]) -> tuple[dict[str, int], list[tuple[str,
     return {token: index for index, token in enumerate(ordered)}, [(pair[0], pair[1]) for pair in merges]
 
 
-@lru_cache(maxsize=4)
+@remembered(4)
 def load_tokenizer(folder: Path) -> Any:
     """The CLIPTokenizer of a folder that `save_tokenizer` wrote."""
     from transformers import CLIPTokenizer

@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import asdict, dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -38,6 +37,7 @@ from ...recipe import (
     Recipe,
     SingleRecipe,
 )
+from ...remembered import remembered
 from ...run import make_levels
 from ...sample import Step, sample
 from ..sources import read_settings
@@ -208,7 +208,7 @@ def chunks_of(row: str, settings: Settings, known: Sequence[Concept]) -> list[Ch
     return pair_chunks(kind, settings, int(steps) if steps else None)
 
 
-@lru_cache(maxsize=4)
+@remembered(4)
 def _digest(folder: Path) -> str:
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*")):

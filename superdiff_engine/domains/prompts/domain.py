@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,13 +28,15 @@ from ...recipe import (
     Recipe,
     SingleRecipe,
 )
+from ...remembered import remembered
 from ...run import Result
 from ...sample import Step
 from ...score import Guidance
 from ..base import ALL, Domain, Export, ModelInfo, Prepared, Shown, look_at, look_at_embedded
-from ..sources import is_foreign, local_pipelines, read_settings
+from ..hub import pin_revisions
+from ..sources import LocalPipeline, is_foreign, local_pipelines, printable, read_settings
 from .captions import unknown_words
-from .encoding import FAMILIES
+from .encoding import recognise
 from .loading import PipelineOptions, PromptSettings, find_folder
 from .pipeline import TextToImage, interval_guidance, load_text_to_image
 
@@ -52,12 +54,17 @@ class Prompts(Domain):
     title = "Prompts"
     level_unit = "standard deviations of the latents"
     prompted = True
+    foreign = True
 
     def listing(self) -> Iterator[ModelInfo | ModelError]:
         if (assets_folder() / EMBEDDED / "superdiff.json").is_file():
             yield from look_at_embedded(assets_folder(), [EMBEDDED], _embedded_settings)
-        for name, folder in local_pipelines(FAMILIES.__contains__).items():
-            yield look_at(f"local/{name}", partial(_local_info, name, folder))
+        for local in local_pipelines():
+            if self.reads(local.index):
+                yield look_at(local.id, partial(_local_info, local))
+
+    def reads(self, index: dict[str, Any]) -> bool:
+        return recognise(index) is not None
 
     def owns(self, model: str) -> bool:
         return model == EMBEDDED or is_foreign(model)
@@ -116,19 +123,25 @@ class Prompts(Domain):
         }
 
     def check(self, recipe: Recipe) -> None:
-        if len({expert.model for expert in recipe.experts}) > 1:
-            raise RecipeError("Prompts of one run share one model; give all experts the same.")
+        if len({(expert.model, expert.revision) for expert in recipe.experts}) > 1:
+            raise RecipeError("Prompts of one run share one model and its revision; give all experts the same.")
         for number, expert in enumerate(recipe.experts, start=1):
             if not (expert.prompt or "").strip():
                 raise RecipeError(f"Expert {number} has no prompt; write what its pictures should show.")
 
     def load(self, expert: Expert, device: str, dtype: str) -> Any:
-        return load_text_to_image(find_model(expert.model), device, dtype).expert(expert.prompt or "")
+        folder = find_model(expert.model, expert.revision)
+        return load_text_to_image(folder, device, dtype).expert(expert.prompt or "")
+
+    def resolve(self, recipe: Recipe) -> Recipe:
+        return pin_revisions(recipe)
 
     def prepare(self, recipe: Recipe, device: str) -> Prepared:
         settings = recipe.pipeline or PipelineRecipe()
         options = PipelineOptions(**settings.model_dump(exclude={"height", "width"}))
-        network = load_text_to_image(find_model(recipe.experts[0].model), device, recipe.dtype, options)
+        first = recipe.experts[0]
+        folder = find_model(first.model, first.revision)
+        network = load_text_to_image(folder, device, recipe.dtype, options).for_a_run()
         size = None if settings.height is None or settings.width is None else (settings.height, settings.width)
         experts = [network.expert(expert.prompt or "", size) for expert in recipe.experts]
         return Prepared(experts, _guidance(network, recipe.guidance, size))
@@ -154,6 +167,7 @@ class Prompts(Domain):
         if not experts:
             return []
         found = [warning for expert in experts for warning in expert.condition.warnings]
+        found += _network(experts).notes
         splits = _network(experts).splits
         if splits:
             found.append(
@@ -173,25 +187,21 @@ class Prompts(Domain):
         return picture_exports(result)
 
 
+@remembered(1, "superdiff.json")
 def _embedded_settings(folder: Path) -> PromptSettings:
-    return _settings_at(folder, (folder / "superdiff.json").stat().st_mtime_ns)
-
-
-@lru_cache(maxsize=1)
-def _settings_at(folder: Path, stamp: int) -> PromptSettings:
-    """Read once, not at every turn of the page: the vocabulary is long. `stamp` is the time of the file."""
+    """Read once, not at every turn of the page: the vocabulary is long."""
     return read_settings(folder, PromptSettings)
 
 
-def _local_info(name: str, folder: Path) -> ModelInfo:
-    read_settings(folder, PromptSettings)
-    return ModelInfo(f"local/{name}", name, f"text-to-image pipeline in {folder}", "local")
+def _local_info(local: LocalPipeline) -> ModelInfo:
+    read_settings(local.folder, PromptSettings)
+    return ModelInfo(local.id, local.title, f"text-to-image pipeline in {printable(str(local.folder))}", "local")
 
 
-def find_model(model: str) -> Path:
+def find_model(model: str, revision: str | None = None) -> Path:
     """The folder of the pipeline `model`: the embedded one, "local/NAME" or "hub/OWNER/NAME"; raises ModelError."""
     if model != EMBEDDED:
-        return find_folder(model)
+        return find_folder(model, revision)
     folder = assets_folder() / EMBEDDED
     if not folder.is_dir():
         raise ModelError(f"The embedded model {folder} is missing; install SuperDiff Studio again.")

@@ -20,10 +20,36 @@ import torch
 from torch import Tensor
 
 from ...errors import ModelError
+from ..sources import listed_parts, pipeline_class
 
 _CLIP = ("CLIPTextModel", "CLIPTextModelWithProjection")
 _CLIP_TOKENIZERS = ("CLIPTokenizer", "CLIPTokenizerFast")
 _VAES = ("AutoencoderKL", "AutoencoderTiny")
+#: Schedulers that pipelines may name: a model's noise schedule is read from it, its sampler is not used.
+SCHEDULERS = (
+    *("DDIMScheduler", "DDPMScheduler", "PNDMScheduler", "LMSDiscreteScheduler", "HeunDiscreteScheduler"),
+    *("EulerDiscreteScheduler", "EulerAncestralDiscreteScheduler", "KDPM2DiscreteScheduler"),
+    *("KDPM2AncestralDiscreteScheduler", "DPMSolverMultistepScheduler", "DPMSolverSinglestepScheduler"),
+    *("DEISMultistepScheduler", "UniPCMultistepScheduler", "DDIMInverseScheduler", "LCMScheduler", "TCDScheduler"),
+    *("DDPMParallelScheduler", "DDIMParallelScheduler", "SASolverScheduler"),
+    *("FlowMatchEulerDiscreteScheduler", "FlowMatchHeunDiscreteScheduler"),
+)
+#: What Stable Diffusion 1 and XL were trained with, as diffusers writes it.
+_SD_SCHEDULER = (
+    "DDIMScheduler",
+    {
+        "num_train_timesteps": 1000,
+        "beta_schedule": "scaled_linear",
+        "beta_start": 0.00085,
+        "beta_end": 0.012,
+        "prediction_type": "epsilon",
+        "clip_sample": False,
+        "set_alpha_to_one": False,
+        "steps_offset": 1,
+    },
+)
+#: Parts that pipelines of other classes may have besides a family's own, and that are not needed.
+_LEFT_OUT = ("scheduler", "safety_checker", "feature_extractor", "image_encoder")
 
 # Linear maps from latents to RGB in [-1, 1], one row a latent channel, fitted by the authors of InvokeAI
 # (invokeai/app/util/step_callback.py, Apache-2.0).
@@ -93,6 +119,8 @@ class Family(ABC):
     fixed: ClassVar[Mapping[str, Any]]
     #: Settings in model_index.json that the pipeline's constructor takes over.
     settings: tuple[str, ...] = ()
+    #: The scheduler's class and settings where a pipeline has none.
+    scheduler: tuple[str, Mapping[str, Any]] = _SD_SCHEDULER
     #: Whether the network was trained by flow matching, and not on a table of alphas.
     flow = False
     #: Latent channels to RGB, for pipelines whose VAE is the family's own.
@@ -190,6 +218,7 @@ class StableDiffusion3(Family):
     """Stable Diffusion 3 and 3.5: a transformer trained by flow matching; T5 may be absent."""
 
     pipeline, title, network, flow = "StableDiffusion3Pipeline", "Stable Diffusion 3", "transformer", True
+    scheduler = ("FlowMatchEulerDiscreteScheduler", {"num_train_timesteps": 1000, "shift": 3.0})
     parts: ClassVar[Mapping[str, Sequence[str]]] = {
         "vae": _VAES,
         "text_encoder": ("CLIPTextModelWithProjection",),
@@ -234,6 +263,22 @@ def _text_width(unet: Any) -> int:
 FAMILIES: dict[str, Family] = {
     family.pipeline: family for family in (StableDiffusion(), StableDiffusionXL(), StableDiffusion3())
 }
+
+
+def recognise(index: Mapping[str, Any]) -> Family | None:
+    """The family of a pipeline by what its model_index.json says; None if it is of no family.
+
+    A class that is none of theirs, such as that of a pipeline which brings its code along, goes by its parts: they
+    decide what the networks are, whatever its code did with them.
+    """
+    if (kind := pipeline_class(index)) in FAMILIES:
+        return FAMILIES[kind]
+    listed = listed_parts(index)
+    for family in FAMILIES.values():
+        needed = [part for part in family.parts if part not in family.optional or part in listed]
+        if all(listed.get(part) in family.parts[part] for part in needed) and {*listed} <= {*family.parts, *_LEFT_OUT}:
+            return family
+    return None
 
 
 @torch.no_grad()

@@ -11,8 +11,9 @@ A small superdiff.json beside model_index.json, which other programs ignore, may
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +24,16 @@ from ...errors import ModelError
 from ...failures import is_out_of_memory
 from ...noise import DiscreteVP, Flow, Schedule
 from .. import sources
-from ..hub import fetch, fetch_index
-from ..sources import read_json
-from .encoding import FAMILIES, Family
+from ..hub import fetch_pipeline
+from ..sources import INDEX, folder_title, listed_parts, pipeline_class, read_json
+from ..weights import OTHER_WEIGHTS, UNREADABLE, choose_network, first_line, read_network
+from .encoding import FAMILIES, SCHEDULERS, Family, recognise
 
-#: What the libraries raise on files that do not fit together.
-_UNREADABLE = (OSError, ValueError, TypeError, KeyError, AttributeError, IndexError, RuntimeError, ImportError)
 #: What a tokenizer is read from, one of these sets; without them transformers makes an empty one and does not complain.
 _TOKENIZER_FILES = (("tokenizer.json",), ("vocab.json", "merges.txt"), ("spiece.model",))
-_PICKLES = (".bin", ".ckpt", ".pt", ".pth")
+#: What else a tokenizer may bring along.
+_TOKENIZER_SETTINGS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
+_SCHEDULER = "scheduler/scheduler_config.json"
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,12 @@ class PromptSettings(BaseModel):
 
 @dataclass(frozen=True)
 class LoadedPipeline:
-    """A diffusers pipeline on its device, and what its folder says about it."""
+    """A diffusers pipeline on its device, and what its folder says about it.
+
+    Attributes:
+        notes: what the user should know of it, in sentences.
+        exact_vae: the VAE in float32, on the CPU; read from the folder when it is first asked for.
+    """
 
     pipe: Any
     family: Family
@@ -84,78 +91,68 @@ class LoadedPipeline:
     prediction: str
     settings: PromptSettings
     title: str
+    notes: tuple[str, ...]
+    exact_vae: Callable[[], Any]
 
 
-def find_folder(model: str) -> Path:
+def find_folder(model: str, revision: str | None = None) -> Path:
     """The folder of the pipeline "local/NAME" or "hub/OWNER/NAME"; the latter is downloaded when it is not there yet.
+
+    Args:
+        model: the id.
+        revision: the commit of a hub's repository; None for the newest.
 
     Raises:
         ModelError: when there is no such pipeline, or the hub cannot be reached.
     """
-    return sources.find_folder(model, _download)
+    return sources.find_folder(model, _download, revision)
 
 
-def _download(repository: str) -> Path:
-    # The small index first: gigabytes of a pipeline that cannot be used are never fetched.
-    folder = fetch_index(repository)
-    family = find_family(folder, repository)
-    index = read_json(folder / "model_index.json")
-    return fetch(repository, lambda names: choose_files(names, family, index, repository))
-
-
-#: Weights as the libraries name them, in one file or several: group 1 is the variant, if any, wherever it stands.
-_WEIGHTS = re.compile(r"(?:diffusion_pytorch_)?model(?:\.(\w+))?(?:-\d{5}-of-\d{5})?(?:\.(\w+))?\.safetensors")
+def _download(repository: str, revision: str | None) -> Path:
+    return fetch_pipeline(
+        repository, revision, lambda index, names: choose_files(names, family_of(index, repository), index, repository)
+    )
 
 
 def choose_files(names: Sequence[str], family: Family, index: dict[str, Any], repository: str) -> list[str]:
-    """What is needed of a repository's files: settings, and of each part its plain weights, or else its float16 ones.
+    """What is needed of a repository's files: settings, vocabularies, and of each network one set of weights.
 
     Raises:
         ModelError: when a part has no weights as safetensors.
     """
-    chosen = [name for name in names if name in ("model_index.json", "superdiff.json")]
-    for part in ("scheduler", *family.parts):
-        kind = _listed(index, part)
-        inside = [name for name in names if re.fullmatch(rf"{part}/[^/]+", name)]
-        if kind is None or (part in family.optional and not inside):
+    listed = listed_parts(index)
+    chosen = [name for name in names if name in (INDEX, "superdiff.json", _SCHEDULER)]
+    for part in family.parts:
+        inside = [name.removeprefix(f"{part}/") for name in names if re.fullmatch(rf"{part}/[^/]+", name)]
+        if part not in listed or (part in family.optional and not inside):
             continue
-        chosen += [name for name in inside if name.endswith((".json", ".txt", ".model"))]
-        if part == "scheduler" or "Tokenizer" in kind:
-            continue
-        weights: dict[str, list[str]] = {}
-        for name in inside:
-            if match := _WEIGHTS.fullmatch(name.removeprefix(f"{part}/")):
-                weights.setdefault(match[1] or match[2] or "", []).append(name)
-        found = weights.get("") or weights.get("fp16")
-        if not found:
-            raise ModelError(
-                f"The repository '{repository}' lacks safetensors for some of its parts ({part}); choose one whose "
-                "weights are all safetensors."
-            )
-        chosen += found
+        if "Tokenizer" in listed[part]:
+            known = {*_TOKENIZER_SETTINGS, *(name for files in _TOKENIZER_FILES for name in files)}
+            chosen += [f"{part}/{name}" for name in inside if name in known]
+        else:
+            chosen += [f"{part}/{name}" for name in choose_network(inside, listed[part], repository, part)]
     return chosen
 
 
-def find_family(folder: Path, name: str | None = None) -> Family:
-    """The family of the pipeline in `folder`, called `name` in messages; raises ModelError if it is none of ours."""
-    name = name or folder.name
-    if not (folder / "model_index.json").is_file():
-        raise ModelError(f"{name} is no diffusers pipeline (it has no model_index.json); choose a pipeline's folder.")
-    index = read_json(folder / "model_index.json")
-    kind = index.get("_class_name")
-    if not isinstance(kind, str) or kind not in FAMILIES:
+def find_family(folder: Path) -> Family:
+    """The family of the pipeline in `folder`; raises ModelError if it is none of ours."""
+    name = folder_title(folder)
+    if not (folder / INDEX).is_file():
+        raise ModelError(f"{name} is no diffusers pipeline (it has no {INDEX}); choose a pipeline's folder.")
+    return family_of(read_json(folder / INDEX), name)
+
+
+def family_of(index: dict[str, Any], name: str) -> Family:
+    """The family of the pipeline `name` by its model_index.json; raises ModelError if it is none of ours."""
+    family = recognise(index)
+    if family is None:
+        kind = pipeline_class(index) or None
         raise ModelError(f"{name} is a {kind}; choose one of {', '.join(FAMILIES)}.")
-    family = FAMILIES[kind]
+    listed = listed_parts(index)
     for part, classes in family.parts.items():
-        listed = _listed(index, part)
-        if listed not in classes and not (listed is None and part in family.optional):
-            raise ModelError(f"{name} lists {listed} as its {part}; {' or '.join(classes)} is needed.")
+        if listed.get(part) not in classes and not (part not in listed and part in family.optional):
+            raise ModelError(f"{name} lists {listed.get(part)} as its {part}; {' or '.join(classes)} is needed.")
     return family
-
-
-def _listed(index: dict[str, Any], part: str) -> str | None:
-    entry = index.get(part)
-    return str(entry[1]) if isinstance(entry, list) and len(entry) == 2 and entry[1] is not None else None
 
 
 def load_pipeline(folder: Path, device: str, dtype: str, options: PipelineOptions) -> LoadedPipeline:
@@ -172,151 +169,146 @@ def load_pipeline(folder: Path, device: str, dtype: str, options: PipelineOption
     """
     import diffusers
 
-    family = find_family(folder)
+    family, title, notes = find_family(folder), folder_title(folder), []
     if options.cpu_offload:
         _check_offload(device)
     settings = sources.read_settings(folder, PromptSettings)
-    index = read_json(folder / "model_index.json")
-    scheduler = _read_scheduler(folder, _listed(index, "scheduler"))
-    schedule, prediction = _read_schedule(scheduler, family, folder)
+    index = read_json(folder / INDEX)
+    listed = listed_parts(index)
+    scheduler = _read_scheduler(folder, listed.get("scheduler"), family)
+    if not (folder / "scheduler").is_dir():
+        predicted = "the flow" if family.flow else "the noise"
+        notes.append(
+            f"{title} has no scheduler: the noise levels that {family.title} was trained on are taken, and that its "
+            f"network predicts {predicted}."
+        )
+    schedule, prediction = _read_schedule(scheduler, family, title)
     parts: dict[str, Any] = {"scheduler": scheduler}
     for name in family.parts:
-        kind = _listed(index, name)
-        missing = kind is None or (name in family.optional and not (folder / name).is_dir())
-        parts[name] = None if missing else _read_part(folder, name, str(kind), getattr(torch, dtype))
+        if name not in listed or (name in family.optional and not (folder / name).is_dir()):
+            parts[name] = None
+        elif "Tokenizer" in listed[name]:
+            parts[name] = _read_tokenizer(folder, name, listed[name])
+        else:
+            part = f"{name} of {title}"
+            kind = torch.float32 if name == "vae" and _overflows(folder, dtype) else getattr(torch, dtype)
+            parts[name], variant = read_network(folder / name, listed[name], kind, part)
+            if variant in OTHER_WEIGHTS:
+                notes.append(f"The {part} has weights of the variant '{variant}' only; these are used.")
     taken = {name: index[name] for name in family.settings if name in index}
     try:
         pipe = getattr(diffusers, family.pipeline)(**parts, **family.fixed, **taken)
-    except _UNREADABLE as error:
-        raise ModelError(f"{folder.name} cannot be put together: {_first_line(error)}") from None
-    _check_networks(pipe, family, folder)
-    _fit_tokenizers(pipe, folder)
-    _apply(pipe, family, options, device, folder)
-    return LoadedPipeline(pipe, family, schedule, prediction, settings, settings.title or folder.name)
+    except UNREADABLE as error:
+        raise ModelError(f"{title} cannot be put together: {first_line(error)}") from None
+    _check_networks(pipe, family, title)
+    _fit_tokenizers(pipe, title)
+    _apply(pipe, family, options, device, title)
+
+    @cache
+    def exact_vae() -> Any:
+        vae = read_network(folder / "vae", listed["vae"], torch.float32, f"vae of {title}")[0]
+        _save_memory(vae, options)
+        return vae
+
+    return LoadedPipeline(
+        pipe, family, schedule, prediction, settings, settings.title or title, tuple(notes), exact_vae
+    )
 
 
-def _read_scheduler(folder: Path, kind: str | None) -> Any:
+def _overflows(folder: Path, dtype: str) -> bool:
+    """Whether a VAE says of itself that it cannot compute in `dtype`."""
+    return dtype == "float16" and bool(read_json(folder / "vae" / "config.json").get("force_upcast"))
+
+
+def _save_memory(vae: Any, options: PipelineOptions) -> None:
+    if options.vae_slicing:
+        vae.enable_slicing()
+    if options.vae_tiling:
+        vae.enable_tiling()
+
+
+def _read_scheduler(folder: Path, kind: str | None, family: Family) -> Any:
     import diffusers
 
-    found = getattr(diffusers, kind, None) if kind else None
-    if not isinstance(found, type) or not issubclass(found, diffusers.SchedulerMixin):
-        raise ModelError(f"{folder.name} lists {kind} as its scheduler, which diffusers {diffusers.__version__} lacks.")
-    config = read_json(folder / "scheduler" / "scheduler_config.json")
+    title = folder_title(folder)
+    if (folder / "scheduler").is_dir():
+        config = read_json(folder / _SCHEDULER)
+        found = getattr(diffusers, str(kind), None) if kind in SCHEDULERS else None
+        if found is None:
+            raise ModelError(f"{title} lists {kind} as its scheduler; one of {', '.join(SCHEDULERS)} is needed.")
+    else:
+        found, config = getattr(diffusers, family.scheduler[0]), dict(family.scheduler[1])
+        # Of the two kinds of Stable Diffusion 2 one predicts the noise and one v; nothing else tells them apart.
+        if not family.flow and read_json(folder / family.network / "config.json").get("cross_attention_dim") == 1024:
+            raise ModelError(
+                f"{title} is of Stable Diffusion 2 and has no scheduler, so what its network predicts is not known; "
+                "copy the folder 'scheduler' of the model that it was made from into it."
+            )
     try:
-        return found.from_config(config)  # type: ignore[attr-defined]
-    except _UNREADABLE as error:
-        raise ModelError(f"The scheduler of {folder.name} cannot be built: {_first_line(error)}") from None
+        return found.from_config(config)
+    except UNREADABLE as error:
+        raise ModelError(f"The scheduler of {title} cannot be built: {first_line(error)}") from None
 
 
-def _read_schedule(scheduler: Any, family: Family, folder: Path) -> tuple[Schedule, str]:
+def _read_schedule(scheduler: Any, family: Family, title: str) -> tuple[Schedule, str]:
     kind = type(scheduler).__name__
     if family.flow:
         if not kind.startswith("FlowMatch"):
-            raise ModelError(f"{folder.name} has a {kind}; {family.title} needs a FlowMatchEulerDiscreteScheduler.")
+            raise ModelError(f"{title} has a {kind}; {family.title} needs a FlowMatchEulerDiscreteScheduler.")
         # `shift` only chooses which times a sampler visits; the network is fed t = 1000 sigma whatever it is.
         return Flow(times=float(scheduler.config.num_train_timesteps)), "flow"
     prediction = scheduler.config.get("prediction_type", "epsilon")
     if prediction not in ("epsilon", "v_prediction", "sample"):
-        raise ModelError(
-            f"{folder.name} has prediction_type '{prediction}'; epsilon, v_prediction and sample are known."
-        )
+        raise ModelError(f"{title} has prediction_type '{prediction}'; epsilon, v_prediction and sample are known.")
     table = getattr(scheduler, "alphas_cumprod", None)
     if table is None:
-        raise ModelError(f"{folder.name} has a {kind}, which has no alphas_cumprod; a DDIMScheduler, say, is needed.")
+        raise ModelError(f"{title} has a {kind}, which has no alphas_cumprod; a DDIMScheduler, say, is needed.")
     try:
         return DiscreteVP(table), prediction
     except ValueError as error:
-        raise ModelError(f"The scheduler of {folder.name} describes no usable noise schedule: {error}") from None
+        raise ModelError(f"The scheduler of {title} describes no usable noise schedule: {error}") from None
 
 
-def _read_part(folder: Path, name: str, kind: str, dtype: torch.dtype) -> Any:
-    """A tokenizer, or a network with all its weights."""
-    import diffusers
+def _read_tokenizer(folder: Path, name: str, kind: str) -> Any:
     import transformers
 
-    if "Tokenizer" in kind:
-        if not any(all((folder / name / file).is_file() for file in files) for files in _TOKENIZER_FILES):
-            raise ModelError(
-                f"The {name} of {folder.name} has no vocabulary (tokenizer.json, or vocab.json and merges.txt); copy "
-                "the whole pipeline folder again."
-            )
-        try:
-            return getattr(transformers, kind).from_pretrained(folder / name, local_files_only=True)
-        except _UNREADABLE as error:
-            raise ModelError(f"The {name} of {folder.name} cannot be read: {_first_line(error)}") from None
-    read_json(folder / name / "config.json")
-    variant = _check_weights(folder / name)
-    common: dict[str, Any] = {
-        "use_safetensors": True,
-        "local_files_only": True,
-        "output_loading_info": True,
-        "variant": variant,
-    }
+    title = folder_title(folder)
+    if not any(all((folder / name / file).is_file() for file in files) for files in _TOKENIZER_FILES):
+        raise ModelError(
+            f"The {name} of {title} has no vocabulary (tokenizer.json, or vocab.json and merges.txt); "
+            "copy the whole pipeline folder again."
+        )
+    found = getattr(transformers, kind)
     try:
-        if hasattr(diffusers, kind):
-            # Without accelerate diffusers would warn that it cannot save memory while loading.
-            common |= {"low_cpu_mem_usage": diffusers.utils.is_accelerate_available(), "torch_dtype": dtype}
-            found = getattr(diffusers, kind)
-        else:
-            common |= {"dtype": dtype}
-            found = getattr(transformers, kind)
-        network, report = found.from_pretrained(folder / name, **common)
-        if hasattr(diffusers, kind):  # without accelerate some keep their file's dtype (Stable Diffusion 3's does)
-            torch.nn.Module.to(network, dtype)
-    except _UNREADABLE as error:
-        if is_out_of_memory(error):
-            raise ModelError(f"{folder.name} does not fit into memory; choose float16 or a smaller model.") from None
-        raise _unfit(folder, name) from error
-    if report["missing_keys"] or report["mismatched_keys"]:
-        raise _unfit(folder, name)
-    return network.eval().requires_grad_(False)
+        tokenizer = found.from_pretrained(folder / name, local_files_only=True)
+    except UNREADABLE as error:
+        raise ModelError(f"The {name} of {title} cannot be read: {first_line(error)}") from None
+    if not isinstance(tokenizer, found):
+        raise ModelError(
+            f"The {name} of {title} is a {type(tokenizer).__name__} by its own settings and a {kind} by "
+            "model_index.json; copy both from the same model."
+        )
+    return tokenizer
 
 
-def _unfit(folder: Path, name: str) -> ModelError:
-    return ModelError(
-        f"The weights of the {name} of {folder.name} do not fit its config.json (tensors are missing or of another "
-        "shape); copy both from the same model."
-    )
-
-
-def _check_weights(folder: Path) -> str | None:
-    """The variant ("fp16") of a part's weights, None for the plain ones; raises ModelError if they cannot be read."""
-    from safetensors import SafetensorError, safe_open
-
-    files = sorted(folder.glob("*.safetensors"))
-    if not files:
-        if any(path.suffix in _PICKLES for path in folder.iterdir()):
-            raise ModelError(
-                f"The weights in {folder} are pickles, which can hold code; get the model's safetensors instead."
-            )
-        raise ModelError(f"The weights in {folder} are missing; copy the model again, with its weights as safetensors.")
-    for path in files:
-        try:
-            with safe_open(path, "pt"):  # checks the header against the file's length
-                pass
-        except (SafetensorError, OSError):
-            raise ModelError(f"The weight file {path} is damaged or was cut off; copy the model again.") from None
-    return "fp16" if all(".fp16" in path.name for path in files) else None
-
-
-def _check_networks(pipe: Any, family: Family, folder: Path) -> None:
+def _check_networks(pipe: Any, family: Family, title: str) -> None:
     config, channels = getattr(pipe, family.network).config, pipe.vae.config.latent_channels
     if (config.in_channels, config.out_channels or config.in_channels) != (channels, channels):
         raise ModelError(
-            f"{folder.name} takes {config.in_channels} channels and makes {config.out_channels}, its VAE has "
+            f"{title} takes {config.in_channels} channels and makes {config.out_channels}, its VAE has "
             f"{channels} (it may be a model for inpainting or editing); choose a text-to-image model."
         )
     if config.get("time_cond_proj_dim") is not None:
-        raise ModelError(f"{folder.name} is distilled for a fixed guidance; choose the model that it was made from.")
+        raise ModelError(f"{title} is distilled for a fixed guidance; choose the model that it was made from.")
     given, taken = family.widths(pipe)
     if tuple(given) != tuple(taken):
         raise ModelError(
-            f"The text encoders of {folder.name} give vectors of widths {_listing(given)}, its {family.network} takes "
+            f"The text encoders of {title} give vectors of widths {_listing(given)}, its {family.network} takes "
             f"{_listing(taken)}; copy all parts from the same model."
         )
     if not config.sample_size:
         raise ModelError(
-            f"{folder.name} does not say how large its pictures are (sample_size in {family.network}/config.json)."
+            f"{title} does not say how large its pictures are (sample_size in {family.network}/config.json)."
         )
 
 
@@ -324,13 +316,13 @@ def _listing(numbers: Sequence[int]) -> str:
     return " and ".join(str(number) for number in numbers)
 
 
-def _fit_tokenizers(pipe: Any, folder: Path) -> None:
+def _fit_tokenizers(pipe: Any, title: str) -> None:
     """Some repositories forget the length in tokenizer_config.json; the text encoder knows how much it can read."""
     for name in ("", "_2", "_3"):
         tokenizer, encoder = getattr(pipe, f"tokenizer{name}", None), getattr(pipe, f"text_encoder{name}", None)
         if tokenizer is not None and encoder is not None and len(tokenizer) > encoder.config.vocab_size:
             raise ModelError(
-                f"The tokenizer{name} of {folder.name} has {len(tokenizer)} tokens, its text_encoder{name} knows "
+                f"The tokenizer{name} of {title} has {len(tokenizer)} tokens, its text_encoder{name} knows "
                 f"{encoder.config.vocab_size}; copy both from the same model."
             )
     for name in ("", "_2"):
@@ -351,17 +343,12 @@ def _check_offload(device: str) -> None:
         raise ModelError("CPU offload needs the package accelerate; install it with 'pip install accelerate'.")
 
 
-def _apply(pipe: Any, family: Family, options: PipelineOptions, device: str, folder: Path) -> None:
-    if pipe.vae.dtype == torch.float16 and pipe.vae.config.get("force_upcast"):
-        torch.nn.Module.to(pipe.vae, torch.float32)
+def _apply(pipe: Any, family: Family, options: PipelineOptions, device: str, title: str) -> None:
     # Convolutions are faster in this layout, on CPUs as on CUDA; MPS knows it only in part.
     if torch.device(device).type != "mps":
         for part in (getattr(pipe, family.network), pipe.vae):
             torch.nn.Module.to(part, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if options.vae_slicing:
-        pipe.vae.enable_slicing()
-    if options.vae_tiling:
-        pipe.vae.enable_tiling()
+    _save_memory(pipe.vae, options)
     if options.attention_slicing:
         pipe.enable_attention_slicing()
     if options.compile:
@@ -371,13 +358,9 @@ def _apply(pipe: Any, family: Family, options: PipelineOptions, device: str, fol
             pipe.enable_model_cpu_offload(device=device)
         else:
             pipe.to(device, silence_dtype_warnings=True)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         if is_out_of_memory(error):
             raise ModelError(
-                f"{folder.name} does not fit into the memory of '{device}'; choose float16 or CPU offload."
+                f"{title} does not fit into the memory of '{device}'; choose float16 or CPU offload."
             ) from None
-        raise ModelError(f"{folder.name} cannot be moved to '{device}': {_first_line(error)}") from None
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+        raise ModelError(f"{title} cannot be moved to '{device}': {first_line(error)}") from None

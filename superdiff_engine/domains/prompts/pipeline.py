@@ -13,6 +13,7 @@ latent space: [C, H / f, W / f] for pictures of H x W pixels, with the VAE's fac
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -27,6 +28,7 @@ from ...errors import ModelError
 from ...failures import is_out_of_memory
 from ...geometry import Euclidean, State
 from ...pictures import to_uint8
+from ...remembered import remembered
 from ...score import ConditionedScore, Guidance, score_from_prediction
 from .encoding import Condition, encode, zeros_like
 from .loading import LoadedPipeline, PipelineOptions, load_pipeline
@@ -43,6 +45,7 @@ PLAIN = PipelineOptions()
 Size = tuple[int, int]
 
 
+@remembered(2)
 def load_text_to_image(
     folder: Path, device: str = "cpu", dtype: str = "float32", options: PipelineOptions = PLAIN
 ) -> TextToImage:
@@ -57,14 +60,6 @@ def load_text_to_image(
     Raises:
         ModelError: with one sentence, when the folder is not what it should be.
     """
-    # The files' times are part of the key, so that a model which was written again (or lost a file) is read again.
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    stamp = hash(tuple((path, path.stat().st_mtime_ns) for path in files))
-    return _load(folder, device, dtype, options, stamp)
-
-
-@lru_cache(maxsize=2)
-def _load(folder: Path, device: str, dtype: str, options: PipelineOptions, stamp: int) -> TextToImage:
     return TextToImage(load_pipeline(folder, device, dtype, options))
 
 
@@ -138,12 +133,26 @@ class TextToImage:
         self.size: Size = (height * self.factor, width * self.factor)
         self._latent_rgb = _latent_map(loaded, self.channels)
         self._rows, self._decoded = Chunks(), Chunks(DECODED_AT_ONCE)
+        self._exact_vae = loaded.exact_vae
+        self._of_model, self._splits_before = loaded.notes, 0
+        self._of_decoding: list[str] = []
         self._encoded = lru_cache(maxsize=PROMPTS_KEPT)(self._encode)
+
+    def for_a_run(self) -> TextToImage:
+        """The same network for one run: what is told of the run (`splits`, `notes`) begins anew."""
+        run = copy.copy(self)
+        run._of_decoding, run._splits_before = [], self._rows.splits + self._decoded.splits
+        return run
 
     @property
     def splits(self) -> int:
         """How often a batched call was halved because the memory was short."""
-        return self._rows.splits + self._decoded.splits
+        return self._rows.splits + self._decoded.splits - self._splits_before
+
+    @property
+    def notes(self) -> list[str]:
+        """What the user should know of the model and of the pictures that were decoded last, in sentences."""
+        return [*self._of_model, *self._of_decoding]
 
     @property
     def level_range(self) -> tuple[float, float]:
@@ -262,21 +271,72 @@ class TextToImage:
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> np.ndarray:
-        """Pictures uint8 [n, H, W, 3] of denoised latents [n, C, h, w], by the VAE."""
-        vae, config = self.pipe.vae, self.pipe.vae.config
-        latents = latents.float().nan_to_num(0)
+        """Pictures uint8 [n, H, W, 3] of denoised latents [n, C, h, w], by the VAE; `notes` says what was hard.
+
+        Pictures that overflow in half precision are decoded again in float32. Those that are not finite even then are
+        black.
+
+        Raises:
+            ModelError: when that is true of all of them, or the memory does not suffice for one.
+        """
+        pictures, again, reason = self._decode(latents)
+        finite = _finite(pictures)
+        lost = (~finite).nonzero().flatten().tolist()
+        if len(lost) == len(pictures):
+            raise ModelError(reason)
+        kind, count = str(self.pipe.vae.dtype).removeprefix("torch."), len(pictures)
+        self._of_decoding = []
+        if saved := int((finite & again).sum()):
+            self._of_decoding.append(
+                f"The VAE of {self.title} overflows in {kind}; decoded again in float32: {saved} of {count} pictures."
+            )
+        if lost:
+            self._of_decoding.append(
+                f"{len(lost)} of {count} pictures could not be decoded and are black ({', '.join(map(str, lost))}, "
+                f"counted from 0); their samples are kept. {reason}"
+            )
+        return _uint8(pictures)
+
+    def _decode(self, latents: Tensor) -> tuple[Tensor, Tensor, str]:
+        """Pictures [n, 3, H, W], about [-1, 1], which [n] were tried again in float32, and why some are not finite."""
+        codes = self._codes(latents.float().cpu())
+        readable = _finite(codes)
+        pictures = self._through(self.pipe.vae, codes.where(readable.view(-1, 1, 1, 1), 0))
+        pictures[~readable] = torch.nan
+        reason = (
+            f"The VAE of {self.title} gives no finite numbers for them, in float32 either; take a model with another "
+            "VAE, or a lower guidance."
+        )
+        again = readable & ~_finite(pictures)
+        if self.pipe.vae.dtype == torch.float32 or not again.any():
+            return pictures, torch.zeros_like(again), reason
+        vae = self._exact_vae()
+        try:
+            pictures[again] = self._through(torch.nn.Module.to(vae, self.pipe._execution_device), codes[again])
+        except ModelError as error:  # the memory is short: the other pictures are there
+            reason = str(error)
+        finally:
+            torch.nn.Module.to(vae, "cpu")
+        return pictures, again, reason
+
+    def _codes(self, latents: Tensor) -> Tensor:
+        """What the VAE reads, float32, of latents."""
+        config = self.pipe.vae.config
         mean, std = config.get("latents_mean"), config.get("latents_std")
-        if mean is not None and std is not None:  # some models of the XL family
-            shift = torch.tensor(mean).view(1, -1, 1, 1).to(latents)
-            unscaled = latents * torch.tensor(std).view(1, -1, 1, 1).to(latents) / config.scaling_factor + shift
-        else:
-            unscaled = latents / config.scaling_factor + (config.get("shift_factor") or 0.0)
-        codes = unscaled.to(device=self.pipe._execution_device, dtype=vae.dtype)
+        if mean is None or std is None:
+            return latents / config.scaling_factor + (config.get("shift_factor") or 0.0)
+        # Some models of the XL family.
+        shift = torch.tensor(mean).view(1, -1, 1, 1).to(latents)
+        return latents * torch.tensor(std).view(1, -1, 1, 1).to(latents) / config.scaling_factor + shift
+
+    def _through(self, vae: Any, codes: Tensor) -> Tensor:
+        """Pictures [n, 3, H, W], float32 on the CPU, of codes; a few at once."""
+        moved = codes.to(device=self.pipe._execution_device, dtype=vae.dtype)
 
         def decoded(rows: slice) -> Tensor:
-            return vae.decode(codes[rows], return_dict=False)[0].float().cpu()
+            return vae.decode(moved[rows], return_dict=False)[0].float().cpu()
 
-        return to_uint8(self._decoded.run(decoded, len(codes), self.title))
+        return self._decoded.run(decoded, len(moved), self.title)
 
     @torch.no_grad()
     def preview(self, latents: Tensor) -> np.ndarray:
@@ -285,8 +345,18 @@ class TextToImage:
         Where no map is known for the model the VAE decodes the first few: [at most DECODED_AT_ONCE, H, W, 3].
         """
         if self._latent_rgb is None:
-            return self.decode(latents[:DECODED_AT_ONCE])
+            return _uint8(self._decode(latents[:DECODED_AT_ONCE])[0])
         return to_uint8(self._latent_rgb(latents))
+
+
+def _finite(batch: Tensor) -> Tensor:
+    """Bool [n], on the CPU: which rows of a batch [n, ...] hold nothing but finite numbers."""
+    return batch.isfinite().flatten(1).all(1).cpu()
+
+
+def _uint8(pictures: Tensor) -> np.ndarray:
+    """Pictures uint8 [n, H, W, 3]; black where one is not finite, as grey might be taken for a picture."""
+    return to_uint8(pictures.where(_finite(pictures).view(-1, 1, 1, 1), -1))
 
 
 def _latent_map(loaded: LoadedPipeline, channels: int) -> LatentMap | None:

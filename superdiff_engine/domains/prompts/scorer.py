@@ -18,7 +18,6 @@ import hashlib
 import json
 import math
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +29,8 @@ from torch.nn import functional
 
 from ...assets import assets_folder
 from ...errors import ModelError
+from ...remembered import remembered
+from ...saved import SETTINGS, WEIGHTS
 from .emoji import Concept
 from .saving import SCORER
 
@@ -167,7 +168,7 @@ class Scorer:
     digest: str
 
 
-@lru_cache(maxsize=1)
+@remembered(1, WEIGHTS, SETTINGS, folder=lambda folder=None: folder or assets_folder() / SCORER)
 def load_scorer(folder: Path | None = None) -> Scorer:
     """The embedded scorer, or that of another folder; raises ModelError."""
     folder = assets_folder() / SCORER if folder is None else folder

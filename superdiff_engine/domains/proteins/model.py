@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,9 @@ from torch import Tensor
 
 from ... import saved
 from ...geometry import SO3, Centred, Product
+from ...remembered import remembered
 from ...rotations import HeatKernels
-from ...saved import load_network, save_card, save_network, size_of, trained_row
+from ...saved import SETTINGS, WEIGHTS, load_network, save_card, save_network, size_of, trained_row
 from ...training import TrainingFacts
 from .frames import backbone_of
 from .network import Estimate, ProteinNetwork
@@ -191,13 +192,13 @@ Made by `superdiff train {folder.name}`; measured by `superdiff evaluate protein
 """
 
 
-@lru_cache(maxsize=8)
+@remembered(8, SETTINGS)
 def load_settings(folder: Path) -> ProteinSettings:
     """What is known of a model, without its weights; raises ModelError with one sentence."""
     return saved.load_settings(folder, ProteinSettings, "protein")
 
 
-@lru_cache(maxsize=4)
+@remembered(4, SETTINGS, WEIGHTS)
 def load_model(folder: Path, device: str = "cpu") -> ProteinModel:
     """A protein model from its folder; raises ModelError with one sentence."""
     settings = load_settings(folder)

@@ -1,17 +1,22 @@
 """The network's symmetries, the state's arithmetic, and a small training that ends in real molecules."""
 
+import os
+
 import numpy as np
 import pytest
 import torch
 from rdkit.Chem import rdMolTransforms
+from safetensors.torch import load, save
 from scipy.stats import norm
 from test_molecules_chemistry import ROWS
+from tiny_molecules import save_tiny
 from training_device import same_draws, step_on_meta
 
 from oracles import brute_force_trace
 from superdiff_engine import Single, karras_levels, sample
 from superdiff_engine.density import Exact, Hutchinson
-from superdiff_engine.domains.molecules import atoms, chemistry, data, model, train
+from superdiff_engine.domains import get_domain
+from superdiff_engine.domains.molecules import atoms, chemistry, data, domain, model, train
 from superdiff_engine.domains.molecules.atoms import MOST_ATOMS
 from superdiff_engine.domains.molecules.data import Molecules
 from superdiff_engine.domains.molecules.network import MoleculeNetwork
@@ -382,3 +387,26 @@ def test_log_density_differences_do_not_know_how_a_molecule_lies_or_is_numbered(
     for name in ("turned", "reflected", "renumbered"):
         moved = (found[name].mean(0) - found["as it is"].mean(0)).abs()
         assert (moved < spread).all(), name
+
+
+def test_a_model_in_memory_is_read_again_when_its_file_changes(tmp_path, monkeypatch):
+    """Written in place, with the same size and time."""
+    name, assets = domain.NAMES[0], tmp_path
+    save_tiny(assets / name, "Tiny model", 0)
+    monkeypatch.setattr(domain, "assets_folder", lambda: assets)
+    first = domain.find_model(name)
+    assert domain.find_model(name) is first
+    path = assets / name / "model.safetensors"
+    stat, weights = path.stat(), load(path.read_bytes())
+    content = save({key: value * 2 for key, value in weights.items()})
+    with open(path, "r+b") as file:
+        file.write(content)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert path.stat().st_size == stat.st_size
+    second = domain.find_model(name)
+    for key, value in weights.items():
+        assert torch.equal(first.network.state_dict()[key], value.float())
+        assert torch.equal(second.network.state_dict()[key], value.float() * 2)
+    settings = assets / name / "config.json"
+    settings.write_text(settings.read_text().replace("Tiny model", "Tiny other", 1))
+    assert [info.title for info in get_domain("molecules").models()] == ["Tiny other"]

@@ -1,4 +1,5 @@
 import json
+import os
 
 import pytest
 import torch
@@ -69,6 +70,62 @@ def test_models_stay_in_memory_until_their_file_changes(save):
     path = folder / "unet" / WEIGHTS
     save_file({name: value + 0.1 for name, value in load_file(path).items()}, path)
     assert load_expert("local/tiny") is not first
+
+
+def test_a_file_of_the_same_size_and_time_in_its_place_is_noticed(save):
+    """And a network in memory does not hang on the file that it was read from."""
+    folder = save()
+    first, y = load_expert("local/tiny"), torch.ones(1, 1, 8, 8)
+    before, path = first.score(y, 1.0), folder / "unet" / WEIGHTS
+    stat = path.stat()
+    with open(path, "r+b") as file:
+        file.seek(-4000, 2)
+        file.write(b"\0" * 4000)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert torch.equal(first.score(y, 1.0), before)
+    assert not torch.equal(load_expert("local/tiny").score(y, 1.0), before)
+
+
+def test_another_schedule_is_noticed(save):
+    folder = save()
+    first = load_expert("local/tiny")
+    change_json("scheduler/scheduler_config.json", beta_end=0.01)(folder)
+    assert load_expert("local/tiny").schedule.highest < first.schedule.highest
+
+
+@pytest.mark.parametrize("variant", ["fp16", "bf16", "ema", "non_ema"])
+def test_the_only_variant_is_used(save, variant):
+    """Plain weights come first; where there are none, what there is, in one file or several."""
+    folder, y = save(), torch.ones(1, 1, 8, 8)
+    expected = load_expert("local/tiny").score(y, 1.0)
+    path = folder / "unet" / WEIGHTS
+    spoiled = {name: value * 0 for name, value in load_file(path).items()}
+    other = folder / "unet" / f"diffusion_pytorch_model.{variant}.safetensors"
+    save_file(spoiled, other, {"format": "pt"})
+    assert torch.equal(load_expert("local/tiny").score(y, 1.0), expected)
+    path.replace(other)
+    found = load_expert("local/tiny")
+    assert torch.equal(found.score(y, 1.0), expected)
+    (said,) = found.notes or [""]
+    assert said == (f"tiny has weights of the variant '{variant}' only; these are used." if "ema" in variant else "")
+    other.unlink()
+    found.network.unet.save_pretrained(folder / "unet", variant=variant, max_shard_size="20KB")
+    assert len(list((folder / "unet").glob("*.safetensors"))) > 1
+    assert torch.equal(load_expert("local/tiny").score(y, 1.0), expected)
+
+
+def test_half_weights_in_several_files_at_the_top(save):
+    """An old repository's layout."""
+    folder = save()
+    unet = load_expert("local/tiny").network.unet.half()
+    for name in ("unet", "scheduler"):
+        for file in (folder / name).iterdir():
+            file.rename(folder / file.name)
+        (folder / name).rmdir()
+    (folder / WEIGHTS).unlink()
+    unet.save_pretrained(folder, variant="fp16", max_shard_size="20KB")
+    state = load_expert("local/tiny").network.unet.state_dict()
+    assert all(torch.equal(state[name], value.float()) for name, value in unet.state_dict().items())
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("bfloat16", 0.05), ("float16", 0.01)])
@@ -156,12 +213,12 @@ def bad_settings(folder):
 @pytest.mark.parametrize(
     ("damage", "sentence"),
     [
-        (without_weights, "safetensors is missing; copy the model again"),
-        (pickled_weights_only, "safetensors is missing; copy the model again, with its weights as safetensors"),
+        (without_weights, "unet are missing; copy the model again, with its weights as safetensors"),
+        (pickled_weights_only, "unet are pickles, which can hold code; get the model's safetensors instead"),
         (truncated, "safetensors is damaged or was cut off; copy the model again"),
         (emptied, "safetensors is damaged or was cut off"),
-        (wrong_shape, "safetensors does not fit its config.json"),
-        (missing_tensor, "safetensors does not fit its config.json"),
+        (wrong_shape, "unet of tiny do not fit its config.json"),
+        (missing_tensor, "unet of tiny do not fit its config.json"),
         (not_json, "config.json is not valid JSON"),
         (no_scheduler, "scheduler_config.json is missing"),
         (bad_settings, "superdiff.json is wrong at 'pixel_unshuffle'"),

@@ -1,9 +1,12 @@
 """The studio's page for prompts: form, run, results, and the strip beside, on a tiny pipeline of the user's own."""
 
+import os
+
 import pytest
 from studio_page import finish, open_link, press, words
 
 from superdiff_engine.domains import get_domain
+from superdiff_engine.recipe import recipe_from_link
 
 MODEL = "local/sd"
 
@@ -59,3 +62,43 @@ def test_a_prompt_that_is_missing_gives_one_sentence_and_no_run(app):
     app.run()
     assert ["Expert 2 has no prompt" in error.value for error in app.error] == [True]
     assert next(button for button in app.button if button.key == "run").disabled
+
+
+@pytest.fixture
+def pinned(pipelines, tmp_path, monkeypatch):
+    """A tab that has opened the link of a recipe with a revision."""
+    monkeypatch.setenv("SUPERDIFF_MODELS", os.pathsep.join([str(pipelines("sd").parent), "/nowhere"]))
+    experts = [{"model": "hub/a/b", "prompt": text, "revision": "0123456789" * 4} for text in ("a cat", "a dog")]
+    app = open_link({"domain": "prompts", "experts": experts, "operator": {"name": "and"}}, tmp_path, monkeypatch)
+    app.run()
+    assert not app.exception and not app.error
+    return app
+
+
+def revisions(app):
+    """Those of the recipe that the form is."""
+    return [expert.revision for expert in recipe_from_link(app.session_state["form-query"]["recipe"]).experts]
+
+
+def test_the_form_keeps_a_revision_until_another_model_is_chosen(pinned):
+    assert revisions(pinned) == ["0123456789" * 4] * 2 and "revision 012345678901" in words(pinned)
+    press(pinned, "add-expert")
+    added = pinned.session_state["experts"][2]
+    next(found for found in pinned.text_input if found.key == f"f.prompt.{added}").set_value("a bird")
+    pinned.run()
+    assert revisions(pinned) == ["0123456789" * 4] * 3
+    pinned.session_state["f.text_model"] = MODEL  # as the widget sets it
+    pinned.run()
+    assert not pinned.exception and revisions(pinned) == [None] * 3 and "revision 0123" not in words(pinned)
+    # It does not come back with the model.
+    assert not any(pinned.session_state[f"f.revision.{slot}"] for slot in pinned.session_state["experts"])
+
+
+def test_the_form_takes_the_newest_revision_when_asked(pinned):
+    press(pinned, "newest-revision")
+    assert revisions(pinned) == [None] * 2 and "revision 0123" not in words(pinned)
+
+
+def test_a_folder_that_is_not_there_is_said_once(pinned):
+    said = [element.value for kind in ("caption", "markdown", "info") for element in pinned.get(kind)]
+    assert len([text for text in said if "nowhere" in text]) == 1

@@ -1,10 +1,12 @@
 """Proteins: frames and their atoms, heat kernels, the network's symmetries, scores, and a training in small."""
 
 import math
+import os
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load, save
 from test_proteins_data import write_database
 from tiny_proteins import helix, save_tiny, small_network, whole_helix
 from training_device import same_draws, step_on_meta
@@ -13,7 +15,8 @@ from oracles import brute_force_trace
 from superdiff_engine import karras_levels, rotations, sample
 from superdiff_engine.compose import Single
 from superdiff_engine.density import Exact, Hutchinson
-from superdiff_engine.domains.proteins import frames, model, network, train
+from superdiff_engine.domains import get_domain
+from superdiff_engine.domains.proteins import domain, frames, model, network, train
 from superdiff_engine.domains.proteins.pack import Backbones
 from superdiff_engine.errors import ModelError
 from superdiff_engine.rotations import HeatKernels
@@ -367,3 +370,26 @@ def test_saved_models_come_back(tmp_path):
         model.load_model(tmp_path / "tiny", "cpu:0")
     with pytest.raises(ModelError, match=r"lacks config\.json"):
         model.load_model(tmp_path / "none")
+
+
+def test_a_model_in_memory_is_read_again_when_its_file_changes(tmp_path, monkeypatch):
+    """Written in place, with the same size and time."""
+    name, assets = domain.NAMES[0], tmp_path
+    save_tiny(assets / name, "Tiny model", 0)
+    monkeypatch.setattr(domain, "assets_folder", lambda: assets)
+    first = domain.find_model(name)
+    assert domain.find_model(name) is first
+    path = assets / name / "model.safetensors"
+    stat, weights = path.stat(), load(path.read_bytes())
+    content = save({key: value * 2 for key, value in weights.items()})
+    with open(path, "r+b") as file:
+        file.write(content)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert path.stat().st_size == stat.st_size
+    second = domain.find_model(name)
+    for key, value in weights.items():
+        assert torch.equal(first.network.state_dict()[key], value.float())
+        assert torch.equal(second.network.state_dict()[key], value.float() * 2)
+    settings = assets / name / "config.json"
+    settings.write_text(settings.read_text().replace("Tiny model", "Tiny other", 1))
+    assert [info.title for info in get_domain("proteins").models()] == ["Tiny other"]
