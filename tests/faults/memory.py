@@ -1,9 +1,10 @@
-"""Many small runs in one process, as the studio's server keeps them: what its memory grows by."""
+"""Many small runs in one process as the studio's server keeps them, and in the server: what its memory grows by."""
 
 from __future__ import annotations
 
 import gc
 import multiprocessing
+import os
 import tempfile
 import time
 from multiprocessing.connection import Connection
@@ -14,10 +15,12 @@ from studio.jobs import Jobs
 from superdiff_engine.domains import get_domain
 from superdiff_engine.recipe import Recipe, make_recipe
 
-from .ledger import Ledger, memory_of
+from .ledger import ROOT, Ledger, memory_of
 
 #: Runs before the memory counts: libraries and models are loaded, and as many runs are kept as ever will be.
 WARM_UP = 40
+#: Of so many runs one is started by Ctrl+Enter in a browser's tab, which draws it while it runs and when it has ended.
+SHARE_OF_THE_PAGE = 5
 #: MiB that a run may add for good, on average.
 MOST_GROWTH = 0.05
 
@@ -67,11 +70,69 @@ def check(seed: int, numbers: list[int], command: str) -> list[Ledger]:
     if len(numbers) not in seen:
         ledger.failures.append((max(seen, default=0), f"the process ended, exit code {server.exitcode}"))
         return [ledger]
-    marks = {"MiB before": 0, "MiB after 100 runs": 100, "MiB after all": len(numbers)}
+    _judge(ledger, seen)
+    return [ledger, *_in_the_server(seed, len(numbers) // SHARE_OF_THE_PAGE, command)]
+
+
+def _judge(ledger: Ledger, seen: dict[int, float]) -> None:
+    """Figures of a ledger from the MiB held after so many runs."""
+    runs = max(seen)
+    half = runs // 2
+    marks = {"MiB before": 0, "MiB after 100 runs": 100, "MiB after all": runs}
+    growth = (seen[runs] - seen[half]) / (runs - half)
     ledger.figures = {name: round(seen[mark], 1) for name, mark in marks.items() if mark in seen}
-    half = len(numbers) // 2
-    growth = (seen[len(numbers)] - seen[half]) / (len(numbers) - half)
     ledger.figures["growth in the second half, KiB a run"] = round(1024 * growth, 1)
     if growth > MOST_GROWTH:
         ledger.failures.append((half, f"every run adds {1024 * growth:.0f} KiB"))
+
+
+def _in_the_server(seed: int, runs: int, command: str) -> list[Ledger]:
+    """Runs of the plane, one after another in one tab of a real browser on a real server."""
+    if runs == 0:
+        return []
+    from playwright.sync_api import Error, sync_playwright
+
+    from ..browser.conftest import serving
+    from .tabs import chromium
+
+    ledger, started, seen = Ledger("memory, in the server", command, runs), time.monotonic(), {}
+    link = "?recipe=" + recipe(seed, 0).to_link()
+    with (
+        tempfile.TemporaryDirectory() as name,
+        serving(ROOT / "studio" / "app.py", Path(name)) as address,
+        sync_playwright() as playwright,
+        chromium(playwright) as browser,
+    ):
+        page = browser.new_page()
+        page.set_default_timeout(180_000)
+        page.goto(f"{address}/{link}")
+        page.get_by_role("button", name="Run").first.wait_for()
+        server = _child("streamlit")
+        for number in range(1 - WARM_UP // 2, runs + 1):
+            before = page.url
+            page.keyboard.press("Control+Enter")
+            try:
+                page.wait_for_function(
+                    "(old) => location.href !== old && document.body.innerText.includes('Finished')", arg=before
+                )
+            except Error as error:
+                ledger.failures.append((number, str(error).splitlines()[0]))
+                break
+            if number >= 0:
+                seen[number] = memory_of("VmRSS", server)
+    ledger.seconds = time.monotonic() - started
+    ledger.outcomes = {"finished on the page": len(seen) - 1}
+    _judge(ledger, seen)
     return [ledger]
+
+
+def _child(word: str) -> int:
+    """The child of this process with a word in its command line."""
+    for path in Path("/proc").glob("[0-9]*/status"):
+        try:
+            mine = f"PPid:\t{os.getpid()}\n" in path.read_text()
+            if mine and word in (path.parent / "cmdline").read_text():
+                return int(path.parent.name)
+        except OSError:
+            continue
+    raise ProcessLookupError(word)

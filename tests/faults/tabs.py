@@ -10,7 +10,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, Error, Page, sync_playwright
+from playwright.sync_api import Browser, Error, Page, Playwright, sync_playwright
 
 from superdiff_engine.domains import get_domain
 from superdiff_engine.recipe import make_recipe
@@ -96,16 +96,19 @@ def try_tabs(browser: Browser, address: str, numbers: list[int]) -> dict[int, st
     return problems
 
 
+def chromium(playwright: Playwright) -> Browser:
+    """A browser of this machine's, for a block."""
+    path = os.environ.get("SUPERDIFF_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    switches = ["--no-sandbox", "--enable-unsafe-swiftshader", "--disable-background-networking"]
+    return playwright.chromium.launch(executable_path=path, args=switches)
+
+
 def check(seed: int, numbers: list[int], command: str) -> list[Ledger]:
     """All tabs at once, in one browser, on one server."""
-    path = os.environ.get("SUPERDIFF_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     started = time.monotonic()
-    switches = ["--no-sandbox", "--enable-unsafe-swiftshader", "--disable-background-networking"]
     with tempfile.TemporaryDirectory() as name, serving(ROOT / "studio" / "app.py", Path(name)) as address:
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=path, args=switches)
+        with sync_playwright() as playwright, chromium(playwright) as browser:
             problems = try_tabs(browser, address, numbers)
-            browser.close()
         log = (Path(name) / "log").read_text()
     if "Traceback" in log:
         problems.setdefault(-1, f"the server's log has a traceback: {log[log.index('Traceback') :][-400:]}")
