@@ -17,7 +17,6 @@ import numpy as np
 import pyarrow.parquet as pq
 from PIL import Image
 
-from superdiff_engine import files
 from superdiff_engine.errors import SuperDiffError
 from superdiff_engine.pictures import RECIPE_CHUNK
 from superdiff_engine.recipe import Recipe, make_recipe, parse_recipe
@@ -213,7 +212,6 @@ def _next_start(out: Path) -> None:
             raise Broken("the next run mixes with the record that is there")
         if any(kept.get(name) != content for name, content in _contents(out).items()):
             raise Broken("a run that is refused changes the record that is there")
-    files._swept.clear()  # as in a process of its own, which looks once for what others left behind
     run = Run(NEXT, out, previews=False, replace=True)
     run.execute()
     check_record(run)
