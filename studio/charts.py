@@ -29,11 +29,16 @@ COMPARED = 160
 
 View = Literal["value", "difference", "weights"]
 TITLES: dict[View, str] = {
-    "value": "Log-density of each expert",
+    "value": "Log-density of each expert at each step's level",
     "difference": "Difference to the experts' mean",
     "weights": "Weights κ",
 }
 UNITS: dict[View, str] = {"value": "log q, nats", "difference": "log q − mean, nats", "weights": "κ"}
+
+
+def at_level(level: float, name: str = "") -> str:
+    """What a log-density is called that stands at a noise level, of an expert where one is named."""
+    return f"log q{f' of {name}' if name else ''} at s = {level:.3g}, nats"
 
 
 def select(curves: Curves, view: View, component: str | None = None) -> tuple[np.ndarray, np.ndarray]:

@@ -226,7 +226,7 @@ def draw_agreement(frame: Frame, names: list[str], key: str, height: int) -> Non
     """Estimated against exact log-density, with the mean error of the difference in the title."""
     error = charts.pair_error(frame.preview["log_density"], frame.preview["exact"])
     note = "" if error is None else f" · error {error:.2g} nats"
-    meaning = "The samples' log-densities; on the diagonal the estimate is exact. The error is that of log q₁ − log q₂."
+    meaning = "At the level of now; on the diagonal the estimate is exact. The error is that of log q₁ − log q₂."
     st.markdown(f"**Estimated against exact**{note}", help=meaning)
     option = charts.agreement_option(frame.preview, names, expert_colours(len(names)), theme_name())
     alt = "Estimated against exact log-density of the samples; on the diagonal they agree"

@@ -22,6 +22,7 @@ from superdiff_engine.run import Result
 from superdiff_engine.trace import Frame
 
 from . import figures
+from .charts import at_level
 from .exports import Download, draw_download, picture_download, show_only
 from .guard import callback, guarded, plain
 from .jobs import Job
@@ -116,7 +117,7 @@ def _chosen_rows(job: Job, result: Result) -> np.ndarray:
         for column, one in enumerate(PROPERTIES):
             orders[one.title.split(" (")[0]] = arrays["properties"][:, column]
         for name, values in zip(names_of(job), result.log_density, strict=True):
-            orders[f"log q of {name}"] = values
+            orders[at_level(result.level, name)] = values
         by = st.selectbox("Sort by", list(orders), key=f"sort-{job.id}", persist_state=KEEP, width=220)
         down = st.toggle("highest first", key=f"down-{job.id}", persist_state=KEEP, disabled=by == "number")
     keep = np.ones(len(arrays["atoms"]), bool)
@@ -264,7 +265,7 @@ def _relaxation(job: Job, verdict: Any, picked: int) -> Relaxation | None:
 
 def _figures(job: Job, result: Result, picked: int) -> None:
     values = result.log_density[:, picked]
-    rows = [(f"log q of {name}", f"{value:.3f} nats") for name, value in zip(names_of(job), values, strict=True)]
+    rows = [(at_level(result.level, name), f"{value:.3f}") for name, value in zip(names_of(job), values, strict=True)]
     if result.decoded["valid"][picked]:
         values = result.decoded["properties"][picked]
         rows += [

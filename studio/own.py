@@ -10,13 +10,16 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from superdiff_engine.domains import Domain, get_domain
 from superdiff_engine.errors import SuperDiffError
 from superdiff_engine.likelihood import Likelihoods
 from superdiff_engine.reading import Reading
 from superdiff_engine.recipe import parse_recipe
+from superdiff_engine.run import make_levels
 from superdiff_engine.scoring import Scoring
 
 from . import form_state
+from .charts import at_level
 from .guard import callback, guarded, plain, show_sentence
 from .jobs import ScoringJob
 from .live import TICK, draw_progress, loading_text, pace_texts, standstill_text
@@ -168,8 +171,10 @@ def _take_recipe(text: str) -> None:
 def _estimate(given: Any) -> None:
     keep = st.session_state
     keep["own-problem"] = ""
+    level = float(keep["own-level"])
     try:
-        keep["own-job"] = registry().submit_scoring(Scoring(form_state.recipe_now(), given), this_tab()).id
+        scoring = Scoring(form_state.recipe_now(), given, level=level)
+        keep["own-job"] = registry().submit_scoring(scoring, this_tab()).id
     except SuperDiffError as error:
         keep["own-problem"] = str(error)
 
@@ -193,6 +198,21 @@ def _given(kind: Kind, given: Any) -> None:
             args=(given,),
             disabled=busy,
             help=f"How likely each expert of the form finds each {kind.one}, from four paths of noise",
+        )
+        domain = get_domain(kind.domain)
+        st.number_input(
+            "at level s =",
+            min_value=0.001,
+            max_value=1.0,
+            value=domain.judged_at,
+            step=0.001,
+            format="%.3f",
+            key="own-level",
+            width=120,
+            disabled=busy,
+            help=f"The {kind.one} is judged as a sample at this noise level; only numbers of the same level can be "
+            f"compared. The form's runs end at {_last_level(domain):.3g}. A file's {kind.one} carries no noise, and is "
+            f"best judged at {domain.judged_at:g}.",
         )
         if given.recipe is not None:
             st.button(
@@ -236,31 +256,33 @@ def _table(kind: Kind, columns: dict[str, np.ndarray], job: ScoringJob | None) -
     if job is not None and job.run.state == "failed":
         show_sentence(job.run.message)
     found = None if job is None else job.run.result
+    level = 0.0 if job is None or job.run.level is None else job.run.level
     names = [] if job is None else [f"{position} {title}" for position, title in enumerate(job.run.titles, start=1)]
     if found is not None:
         st.markdown("   ".join(f"{dot(index)} {plain(name)}" for index, name in enumerate(names)))
     if len(next(iter(columns.values()))) == 1:
-        _one(kind, columns, found, names)
+        _one(kind, columns, found, names, level)
     else:
-        _many(kind, columns, found, names)
+        _many(kind, columns, found, names, level)
     if found is not None:
         st.caption(
-            "Compare samples of the same size, or one sample under several experts: a log-density depends on how many "
-            "coordinates there are. ± is the standard error over the paths of noise."
+            "Compare samples of the same size and level, or one sample under several experts: a log-density depends on "
+            "how many coordinates there are, and how much noise the densities have. ± is the standard error over four "
+            "paths of noise; twice as much holds the value in six of seven cases."
         )
 
 
-def _one(kind: Kind, columns: dict[str, np.ndarray], found: Likelihoods | None, names: list[str]) -> None:
+def _one(kind: Kind, columns: dict[str, np.ndarray], found: Likelihoods | None, names: list[str], level: float) -> None:
     """One sample: a line for each expert, so that nothing stands beyond the edge of a narrow table."""
     if found is not None:
         who, means, errors = list(names), list(found.mean[:, 0].numpy()), list(found.error[:, 0].numpy())
         if len(names) > 1:
-            mean, error = _difference(found)
+            mean, error = difference(found)
             who, means, errors = [*who, "1 − 2"], [*means, mean[0]], [*errors, error[0]]
         st.dataframe(
-            pd.DataFrame({"expert": who, "log q, nats": means, "±": errors}),
+            pd.DataFrame({"expert": who, at_level(level): means, "±": errors}),
             hide_index=True,
-            column_config=dict.fromkeys(["log q, nats", "±"], _TWO_DIGITS),
+            column_config=dict.fromkeys([at_level(level), "±"], _TWO_DIGITS),
             alt=f"How likely each expert finds the {kind.one}",
         )
     values = {name: value[0] for name, value in columns.items()}
@@ -275,15 +297,17 @@ def _one(kind: Kind, columns: dict[str, np.ndarray], found: Likelihoods | None, 
         st.code(text, language=None, wrap_lines=True)
 
 
-def _many(kind: Kind, columns: dict[str, np.ndarray], found: Likelihoods | None, names: list[str]) -> None:
+def _many(
+    kind: Kind, columns: dict[str, np.ndarray], found: Likelihoods | None, names: list[str], level: float
+) -> None:
     """Several samples: a line for each."""
     known = len(columns)
     if found is not None:
         for name, mean, error in zip(names, found.mean.numpy(), found.error.numpy(), strict=True):
-            columns[f"log q of {name}, nats"] = mean
+            columns[at_level(level, name)] = mean
             columns[f"± of {name}"] = error
         if len(names) > 1:
-            columns["log q₁ − log q₂, nats"], columns["± of the difference"] = _difference(found)
+            columns["log q₁ − log q₂, nats"], columns["± of the difference"] = difference(found)
     st.dataframe(
         pd.DataFrame(columns),
         hide_index=True,
@@ -292,7 +316,15 @@ def _many(kind: Kind, columns: dict[str, np.ndarray], found: Likelihoods | None,
     )
 
 
-def _difference(found: Likelihoods) -> tuple[np.ndarray, np.ndarray]:
+def _last_level(domain: Domain) -> float:
+    """Where a run of the form ends."""
+    try:
+        return float(make_levels(form_state.recipe_now(), domain.level_range(()))[-1])
+    except SuperDiffError:
+        return domain.level_range(())[0]
+
+
+def difference(found: Likelihoods) -> tuple[np.ndarray, np.ndarray]:
     """Of the first two experts' log q of every sample, on the same paths: (mean, standard error), nats."""
     difference = found.paths[:, 0] - found.paths[:, 1]
     return difference.mean(0).numpy(), (difference.std(0) / len(difference) ** 0.5).numpy()

@@ -12,7 +12,8 @@ from superdiff_engine.domains import get_domain
 from superdiff_engine.run import Result
 
 from . import figures
-from .charts import TITLES, View
+from .anew import draw_anew
+from .charts import TITLES, View, at_level
 from .exports import draw_download, draw_downloads, picture_download, shown_of
 from .guard import callback, guarded, plain, show_sentence
 from .jobs import Job
@@ -207,16 +208,16 @@ def draw_one_sample(job: Job, result: Result, picked: int) -> None:
         pd.DataFrame(
             {
                 "expert": names_of(job),
-                "log q, nats": result.log_density[:, picked],
+                at_level(result.level): result.log_density[:, picked],
                 "difference": result.log_density[:, picked] - result.log_density[:, picked].mean(),
                 "κ": result.weights[:, picked],
             }
         ),
         hide_index=True,
         column_config={
-            name: st.column_config.NumberColumn(format="%.3f") for name in ("log q, nats", "difference", "κ")
+            name: st.column_config.NumberColumn(format="%.3f") for name in (at_level(result.level), "difference", "κ")
         },
-        alt=f"Final log-density and weight of every expert for sample {picked}",
+        alt=f"Log-density at the last level and weight of every expert for sample {picked}",
     )
     curves = job.run.trace.curves(most=FIGURE_POINTS)
     if picked >= curves.log_density.shape[2]:
@@ -312,7 +313,7 @@ def _table(job: Job, result: Result) -> None:
     columns: dict[str, np.ndarray] = {"sample": np.arange(count)}
     names = names_of(job)
     for name, values in zip(names, result.log_density, strict=True):
-        columns[f"log q of {name}, nats"] = values
+        columns[at_level(result.level, name)] = values
     for name, values in zip(names, result.weights, strict=True):
         columns[f"κ of {name}"] = values
     number = st.column_config.NumberColumn(format="%.3f")
@@ -321,8 +322,9 @@ def _table(job: Job, result: Result) -> None:
         hide_index=True,
         column_config=dict.fromkeys(list(columns)[1:], number),
         height=420,
-        alt="Final log-densities and weights of all samples",
+        alt="Log-densities at the last level and weights of all samples",
     )
+    draw_anew(job, result, names)
 
 
 def draw_figures_of(job: Job, result: Result) -> None:

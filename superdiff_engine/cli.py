@@ -238,7 +238,8 @@ def sample(
     word = "Finished" if result.complete else f"Cancelled at step {result.index}; kept what there was"
     console.print(f"{word}: {result.recipe.batch} samples in {result.seconds:.1f} s, in {out}")
     for title, log_density, weight in zip(run.titles, result.log_density.mean(1), result.weights.mean(1), strict=True):
-        console.print(f"  {title}: mean log-density {log_density:.2f} nats, mean weight {weight:.3f}")
+        at = f"at level {result.level:.3g}"
+        console.print(f"  {title}: mean log-density {log_density:.2f} nats {at}, mean weight {weight:.3f}")
     raise typer.Exit(_code_of(run))
 
 

@@ -1,10 +1,15 @@
-"""Samples of the user's own under every expert of a recipe: a piece of work like a run, with progress and cancel."""
+"""Given samples under every expert of a recipe: a piece of work like a run, with progress and cancel.
+
+Given are samples of the user's own, from a file, or those of a run. Two estimates of log q can be compared where they
+stand at the same level: a run's stands at its last one (`Result.level`), and this one at `Scoring.level`.
+"""
 
 from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 
 from .devices import check_dtype, resolve_device
@@ -16,6 +21,7 @@ from .interrupts import Interrupted
 from .likelihood import Likelihoods, estimate_log_density
 from .noise import karras_levels
 from .recipe import Recipe
+from .run import Result
 from .work import Work
 
 if TYPE_CHECKING:
@@ -31,17 +37,25 @@ class _Stopped(Exception):
 class Scoring(Work):
     """Estimated log-densities of given samples; `execute` does the work, in whatever thread calls it.
 
+    After loading, `level` is the noise level at which they stand: log q is that of the experts' densities there, which
+    have noise of this level in them, and the samples are taken as they are.
+
     Samples that the domain does not judge (`Domain.unscored`: molecules without 3D coordinates) have NaN.
 
     Args:
         recipe: whose experts judge; its operator, solver and sizes play no part.
-        given: samples as the recipe's domain reads them (`Domain.place`).
-        steps: of noise levels, even.
+        given: samples as the recipe's domain reads them (`Domain.place`), or the result of a run of this recipe.
+        steps: of noise levels, a multiple of four.
         paths: of noise for each sample.
+        level: at which to judge; None for the domain's own (`Domain.judged_at`), or the level where the run's samples
+            stand.
     """
 
-    def __init__(self, recipe: Recipe, given: Any, steps: int = STEPS, paths: int = PATHS) -> None:
+    def __init__(
+        self, recipe: Recipe, given: Any, steps: int = STEPS, paths: int = PATHS, level: float | None = None
+    ) -> None:
         super().__init__(recipe, None)
+        self.level = level
         self.given, self.steps, self.paths = given, steps, paths
         self.result: Likelihoods | None = None
         self.titles = [expert.prompt or expert.model for expert in recipe.experts]
@@ -65,9 +79,19 @@ class Scoring(Work):
                 domain, device = get_domain(self.recipe.domain), resolve_device(self.recipe.device)
                 check_dtype(self.recipe.dtype, device)
                 given, rows, count = self._judgeable(domain)
-                experts, points, lowest = domain.place(self.recipe, given, device)
+                if isinstance(given, Result):
+                    experts, points = domain.prepare(self.recipe, device).experts, _state(given, device)
+                    recommended = given.level
+                else:
+                    experts, points, recommended = domain.place(self.recipe, given, device)
+                highest = domain.level_range(experts)[1]
+                self.level = level = recommended if self.level is None else self.level
+                if not 0 < level < highest:
+                    raise SuperDiffError(
+                        f"Samples can be judged at a level above 0 and below {highest:g}, not at {level:g}."
+                    )
             self.titles = [expert.title for expert in experts]
-            levels = karras_levels(self.steps, domain.level_range(experts)[1], lowest)
+            levels = karras_levels(self.steps, highest, level)
             self.state, self._started = "running", time.monotonic()
             found = estimate_log_density(
                 experts,
@@ -93,7 +117,7 @@ class Scoring(Work):
 
     def _judgeable(self, domain: Domain) -> tuple[Any, list[int] | None, int]:
         """(samples that can be judged, their indices among all or None where these are all, how many there are)."""
-        reasons = domain.unscored(self.given)
+        reasons = [] if isinstance(self.given, Result) else domain.unscored(self.given)
         rows = [index for index, reason in enumerate(reasons) if not reason]
         if len(rows) == len(reasons):
             return self.given, None, 0
@@ -116,3 +140,9 @@ def _spread(found: Likelihoods, rows: list[int], count: int) -> Likelihoods:
         return whole
 
     return Likelihoods(wide(found.mean), wide(found.error), wide(found.paths))
+
+
+def _state(result: Result, device: str) -> Any:
+    """A run's samples as they stood at its last level."""
+    parts = {name: torch.from_numpy(value).to(device) for name, value in result.samples.items()}
+    return parts["x"] if list(parts) == ["x"] else parts

@@ -206,3 +206,50 @@ def test_log_densities_add_up_over_a_product():
     assert torch.allclose(step.log_density, parts["plane"] + parts["points"])
     assert (parts["plane"][0] - plane.log_density(step.samples["plane"], 0.05)).abs().mean().item() < 0.1
     assert (parts["points"][0] - points.log_density(step.samples["points"], 0.1)).abs().mean().item() < 0.15
+
+
+def pair_in(dimensions):
+    """A tight and a wide mixture, whose log-densities part by tens of nats."""
+    draw = torch.randn(2, 3, dimensions, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    return GaussianMixture(draw[0], [0.05] * 3), GaussianMixture(draw[1], [0.2] * 3)
+
+
+@pytest.mark.parametrize("noise_scale", [1.0, 0.7, 0.3])
+@pytest.mark.parametrize("solver", ["euler", "ancestral"])
+@pytest.mark.parametrize(("dimensions", "most"), [(2, 0.2), (32, 1.5), (100, 2.5)])
+def test_scaled_noise_biases_neither_log_densities_nor_their_difference(dimensions, most, solver, noise_scale):
+    """100 steps. With the divergence of the step's end alone: 22 nats in 100 dimensions at 0.3, 6 in the difference."""
+    experts = pair_in(dimensions)
+    arguments = {"batch": 256, "solver": solver, "noise_scale": noise_scale}
+    step = last(sample(experts, Single(0), karras_levels(100, 20.0, 0.02), **arguments))
+    error = step.log_density - torch.stack([expert.log_density(step.samples, step.level) for expert in experts])
+    for wrong in (error[0], error[0] - error[1]):
+        assert abs(wrong.mean().item()) < most + 3 * wrong.std().item() / math.sqrt(256)
+
+
+@pytest.mark.parametrize("noise_scale", [1.0, 0.7])
+def test_hutchinson_is_unbiased_along_noisy_steps(noise_scale):
+    """In 100 dimensions and 100 steps; 26 and 12 nats are missing where the noise meets the end's divergence alone."""
+    experts = pair_in(100)
+    arguments = {"batch": 64, "estimator": "hutchinson", "noise_scale": noise_scale}
+    step = last(sample(experts, Single(0), karras_levels(100, 20.0, 0.02), **arguments))
+    assert abs((step.log_density[0] - experts[0].log_density(step.samples, step.level)).mean().item()) < 2.5
+
+
+@pytest.mark.parametrize("noise_scale", [1.0, 0.5])
+def test_rotations_at_levels_of_their_own_keep_their_log_density_under_scaled_noise(noise_scale):
+    centres = uniform((4, 2), torch.Generator().manual_seed(3))
+    places = torch.randn(2, 4, 3, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    experts = [
+        Pair(points=CentredGaussian(places[k], 0.05), turn=RotationMixture(centres[2 * k], (0.05, 0.15)[k]))
+        for k in range(2)
+    ]
+    levels = karras_levels(200, 20.0, 0.02)
+    grids = {"points": levels, "turn": 3.6 * levels / (1.8 + levels)}
+    arguments = {"batch": 256, "solver": "ancestral", "noise_scale": noise_scale}
+    step = last(sample(experts, Or(), grids, **arguments))
+    ends = {name: float(grid[-1]) for name, grid in grids.items()}
+    for name, part in step.component_log_density.items():
+        exact = torch.stack([expert.parts[name].log_density(step.samples[name], ends[name]) for expert in experts])
+        own = ((part - exact) * step.weights).sum(0)
+        assert abs(own.mean().item()) < 0.3 + 3 * own.std().item() / 16

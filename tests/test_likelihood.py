@@ -7,6 +7,7 @@ import torch
 
 from oracles import CentredGaussian, Pair, RotationMixture, in_64_dimensions
 from superdiff_engine import estimate_log_density, karras_levels
+from superdiff_engine.domains.plane import GaussianMixture
 from superdiff_engine.rotations import uniform
 
 
@@ -77,3 +78,23 @@ def test_a_number_of_steps_that_is_no_multiple_of_four_is_refused():
     expert = in_64_dimensions()[0]
     with pytest.raises(ValueError, match="multiple of 4"):
         estimate_log_density([expert], expert.means, karras_levels(5, 10.0, 0.1))
+
+
+def test_stated_errors_hold_the_truth_as_often_as_they_say():
+    """100 steps and four paths, as the studio: twice the error holds 86 of 100 (Student's t, three degrees).
+
+    Before the second order of the steps was cancelled, 75 of 100 differences were held here, and 57 in 400 dimensions.
+    """
+    draw = torch.randn(2, 3, 100, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    experts = [GaussianMixture(draw[0], [0.05] * 3), GaussianMixture(draw[1], [0.2] * 3)]
+    points = experts[0].sample(300, 1, 0.02)
+    exact = torch.stack([expert.log_density(points, 0.02) for expert in experts])
+    # Another seed than that of the means, whose numbers the noise would repeat.
+    found = estimate_log_density(experts, points, karras_levels(100, 20.0, 0.02), paths=4, seed=5)
+    wrong = found.mean - exact
+    difference = found.paths[:, 0] - found.paths[:, 1]
+    apart = difference.mean(0) - (exact[0] - exact[1])
+    for one, error in ((wrong[0], found.error[0]), (wrong[1], found.error[1]), (apart, difference.std(0) / 2)):
+        assert 0.81 < (one.abs() < 2 * error).double().mean().item() < 0.93
+        spread = one.square().mean().sqrt().item()
+        assert 0.88 < spread / error.square().mean().sqrt().item() < 1.12

@@ -163,6 +163,8 @@ class Domain(ABC):
     estimators: Mapping[str, float] = MOST_DIMENSIONS
     #: (lowest, highest) level of all its models; None where that is known only once they are loaded.
     levels: tuple[float, float] | None = None
+    #: The level at which samples from files are judged unless another one is asked for; None where none are read.
+    judged_at: float | None = None
 
     @abstractmethod
     def listing(self) -> Iterable[ModelInfo | ModelError]:

@@ -299,3 +299,21 @@ def test_a_loaded_recipe_can_leave_the_forms_seed():
     assert (found["kept"]["seed"], found["taken"]["seed"]) == (77, 5)
     assert found["kept"] | {"seed": 5} == found["taken"]
     assert [expert["model"] for expert in found["kept"]["experts"]] == ["ring", "grid"] and found["kept"]["batch"] == 9
+
+
+def test_a_runs_samples_are_judged_anew_at_their_level(app):
+    """Beside the run's own numbers, which name the level where they stand."""
+    small(app, steps=100, batch=32)
+    run_to_the_end(app)
+    next(found for found in app.segmented_control if str(found.key).startswith("view-")).set_value("Table")
+    app.run()
+    next(found for found in app.button if str(found.key).startswith("estimate-anew-")).click()
+    app.run()
+    for job in session.registry()._jobs.values():
+        assert job.run.finished.wait(120)
+    app.run()
+    assert not app.exception and not app.error
+    table = next(frame.value for frame in app.dataframe if "± of the difference" in frame.value)
+    assert sum("at s = 0.02, nats, anew" in name for name in table) == 2
+    gap = table["log q₁ − log q₂ anew"] - table["log q₁ − log q₂ of the run"]
+    assert abs(gap.mean()) < 1

@@ -53,6 +53,7 @@ class Molecules(Domain):
     """Property prompts of molecule models, or different models."""
 
     name = "molecules"
+    judged_at = JUDGED_AT
     title = "Molecules"
     level_unit = "1.4 Angstrom for positions"
     prompted = True

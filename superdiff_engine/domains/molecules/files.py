@@ -77,7 +77,8 @@ def sdf(result: Result, rows: Sequence[int] | None = None, relaxed: bool = False
         ):
             fields |= {f"log_density_of_expert_{expert}_nats": f"{log_density:.6g}"}
             fields |= {f"weight_of_expert_{expert}": f"{weight:.6g}"}
-        found.append(sdf_block(verdict, f"molecule_{row:05d}", fields | {RECIPE_FIELD: recipe}))
+        fields |= {"level": f"{result.level:.6g}", RECIPE_FIELD: recipe}
+        found.append(sdf_block(verdict, f"molecule_{row:05d}", fields))
     return "".join(found)
 
 
@@ -109,20 +110,20 @@ def smi(result: Result, rows: Sequence[int] | None = None) -> str:
 
 
 def table_csv(result: Result, rows: Sequence[int] | None = None) -> str:
-    """One row a molecule: verdict, SMILES, duplicate, properties, log-density and weight of every expert."""
+    """One row a molecule: verdict, SMILES, duplicate, properties; log-density and weight of every expert, and level."""
     arrays, experts = result.decoded, range(len(result.log_density))
     first, text = first_of_their_kind(arrays), io.StringIO()
     writer = csv.writer(text)
     head = ["sample_from_0", "atoms", "valid", "reason", "smiles", "duplicate", *PROPERTY_NAMES]
     head += [f"log_density_of_expert_{k}_nats" for k in experts]
-    writer.writerow([*head, *(f"weight_of_expert_{k}" for k in experts)])
+    writer.writerow([*head, *(f"weight_of_expert_{k}" for k in experts), "level"])
     for row in _shown(result, rows)[0]:
         valid = bool(arrays["valid"][row])
         known = [f"{value:.6g}" if valid else "" for value in arrays["properties"][row]]
         writer.writerow(
             [row, int(arrays["atoms"][row]), "yes" if valid else "no", arrays["reason"][row], arrays["smiles"][row]]
             + ["yes" if valid and not first[row] else "no", *known]
-            + [f"{value:.6g}" for value in (*result.log_density[:, row], *result.weights[:, row])]
+            + [f"{value:.6g}" for value in (*result.log_density[:, row], *result.weights[:, row], result.level)]
         )
     return text.getvalue()
 

@@ -159,7 +159,8 @@ def _samples_csv(result: Result) -> bytes:
         ["sample_from_0", "x", "y"]
         + [f"log_density_of_expert_{k}_nats" for k in range(count)]
         + [f"weight_of_expert_{k}" for k in range(count)]
+        + ["level"]
     )
     for number, row in enumerate(np.column_stack([result.samples["x"], result.log_density.T, result.weights.T])):
-        writer.writerow([number, *(f"{value:.9g}" for value in row)])
+        writer.writerow([number, *(f"{value:.9g}" for value in row), f"{result.level:.9g}"])
     return text.getvalue().encode()

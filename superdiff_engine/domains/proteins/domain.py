@@ -61,6 +61,7 @@ class Proteins(Domain):
     """Backbones drawn by models of different kinds of folds."""
 
     name = "proteins"
+    judged_at = JUDGED_AT
     title = "Proteins"
     level_unit = "10 Angstrom for positions"
     components = ("positions", "rotations")

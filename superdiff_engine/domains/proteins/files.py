@@ -95,7 +95,7 @@ def _packed(recipe: Recipe) -> list[str]:
 
 
 def table_csv(result: Result) -> str:
-    """A row a protein: measures, secondary structure, log-densities and weights."""
+    """A row a protein: measures, secondary structure, log-densities and weights, and the level where they stand."""
     arrays, experts = result.decoded, range(len(result.log_density))
     text = io.StringIO()
     writer = csv.writer(text)
@@ -104,6 +104,7 @@ def table_csv(result: Result) -> str:
         ["sample_from_0", "residues", *measured, "radius_angstrom", "structure"]
         + [f"log_density_of_expert_{k}_nats" for k in experts]
         + [f"weight_of_expert_{k}" for k in experts]
+        + ["level"]
     )
     for row in range(len(arrays["residues"])):
         _, letters = chain_of(arrays, row)
@@ -113,6 +114,7 @@ def table_csv(result: Result) -> str:
             + [f"{arrays['radius'][row]:.2f}", letters]
             + [f"{value:.4f}" for value in result.log_density[:, row]]
             + [f"{value:.5f}" for value in result.weights[:, row]]
+            + [f"{result.level:.6g}"]
         )
     return text.getvalue()
 

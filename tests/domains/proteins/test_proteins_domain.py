@@ -161,7 +161,7 @@ def test_files_hold_what_was_made_and_the_recipe():
     assert len(rows) == 4 and rows[0].startswith("sample_from_0,residues,helix,strand")
     # Samples and experts count from 0, in models, names, heads of files and of columns.
     assert [model.num for model in structure] == [0, 1, 2]
-    assert rows[0].endswith("weight_of_expert_0,weight_of_expert_1") and [
+    assert rows[0].endswith("weight_of_expert_0,weight_of_expert_1,level") and [
         row.split(",")[0] for row in rows[1:]
     ] == list("012")
     moving = gemmi.read_pdb_string(files.trajectory_pdb(result, 2))

@@ -71,7 +71,7 @@ def test_a_protein_of_the_users_own_is_judged_and_its_recipe_taken_back(app):
     # The sequence is whole, and pushes nothing beyond the table's edge.
     assert "sequence" not in shown and any(found.value == "G" * 44 for found in app.code)
     told = next(frame.value for frame in app.dataframe if "±" in frame.value)
-    densities = told["log q, nats"].to_numpy()
+    densities = told["log q at s = 0.05, nats"].to_numpy()
     assert list(told["expert"])[-1] == "1 − 2" and np.isfinite(told["±"]).all()
     assert densities[2] == pytest.approx(densities[0] - densities[1])
     assert "<b>" not in words(app)

@@ -1,0 +1,79 @@
+"""A run's own samples judged once more, at the level where they stand, along fresh noise."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from superdiff_engine.run import Result
+from superdiff_engine.scoring import Scoring
+
+from .charts import at_level
+from .guard import callback, guarded, plain, show_sentence
+from .jobs import Job
+from .live import TICK, draw_progress, loading_text, pace_texts, standstill_text
+from .own import difference
+from .words import STATES
+
+
+def draw_anew(job: Job, result: Result, names: list[str]) -> None:
+    """The button, the progress, and the estimates beside those of the run."""
+    from .session import registry
+
+    started = st.session_state.get(f"anew-{job.id}")
+    scoring = registry().find_scoring(started) if started else None
+    st.button(
+        "Estimate anew",
+        icon=":material/query_stats:",
+        key=f"estimate-anew-{job.id}",
+        on_click=callback(_start),
+        args=(job.id, result),
+        disabled=scoring is not None and not scoring.finished,
+        help="How likely each expert finds these samples at the level where they stand, from four paths of fresh "
+        "noise, with an error. It takes about four runs of 100 steps. The run's own numbers stand at the same level, "
+        "along the path by which it made the samples.",
+    )
+    if scoring is None:
+        return
+    if not scoring.finished:
+        _progress(scoring.id)
+    elif scoring.run.state == "failed":
+        show_sentence(scoring.run.message)
+    elif scoring.run.result is not None:
+        found = scoring.run.result
+        columns: dict[str, np.ndarray] = {"sample": np.arange(found.mean.shape[1])}
+        for place, name in enumerate(names):
+            columns[f"{at_level(result.level, name)}, anew"] = found.mean[place].numpy()
+            columns[f"± of {name}"] = found.error[place].numpy()
+        if len(names) > 1:
+            columns["log q₁ − log q₂ of the run"] = result.log_density[0] - result.log_density[1]
+            columns["log q₁ − log q₂ anew"], columns["± of the difference"] = difference(found)
+        st.dataframe(
+            pd.DataFrame(columns),
+            hide_index=True,
+            column_config=dict.fromkeys(list(columns)[1:], st.column_config.NumberColumn(format="%.2f")),
+            alt="Log-densities of all samples estimated anew, at the level where they stand",
+        )
+        st.caption("± is the standard error over four paths; twice as much holds the value in six of seven cases.")
+
+
+def _start(job_id: str, result: Result) -> None:
+    from .session import registry, this_tab
+
+    scoring = Scoring(result.recipe, result)  # the run's own recipe, whatever the form says by now
+    st.session_state[f"anew-{job_id}"] = registry().submit_scoring(scoring, this_tab()).id
+
+
+@st.fragment(run_every=TICK)
+def _progress(scoring_id: str) -> None:
+    from .session import registry
+
+    job = registry().find_scoring(scoring_id)
+    if job is None or job.finished:
+        st.rerun()
+        return
+    with guarded("the progress"):
+        at_work = " · ".join([STATES[job.run.state], *pace_texts(job.run)])
+        text = standstill_text(job) or (loading_text(job) if job.run.state == "loading" else at_work)
+        draw_progress(job, plain(text), kept="nothing of it")
