@@ -108,7 +108,8 @@ class OutputFolder:
 
     def try_again(self) -> bool:
         """Write what could not be written; says whether all of it is there now."""
-        return all(self.write(name, make) for name, make in list(self._waiting.items()))
+        written = [self.write(name, make) for name, make in list(self._waiting.items())]  # a small one may fit
+        return all(written)
 
     def make_room(self) -> None:
         """Give up the room that run.log keeps."""
