@@ -85,7 +85,8 @@ def draw_guide() -> None:
     st.markdown("## Guide")
     st.markdown(
         "The studio composes diffusion models while they sample, without training anything. Choose experts and an "
-        "operator on the **Compose** page, press Run, and watch how likely each expert finds the samples as they form."
+        "operator on the **Compose** page, press Run, and watch how likely each expert finds the samples as they form. "
+        "The address line always names your runs and your form: reload it, keep it or pass it on."
     )
     st.markdown("### Words")
     with st.grid(columns=2, min_column_width=340, gap="small", border=True) as cells:
