@@ -100,6 +100,7 @@ def _facts(recipe: Recipe) -> dict[str, Any]:
         )
     # One model is usual whatever the number of its prompts.
     facts["experts.model"] = sorted({expert.model for expert in recipe.experts if expert.prompt})
+    facts["experts.revision"] = sorted({expert.revision for expert in recipe.experts if expert.revision})
     facts["experts.mixture"] = [expert.mixture for expert in recipe.experts if expert.mixture is not None]
     return facts
 
@@ -131,6 +132,7 @@ def _saving(words: str) -> Callable[[Any, Recipe], str]:
 #: What is said of the value at each place of a recipe, given the recipe; nothing where the heading says it anyway.
 _WORDS: dict[str, Callable[[Any, Recipe], str]] = {
     "experts.model": lambda models, recipe: f"model {', '.join(models)}" if models else "",
+    "experts.revision": lambda found, recipe: f"revision {', '.join(found)}" if found else "",
     "experts.mixture": lambda mixtures, recipe: (
         f"mixtures of {' and '.join(str(len(mixture.means)) for mixture in mixtures)} modes" if mixtures else ""
     ),

@@ -16,6 +16,7 @@ MOLECULES = {
     "experts": [{"model": "molecules", "prompt": "high TPSA"}, {"model": "molecules", "prompt": "high fraction sp3"}],
 }
 PROMPTS = {"domain": "prompts", "experts": [{"model": "hub/a/b", "prompt": prompt} for prompt in ("a cat", "a dog")]}
+PINNED = {"domain": "prompts", "experts": [one | {"revision": "ab" * 20} for one in PROMPTS["experts"]]}
 AWAY = {"guidance": {"weight": 8, "negative_prompt": "low QED"}}
 PROTEINS = {"domain": "proteins", "experts": [{"model": "proteins_alpha"}, {"model": "proteins_beta"}]}
 MIXTURE = {"means": [[0, 0], [1, 1], [2, 2]], "variances": [1, 1, 1]}
@@ -26,6 +27,7 @@ OTHER = {
     "version": None,  # there is only one
     "domain": None,  # the page that shows the recipe says it
     "experts.model": (PROMPTS, "hub/a/b"),
+    "experts.revision": (PINNED, "revision " + "ab" * 20),
     "experts.prompt": None,  # the experts' titles
     "experts.mixture.means": (MINE, "3 modes"),
     "experts.mixture.variances": (MINE, "3 modes"),
