@@ -28,10 +28,9 @@ function run(typed) {
   const end = Date.now() + PATIENCE;
   const attempt = () => {
     const found = button();
-    if (!found) return;
-    if (!found.disabled && !busy()) found.click();
-    else if (typed && Date.now() < end && !document.querySelector(".st-key-live")) setTimeout(attempt, STEP);
-    else if (!found.disabled) found.click();
+    const late = Date.now() >= end;
+    if (found && !found.disabled && (late || !busy())) found.click();
+    else if (!late && !document.querySelector(".st-key-live")) setTimeout(attempt, STEP);
   };
   // The table of modes sends its changes a moment later.
   if (typed) setTimeout(attempt, 5 * STEP);
