@@ -32,7 +32,10 @@ def is_out_of_memory(error: BaseException | None) -> bool:
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
-        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+        # torch's own, by name: whoever asks need not have imported torch.
+        if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+            return True
+        if isinstance(error, OSError) and error.errno == errno.ENOMEM:
             return True
         text = str(error).lower()
         if isinstance(error, RuntimeError | ImportError | OSError | SystemError) and any(
