@@ -51,7 +51,7 @@ def test_exports_are_what_their_names_say(finished):
     exports = {export.name: export.make() for export in Pictures().exports(result)}
     assert Image.open(io.BytesIO(exports["pictures.png"])).format == "PNG"
     with zipfile.ZipFile(io.BytesIO(exports["pictures.zip"])) as archive:
-        assert archive.namelist() == [*(f"picture_{i:05d}.png" for i in range(3)), "recipe.json"]
+        assert archive.namelist() == [*(f"picture_{i:05d}.png" for i in range(3)), "README.txt", "recipe.json"]
         assert parse_recipe(archive.read("recipe.json")) == result.recipe
         single = Image.open(io.BytesIO(archive.read("picture_00002.png")))
         assert parse_recipe(single.text[RECIPE_CHUNK]) == result.recipe

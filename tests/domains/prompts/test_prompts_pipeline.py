@@ -6,7 +6,7 @@ import diffusers
 import pytest
 import torch
 
-from superdiff_engine import And, Average, Single, sample
+from superdiff_engine import And, Average, Or, Single, sample
 from superdiff_engine.domains.prompts.pipeline import Chunks, interval_guidance, load_text_to_image
 from superdiff_engine.errors import ModelError
 from superdiff_engine.geometry import Euclidean
@@ -142,7 +142,7 @@ def test_scores_are_finite_at_both_ends(pipelines, kind):
     for level in (highest, lowest):
         for score in model.scores(start * level, level, [model.encode(PROMPT), model.unconditional()]):
             assert score.isfinite().all()
-    step = last(sample([model.expert("a"), model.expert("b")], And(), torch.tensor([highest, 1.0, lowest]), batch=2))
+    step = last(sample([model.expert("a"), model.expert("b")], Or(), torch.tensor([highest, 1.0, lowest]), batch=2))
     assert step.samples.isfinite().all() and step.log_density.isfinite().all()
 
 
