@@ -85,7 +85,7 @@ _CHOICES: dict[str, list[Any]] = {
     "pipeline": [None, {"height": 8, "width": 4096}, {"vae_tiling": True}],
 }
 #: Domains whose runs take long are run more rarely.
-_RUN_SHARES = {"plane": 1.0, "molecules": 0.5, "proteins": 0.5, "pictures": 0.5, "prompts": 0.5}
+_RUN_SHARES = {"plane": 1.0, "molecules": 0.2, "proteins": 0.2, "pictures": 0.2, "prompts": 0.2}
 
 
 @cache
