@@ -385,12 +385,12 @@ def _check_domain(recipe: Recipe) -> None:
         raise RecipeError(f"Prompts, guidance and pipeline settings need a model of text; {domain.title} has none.")
     for field in ("atoms", "residues"):
         if getattr(recipe, field) is not None and (domain.size is None or domain.size.field != field):
-            raise RecipeError(f"{domain.title} have no number of {field}; remove '{field}'.")
+            raise RecipeError(f"Samples of the domain {domain.title} have no number of {field}; remove '{field}'.")
     if recipe.per_component and len(domain.components) < 2:
-        raise RecipeError(f"Samples of {domain.title} have one component; remove 'per_component'.")
+        raise RecipeError(f"Samples of the domain {domain.title} have one component; remove 'per_component'.")
     if recipe.dtype not in domain.dtypes:
         raise RecipeError(
-            f"{domain.title} are computed in {' or '.join(domain.dtypes)}, not in {recipe.dtype}; choose "
+            f"The domain {domain.title} computes in {' or '.join(domain.dtypes)}, not in {recipe.dtype}; choose "
             f"{domain.dtypes[0]}."
         )
     domain.check(recipe)

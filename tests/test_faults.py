@@ -1,15 +1,20 @@
 """The fault harness in small: some cases of every kind, as `python -m tests.faults` tries by the thousand."""
 
+import json
 import signal
 
 import pytest
 
-from faults import files, kills, recipes
-from faults.ledger import Broken, check_sentence
+from faults import files, kills, ledger, recipes
 
 
 def failures(ledgers):
     return [failure for ledger in ledgers for failure in ledger.failures]
+
+
+def test_the_page_says_what_was_measured():
+    text = ledger.PAGE.read_text()
+    assert ledger.page_with(text, json.loads(ledger.FIGURES.read_text())) == text
 
 
 def test_recipes_are_recipes_or_one_sentence_and_run():
@@ -20,9 +25,9 @@ def test_recipes_are_recipes_or_one_sentence_and_run():
 
 @pytest.mark.parametrize("kind", ["sdf", "pdb", "cif", "npz", "png"])
 def test_files_keep_their_promises_or_give_a_sentence(kind):
-    (ledger,) = files.check(kind, 0, list(range(1, 41)), "")
-    assert not ledger.failures
-    assert 5 < ledger.outcomes["a sentence"] < 40
+    (found,) = files.check(kind, 0, list(range(1, 41)), "")
+    assert not found.failures
+    assert 5 < found.outcomes["a sentence"] < 40
 
 
 def test_the_harness_sees_what_is_wrong(tmp_path):
@@ -34,13 +39,13 @@ def test_the_harness_sees_what_is_wrong(tmp_path):
         "x" * 400 + ".",
         "\x1b[31m.",
     ):
-        with pytest.raises(Broken):
-            check_sentence(wrong)
+        with pytest.raises(ledger.Broken):
+            ledger.check_sentence(wrong)
     kills.Run(kills.OLD, tmp_path, previews=False).execute()
     before = kills._contents(tmp_path)
     assert kills.check_leftovers(tmp_path, -9, signal.SIGKILL, before, "") == "nothing was touched"
     (tmp_path / "recipe.json").write_text(kills.NEW.to_json())
-    with pytest.raises(Broken, match="another recipe"):
+    with pytest.raises(ledger.Broken, match="another recipe"):
         kills.check_leftovers(tmp_path, -9, signal.SIGKILL, before, "")
 
     def case(number):
@@ -50,5 +55,5 @@ def test_the_harness_sees_what_is_wrong(tmp_path):
             signal.raise_signal(signal.SIGKILL)
         return "fine"
 
-    ledger = recipes.walk(recipes.Ledger("odd", ""), range(4), case, limit=0.5)
-    assert [number for number, _ in ledger.failures] == [1, 2] and ledger.outcomes == {"fine": 2}
+    found = ledger.walk(ledger.Ledger("odd", ""), range(4), case, limit=0.5)
+    assert [number for number, _ in found.failures] == [1, 2] and found.outcomes == {"fine": 2}
