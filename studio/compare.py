@@ -12,7 +12,7 @@ from superdiff_engine.errors import RecipeError
 from superdiff_engine.recipe import Recipe, make_recipe
 
 from . import figures, session
-from .charts import TITLES, View, at_level
+from .charts import TITLES, View
 from .exports import draw_downloads
 from .guard import callback, guarded
 from .jobs import Job
@@ -151,14 +151,15 @@ def _column(job: Job, brief: bool) -> None:
     means = {
         # In a strip only the numbers have room; the heading says whose they are.
         "expert": [str(place) for place in range(1, len(names) + 1)] if brief else names,
-        at_level(result.level): result.log_density.mean(1),
+        "log q, nats": result.log_density.mean(1),
         "κ": result.weights.mean(1),
     }
-    number = st.column_config.NumberColumn(format="%.3f")
+    number = st.column_config.NumberColumn(format="%.3f", width="small")
+    st.caption(f"Means at level s = {result.level:.3g}")
     st.dataframe(
         pd.DataFrame(means),
         hide_index=True,
-        column_config={at_level(result.level): number, "κ": number},
+        column_config={"log q, nats": number, "κ": number},
         alt="Final log-density and weight of every expert, means over the samples",
     )
     if brief:

@@ -38,9 +38,8 @@ def draw_experts() -> None:
     for position, expert in enumerate(recipe.experts):
         info = infos.get(expert.model)
         if expert.prompt is not None:
-            st.markdown(
-                f"{dot(position)} **{plain(expert.prompt)}**: a prompt of {plain(info.title if info else expert.model)}"
-            )
+            prompt = f"**{plain(expert.prompt)}**: a" if expert.prompt else "The empty"
+            st.markdown(f"{dot(position)} {prompt} prompt of {plain(info.title if info else expert.model)}")
             continue
         about = f": {info.description}" if info else ""
         st.markdown(f"{dot(position)} **{plain(info.title if info else expert.model)}**{plain(about)}")
