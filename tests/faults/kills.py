@@ -57,9 +57,16 @@ def start(recipe: Path, out: Path, *options: str) -> subprocess.Popen:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         start_new_session=True,
+        preexec_fn=_heed,
         env=environment,
         text=True,
     )
+
+
+def _heed() -> None:
+    """Signals as in a terminal: nohup and background jobs hand on that they are ignored."""
+    for number in (signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
 
 
 @cache

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import torch
+
 ROOT = Path(__file__).parents[2]
 FIGURES = ROOT / "docs" / "tables" / "reliability.json"
 PAGE = ROOT / "docs" / "reliability.md"
@@ -102,6 +104,7 @@ def walk(
 
 
 def _tries(numbers: list[int], case: Callable[[int], str], pipe: multiprocessing.connection.Connection) -> None:
+    torch.set_num_threads(1)  # the threads of the process that was forked are not here
     for number in numbers:
         Path("/proc/self/clear_refs").write_text("5")  # the peak of the memory starts anew
         before, started, outcome, problem = memory_of("VmRSS"), time.monotonic(), "", ""
