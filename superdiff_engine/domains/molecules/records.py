@@ -41,16 +41,18 @@ class Record:
         number: counted from 1.
         lines: of the molecule, from its title to its end.
         recipe: the JSON of the data item RECIPE_FIELD; None without it.
+        more: whether something stands below the lines that are kept.
     """
 
     number: int
     lines: list[bytes] = field(default_factory=list)
     recipe: str | None = None
+    more: bool = False
 
     @property
     def blank(self) -> bool:
         """Whether there is nothing in it; a Ctrl+Z is the end of an old DOS file."""
-        return not any(line.strip(b" \t\x1a\0") for line in self.lines)
+        return not self.more and not any(map(_letters, self.lines))
 
     def counts_at(self) -> int | None:
         """Which line says how many atoms and bonds follow; the fourth, as a rule."""
@@ -58,6 +60,10 @@ class Record:
             if _COUNTS.fullmatch(line):
                 return index
         return 3 if len(self.lines) > 3 and _OLD_COUNTS.fullmatch(self.lines[3]) else None
+
+
+def _letters(line: bytes) -> bytes:
+    return line.strip(b" \t\x1a\0")
 
 
 def records(content: bytes) -> Iterator[Record]:
@@ -92,6 +98,8 @@ def records(content: bytes) -> Iterator[Record]:
             record.lines.append(line)
         elif not line.strip():
             record, item = _with_recipe(record, item), None
+        elif _letters(line):
+            record.more = True
         before.append(line)
         if line.startswith(b"M  END"):
             ended = True

@@ -240,6 +240,12 @@ def cage(atoms, rng):
     return "\n".join([*lines, *(f"{a + 1:3d}{b + 1:3d}  4  0" for a, b in pairs), "M  END", "$$$$", ""])
 
 
+def test_what_stands_below_thousands_of_blank_lines_is_a_record_too():
+    assert read_sdf((TWO + "\n" * 10_000).encode()).notes == ()
+    (note,) = read_sdf((TWO + "\n" * 10_000 + "x").encode()).notes
+    assert note.startswith("Molecule 3 is left out")
+
+
 def test_records_that_the_time_does_not_reach_are_named(monkeypatch):
     rng = random.Random(0)
     content = "".join(cage(28, rng) for _ in range(30)).encode()
