@@ -143,10 +143,12 @@ def report(ledgers: list[Ledger], seed: int, keep: Path | None) -> int:
 
 def page_with(text: str, known: dict) -> str:
     """The page of figures with its table written anew."""
-    lines = ["| cases | command | outcomes | failures | figures |", "| --- | --- | --- | --- | --- |"]
-    for one in known.values():
-        outcomes = "; ".join(f"{count:,} {name}" for name, count in one["outcomes"].items())
-        figures = "; ".join(f"{name}: {value:,g}" for name, value in one["figures"].items())
-        lines.append(f"| {one['cases']:,} | `{one['command']}` | {outcomes} | {len(one['failures'])} | {figures} |")
+    lines = ["| what | cases | command | outcomes | failures | figures |", "| --- | --- | --- | --- | --- | --- |"]
+    for name, one in known.items():
+        outcomes = "; ".join(f"{count:,} {what}" for what, count in one["outcomes"].items())
+        figures = "; ".join(f"{what}: {value:,g}" for what, value in one["figures"].items())
+        lines.append(
+            f"| {name} | {one['cases']:,} | `{one['command']}` | {outcomes} | {len(one['failures'])} | {figures} |"
+        )
     table = "\n".join(lines)
     return re.sub(r"(<!-- faults -->\n).*?(<!-- /faults -->)", rf"\g<1>{table}\n\g<2>", text, flags=re.DOTALL)

@@ -22,7 +22,13 @@ def ink(picture):
 def test_two_atoms_in_one_place_cost_no_drawing(tmp_path):
     """Rings with chains at 2 steps: tangles which RDKit lays out with atoms in one place, and then refuses to draw."""
     experts = [{"model": "molecules_rings", "prompt": ""}, {"model": "molecules_chains", "prompt": ""}]
-    recipe = {"domain": "molecules", "experts": experts, "operator": {"name": "or"}, "levels": {"steps": 2}, "solver": "euler"}
+    recipe = {
+        "domain": "molecules",
+        "experts": experts,
+        "operator": {"name": "or"},
+        "levels": {"steps": 2},
+        "solver": "euler",
+    }
     run = Run(make_recipe(recipe | {"batch": 64, "seed": 2}), tmp_path / "run")
     result = run.execute()
     assert run.state == "done" and not run.notes
