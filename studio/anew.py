@@ -28,7 +28,7 @@ def draw_anew(job: Job, result: Result, names: list[str]) -> None:
         icon=":material/query_stats:",
         key=f"estimate-anew-{job.id}",
         on_click=callback(_start),
-        args=(job.id, result),
+        args=(job.id,),
         disabled=scoring is not None and not scoring.finished,
         help="How likely each expert finds these samples at the level where they stand, from four paths of fresh "
         "noise, with an error. It takes about four runs of 100 steps. The run's own numbers stand at the same level, "
@@ -58,9 +58,12 @@ def draw_anew(job: Job, result: Result, names: list[str]) -> None:
         st.caption("± is the standard error over four paths; twice as much holds the value in six of seven cases.")
 
 
-def _start(job_id: str, result: Result) -> None:
+def _start(job_id: str) -> None:
     from .session import registry, this_tab
 
+    result = registry().recall(job_id).run.result
+    if result is None:  # its record was taken away since
+        return
     scoring = Scoring(result.recipe, result)  # the run's own recipe, whatever the form says by now
     st.session_state[f"anew-{job_id}"] = registry().submit_scoring(scoring, this_tab()).id
 

@@ -255,6 +255,12 @@ class Jobs:
                 job.run.state = "cancelled"
                 job.run.finished.set()
 
+    def cancel_named(self, job_id: str) -> None:
+        """The same of the job with this id, if it is still remembered."""
+        job = self._look_up(job_id)
+        if job is not None:
+            self.cancel(job)
+
     def _forget(self) -> None:
         finished = [job for job in self._jobs.values() if job.finished and not job.run.unsaved]
         needed = self._needed()

@@ -71,8 +71,8 @@ def draw_progress(job: AnyJob, text: str, cancel: str = "Cancel", kept: str = "w
             cancel,
             icon=":material/stop_circle:",
             key=f"cancel-{job.id}",
-            on_click=callback(registry().cancel),
-            args=(job,),
+            on_click=callback(registry().cancel_named),
+            args=(job.id,),  # a session remembers what its buttons are called with for as long as it lives
             disabled=job.run.cancelling,
             help=f"Stop within one step and keep {kept}",
         )

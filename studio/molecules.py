@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -150,7 +151,7 @@ def _gallery(job: Job, arrays: dict[str, np.ndarray], rows: np.ndarray, picked: 
     st.plotly_chart(
         figures.gallery_figure(pictures, shown, picked),
         key=f"samples-{job.id}",
-        on_select=callback(lambda: take_click(job.id)),
+        on_select=callback(partial(take_click, job.id)),
         selection_mode="points",
         config=figures.config() | {"displayModeBar": False},
         alt=f"{len(shown)} molecules as flat drawings, number {picked} framed",

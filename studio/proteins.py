@@ -106,7 +106,7 @@ def _gallery(job: Job, result: Result, picked: int) -> None:
     st.plotly_chart(
         figures.gallery_figure(pictures, shown, picked),
         key=f"samples-{job.id}",
-        on_select=callback(lambda: take_click(job.id)),
+        on_select=callback(partial(take_click, job.id)),
         selection_mode="points",
         config=figures.config() | {"displayModeBar": False},
         alt=f"{len(shown)} proteins as flat drawings, number {picked} framed",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -132,7 +133,7 @@ def _plane_samples(job: Job, result: Result) -> None:
         st.plotly_chart(
             figure,
             key=f"samples-{job.id}",
-            on_select=callback(lambda: take_click(job.id)),
+            on_select=callback(partial(take_click, job.id)),
             selection_mode="points",
             config=figures.config(),
             alt="The finished samples in the plane over the contour lines of every expert's density",
@@ -172,7 +173,7 @@ def _picture_samples(job: Job, result: Result) -> None:
         st.plotly_chart(
             figures.gallery_figure(shown, page * SHOWN + np.arange(len(shown)), picked),
             key=f"samples-{job.id}",
-            on_select=callback(lambda: take_click(job.id)),
+            on_select=callback(partial(take_click, job.id)),
             selection_mode="points",
             config=figures.config() | {"displayModeBar": False},
             alt=f"{len(shown)} finished pictures, number {picked} framed",

@@ -77,7 +77,7 @@ def _choice(job: Job, busy: bool) -> None:
             icon=":material/grid_on:",
             key=f"run-grid-{job.id}",
             on_click=callback(_run),
-            args=(job, axes),
+            args=(job.id, axes),
             disabled=busy or sweep is None,
             help="One run for each cell, all else as in this run; it waits its turn like any run",
         )
@@ -113,14 +113,15 @@ def _size(sweep: Sweep) -> str:
     return f"{cells} cell{'s' if cells > 1 else ''} of {samples} sample{'s' if samples > 1 else ''} each"
 
 
-def _run(job: Job, axes: tuple[Axis, Axis | None]) -> None:
+def _run(job_id: str, axes: tuple[Axis, Axis | None]) -> None:
     """Queue the grid (a callback)."""
     keep = st.session_state
-    keep[f"grid-problem-{job.id}"] = ""
+    keep[f"grid-problem-{job_id}"] = ""
     try:
-        session.registry().submit_grid(Sweep(job.recipe, *axes), job.id, keep["f.save"], session.this_tab())
+        recipe = session.registry().recall(job_id).recipe
+        session.registry().submit_grid(Sweep(recipe, *axes), job_id, keep["f.save"], session.this_tab())
     except SuperDiffError as error:
-        keep[f"grid-problem-{job.id}"] = str(error)
+        keep[f"grid-problem-{job_id}"] = str(error)
 
 
 @st.fragment(run_every=TICK)

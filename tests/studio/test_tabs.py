@@ -1,6 +1,8 @@
 """Several tabs of one server, and a tab that outlives its server."""
 
+import gc
 import time
+import weakref
 from pathlib import Path
 
 import pytest
@@ -49,6 +51,19 @@ def test_more_tabs_than_runs_are_remembered_keep_their_results():
         tab.run()
         assert not tab.exception and not tab.error
         assert "Finished" in words(tab) and f"seed {seed}" in words(tab)
+
+
+def test_a_tab_lets_go_of_the_runs_that_it_no_longer_shows():
+    """Streamlit keeps what a tab's buttons are called with as long as the tab lives: never the runs themselves."""
+    session.registry()._keep = 2
+    tab, seen = open_tab(), []
+    for _ in range(8):
+        press(tab, "run")
+        finish()
+        tab.run()
+        seen.extend(weakref.ref(job.run) for job in session.registry()._jobs.values())
+    gc.collect()
+    assert len({id(run) for ref in seen if (run := ref()) is not None}) <= 4
 
 
 def test_a_run_comes_back_from_disk_on_a_new_server_with_all_its_views():
