@@ -152,7 +152,7 @@ def test_wrong_values_are_one_sentence_and_nothing_runs(app, across, sentence):
 
 def test_what_users_type_is_shown_as_typed(app):
     choose(app, "bias", "[a](http://b)", "seed", "0")
-    # As Markdown; what a browser makes of it is seen in tests/browser/test_texts.py.
+    # As Markdown; what a browser makes of it is seen in tests/browser/test_typed_texts.py.
     assert "\\[a\\]\\(http:color[\\:]//b\\)" in app.error[0].value
 
 
