@@ -154,12 +154,16 @@ def _column(job: Job, brief: bool) -> None:
         "log q, nats": result.log_density.mean(1),
         "κ": result.weights.mean(1),
     }
-    number = st.column_config.NumberColumn(format="%.3f", width="small")
+    column = st.column_config
     st.caption(f"Means at level s = {result.level:.3g}")
     st.dataframe(
         pd.DataFrame(means),
         hide_index=True,
-        column_config={"log q, nats": number, "κ": number},
+        column_config={
+            "expert": column.TextColumn(width=50 if brief else None),
+            "log q, nats": column.NumberColumn(format="%.3f", width=76),
+            "κ": column.NumberColumn(format="%.3f", width=52),
+        },
         alt="Final log-density and weight of every expert, means over the samples",
     )
     if brief:
