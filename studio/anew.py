@@ -10,11 +10,10 @@ from superdiff_engine.run import Result
 from superdiff_engine.scoring import Scoring
 
 from .charts import at_level
-from .guard import callback, guarded, plain, show_sentence
+from .guard import callback, show_sentence
 from .jobs import Job
-from .live import TICK, draw_progress, loading_text, pace_texts, standstill_text
+from .live import draw_scoring_progress
 from .own import difference
-from .words import STATES
 
 
 def draw_anew(job: Job, result: Result, names: list[str]) -> None:
@@ -37,7 +36,7 @@ def draw_anew(job: Job, result: Result, names: list[str]) -> None:
     if scoring is None:
         return
     if not scoring.finished:
-        _progress(scoring.id)
+        draw_scoring_progress(scoring.id)
     elif scoring.run.state == "failed":
         show_sentence(scoring.run.message)
     elif scoring.run.result is not None:
@@ -66,17 +65,3 @@ def _start(job_id: str) -> None:
         return
     scoring = Scoring(result.recipe, result)  # the run's own recipe, whatever the form says by now
     st.session_state[f"anew-{job_id}"] = registry().submit_scoring(scoring, this_tab()).id
-
-
-@st.fragment(run_every=TICK)
-def _progress(scoring_id: str) -> None:
-    from .session import registry
-
-    job = registry().find_scoring(scoring_id)
-    if job is None or job.finished:
-        st.rerun()
-        return
-    with guarded("the progress"):
-        at_work = " · ".join([STATES[job.run.state], *pace_texts(job.run)])
-        text = standstill_text(job) or (loading_text(job) if job.run.state == "loading" else at_work)
-        draw_progress(job, plain(text), kept="nothing of it")

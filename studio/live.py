@@ -231,3 +231,16 @@ def draw_agreement(frame: Frame, names: list[str], key: str, height: int) -> Non
     option = charts.agreement_option(frame.preview, names, expert_colours(len(names)), theme_name())
     alt = "Estimated against exact log-density of the samples; on the diagonal they agree"
     st.echarts_chart(option, key=f"{key}-agreement", height=height, alt=alt)
+
+
+@st.fragment(run_every=TICK)
+def draw_scoring_progress(job_id: str) -> None:
+    """How far the judging of given samples is, until it has ended."""
+    job = registry().find_scoring(job_id)
+    if job is None or job.finished:
+        st.rerun()
+        return
+    with guarded("the progress"):
+        at_work = " · ".join([STATES[job.run.state], *pace_texts(job.run)])
+        text = standstill_text(job) or (loading_text(job) if job.run.state == "loading" else at_work)
+        draw_progress(job, plain(text), kept="nothing of it")

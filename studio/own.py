@@ -22,10 +22,9 @@ from . import form_state
 from .charts import at_level
 from .guard import callback, guarded, plain, show_sentence
 from .jobs import ScoringJob
-from .live import TICK, draw_progress, loading_text, pace_texts, standstill_text
+from .live import TICK, draw_scoring_progress
 from .palette import dot
 from .session import registry, this_tab
-from .words import STATES
 
 #: Letters of a text that is shown below the table, whole, and not in it.
 _LONG = 30
@@ -224,7 +223,7 @@ def _given(kind: Kind, given: Any) -> None:
                 type="tertiary",
             )
     if job is not None and busy:
-        _progress(job.id)
+        draw_scoring_progress(job.id)
     columns = kind.columns(keep["own-arrays"])
     count = len(next(iter(columns.values())))
     left, right = st.columns([1.25, 1], gap="medium")
@@ -238,18 +237,6 @@ def _given(kind: Kind, given: Any) -> None:
                 kind.one.capitalize(), range(count), format_func=lambda row: str(names[row]), key="own-pick"
             )
         kind.draw(keep["own-arrays"], picked, f"own-{keep['own-scene']}-{picked}")
-
-
-@st.fragment(run_every=TICK)
-def _progress(job_id: str) -> None:
-    job = registry().find_scoring(job_id)
-    if job is None or job.finished:
-        st.rerun()
-        return
-    with guarded("the progress"):
-        at_work = " · ".join([STATES[job.run.state], *pace_texts(job.run)])
-        text = standstill_text(job) or (loading_text(job) if job.run.state == "loading" else at_work)
-        draw_progress(job, plain(text), kept="nothing of it")
 
 
 def _table(kind: Kind, columns: dict[str, np.ndarray], job: ScoringJob | None) -> None:

@@ -91,6 +91,8 @@ def read_apart(
         found = None
     if not isinstance(found, dict):
         raise SuperDiffError("This file could not be read: it ended the process that reads files.")
+    if "trouble" in found:
+        log.warning("reading a file with %s: %s", function, as_text(found["trouble"], 4000))
     if "error" in found:
         raise SuperDiffError(str(found["error"])[:500])
     return found
@@ -263,6 +265,7 @@ def _bound(seconds: float, memory: int) -> None:
 
 
 def _call(function: str, content: bytes, options: dict[str, Any]) -> dict[str, Any]:
+    import traceback
     import types
     from importlib import import_module
 
@@ -280,7 +283,8 @@ def _call(function: str, content: bytes, options: dict[str, Any]) -> dict[str, A
     except (ImportError, MemoryError):
         raise  # a library that is not loaded gets no memory
     except Exception:
-        return {"error": "This file could not be read; it is damaged."}
+        trouble = traceback.format_exc()[-4000:]  # this process has no log of its own
+        return {"error": "This file could not be read; it is damaged.", "trouble": trouble}
 
 
 if __name__ == "__main__":

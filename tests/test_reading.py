@@ -113,3 +113,10 @@ def test_no_more_than_two_at_once_and_a_waiting_one_can_be_cancelled(hostile):
     for reading in busy:
         reading.cancel()
         assert reading.finished.wait(30)
+
+
+def test_what_broke_a_reader_is_in_the_log_and_not_in_the_sentence(hostile, caplog):
+    with pytest.raises(SuperDiffError, match="damaged") as told:
+        read_apart(hostile + "broken", b"")
+    assert "ZeroDivisionError" in caplog.text and "return 1 / 0" in caplog.text
+    assert "Zero" not in str(told.value)
