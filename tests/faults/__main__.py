@@ -23,6 +23,8 @@ def main() -> int:
         one.add_argument("--seed", type=int, default=0)
         one.add_argument("--only", type=int, help="the number of one case, tried alone")
         one.add_argument("--keep", type=Path, nargs="?", const=FIGURES, help="a JSON file for the figures")
+        if what == "memory":
+            one.add_argument("--page-runs", type=int, default=1000, help="how many more are started and drawn in a tab")
         if what == "recipes":
             one.add_argument("--run", type=int, default=400, help="how many of the recipes are run, tiny")
         if what == "files":
@@ -49,7 +51,7 @@ def main() -> int:
     else:
         from .memory import check as check_memory
 
-        ledgers = check_memory(given.seed, numbers, command)
+        ledgers = check_memory(given.seed, given.count, given.page_runs, command)
     return report(ledgers, given.seed, None if given.only is not None else given.keep)
 
 

@@ -19,8 +19,6 @@ from .ledger import ROOT, Ledger, memory_of
 
 #: Runs before the memory counts: libraries and models are loaded, and as many runs are kept as ever will be.
 WARM_UP = 40
-#: Of so many runs one is started by Ctrl+Enter in a browser's tab, which draws it while it runs and when it has ended.
-SHARE_OF_THE_PAGE = 10
 #: MiB that a run may add for good, on average.
 MOST_GROWTH = 0.05
 
@@ -47,13 +45,20 @@ def _serve(seed: int, runs: int, folder: str, pipe: Connection) -> None:
     pipe.close()
 
 
-def check(seed: int, numbers: list[int], command: str) -> list[Ledger]:
-    """`len(numbers)` runs after the ones that warm up."""
-    ledger, started, seen = Ledger("memory", command, len(numbers)), time.monotonic(), {}
+def check(seed: int, runs: int, page_runs: int, command: str) -> list[Ledger]:
+    """So many runs in the registry, and so many by Ctrl+Enter in a browser's tab, after the ones that warm up."""
+    return [*_in_a_registry(seed, runs, command), *_in_the_server(seed, page_runs, command)]
+
+
+def _in_a_registry(seed: int, runs: int, command: str) -> list[Ledger]:
+    """Runs through the server's registry of jobs, in a process of their own that draws no page."""
+    if runs == 0:
+        return []
+    ledger, started, seen = Ledger("memory", command, runs), time.monotonic(), {}
     with tempfile.TemporaryDirectory() as folder:
         here, there = multiprocessing.Pipe(duplex=False)
         context = multiprocessing.get_context("spawn")
-        server = context.Process(target=_serve, args=(seed, len(numbers), folder, there))
+        server = context.Process(target=_serve, args=(seed, runs, folder, there))
         server.start()
         there.close()
         try:
@@ -67,11 +72,11 @@ def check(seed: int, numbers: list[int], command: str) -> list[Ledger]:
         except EOFError:
             server.join()
     ledger.seconds = time.monotonic() - started
-    if len(numbers) not in seen:
+    if runs not in seen:
         ledger.failures.append((max(seen, default=0), f"the process ended, exit code {server.exitcode}"))
         return [ledger]
     _judge(ledger, seen)
-    return [ledger, *_in_the_server(seed, len(numbers) // SHARE_OF_THE_PAGE, command)]
+    return [ledger]
 
 
 def _judge(ledger: Ledger, seen: dict[int, float]) -> None:
