@@ -19,8 +19,16 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from superdiff_engine.recipe import AndRecipe, Expert, GuidanceRecipe, Levels, OperatorRecipe, OrRecipe, Recipe
-from superdiff_engine.run import Run
+from superdiff_engine.recipes.document import (
+    AndRecipe,
+    Expert,
+    GuidanceRecipe,
+    Levels,
+    OperatorRecipe,
+    OrRecipe,
+    Recipe,
+)
+from superdiff_engine.runs.run import Run
 
 ROUNDS = 3
 console = Console(width=110)

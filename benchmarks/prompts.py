@@ -17,11 +17,11 @@ import torch
 from rich.console import Console
 
 from superdiff_engine import And, karras_levels, sample
-from superdiff_engine.assets import assets_folder
-from superdiff_engine.devices import bfloat16_is_fast, fast_dtype
 from superdiff_engine.domains import get_domain
 from superdiff_engine.domains.prompts.pipeline import TextToImage, load_text_to_image
-from superdiff_engine.run import Run
+from superdiff_engine.runs.run import Run
+from superdiff_engine.system.assets import assets_folder
+from superdiff_engine.system.devices import bfloat16_is_fast, fast_dtype
 
 STEPS, ROUNDS = 25, 3
 PROMPTS = ("a sunflower", "a lemon")

@@ -20,7 +20,7 @@ from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import sync_playwright
 
 from superdiff_engine.domains import get_domain
-from superdiff_engine.recipe import make_recipe
+from superdiff_engine.domains.checked import make_recipe
 
 SWITCHES = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--no-first-run"]
 #: The step that the page shows, noted every time it changes.

@@ -18,8 +18,8 @@ st.logo(str(static / ("logo_dark.svg" if st.context.theme.type == "dark" else "l
 # and show that to open tabs of a server that was started again.
 page = st.navigation(
     [
-        st.Page("views/compose.py", title="Compose", icon=":material/join_inner:", default=True),
-        st.Page("views/guide.py", title="Guide", icon=":material/menu_book:"),
+        st.Page("screens/compose.py", title="Compose", icon=":material/join_inner:", default=True),
+        st.Page("screens/guide.py", title="Guide", icon=":material/menu_book:"),
     ],
     position="top",
 )

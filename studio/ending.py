@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from superdiff_engine import interrupts
+from superdiff_engine.system import interrupts
 
 
 @contextmanager

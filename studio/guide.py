@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from superdiff_engine.assets import assets_folder
 from superdiff_engine.domains import domains
+from superdiff_engine.system.assets import assets_folder
 
 from .guard import guarded, plain
 from .words import OPERATORS, SOURCES

@@ -19,14 +19,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from superdiff_engine.devices import resolve_device
 from superdiff_engine.errors import RecordError, SuperDiffError
-from superdiff_engine.files import sweep_partials
-from superdiff_engine.recipe import Recipe
-from superdiff_engine.records import read_record
-from superdiff_engine.run import Run
-from superdiff_engine.scoring import Scoring
-from superdiff_engine.sweep import Sweep
+from superdiff_engine.recipes.document import Recipe
+from superdiff_engine.runs.given import Scoring
+from superdiff_engine.runs.records import read_record
+from superdiff_engine.runs.run import Run
+from superdiff_engine.runs.sweep import Sweep
+from superdiff_engine.system.devices import resolve_device
+from superdiff_engine.system.files import sweep_partials
 
 log = logging.getLogger("superdiff.studio")
 

@@ -8,9 +8,10 @@ import sys
 import streamlit as st
 
 from superdiff_engine.errors import SuperDiffError
-from superdiff_engine.recipe import Recipe
+from superdiff_engine.recipes.document import Recipe
 
-from . import form_memory, form_state
+from .form import memory as form_memory
+from .form import state as form_state
 from .jobs import GridJob, Job, Jobs, Tab, runs_folder
 
 #: The last module that a domain's first run imports; the plane needs nothing but torch.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from .palette import theme_name
+from .charts.palette import theme_name
 
 _STYLE = """
 [data-testid="stMainBlockContainer"] { padding-inline: clamp(1rem, 3vw, 5rem); }

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from . import form_memory
+from .form import memory as form_memory
 
 #: Longer addresses are not taken by every browser and server; such a form is not kept over a reload.
 _LONGEST = 30_000

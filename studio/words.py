@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from superdiff_engine.recipe import Recipe
-from superdiff_engine.wording import ESTIMATORS, SAVINGS, SOLVERS, differences, operator_words
-from superdiff_engine.wording import OPERATORS as TITLES
+from superdiff_engine.recipes.document import Recipe
+from superdiff_engine.runs.wording import ESTIMATORS, SAVINGS, SOLVERS, differences, operator_words
+from superdiff_engine.runs.wording import OPERATORS as TITLES
 
 __all__ = ["ESTIMATORS", "OPERATORS", "SAVINGS", "SOLVERS", "SOURCES", "STATES", "Operator"]
 

@@ -8,9 +8,7 @@ Estimator, ICLR 2025, arXiv 2412.17762.
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -28,7 +26,7 @@ if TYPE_CHECKING:
     from .geometry import SO3, Centred, Euclidean, Geometry, Product
     from .likelihood import Likelihoods, estimate_log_density
     from .noise import VE, DiscreteVP, Flow, Schedule, karras_levels, log_levels, time_levels
-    from .sample import Step, sample
+    from .sampling import Step, sample
     from .score import ConditionedScore, EDMScore, Guidance, NetworkScore, ScoreModel
 
 __all__ = [
@@ -41,20 +39,10 @@ __all__ = [
 __version__ = "0.1.0"
 
 
-class _Package(ModuleType):
-    """The package, in which `sample` is the function, and not the module of that name which holds it."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        super().__setattr__(name, value.sample if name == "sample" and isinstance(value, ModuleType) else value)
-
-
-sys.modules[__name__].__class__ = _Package
-
-
 def __getattr__(name: str) -> Any:
     # Only when it is asked for: the command line listens to signals before torch is imported, which takes seconds.
     if name in __all__:
-        for module in ("errors", "noise", "geometry", "compose", "score", "sample", "likelihood"):
+        for module in ("errors", "noise", "geometry", "compose", "score", "sampling", "likelihood"):
             home = import_module(f".{module}", __name__)
             if hasattr(home, name):
                 return getattr(home, name)

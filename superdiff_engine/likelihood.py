@@ -28,7 +28,7 @@ from torch import Tensor
 from .density import End, Segment, Trapezoid
 from .errors import SuperDiffError
 from .geometry import Geometry, Product, State
-from .sample import level_grids
+from .sampling import level_grids
 from .score import ScoreModel, evaluate
 
 #: How many steps each sum takes at once, with its part in the result.

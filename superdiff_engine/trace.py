@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .sample import Step
+from .sampling import Step
 
 #: How many samples' own curves are kept.
 TRACED_SAMPLES = 64

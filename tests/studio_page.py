@@ -6,7 +6,7 @@ from streamlit.testing.v1 import AppTest
 
 import studio
 from studio import session
-from superdiff_engine.recipe import make_recipe
+from superdiff_engine.domains.checked import make_recipe
 
 
 def open_link(recipe, runs, monkeypatch):

@@ -15,15 +15,16 @@ import torch
 from diffusers import DDPMPipeline, DDPMScheduler
 from tiny_pipelines import tiny_unet
 
-from studio import form_state
+from studio.form import state as form_state
 from studio.words import ESTIMATORS, OPERATORS, SOLVERS
 from superdiff_engine import density, solvers
 from superdiff_engine.domains import domains, get_domain
+from superdiff_engine.domains.checked import make_recipe
 from superdiff_engine.domains.molecules import domain as molecules
 from superdiff_engine.domains.proteins import domain as proteins
 from superdiff_engine.errors import RecipeError
-from superdiff_engine.recipe import Recipe, make_recipe
-from superdiff_engine.run import Run
+from superdiff_engine.recipes.document import Recipe
+from superdiff_engine.runs.run import Run
 
 #: What each domain's recipes say beside the fields that are walked.
 FIXED = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from .base import ALL, Domain, Export, ModelInfo, Prepared, Shown, Size
+from ..domain import ALL, Domain, Export, ModelInfo, Prepared, Shown, Size
 from .sources import folder_notices, local_pipelines, printable
 
 __all__ = [

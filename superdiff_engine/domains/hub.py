@@ -11,12 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..downloads import Download
 from ..errors import ModelError
+from ..system.downloads import Download
 from .sources import INDEX, hub_repository, read_json, unreachable
 
 if TYPE_CHECKING:
-    from ..recipe import Recipe
+    from ..recipes.document import Recipe
 
 
 def pin_revisions(recipe: Recipe) -> Recipe:

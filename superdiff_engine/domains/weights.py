@@ -21,7 +21,7 @@ from typing import Any
 import torch
 
 from ..errors import ModelError
-from ..failures import is_out_of_memory
+from ..system.memory import is_out_of_memory
 from .sources import read_json
 
 #: What the libraries raise on files that do not fit together.

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from studio.viewer import chain_frame, draw_viewer
+from studio.charts.viewer import chain_frame, draw_viewer
 
 residue = np.array([[-1.2, 0.8, 0], [0, 0, 0], [1.2, 0.8, 0], [1.2, 2.0, 0]])
 line = 3.8 * np.arange(12)[:, None, None] * np.array([1, 0, 0]) + residue

@@ -6,7 +6,7 @@ import pytest
 from rdkit import Chem
 from rdkit.Chem import rdDistGeom
 
-from superdiff_engine.recipe import make_recipe
+from superdiff_engine.domains.checked import make_recipe
 
 pytestmark = pytest.mark.browser
 RECIPE = make_recipe({"domain": "molecules", "experts": [{"model": "molecules"}], "levels": {"steps": 2}, "batch": 1})

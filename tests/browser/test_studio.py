@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from studio.uploads import recipe_from_file
+from studio.form.upload import recipe_from_file
 from superdiff_engine.domains import domains, get_domain
-from superdiff_engine.recipe import make_recipe
+from superdiff_engine.domains.checked import make_recipe
 
 pytestmark = pytest.mark.browser
 

@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlparse
 import pytest
 
 from superdiff_engine.domains import domains
-from superdiff_engine.recipe import recipe_from_link
+from superdiff_engine.domains.checked import recipe_from_link
 from tests.browser.conftest import ROOT, serving
 
 pytestmark = pytest.mark.browser

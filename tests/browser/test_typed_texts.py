@@ -10,7 +10,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "domains" / "pictures"))
 
 from nasty import NASTY, SHORT
 
-from superdiff_engine.recipe import link_of, make_recipe
+from superdiff_engine.domains.checked import make_recipe
+from superdiff_engine.recipes.links import link_of
 
 pytestmark = pytest.mark.browser
 

@@ -3,7 +3,7 @@
 import numpy as np
 import streamlit as st
 
-from studio.viewer import draw_viewer, frame
+from studio.charts.viewer import draw_viewer, frame
 
 ELEMENTS = ["C", "C", "O", *"HHHHHH"]
 PLACES = np.array(

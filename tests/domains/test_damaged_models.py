@@ -10,8 +10,8 @@ from streamlit.testing.v1 import AppTest
 
 import studio
 from studio import session
-from superdiff_engine import assets
 from superdiff_engine.domains import domains, get_domain
+from superdiff_engine.system import assets
 
 REAL = assets.assets_folder()
 SETTINGS = {
@@ -101,7 +101,7 @@ def test_the_form_offers_all_domains_beside_damaged_models(installed, tmp_path, 
 def test_the_command_line_says_what_it_leaves_out(tmp_path):
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "model_index.json").write_text("[")
-    command = [sys.executable, "-m", "superdiff_engine.cli", "models"]
+    command = [sys.executable, "-m", "superdiff_engine.cli.app", "models"]
     environment = os.environ | {"SUPERDIFF_MODELS": str(tmp_path), "COLUMNS": "400"}
     result = subprocess.run(command, capture_output=True, text=True, timeout=240, env=environment)
     assert result.returncode == 0 and result.stdout.count(f"{tmp_path / 'broken'}") == 1

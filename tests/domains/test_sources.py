@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from superdiff_engine import cli
+from superdiff_engine.cli import app as cli
 from superdiff_engine.domains import get_domain, model_notices
+from superdiff_engine.domains.checked import make_recipe
 from superdiff_engine.domains.sources import folder_title, local_name, local_pipelines
 from superdiff_engine.errors import RecipeError
-from superdiff_engine.recipe import Expert, make_recipe
-from superdiff_engine.terminal import Terminal
+from superdiff_engine.recipes.document import Expert
+from superdiff_engine.system.terminal import Terminal
 
 SD = {
     "_class_name": "StableDiffusionPipeline",

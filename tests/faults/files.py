@@ -22,16 +22,19 @@ import numpy as np
 from rdkit import Chem
 from rdkit.Chem import AllChem
 
-from studio.own_molecules import OWN as MOLECULES
-from studio.own_proteins import OWN as PROTEINS
-from studio.uploads import recipe_from_file
+from studio.form.upload import recipe_from_file
+from studio.views.own_molecules import OWN as MOLECULES
+from studio.views.own_proteins import OWN as PROTEINS
+from superdiff_engine.domain import Result
 from superdiff_engine.domains import get_domain
+from superdiff_engine.domains.checked import make_recipe, parse_recipe
 from superdiff_engine.domains.molecules.files import sdf
 from superdiff_engine.domains.proteins.files import mmcif, pdb, structure_of
 from superdiff_engine.errors import SuperDiffError
-from superdiff_engine.reading import read_apart
-from superdiff_engine.recipe import Recipe, make_recipe, parse_recipe
-from superdiff_engine.run import Result, Run, samples_npz
+from superdiff_engine.recipes.document import Recipe
+from superdiff_engine.runs.formats import samples_npz
+from superdiff_engine.runs.run import Run
+from superdiff_engine.system.reading import read_apart
 
 from .ledger import Broken, Ledger, check_sentence, walk
 from .mutate import generator, mutate_bytes, mutate_document, mutate_lines

@@ -17,10 +17,11 @@ import numpy as np
 import pyarrow.parquet as pq
 from PIL import Image
 
+from superdiff_engine.domains.checked import make_recipe, parse_recipe
+from superdiff_engine.domains.picture_files import RECIPE_CHUNK
 from superdiff_engine.errors import SuperDiffError
-from superdiff_engine.pictures import RECIPE_CHUNK
-from superdiff_engine.recipe import Recipe, make_recipe, parse_recipe
-from superdiff_engine.run import Run
+from superdiff_engine.recipes.document import Recipe
+from superdiff_engine.runs.run import Run
 
 from .ledger import ROOT, Broken, Ledger, check_sentence, walk
 from .mutate import generator
@@ -45,7 +46,7 @@ OLD, NEW, NEXT = _recipe(1, 5), _recipe(2, 300, 2048), _recipe(3, 2)
 
 def command(recipe: Path, out: Path, *options: str) -> list[str]:
     """The command line that is killed."""
-    return [sys.executable, "-m", "superdiff_engine.cli", "sample", str(recipe), "--out", str(out), *options]
+    return [sys.executable, "-m", "superdiff_engine.cli.app", "sample", str(recipe), "--out", str(out), *options]
 
 
 def start(recipe: Path, out: Path, *options: str) -> subprocess.Popen:

@@ -13,7 +13,8 @@ from typing import Any
 
 from studio.jobs import Jobs
 from superdiff_engine.domains import get_domain
-from superdiff_engine.recipe import Recipe, make_recipe
+from superdiff_engine.domains.checked import make_recipe
+from superdiff_engine.recipes.document import Recipe
 
 from .ledger import ROOT, Ledger, memory_of
 

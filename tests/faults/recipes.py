@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from studio import form_state
+from studio.form import state as form_state
 from superdiff_engine.domains import domains
+from superdiff_engine.domains.checked import make_recipe, parse_recipe, recipe_from_link
 from superdiff_engine.errors import RecipeError, SuperDiffError
-from superdiff_engine.recipe import Recipe, make_recipe, parse_recipe, recipe_from_link
-from superdiff_engine.run import Run
+from superdiff_engine.recipes.document import Recipe
+from superdiff_engine.runs.run import Run
 
 from .ledger import Broken, Ledger, check_sentence, walk
 from .mutate import generator, mutate_bytes, mutate_document, odd_value

@@ -12,7 +12,7 @@ from typing import Any
 from playwright.sync_api import Browser, Error, Page, Playwright, sync_playwright
 
 from superdiff_engine.domains import get_domain
-from superdiff_engine.recipe import make_recipe
+from superdiff_engine.domains.checked import make_recipe
 
 from ..browser.conftest import PATIENCE, serving
 from .ledger import ROOT, Ledger

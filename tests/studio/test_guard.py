@@ -7,7 +7,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import studio
-from studio import form_state, session
+from studio import session
+from studio.form import state as form_state
 from superdiff_engine.errors import SuperDiffError
 
 STUDIO = Path(studio.__file__).parent

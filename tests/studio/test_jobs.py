@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from studio.jobs import Jobs, is_job_id
+from superdiff_engine.domains.checked import make_recipe
 from superdiff_engine.errors import SuperDiffError
-from superdiff_engine.recipe import make_recipe
-from superdiff_engine.records import StoredRun
+from superdiff_engine.runs.records import StoredRun
 
 
 def plane(steps=5, **fields):

@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 import studio
 from studio import session
 from studio.words import operator_summary
-from superdiff_engine.recipe import make_recipe
+from superdiff_engine.domains.checked import make_recipe
 
 APP = Path(studio.__file__).parent / "app.py"
 
@@ -270,7 +270,7 @@ def test_the_same_run_with_another_operator_stands_beside(app):
 
 
 def test_the_guide_opens(app):
-    app.switch_page("views/guide.py")
+    app.switch_page("screens/guide.py")
     app.run()
     assert not app.exception
     assert not app.error
@@ -282,8 +282,8 @@ def test_a_loaded_recipe_can_leave_the_forms_seed():
     def script():
         import streamlit as st
 
-        from studio import form_state
-        from superdiff_engine.recipe import make_recipe
+        from studio.form import state as form_state
+        from superdiff_engine.domains.checked import make_recipe
 
         form_state.ensure()
         st.session_state["f.seed"] = "77"

@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 import studio
 from studio import session
-from superdiff_engine.recipe import make_recipe
+from superdiff_engine.domains.checked import make_recipe
 from tests.studio_page import press, words
 
 APP = Path(studio.__file__).parent / "app.py"

@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from ...files import write_whole
-from ...workers import Workers
+from ...system.files import write_whole
+from ...system.workers import Workers
 from .atoms import ELEMENTS, FEWEST_ATOMS, MOST_ATOMS, PROPERTY_NAMES, pair_indices
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import combinations
 from pathlib import Path
@@ -13,11 +13,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ...assets import assets_folder
+from ...domain import ALL, Domain, Export, ModelInfo, Prepared, Result, Shown, Size, look_at_embedded, settling
 from ...errors import ModelError, RecipeError
 from ...geometry import Product
-from ...pictures import png
-from ...recipe import (
+from ...recipes.document import (
     AndRecipe,
     AverageRecipe,
     CoinFlipRecipe,
@@ -29,11 +28,12 @@ from ...recipe import (
     Recipe,
     SingleRecipe,
 )
-from ...run import Result
-from ...sample import Step
-from ...saved import draw_sizes, sizes_in_turn
+from ...sampling import Step
 from ...score import ConditionedScore, Guidance
-from ..base import ALL, Domain, Export, ModelInfo, Prepared, Shown, Size, look_at_embedded, settling
+from ...system.assets import assets_folder
+from ...tables.table import Layout
+from ..picture_files import png
+from ..sizes import draw_sizes, sizes_in_turn
 from .atoms import ELEMENTS, FEWEST_ATOMS, MOST_ATOMS
 from .model import HIGHEST_LEVEL, LOWEST_LEVEL, MoleculeModel, MoleculeScores, decode, encode, load_model, load_settings
 from .properties import Term, Vocabulary, contradict
@@ -206,6 +206,11 @@ class Molecules(Domain):
         from .judging import figures
 
         return figures(result.decoded, prompts_of(result.recipe)) if "elements" in result.decoded else {}
+
+    def tables(self) -> Mapping[str, Layout]:
+        from .evaluate import LAYOUTS
+
+        return LAYOUTS
 
 
 def prompts_of(recipe: Recipe) -> list[tuple[str, list[Term]]]:

@@ -26,8 +26,22 @@ from pathlib import Path
 
 import numpy as np
 
-from ... import chunks
-from ...evaluation import (
+from ...likelihood import estimate_log_density
+from ...noise import karras_levels
+from ...recipes.document import (
+    AndRecipe,
+    AverageRecipe,
+    Expert,
+    GuidanceRecipe,
+    Levels,
+    OperatorRecipe,
+    OrRecipe,
+    Recipe,
+    SingleRecipe,
+)
+from ...system.files import write_whole
+from ...tables import chunks
+from ...tables.table import (
     CACHE,
     Column,
     Layout,
@@ -40,20 +54,6 @@ from ...evaluation import (
     start_pool,
     with_known_rows,
     write_table,
-)
-from ...files import write_whole
-from ...likelihood import estimate_log_density
-from ...noise import karras_levels
-from ...recipe import (
-    AndRecipe,
-    AverageRecipe,
-    Expert,
-    GuidanceRecipe,
-    Levels,
-    OperatorRecipe,
-    OrRecipe,
-    Recipe,
-    SingleRecipe,
 )
 from .domain import CHAINS, JUDGED_AT, RINGS, WHOLE, Molecules, find_folder, find_model, words_of
 from .figures import area_under_curve, figures_of, share, strains
@@ -214,7 +214,7 @@ def make_chunk(row: str, chunk: int, settings: Settings) -> None:
     log_density [batch, 2] of two prompts.
     """
     recipe = recipe_of(row, chunk, settings)
-    arrays = chunks.draw(recipe, densities=len(recipe.experts) > 1)
+    arrays = chunks.draw(recipe, Molecules(), densities=len(recipe.experts) > 1)
     chunks.keep(chunk_file(row, chunk, settings), arrays | strains(arrays))
 
 

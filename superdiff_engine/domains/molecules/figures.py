@@ -27,7 +27,7 @@ import numpy as np
 from rdkit import DataStructs
 from rdkit.Chem import RemoveHs, rdFingerprintGenerator
 
-from ...evaluation import Value
+from ...tables.table import Value
 from .atoms import PROPERTY_NAMES
 from .chemistry import relax
 from .judging import first_of_their_kind, satisfied, stability, verdicts_of

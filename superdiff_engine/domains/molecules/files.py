@@ -13,8 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from rdkit import Chem
 
-from ...run import Result
-from ..base import ALL, COUNTING, Export, Shown
+from ...domain import ALL, COUNTING, Export, Result, Shown
 from .atoms import ELEMENTS, PROPERTY_NAMES
 from .chemistry import Verdict, relax
 from .judging import first_of_their_kind, verdicts_of

@@ -26,12 +26,12 @@ import torch
 from pydantic import BaseModel
 from torch import Tensor
 
-from ... import saved
 from ...geometry import Centred, Euclidean, Product
-from ...remembered import remembered
-from ...saved import SETTINGS, WEIGHTS, load_network, save_card, save_network, size_of, trained_row
 from ...score import ConditionedScore
-from ...training import TrainingFacts
+from ...system.remembered import remembered
+from ...training import saved
+from ...training.saved import SETTINGS, WEIGHTS, load_network, save_card, save_network, size_of, trained_row
+from ...training.trainer import TrainingFacts
 from .atoms import ELEMENTS, MOST_ATOMS, PAIRS, pair_indices
 from .network import MoleculeNetwork
 from .properties import Vocabulary

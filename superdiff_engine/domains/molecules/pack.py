@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...packs import is_pack, read_pack, write_pack
+from ...training.packs import is_pack, read_pack, write_pack
 from .atoms import MOST_ATOMS, PROPERTY_NAMES, pair_indices
 from .data import Molecules, load_qm9
 from .reference import Reference

@@ -1,7 +1,7 @@
 """Molecules out of an SDF: every record is read, or named with its number and the reason.
 
 What is read comes from strangers: size, records, atoms and time are bounded. This module needs RDKit and numpy only, so
-that a process apart (`superdiff_engine.reading`) is quick to start.
+that a process apart (`superdiff_engine.system.reading`) is quick to start.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from rdkit import Chem, RDLogger, rdBase
 
 from ...errors import SuperDiffError, quoted
-from ...reading import LARGEST_RECIPE, as_text
+from ...system.reading import LARGEST_RECIPE, as_text
 from .atoms import ELEMENTS, FEWEST_ATOMS, MOST_ATOMS, PAIRS, pair_indices
 from .chemistry import BOND_TYPES, judge
 from .records import FARTHEST, Record, Refused, mol_block, records, size_sentence

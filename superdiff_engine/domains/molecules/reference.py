@@ -16,8 +16,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from ...errors import ModelError
-from ...files import write_whole
-from ...remembered import remembered
+from ...system.files import write_whole
+from ...system.remembered import remembered
 from .atoms import PROPERTY_NAMES
 from .data import Molecules
 

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from ... import rotations
-from ...training import (
+from ...training.trainer import (
     Draws,
     TrainingFacts,
     TrainingPlan,

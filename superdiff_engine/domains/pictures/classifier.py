@@ -17,12 +17,12 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ...assets import assets_folder
 from ...errors import ModelError
-from ...files import write_whole
-from ...remembered import remembered
-from ...saved import WEIGHTS
-from ...training import Draws, TrainingFacts, TrainingTask
+from ...system.assets import assets_folder
+from ...system.files import write_whole
+from ...system.remembered import remembered
+from ...training.saved import WEIGHTS
+from ...training.trainer import Draws, TrainingFacts, TrainingTask
 from .data import CLASS_NAMES, Pictures
 
 CLASSIFIER = "garment_classifier"

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ...errors import ModelError
-from ...packs import is_pack, read_pack, write_pack
+from ...training.packs import is_pack, read_pack, write_pack
 
 CLASS_NAMES = ("T-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
 #: Which classes each embedded expert has seen: the paper's disjoint halves, and both.

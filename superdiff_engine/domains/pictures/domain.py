@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
+from ...domain import ALL, Domain, Export, ModelInfo, Result, Shown
 from ...errors import ModelError
 from ...geometry import Euclidean
-from ...pictures import grid_png, picture_exports, picture_png, to_uint8
-from ...recipe import (
+from ...recipes.document import (
     AndRecipe,
     AverageRecipe,
     CoinFlipRecipe,
@@ -22,10 +22,10 @@ from ...recipe import (
     Recipe,
     SingleRecipe,
 )
-from ...run import Result
-from ...sample import Step
-from ..base import ALL, Domain, Export, ModelInfo, Shown
+from ...sampling import Step
+from ...tables.table import Layout
 from ..hub import pin_revisions
+from ..picture_files import grid_png, picture_exports, picture_png, to_uint8
 from . import model
 from .data import CLASS_NAMES, EXPERT_CLASSES
 
@@ -135,6 +135,11 @@ class Pictures(Domain):
         counts = torch.bincount(probabilities.argmax(1), minlength=len(CLASS_NAMES))
         shares = (counts.double() / len(probabilities)).tolist()
         return {f"share of {name}": share for name, share in zip(CLASS_NAMES, shares, strict=True) if share > 0}
+
+    def tables(self) -> Mapping[str, Layout]:
+        from .evaluate import LAYOUT
+
+        return {"pictures": LAYOUT}
 
 
 def _size(shape: Sequence[int]) -> str:

@@ -25,10 +25,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...assets import assets_folder
 from ...compose import And, Average, CoinFlip, Operator, Or, Single
-from ...devices import fast_dtype
-from ...evaluation import (
+from ...noise import karras_levels
+from ...sampling import sample
+from ...system.assets import assets_folder
+from ...system.devices import fast_dtype
+from ...system.files import write_whole
+from ...tables.table import (
     CACHE,
     Column,
     Layout,
@@ -42,9 +45,6 @@ from ...evaluation import (
     start_pool,
     write_table,
 )
-from ...files import write_whole
-from ...noise import karras_levels
-from ...sample import sample
 from .classifier import CLASSIFIER, classifier_accuracy, load_classifier, load_reference
 from .data import EXPERT_CLASSES
 from .domain import HIGHEST_LEVEL, LOWEST_LEVEL, to_uint8

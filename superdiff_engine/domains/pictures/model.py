@@ -22,14 +22,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ...assets import assets_folder
+from ...domain import ModelInfo, look_at, look_at_embedded
 from ...errors import ModelError
-from ...files import write_whole
 from ...noise import DiscreteVP
-from ...remembered import remembered
 from ...score import NetworkScore
-from ...training import TrainingFacts
-from ..base import ModelInfo, look_at, look_at_embedded
+from ...system.assets import assets_folder
+from ...system.files import write_whole
+from ...system.remembered import remembered
+from ...training.trainer import TrainingFacts
 from ..hub import fetch_pipeline
 from ..sources import (
     INDEX,
@@ -48,7 +48,7 @@ from ..weights import OTHER_WEIGHTS, choose_network, read_network
 from .data import CLASS_NAMES, EXPERT_CLASSES
 
 if TYPE_CHECKING:
-    from ...evaluation import Table
+    from ...tables.table import Table
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 NETWORK = "UNet2DModel"

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ...noise import DiscreteVP
-from ...training import (
+from ...training.trainer import (
     Draws,
     TrainingFacts,
     TrainingPlan,

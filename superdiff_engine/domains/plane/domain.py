@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from ...domain import ALL, Domain, Export, ModelInfo, Result, Shown
 from ...geometry import Euclidean
-from ...pictures import png
-from ...recipe import AndRecipe, Expert, Levels, Mixture, OrRecipe, Recipe
-from ...run import Result
-from ...sample import Step
-from ..base import ALL, Domain, Export, ModelInfo, Shown
+from ...recipes.document import AndRecipe, Expert, Levels, Mixture, OrRecipe, Recipe
+from ...sampling import Step
+from ..picture_files import png
 from .drawing import draw_plane
 from .mixture import GaussianMixture
 

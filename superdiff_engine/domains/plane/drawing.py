@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from ...colours import EXPERT_COLOURS, NEUTRAL, owners
+from ..colours import EXPERT_COLOURS, NEUTRAL, owners
 from .contours import density_lines
 
 #: Pixels: the square of the plane, the room around it, a line of the legend.

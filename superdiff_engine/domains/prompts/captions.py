@@ -21,8 +21,8 @@ from typing import Any, cast
 
 import torch
 
-from ...files import write_whole
-from ...remembered import remembered
+from ...system.files import write_whole
+from ...system.remembered import remembered
 from .emoji import STYLES, Concept
 
 #: Tokens of a caption, start and end included: the text encoder's max_position_embeddings.

@@ -20,13 +20,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...assets import assets_folder
 from ...compose import Single
-from ...devices import fast_dtype
 from ...errors import SuperDiffError
-from ...evaluation import CACHE, make_missing
-from ...files import write_whole
-from ...recipe import (
+from ...recipes.document import (
     AndRecipe,
     AverageRecipe,
     Expert,
@@ -37,9 +33,13 @@ from ...recipe import (
     Recipe,
     SingleRecipe,
 )
-from ...remembered import remembered
-from ...run import make_levels
-from ...sample import Step, sample
+from ...sampling import Step, sample
+from ...system.assets import assets_folder
+from ...system.devices import fast_dtype
+from ...system.files import write_whole
+from ...system.remembered import remembered
+from ...tables.table import CACHE, make_missing
+from ...walk import levels_of, walk
 from ..sources import read_settings
 from .captions import held_out_captions, with_article
 from .domain import EMBEDDED, Prompts, find_model
@@ -281,24 +281,14 @@ def _walk(chunk: Chunk, settings: Settings, network: TextToImage) -> Iterator[St
         plain: dict[str, Any] = {"estimator": "none", "solver": "ancestral", "guidance": guidance}
         return sample([expert], Single(0), levels, batch=len(chunk.prompts), seed=chunk.seed, **plain)
     domain, recipe = Prompts(), recipe_of(chunk, settings)
-    prepared, operator = domain.prepare(recipe, "cpu"), recipe.operator.build()
-    return sample(
-        prepared.experts,
-        operator,
-        make_levels(recipe, domain.level_range(prepared.experts)),
-        batch=recipe.batch,
-        seed=recipe.seed,
-        # Without log-densities, nothing is spent on them.
-        estimator=recipe.estimator if operator.needs_density else "none",
-        solver=recipe.solver,
-        guidance=prepared.guidance,
-    )
+    # Without log-densities, nothing is spent on them.
+    return walk(recipe, domain, domain.prepare(recipe, "cpu"), densities=False)
 
 
 def _levels(settings: Settings, steps: int, network: TextToImage) -> Tensor:
     """The grid of the pairs' runs."""
     recipe = recipe_of(Chunk("first", ("any",), 0, steps), settings)
-    return make_levels(recipe, Prompts().level_range([network.expert("any")]))
+    return levels_of(recipe, Prompts(), [network.expert("any")])
 
 
 def make_chunks(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -10,12 +10,10 @@ from typing import Any, cast
 
 import numpy as np
 
-from ...assets import assets_folder
-from ...devices import fast_dtype
+from ...domain import ALL, Domain, Export, ModelInfo, Prepared, Result, Shown, look_at, look_at_embedded
 from ...errors import ModelError, RecipeError
 from ...geometry import Euclidean
-from ...pictures import grid_png, picture_exports, picture_png
-from ...recipe import (
+from ...recipes.document import (
     AndRecipe,
     AverageRecipe,
     CoinFlipRecipe,
@@ -28,12 +26,14 @@ from ...recipe import (
     Recipe,
     SingleRecipe,
 )
-from ...remembered import remembered
-from ...run import Result
-from ...sample import Step
+from ...sampling import Step
 from ...score import Guidance
-from ..base import ALL, Domain, Export, ModelInfo, Prepared, Shown, look_at, look_at_embedded
+from ...system.assets import assets_folder
+from ...system.devices import fast_dtype
+from ...system.remembered import remembered
+from ...tables.table import Layout
 from ..hub import pin_revisions
+from ..picture_files import grid_png, picture_exports, picture_png
 from ..sources import LocalPipeline, is_foreign, local_pipelines, printable, read_settings
 from .captions import unknown_words
 from .encoding import recognise
@@ -185,6 +185,11 @@ class Prompts(Domain):
 
     def exports(self, result: Result, shown: Shown = ALL) -> list[Export]:
         return picture_exports(result)
+
+    def tables(self) -> Mapping[str, Layout]:
+        from .evaluate import LAYOUT, STEPS_LAYOUT
+
+        return {"prompts": LAYOUT, "prompts_clip": LAYOUT, "prompts_steps": STEPS_LAYOUT}
 
 
 @remembered(1, "superdiff.json")

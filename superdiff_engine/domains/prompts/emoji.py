@@ -29,7 +29,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from ...errors import ModelError
-from ...files import write_whole
+from ...system.files import write_whole
 
 DATA_FOLDER = Path.home() / ".cache" / "superdiff" / "data" / "emoji"
 #: Pixels of a picture, of its master, and of the master's margin on each side (8 pixels of the picture).

@@ -24,10 +24,10 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from ...devices import check_dtype
 from ...errors import SuperDiffError
-from ...evaluation import TABLES, Column, Layout, Row, Table, chosen_rows, start_pool, write_table
-from ...files import write_whole
+from ...system.devices import check_dtype
+from ...system.files import write_whole
+from ...tables.table import TABLES, Column, Layout, Row, Table, chosen_rows, start_pool, write_table
 from .chunks import (
     HELD_DOWN_TO,
     SINGLES,

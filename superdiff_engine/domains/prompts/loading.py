@@ -21,8 +21,8 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 
 from ...errors import ModelError
-from ...failures import is_out_of_memory
 from ...noise import DiscreteVP, Flow, Schedule
+from ...system.memory import is_out_of_memory
 from .. import sources
 from ..hub import fetch_pipeline
 from ..sources import INDEX, folder_title, listed_parts, pipeline_class, read_json

@@ -25,11 +25,11 @@ import torch
 from torch import Tensor
 
 from ...errors import ModelError
-from ...failures import is_out_of_memory
 from ...geometry import Euclidean, State
-from ...pictures import to_uint8
-from ...remembered import remembered
 from ...score import ConditionedScore, Guidance, score_from_prediction
+from ...system.memory import is_out_of_memory
+from ...system.remembered import remembered
+from ..picture_files import to_uint8
 from .encoding import Condition, encode, zeros_like
 from .loading import LoadedPipeline, PipelineOptions, load_pipeline
 from .previews import LatentMap

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from ...errors import SuperDiffError
-from ...evaluation import Row, Value, coin_flips
-from ...files import write_whole
+from ...system.files import write_whole
+from ...tables.table import Row, Value, coin_flips
 from .chunks import (
     FROM_ALONE,
     OPERATORS,

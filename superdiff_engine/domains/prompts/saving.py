@@ -12,10 +12,10 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor, nn
 
-from ...assets import assets_folder
 from ...errors import ModelError
-from ...files import write_whole
-from ...training import TrainingFacts
+from ...system.assets import assets_folder
+from ...system.files import write_whole
+from ...training.trainer import TrainingFacts
 from .captions import (
     STYLE_WORDS,
     known_words,

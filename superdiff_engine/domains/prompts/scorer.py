@@ -27,10 +27,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ...assets import assets_folder
 from ...errors import ModelError
-from ...remembered import remembered
-from ...saved import SETTINGS, WEIGHTS
+from ...system.assets import assets_folder
+from ...system.remembered import remembered
+from ...training.saved import SETTINGS, WEIGHTS
 from .emoji import Concept
 from .saving import SCORER
 

@@ -24,9 +24,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ...errors import ModelError
-from ...files import write_whole
-from ...packs import is_pack, read_pack, write_pack
-from ...training import Draws, TrainingFacts, TrainingPlan, TrainingProgress, TrainingTask, train
+from ...system.files import write_whole
+from ...training.packs import is_pack, read_pack, write_pack
+from ...training.trainer import Draws, TrainingFacts, TrainingPlan, TrainingProgress, TrainingTask, train
 from .emoji import DATA_FOLDER, PAIRS, SCORER_SETS, Concept, EmojiPictures, load_pictures
 from .saving import SCORER
 from .scorer import (

@@ -41,8 +41,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ...errors import ModelError
 from ...noise import DiscreteVP
-from ...packs import is_pack, read_pack, write_pack
-from ...training import (
+from ...training.packs import is_pack, read_pack, write_pack
+from ...training.trainer import (
     Draws,
     TrainingFacts,
     TrainingPlan,

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ...devices import half_dtype
+from ...system.devices import half_dtype
 from .captions import STYLE_WORDS, caption_words, token_ids, training_captions
 from .emoji import SIZE, Concept, EmojiPictures
 from .networks import encode

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...assets import assets_folder
 from ...density import MOST_DIMENSIONS
+from ...domain import ALL, Domain, Export, ModelInfo, Prepared, Result, Shown, Size, look_at_embedded, settling
 from ...errors import ModelError
 from ...geometry import Product
-from ...recipe import (
+from ...recipes.document import (
     AndRecipe,
     AverageRecipe,
     CoinFlipRecipe,
@@ -25,10 +25,10 @@ from ...recipe import (
     Recipe,
     SingleRecipe,
 )
-from ...run import Result
-from ...sample import Step
-from ...saved import draw_sizes, sizes_in_turn
-from ..base import ALL, Domain, Export, ModelInfo, Prepared, Shown, Size, look_at_embedded, settling
+from ...sampling import Step
+from ...system.assets import assets_folder
+from ...tables.table import Layout
+from ..sizes import draw_sizes, sizes_in_turn
 from .frames import frames_of
 from .model import (
     ALPHA,
@@ -150,7 +150,7 @@ class Proteins(Domain):
         return judge_proteins(decode(denoised), experts[0].residues)
 
     def preview_png(self, result: Result) -> bytes | None:
-        from ...pictures import png
+        from ..picture_files import png
         from .drawing import grid
 
         return png(grid(result.decoded), result.recipe) if "backbone" in result.decoded else None
@@ -164,6 +164,11 @@ class Proteins(Domain):
         from .judging import figures
 
         return figures(result.decoded) if "backbone" in result.decoded else {}
+
+    def tables(self) -> Mapping[str, Layout]:
+        from .evaluate import LAYOUT
+
+        return {"proteins": LAYOUT}
 
 
 def experts_of(recipe: Recipe, residues: Sequence[int], device: str) -> list[ProteinScore]:

@@ -25,8 +25,10 @@ from typing import Any, cast
 import numpy as np
 import torch
 
-from ... import chunks
-from ...evaluation import (
+from ...recipes.document import AndRecipe, AverageRecipe, Expert, Levels, OperatorRecipe, OrRecipe, Recipe, SingleRecipe
+from ...system.files import write_whole
+from ...tables import chunks
+from ...tables.table import (
     CACHE,
     Column,
     Layout,
@@ -38,8 +40,6 @@ from ...evaluation import (
     with_known_rows,
     write_table,
 )
-from ...files import write_whole
-from ...recipe import AndRecipe, AverageRecipe, Expert, Levels, OperatorRecipe, OrRecipe, Recipe, SingleRecipe
 from . import mpnn
 from .data import Chains, load_chains
 from .domain import ALPHA, BETA, NOISE_SCALE, WHOLE, Proteins, find_folder, find_model
@@ -184,7 +184,7 @@ def _digests() -> dict[str, str]:
 def make_chunk(row: str, residues: int, seed: int, settings: Settings) -> None:
     """Sample a chunk and keep the arrays of `judging.judge_proteins`."""
     path = chunk_file(row, residues, seed, settings)
-    chunks.keep(path, chunks.draw(recipe_of(row, residues, seed, settings)))
+    chunks.keep(path, chunks.draw(recipe_of(row, residues, seed, settings), Proteins()))
 
 
 def read_row(row: str, settings: Settings) -> list[dict[str, np.ndarray]] | None:

@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import SuperDiffError
-from ...evaluation import Value
+from ...tables.table import Value
 from . import mpnn
 from .data import Chains
 from .judging import BOTH, chain_of, radius_of_gyration

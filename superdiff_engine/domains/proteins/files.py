@@ -13,9 +13,8 @@ from typing import Any
 import gemmi
 import numpy as np
 
-from ...recipe import Recipe
-from ...run import Result
-from ..base import COUNTING, Export
+from ...domain import COUNTING, Export, Result
+from ...recipes.document import Recipe
 from .judging import chain_of
 from .reading import ATOMS, CATEGORY, FEWEST, LARGEST_FILE, MOST, REMARK, ReadProtein, read_protein
 

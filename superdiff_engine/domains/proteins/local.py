@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from ...sample import side_generator
+from ...sampling import side_generator
 from .frames import frames_of
 from .model import ANGSTROM, ProteinScore, rotation_level
 

@@ -29,12 +29,12 @@ import torch
 from pydantic import BaseModel
 from torch import Tensor
 
-from ... import saved
 from ...geometry import SO3, Centred, Product
-from ...remembered import remembered
 from ...rotations import HeatKernels
-from ...saved import SETTINGS, WEIGHTS, load_network, save_card, save_network, size_of, trained_row
-from ...training import TrainingFacts
+from ...system.remembered import remembered
+from ...training import saved
+from ...training.saved import SETTINGS, WEIGHTS, load_network, save_card, save_network, size_of, trained_row
+from ...training.trainer import TrainingFacts
 from .frames import backbone_of
 from .network import Estimate, ProteinNetwork
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...packs import is_pack, read_pack, write_pack
+from ...training.packs import is_pack, read_pack, write_pack
 from .data import HELIX, LONGEST, STRAND, Chains, load_training_chains
 from .frames import MOST_RESIDUES
 

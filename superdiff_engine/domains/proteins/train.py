@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from ... import rotations
 from ...errors import ModelError
-from ...training import (
+from ...training.trainer import (
     Draws,
     TrainingFacts,
     TrainingPlan,

@@ -10,12 +10,12 @@ from rdkit import Chem
 from rdkit.Chem import Crippen, rdForceFieldHelpers
 from tiny_molecules import column, known_arrays
 
-from superdiff_engine import devices
 from superdiff_engine.domains import Shown, get_domain
+from superdiff_engine.domains.checked import make_recipe, parse_recipe
 from superdiff_engine.domains.molecules import drawing, files, judging
 from superdiff_engine.errors import RecipeError, SuperDiffError
-from superdiff_engine.recipe import make_recipe, parse_recipe
-from superdiff_engine.run import Run
+from superdiff_engine.runs.run import Run
+from superdiff_engine.system import devices
 
 pytestmark = pytest.mark.usefixtures("assets")
 

@@ -8,9 +8,9 @@ from PIL import Image
 from rdkit import Chem
 from rdkit.Chem import rdDepictor
 
+from superdiff_engine.domains.checked import make_recipe
 from superdiff_engine.domains.molecules import drawing
-from superdiff_engine.recipe import make_recipe
-from superdiff_engine.run import Run
+from superdiff_engine.runs.run import Run
 
 
 def ink(picture):

@@ -7,14 +7,14 @@ from scipy.spatial.transform import Rotation
 from scipy.stats import mannwhitneyu
 from tiny_molecules import column, known_arrays
 
-from superdiff_engine import chunks
 from superdiff_engine.domains.molecules import data, evaluate, figures, reference
 from superdiff_engine.domains.molecules.atoms import PROPERTY_NAMES
 from superdiff_engine.domains.molecules.chemistry import properties_of
 from superdiff_engine.domains.molecules.domain import WHOLE, words_of
 from superdiff_engine.domains.molecules.judging import judge_molecules
-from superdiff_engine.evaluation import read_table
-from superdiff_engine.run import Run
+from superdiff_engine.runs.run import Run
+from superdiff_engine.tables import chunks
+from superdiff_engine.tables.table import read_table
 
 SMILES = ["CCO", "c1ccncc1", "CC(N)=O", "FC(F)F", "CCO", "CC#N"]
 

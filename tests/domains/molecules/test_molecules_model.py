@@ -21,9 +21,9 @@ from superdiff_engine.domains.molecules.atoms import MOST_ATOMS
 from superdiff_engine.domains.molecules.data import Molecules
 from superdiff_engine.domains.molecules.network import MoleculeNetwork
 from superdiff_engine.domains.molecules.properties import Vocabulary
+from superdiff_engine.domains.sizes import draw_sizes
 from superdiff_engine.errors import ModelError
 from superdiff_engine.likelihood import estimate_log_density
-from superdiff_engine.saved import draw_sizes
 
 QUARTILES = dict.fromkeys(("logp", "tpsa", "qed", "sa", "fsp3"), (0.25, 0.75))
 VOCABULARY = Vocabulary.of(QUARTILES)

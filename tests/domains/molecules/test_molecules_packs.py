@@ -9,7 +9,7 @@ from superdiff_engine.domains.molecules import data, model, pack, train
 from superdiff_engine.domains.molecules.properties import Vocabulary
 from superdiff_engine.domains.molecules.reference import load_reference
 from superdiff_engine.errors import ModelError
-from superdiff_engine.packs import write_pack
+from superdiff_engine.training.packs import write_pack
 
 
 @pytest.fixture

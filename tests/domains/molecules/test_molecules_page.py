@@ -10,12 +10,15 @@ from rdkit.Chem import rdDepictor, rdDistGeom
 from studio_page import finish, give, open_link, press, read, words
 from tiny_molecules import known_arrays
 
-from studio import compare, exports, molecules, session, viewer
-from superdiff_engine import reading
+from studio import session
+from studio.charts import viewer
+from studio.stage import compare, exports
+from studio.views import molecules
 from superdiff_engine.domains import ALL
+from superdiff_engine.domains.checked import make_recipe
 from superdiff_engine.domains.molecules import files
 from superdiff_engine.domains.molecules.judging import judge_molecules
-from superdiff_engine.recipe import make_recipe
+from superdiff_engine.system import reading
 
 RECIPE = {
     "domain": "molecules",

@@ -10,6 +10,7 @@ import pytest
 from rdkit import Chem
 from rdkit.Chem import rdDepictor, rdDistGeom
 
+from superdiff_engine.domains.checked import make_recipe, parse_recipe
 from superdiff_engine.domains.molecules import reading
 from superdiff_engine.domains.molecules.atoms import ELEMENTS, pair_indices
 from superdiff_engine.domains.molecules.files import MOST_READ, read_sdf
@@ -17,9 +18,8 @@ from superdiff_engine.domains.molecules.judging import judge_molecules
 from superdiff_engine.domains.molecules.model import Decoded
 from superdiff_engine.domains.molecules.reading import ReadMolecules, read_plain
 from superdiff_engine.errors import SuperDiffError
-from superdiff_engine.reading import Limits, read_apart
-from superdiff_engine.recipe import make_recipe, parse_recipe
-from superdiff_engine.scoring import Scoring
+from superdiff_engine.runs.given import Scoring
+from superdiff_engine.system.reading import Limits, read_apart
 
 READER = "superdiff_engine.domains.molecules.reading:read_plain"
 

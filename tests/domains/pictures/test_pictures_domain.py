@@ -7,10 +7,10 @@ import torch
 from PIL import Image
 
 from superdiff_engine import ModelError
+from superdiff_engine.domains.checked import make_recipe, parse_recipe
+from superdiff_engine.domains.picture_files import RECIPE_CHUNK, picture_grid, to_uint8
 from superdiff_engine.domains.pictures import Pictures
-from superdiff_engine.pictures import RECIPE_CHUNK, picture_grid, to_uint8
-from superdiff_engine.recipe import make_recipe, parse_recipe
-from superdiff_engine.run import Run
+from superdiff_engine.runs.run import Run
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from superdiff_engine.domains.pictures.evaluate import Settings, evaluate, read_
 from superdiff_engine.domains.pictures.model import TrainingFacts, load_expert, save_expert
 from superdiff_engine.domains.pictures.train import train_model
 from superdiff_engine.errors import ModelError
-from superdiff_engine.evaluation import coin_flips, read_table
 from superdiff_engine.noise import karras_levels
+from superdiff_engine.tables.table import coin_flips, read_table
 
 
 @pytest.mark.parametrize("solver", ["ancestral", "ode"])

@@ -10,7 +10,7 @@ from tiny_pipelines import tiny_unet
 from superdiff_engine import ModelError, Single, sample
 from superdiff_engine.domains.pictures import model
 from superdiff_engine.domains.pictures.model import WEIGHTS, list_models, load_expert, owns, save_expert, write_card
-from superdiff_engine.evaluation import Row, Table, Value
+from superdiff_engine.tables.table import Row, Table, Value
 
 
 @pytest.mark.parametrize("kind", ["DDPM", "DDIM"])

@@ -12,7 +12,7 @@ from training_device import NOT_FOR_TRAINING, run_without, same_draws, step_on_m
 from superdiff_engine.domains.pictures import data, train
 from superdiff_engine.domains.pictures.classifier import ClassifierTask
 from superdiff_engine.errors import ModelError
-from superdiff_engine.packs import LARGEST, write_pack
+from superdiff_engine.training.packs import LARGEST, write_pack
 
 
 @pytest.fixture(scope="module")

@@ -9,12 +9,12 @@ import torch
 from diffusers import AutoencoderKL
 from safetensors.torch import load_file, save_file
 
+from superdiff_engine.domains.checked import make_recipe
 from superdiff_engine.domains.prompts import pipeline as pipeline_module
 from superdiff_engine.domains.prompts.loading import PipelineOptions
 from superdiff_engine.domains.prompts.pipeline import load_text_to_image
 from superdiff_engine.errors import ModelError
-from superdiff_engine.recipe import make_recipe
-from superdiff_engine.run import Run
+from superdiff_engine.runs.run import Run
 
 WEIGHTS = "vae/diffusion_pytorch_model.safetensors"
 

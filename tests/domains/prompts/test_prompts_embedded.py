@@ -7,12 +7,12 @@ import pytest
 import torch
 from diffusers import DDIMScheduler, StableDiffusionPipeline
 
-from superdiff_engine.assets import assets_folder
 from superdiff_engine.domains import get_domain
 from superdiff_engine.domains.prompts.captions import held_out_captions
 from superdiff_engine.domains.prompts.emoji import PAIRS
 from superdiff_engine.domains.prompts.judges import ScorerJudge
 from superdiff_engine.domains.prompts.scorer import load_scorer
+from superdiff_engine.system.assets import assets_folder
 
 FOLDER = assets_folder() / "emoji"
 

@@ -17,13 +17,13 @@ from superdiff_engine.domains.prompts import evaluate as module
 from superdiff_engine.domains.prompts import reader as reader_module
 from superdiff_engine.domains.prompts import scorer as scorer_module
 from superdiff_engine.domains.prompts.chunks import Chunk
-from superdiff_engine.domains.prompts.domain import find_model
+from superdiff_engine.domains.prompts.domain import Prompts, find_model
 from superdiff_engine.domains.prompts.emoji import PAIRS, Concept
 from superdiff_engine.domains.prompts.pipeline import load_text_to_image
 from superdiff_engine.domains.prompts.reader import PairScores, Reader
 from superdiff_engine.domains.prompts.scorer import Scorer
 from superdiff_engine.errors import ModelError, SuperDiffError
-from superdiff_engine.evaluation import layouts, markdown_table, read_table
+from superdiff_engine.tables.table import markdown_table, read_table
 
 #: Tables are made in what is fast on a machine; these tests in full precision.
 Settings = partial(chunks.Settings, dtype="float32")
@@ -281,9 +281,9 @@ def test_all_rows_of_both_tables_and_the_sheet(house, settings):
     assert study.row("and/2").values["gap"].value >= 0 and "is the first within two standard errors" in study.notes
     with Image.open(sheet) as drawn:
         assert drawn.size == (190 + 7 * 96 + 5 * 6, 18 + 2 * 98)
-    shown = markdown_table(table, layouts()["prompts"])
+    shown = markdown_table(table, Prompts().tables()["prompts"])
     assert "| **AND** |" in shown and "24.79" in shown
-    assert "prompts_steps" in layouts()
+    assert "prompts_steps" in Prompts().tables()
 
 
 def test_an_interrupted_evaluation_goes_on(house, settings, monkeypatch):

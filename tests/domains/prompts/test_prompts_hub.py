@@ -19,15 +19,15 @@ sys.path.append(str(Path(__file__).parents[2]))
 from fake_hub import REVISION, FakeHub
 
 from superdiff_engine.domains import hub as hub_module
+from superdiff_engine.domains.checked import load_recipe, make_recipe
 from superdiff_engine.domains.hub import fetch_index
 from superdiff_engine.domains.pictures.model import load_expert
 from superdiff_engine.domains.prompts.loading import find_folder
 from superdiff_engine.domains.prompts.pipeline import load_text_to_image
-from superdiff_engine.downloads import watching
 from superdiff_engine.errors import ModelError, RecipeError
-from superdiff_engine.recipe import load_recipe, make_recipe
-from superdiff_engine.run import Run
-from superdiff_engine.sweep import Sweep, make_axis
+from superdiff_engine.runs.run import Run
+from superdiff_engine.runs.sweep import Sweep, make_axis
+from superdiff_engine.system.downloads import watching
 
 MODEL = "hub/somebody/something"
 UNET = "unet/diffusion_pytorch_model.safetensors"

@@ -10,11 +10,11 @@ from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 from safetensors.torch import load_file, save_file
 
 from superdiff_engine.domains import get_domain
+from superdiff_engine.domains.checked import make_recipe
 from superdiff_engine.domains.prompts.loading import choose_files, family_of
 from superdiff_engine.domains.prompts.pipeline import load_text_to_image
 from superdiff_engine.errors import ModelError
-from superdiff_engine.recipe import make_recipe
-from superdiff_engine.run import Run
+from superdiff_engine.runs.run import Run
 from superdiff_engine.score import ConditionedScore
 
 UNET = "unet/diffusion_pytorch_model.safetensors"

@@ -16,11 +16,11 @@ from safetensors.torch import load_file, save_file
 from transformers import CLIPTextModel
 
 from superdiff_engine.domains import get_domain
+from superdiff_engine.domains.checked import make_recipe
 from superdiff_engine.domains.prompts.loading import PipelineOptions, find_folder
 from superdiff_engine.domains.prompts.pipeline import load_text_to_image
 from superdiff_engine.errors import ModelError, RecipeError
-from superdiff_engine.recipe import make_recipe
-from superdiff_engine.run import Run
+from superdiff_engine.runs.run import Run
 
 WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
 

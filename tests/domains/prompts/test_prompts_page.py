@@ -6,7 +6,7 @@ import pytest
 from studio_page import finish, open_link, press, words
 
 from superdiff_engine.domains import get_domain
-from superdiff_engine.recipe import recipe_from_link
+from superdiff_engine.domains.checked import recipe_from_link
 
 MODEL = "local/sd"
 

@@ -11,9 +11,9 @@ from training_device import NOT_FOR_TRAINING, run_without, same_draws, step_on_m
 
 from superdiff_engine.domains.prompts import emoji, scorer, scorer_train, train, training_data
 from superdiff_engine.errors import ModelError
-from superdiff_engine.packs import write_pack
-from superdiff_engine.training import TrainingFacts, TrainingPlan, TrainingProgress
-from superdiff_engine.training import train as run_training
+from superdiff_engine.training.packs import write_pack
+from superdiff_engine.training.trainer import TrainingFacts, TrainingPlan, TrainingProgress
+from superdiff_engine.training.trainer import train as run_training
 
 CONCEPTS = tuple(
     emoji.Concept(code, (name,), (), "animal")

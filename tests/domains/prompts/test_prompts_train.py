@@ -8,11 +8,12 @@ import pytest
 import torch
 from training_device import NOT_FOR_TRAINING, run_without, same_draws, step_on_meta
 
-from superdiff_engine import packs, training
 from superdiff_engine.domains.prompts import captions, emoji, networks, saving, train, training_data
 from superdiff_engine.errors import ModelError
-from superdiff_engine.training import TrainingPlan
-from superdiff_engine.training import train as run_training
+from superdiff_engine.training import packs
+from superdiff_engine.training import trainer as training
+from superdiff_engine.training.trainer import TrainingPlan
+from superdiff_engine.training.trainer import train as run_training
 
 CONCEPTS = tuple(
     emoji.Concept(code, (name,), ("tag", "other"), "animal")

@@ -4,10 +4,10 @@ import json
 
 import numpy as np
 
-from superdiff_engine.assets import assets_folder
 from superdiff_engine.domains.prompts import vocabulary
 from superdiff_engine.domains.prompts.emoji import PAIRS, Concept, EmojiPictures
 from superdiff_engine.domains.prompts.scorer import load_scorer
+from superdiff_engine.system.assets import assets_folder
 
 
 def test_every_listed_name_is_a_concept_of_its_kind():

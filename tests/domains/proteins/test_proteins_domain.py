@@ -12,11 +12,11 @@ from tiny_proteins import whole_helix
 
 from superdiff_engine import estimate_log_density, karras_levels
 from superdiff_engine.domains import get_domain
+from superdiff_engine.domains.checked import make_recipe, parse_recipe
 from superdiff_engine.domains.proteins import drawing, files, judging
 from superdiff_engine.errors import RecipeError, SuperDiffError
-from superdiff_engine.recipe import make_recipe, parse_recipe
-from superdiff_engine.run import Run
-from superdiff_engine.sample import Step
+from superdiff_engine.runs.run import Run
+from superdiff_engine.sampling import Step
 
 pytestmark = pytest.mark.usefixtures("assets")
 

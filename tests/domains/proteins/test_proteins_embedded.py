@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from superdiff_engine.assets import assets_folder
+from superdiff_engine.domains.checked import make_recipe
 from superdiff_engine.domains.proteins.domain import NAMES, NOISE_SCALE
 from superdiff_engine.domains.proteins.model import load_settings
-from superdiff_engine.recipe import make_recipe
-from superdiff_engine.run import Run
+from superdiff_engine.runs.run import Run
+from superdiff_engine.system.assets import assets_folder
 
 EXPERTS = ("proteins_alpha", "proteins_beta")
 

@@ -16,7 +16,7 @@ from superdiff_engine.domains.proteins.data import load_chains
 from superdiff_engine.domains.proteins.domain import ALPHA, BETA, WHOLE
 from superdiff_engine.domains.proteins.judging import judge_proteins
 from superdiff_engine.errors import SuperDiffError
-from superdiff_engine.evaluation import read_table
+from superdiff_engine.tables.table import read_table
 
 
 def bent(residues, degrees):

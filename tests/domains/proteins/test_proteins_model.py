@@ -18,10 +18,10 @@ from superdiff_engine.density import Exact, Hutchinson
 from superdiff_engine.domains import get_domain
 from superdiff_engine.domains.proteins import domain, frames, model, network, train
 from superdiff_engine.domains.proteins.pack import Backbones
+from superdiff_engine.domains.sizes import draw_sizes
 from superdiff_engine.errors import ModelError
 from superdiff_engine.rotations import HeatKernels
-from superdiff_engine.saved import draw_sizes
-from superdiff_engine.training import TrainingProgress
+from superdiff_engine.training.trainer import TrainingProgress
 
 
 def angle(first, middle, last):

@@ -8,7 +8,7 @@ from training_device import NOT_FOR_TRAINING, run_without
 
 from superdiff_engine.domains.proteins import data, model, pack, train
 from superdiff_engine.errors import ModelError
-from superdiff_engine.packs import write_pack
+from superdiff_engine.training.packs import write_pack
 
 #: Seeds of the sequences of short chains, a PDB entry each.
 SHORT = range(10)

@@ -8,12 +8,13 @@ import torch
 from studio_page import finish, give, open_link, press, words
 from tiny_proteins import whole_helix
 
-from studio import proteins, session
+from studio import session
+from studio.views import proteins
+from superdiff_engine.domains.checked import make_recipe
 from superdiff_engine.domains.proteins import files, mpnn
 from superdiff_engine.domains.proteins.domain import experts_of
 from superdiff_engine.domains.proteins.judging import judge_proteins
 from superdiff_engine.domains.proteins.local import DRAWS, local_weights
-from superdiff_engine.recipe import make_recipe
 
 RECIPE = {
     "domain": "proteins",

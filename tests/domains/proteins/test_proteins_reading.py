@@ -11,7 +11,7 @@ from superdiff_engine.domains.proteins.files import mmcif, pdb, read_protein
 from superdiff_engine.domains.proteins.judging import judge_proteins
 from superdiff_engine.domains.proteins.reading import ReadProtein, read_plain
 from superdiff_engine.errors import SuperDiffError
-from superdiff_engine.reading import Limits, read_apart
+from superdiff_engine.system.reading import Limits, read_apart
 
 READER = "superdiff_engine.domains.proteins.reading:read_plain"
 CHAIN = whole_helix(40)

@@ -1,0 +1,268 @@
+"""Finished figures: plotly, to be zoomed, hovered and saved. The level axis runs from noise to data."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from superdiff_engine.domains.colours import owners
+from superdiff_engine.domains.plane.contours import DEPTHS, density_lines
+from superdiff_engine.trace import Curves
+
+from .live import UNITS, View, select
+from .mosaic import grid_png, grid_shape
+from .palette import GUIDE, NEUTRAL, PICKED
+
+#: How many single samples are drawn behind the mean of a finished run.
+THIN_CURVES = 16
+
+#: What a gallery's column is about wide, in pixels.
+_GALLERY_WIDTH = 470
+
+#: Letters of a name in a legend.
+_LONGEST_LABEL = 28
+
+_CONFIG: dict[str, Any] = {
+    "displaylogo": False,
+    "modeBarButtonsToRemove": ["select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d"],
+    "toImageButtonOptions": {"format": "svg", "filename": "superdiff"},
+}
+
+
+def config() -> dict[str, Any]:
+    """What every figure's tool bar offers."""
+    return dict(_CONFIG)
+
+
+def curve_figure(
+    curves: Curves,
+    view: View,
+    names: Sequence[str],
+    colours: Sequence[str],
+    against: str,
+    sample: int | None = None,
+    height: int = 320,
+    component: str | None = None,
+) -> go.Figure:
+    """A view of the trace against the level s or the step.
+
+    Args:
+        curves: what to draw.
+        view: which quantity.
+        names: of the experts.
+        colours: of the experts.
+        against: "level" or "step".
+        sample: draw this sample alone, in place of the mean and the others behind it.
+        height: in pixels.
+        component: the part of the log-density to draw; None for their sum.
+    """
+    means, singles = select(curves, view, component)
+    x = curves.level if against == "level" else curves.index.astype(float)
+    figure = go.Figure()
+    for expert, (name, colour) in enumerate(zip(names, colours, strict=True)):
+        if sample is None and singles.shape[2]:
+            values = singles[:, expert, :THIN_CURVES].astype(float)
+            # One trace for all thin lines: each ends in a gap.
+            gap = np.full((1, values.shape[1]), np.nan)
+            figure.add_scatter(
+                x=np.tile(np.append(x, np.nan), values.shape[1]),
+                y=np.concatenate([values, gap]).T.ravel(),
+                mode="lines",
+                line={"color": colour, "width": 0.7},
+                opacity=0.25,
+                hoverinfo="skip",
+                showlegend=False,
+                legendgroup=str(expert),
+            )
+    for expert, (name, colour) in enumerate(zip(names, colours, strict=True)):
+        figure.add_scatter(
+            x=x,
+            y=means[:, expert] if sample is None else singles[:, expert, sample],
+            mode="lines",
+            name=_label(name),
+            line={"color": colour, "width": 4.2 if expert == 0 else 2.2},
+            legendgroup=str(expert),
+            hovertemplate="%{y:.4g}<extra>" + _text(name) + "</extra>",
+        )
+    _lay_out(figure, height, UNITS[view])
+    figure.update_layout(hovermode="x unified")
+    if against == "level":
+        # A run that was cut short spans less than a decade or two: label 2 and 5 as well there.
+        wide = len(x) and x.max() > 300 * x.min()
+        figure.update_xaxes(
+            type="log", autorange="reversed", title_text="level s (noise → data)", dtick=1 if wide else "D2"
+        )
+    else:
+        figure.update_xaxes(title_text="step")
+    return figure
+
+
+def plane_figure(
+    preview: dict[str, np.ndarray],
+    names: Sequence[str],
+    colours: Sequence[str],
+    theme: str,
+    picked: int | None = None,
+    height: int = 460,
+    traced: int | None = None,
+) -> go.Figure:
+    """The samples over the contour lines of every expert; a click on a sample picks it.
+
+    Args:
+        preview: of the plane.
+        names: of the experts.
+        colours: of the experts.
+        theme: "light" or "dark".
+        picked: the sample that is ringed.
+        height: in pixels.
+        traced: of how many samples, the first ones, there are curves: only these can be clicked, and are outlined
+            where others are shown; None: of all.
+    """
+    figure = go.Figure()
+    for order, (name, colour, grid) in enumerate(zip(names, colours, preview["contours"], strict=True)):
+        lines = density_lines(grid, preview["extent"])
+        figure.add_scatter(
+            x=lines[:, 0],
+            y=lines[:, 1],
+            mode="lines",
+            name=_label(name),
+            line={"color": colour, "width": 2.8 if order == 0 else 1.4},
+            hoverinfo="skip",
+        )
+    point_colours = np.array([*colours, NEUTRAL[theme]])[owners(preview["weights"])]
+    known = np.arange(len(point_colours)) < (len(point_colours) if traced is None else traced)
+    for rows, told in ((np.nonzero(~known)[0], False), (np.nonzero(known)[0], True)):
+        if not len(rows):
+            continue
+        outline = {"width": 1, "color": NEUTRAL[theme]} if told and not known.all() else {"width": 0}
+        opacity = 0.65 if told else 0.35
+        # What has no hover cannot be clicked either.
+        hover: dict[str, Any] = {"hovertemplate": "sample %{customdata}: (%{x:.3f}, %{y:.3f})<extra></extra>"}
+        figure.add_scatter(
+            x=preview["positions"][rows, 0],
+            y=preview["positions"][rows, 1],
+            mode="markers",
+            name="samples",
+            customdata=rows if told else None,
+            marker={"size": 6 if told else 4, "color": point_colours[rows], "opacity": opacity, "line": outline},
+            showlegend=False,
+            selected={"marker": {"opacity": 0.9 if told else opacity}},
+            unselected={"marker": {"opacity": opacity}},
+            **(hover if told else {"hoverinfo": "skip"}),
+        )
+    if picked is not None:
+        figure.add_scatter(
+            x=preview["positions"][[picked], 0],
+            y=preview["positions"][[picked], 1],
+            mode="markers",
+            marker={"size": 15, "symbol": "circle-open", "color": NEUTRAL[theme], "line": {"width": 2.5}},
+            hoverinfo="skip",
+            showlegend=False,
+        )
+    x0, x1, y0, y1 = (float(value) for value in preview["extent"])
+    _lay_out(figure, height, "y")
+    figure.update_xaxes(title_text="x", range=[x0, x1], constrain="domain")
+    figure.update_yaxes(range=[y0, y1], scaleanchor="x", constrain="domain")
+    return figure
+
+
+def gallery_figure(pictures: np.ndarray, numbers: np.ndarray, picked: int | None, cell: int = 84) -> go.Figure:
+    """Pictures uint8 [n, H, W] or [n, H, W, 3] as a grid in which a click picks one.
+
+    Args:
+        pictures: what to show.
+        numbers: of the samples they show, int [n].
+        picked: the number of the one that is framed.
+        cell: width of one picture in pixels, at least.
+    """
+    count, height, width = pictures.shape[:3]
+    columns, rows = grid_shape(count)
+    index = np.arange(count)
+    row, column = index // columns, index % columns
+    figure = go.Figure()
+    source = "data:image/png;base64," + base64.b64encode(grid_png(pictures, cell)).decode()
+    figure.add_layout_image(
+        source=source, xref="x", yref="y", x=0, y=0, sizex=columns, sizey=rows, sizing="stretch", layer="below"
+    )
+    # Unseen points in the middle of the pictures, nearest of which a click takes.
+    figure.add_scatter(
+        x=column + 0.5,
+        y=row + 0.5,
+        mode="markers",
+        customdata=numbers,
+        marker={"size": 20, "opacity": 0},
+        hovertemplate="sample %{customdata}<extra></extra>",
+        selected={"marker": {"opacity": 0}},
+        unselected={"marker": {"opacity": 0}},
+        showlegend=False,
+    )
+    for place in np.nonzero(numbers == picked)[0]:
+        x, y = int(column[place]), int(row[place])
+        figure.add_shape(type="rect", x0=x, x1=x + 1, y0=y, y1=y + 1, line={"color": PICKED, "width": 4})
+    figure.update_layout(
+        height=round((_GALLERY_WIDTH if count > 1 else 300) * rows / columns * height / width),
+        margin={"l": 0, "r": 0, "t": 0, "b": 0},
+        hovermode="closest",
+        hoverdistance=-1,
+        dragmode=False,
+        plot_bgcolor="rgba(0,0,0,0)",
+    )
+    hidden = {"visible": False, "fixedrange": True, "constrain": "domain"}
+    figure.update_xaxes(range=[0, columns], **hidden)
+    figure.update_yaxes(range=[rows, 0], scaleanchor="x", scaleratio=height / width, constraintoward="top", **hidden)
+    return figure
+
+
+def agreement_figure(
+    preview: dict[str, np.ndarray], names: Sequence[str], colours: Sequence[str], theme: str, height: int = 320
+) -> go.Figure:
+    """Estimated against exact log-density of the samples, with the diagonal on which they agree."""
+    figure = go.Figure()
+    for name, colour, estimated, exact in zip(names, colours, preview["log_density"], preview["exact"], strict=True):
+        figure.add_scatter(
+            x=estimated,
+            y=exact,
+            mode="markers",
+            name=_label(name),
+            marker={"size": 4, "color": colour, "opacity": 0.6},
+            hovertemplate="estimated %{x:.3f}, exact %{y:.3f}<extra>" + _text(name) + "</extra>",
+        )
+    both = np.concatenate([preview["log_density"].ravel(), preview["exact"].ravel()])
+    ends = [float(both.min()), float(both.max())]
+    line = {"color": GUIDE[theme], "width": 1.2, "dash": "dash"}
+    figure.add_scatter(x=ends, y=ends, mode="lines", line=line, showlegend=False, hoverinfo="skip")
+    _lay_out(figure, height, "exact log q, nats")
+    figure.update_xaxes(title_text="estimated log q, nats")
+    return figure
+
+
+def contour_note() -> str:
+    """What the contour lines mean, in one sentence."""
+    depths = ", ".join(f"{depth:g}" for depth in DEPTHS)
+    return f"Lines: each expert's exact density, {depths} nats below its highest point."
+
+
+def _lay_out(figure: go.Figure, height: int, unit: str) -> None:
+    figure.update_layout(
+        height=height,
+        # Room above for the tool bar alone: titles stand outside, and the legend is at the other end.
+        margin={"l": 8, "r": 8, "t": 34, "b": 8},
+        legend={"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0, "xanchor": "left"},
+    )
+    figure.update_yaxes(title_text=unit)
+
+
+def _text(text: str) -> str:
+    """`text` as plotly shows it as typed: it reads a little HTML, TeX, and in hovers places for numbers."""
+    for letter, written in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("$", "&#36;"), ("%{", "%&#123;")):
+        text = text.replace(letter, written)
+    return text
+
+
+def _label(name: str) -> str:
+    """A name where there is little room; the hover has it whole."""
+    return _text(name if len(name) <= _LONGEST_LABEL else name[: _LONGEST_LABEL - 1].rstrip() + "…")

@@ -1,0 +1,247 @@
+"""Live charts: ECharts options made from snapshots of a trace.
+
+They update in place (the same canvas from the first tick to the last), so they carry no animation, and all data go
+as one table a chart, which Streamlit sends in binary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+
+from superdiff_engine.domains.colours import owners
+from superdiff_engine.domains.plane.contours import density_lines
+from superdiff_engine.trace import Curves
+
+from .palette import GUIDE, NEUTRAL
+
+#: Rows of a live curve.
+LIVE_POINTS = 300
+#: How many samples' own curves are drawn behind the mean.
+THIN_CURVES = 8
+#: Rows of each of them.
+THIN_POINTS = 100
+#: Samples in the live "estimated against exact".
+COMPARED = 160
+
+View = Literal["value", "difference", "weights"]
+TITLES: dict[View, str] = {
+    "value": "Log-density of each expert at each step's level",
+    "difference": "Difference to the experts' mean",
+    "weights": "Weights κ",
+}
+UNITS: dict[View, str] = {"value": "log q, nats", "difference": "log q − mean, nats", "weights": "κ"}
+
+
+def at_level(level: float, name: str = "") -> str:
+    """What a log-density is called that stands at a noise level, of an expert where one is named."""
+    return f"log q{f' of {name}' if name else ''} at s = {level:.3g}, nats"
+
+
+def select(curves: Curves, view: View, component: str | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Means [k, experts] and single samples' values [k, experts, samples] of a view.
+
+    Args:
+        curves: of a trace.
+        view: which quantity.
+        component: the part of the log-density and the weights that belong to it, of which no single samples are kept;
+            None for all.
+    """
+    if component is not None:
+        # Of older records only the weights of all components together are known.
+        known = curves.component_weights.get(component, curves.mean_weights)
+        part = known if view == "weights" else curves.components[component]
+        shown = part - part.mean(1, keepdims=True) if view == "difference" else part
+        return shown, np.zeros((*part.shape, 0), np.float32)
+    if view == "weights":
+        return curves.mean_weights, curves.weights
+    if view == "value":
+        return curves.mean_log_density, curves.log_density
+    mean = curves.mean_log_density
+    return (
+        mean - mean.mean(1, keepdims=True),
+        curves.log_density - curves.log_density.mean(1, keepdims=True),
+    )
+
+
+def curve_option(
+    curves: Curves,
+    view: View,
+    names: Sequence[str],
+    colours: Sequence[str],
+    steps: int,
+    thin: bool,
+    component: str | None = None,
+) -> dict[str, Any]:
+    """Curves over the steps, one colour an expert: the mean bold, single samples thin."""
+    means, singles = select(curves, view, component)
+    thin = thin and singles.shape[2] > 0
+    table: dict[str, np.ndarray] = {"step": curves.index}
+    tables, series = [], []
+    if thin:
+        rows = np.unique(np.linspace(0, len(curves.index) - 1, THIN_POINTS).astype(int))
+        for expert, colour in enumerate(colours):
+            # One series for all of an expert's thin curves, with gaps between them: three times as quick to draw.
+            values = singles[rows, expert, :THIN_CURVES].T
+            gap = np.full((len(values), 1), np.nan)
+            step = np.tile(np.append(curves.index[rows], np.nan), len(values))
+            tables.append({"source": _table(step=step, value=np.concatenate([values, gap], axis=1).ravel())})
+            line = _line("value", colour, 1.0, 0.3) | {"datasetIndex": len(tables), "silent": True, "z": 1}
+            series.append(line | {"tooltip": {"show": False}})
+    for order, (name, colour, values) in enumerate(zip(names, colours, means.T, strict=True)):
+        # The first expert's line is broader, so that lines on top of each other show both colours.
+        table[name] = values
+        series.append(_line(name, colour, 4.2 if order == 0 else 2.2, 1.0) | {"name": name, "z": 3})
+    return _frame() | {
+        "legend": _legend(names, "roundRect", 14, 4),
+        "tooltip": {"trigger": "axis"},
+        "dataset": [{"source": _table(**table)}, *tables],
+        "xAxis": _axis("step", minimum=0, maximum=steps, gap=24),
+        "yAxis": _axis(UNITS[view], gap=46) | {"scale": True},
+        "series": series,
+    }
+
+
+def plane_option(
+    preview: dict[str, np.ndarray], names: Sequence[str], colours: Sequence[str], theme: str, height: int
+) -> dict[str, Any]:
+    """The plane: contour lines of every expert at the level of now, and the samples over them.
+
+    A unit is as long across as up, however wide the chart is; `height` is the chart's, in pixels.
+    """
+    extent = preview["extent"]
+    tables, series = [], []
+    for order, (name, colour, grid) in enumerate(zip(names, colours, preview["contours"], strict=True)):
+        lines = density_lines(grid, extent)
+        tables.append({"source": _table(x=lines[:, 0], y=lines[:, 1])})
+        line = _line("y", colour, 2.8 if order == 0 else 1.4, 0.9) | {"encode": {"x": "x", "y": "y"}, "z": 3}
+        line |= {"name": name, "datasetIndex": len(tables) - 1, "silent": True, "tooltip": {"show": False}}
+        series.append(line)
+    owner = owners(preview["weights"])
+    for expert in range(-1, len(names)):
+        points = preview["positions"][owner == expert]
+        colour = NEUTRAL[theme] if expert < 0 else colours[expert]
+        tables.append({"source": _table(x=points[:, 0], y=points[:, 1])})
+        series.append(_dots(colour, 4, 0.6) | {"datasetIndex": len(tables) - 1, "encode": {"x": "x", "y": "y"}, "z": 2})
+    x0, x1, y0, y1 = (float(value) for value in extent)
+    return _frame() | {
+        "legend": _legend(names, "roundRect", 14, 4),
+        "dataset": tables,
+        "xAxis": _axis("x", minimum=x0, maximum=x1, gap=24),
+        "yAxis": _axis("y", minimum=y0, maximum=y1, gap=28),
+        "series": series,
+        "media": _squares(height),
+    }
+
+
+def agreement_option(
+    preview: dict[str, np.ndarray], names: Sequence[str], colours: Sequence[str], theme: str
+) -> dict[str, Any]:
+    """Estimated against exact log-density of the samples now; on the diagonal they agree."""
+    tables, series = [], []
+    preview = {key: preview[key][:, :COMPARED] for key in ("log_density", "exact")}
+    low = float(min(preview["log_density"].min(), preview["exact"].min()))
+    high = float(max(preview["log_density"].max(), preview["exact"].max()))
+    ends = np.array([low, high])
+    for name, colour, estimated, exact in zip(names, colours, preview["log_density"], preview["exact"], strict=True):
+        tables.append({"source": _table(estimated=estimated, exact=exact)})
+        dots = _dots(colour, 4, 0.5) | {"name": name, "datasetIndex": len(tables) - 1}
+        series.append(dots | {"encode": {"x": "estimated", "y": "exact"}})
+    diagonal = _line("exact", GUIDE[theme], 1.2, 1.0) | {"datasetIndex": len(tables), "silent": True, "z": 4}
+    series.append(diagonal | {"encode": {"x": "estimated", "y": "exact"}, "tooltip": {"show": False}})
+    tables.append({"source": _table(estimated=ends, exact=ends)})
+    return _frame() | {
+        "legend": _legend(names, "circle", 8, 8),
+        "dataset": tables,
+        "xAxis": _axis("estimated log q, nats", gap=24) | {"scale": True},
+        "yAxis": _axis("exact log q, nats", gap=46) | {"scale": True},
+        "series": series,
+    }
+
+
+def pair_error(log_density: np.ndarray, exact: np.ndarray) -> float | None:
+    """Mean error of the estimated log q_1 - log q_2 in nats; None for a single expert."""
+    if len(exact) < 2:
+        return None
+    return float(np.abs((log_density[0] - log_density[1]) - (exact[0] - exact[1])).mean())
+
+
+def _table(**columns: np.ndarray) -> pa.Table:
+    # Arrow at once: a pandas table on the way costs five times as much. NaN becomes null, a gap in a line.
+    return pa.table(
+        {name: pa.array(np.asarray(values, np.float32), from_pandas=True) for name, values in columns.items()}
+    )
+
+
+#: Room around the grid of a chart, in pixels.
+_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 14, 30, 44
+
+
+def _frame() -> dict[str, Any]:
+    room = {"left": _LEFT, "right": _RIGHT, "top": _TOP, "bottom": _BOTTOM}
+    return {"animation": False, "grid": room | {"outerBoundsMode": "none"}}
+
+
+def _squares(height: int) -> list[dict[str, Any]]:
+    """For every width of a chart the largest square grid in it, to a few pixels: ECharts locks no proportions."""
+    most, step = height - _TOP - _BOTTOM, 8
+    rules = []
+    for side in [*range(most % step + step * 8, most, step), most]:
+        widths = {"minWidth": side + _LEFT + _RIGHT}
+        if side < most:
+            widths["maxWidth"] = side + _LEFT + _RIGHT + step - 1
+        rules.append({"query": widths, "option": {"grid": {"width": side, "height": side}}})
+    return rules
+
+
+def _legend(names: Sequence[str], icon: str, width: int, height: int) -> dict[str, Any]:
+    # Not to be clicked: an update would forget the click.
+    return {
+        "data": list(names),
+        "selectedMode": False,
+        "icon": icon,
+        # One line, whatever the names: what does not fit is paged through, and no name covers the chart.
+        "type": "scroll",
+        "textStyle": {"width": 120, "overflow": "truncate"},
+        "itemWidth": width,
+        "itemHeight": height,
+        "top": 0,
+    }
+
+
+def _axis(name: str, gap: int, minimum: float | None = None, maximum: float | None = None) -> dict[str, Any]:
+    axis: dict[str, Any] = {
+        "type": "value",
+        "name": name,
+        "nameLocation": "middle",
+        "nameGap": gap,
+        "axisLine": {"onZero": False},
+        "splitLine": {"lineStyle": {"opacity": 0.35}},
+    }
+    if minimum is not None:
+        axis |= {"min": minimum, "max": maximum}
+    return axis
+
+
+def _line(column: str, colour: str, width: float, opacity: float) -> dict[str, Any]:
+    return {
+        "type": "line",
+        "encode": {"x": "step", "y": column},
+        "showSymbol": False,
+        "color": colour,
+        "lineStyle": {"color": colour, "width": width, "opacity": opacity, "cap": "round"},
+    }
+
+
+def _dots(colour: str, size: int, opacity: float) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "symbolSize": size,
+        "itemStyle": {"color": colour, "opacity": opacity},
+        "color": colour,
+        "silent": True,
+        "tooltip": {"show": False},
+    }

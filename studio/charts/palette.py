@@ -1,0 +1,30 @@
+"""One colour for each expert, the same in every chart: after Okabe and Ito, so that all eyes can tell them apart."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from superdiff_engine.domains.colours import EXPERT_COLOURS, NEUTRAL
+
+__all__ = ["EXPERT_COLOURS", "GUIDE", "NEUTRAL", "PICKED", "dot", "expert_colours", "theme_name"]
+
+#: The diagonal in "estimated against exact", and other lines that only guide the eye.
+GUIDE = {"light": "#8a97a1", "dark": "#74828d"}
+#: The frame of the picture that was picked.
+PICKED = "#e8590c"
+
+
+def theme_name() -> str:
+    """The theme that the browser shows now: "light" or "dark"."""
+    return "dark" if st.context.theme.type == "dark" else "light"
+
+
+def expert_colours(count: int) -> list[str]:
+    """Colours of the first `count` experts in the theme of now."""
+    colours = EXPERT_COLOURS[theme_name()]
+    return [colours[index % len(colours)] for index in range(count)]
+
+
+def dot(index: int) -> str:
+    """A dot in the colour of expert `index`, for Markdown."""
+    return f':color[●]{{foreground="{expert_colours(index + 1)[index]}"}}'

@@ -1,0 +1,114 @@
+"""The 3D viewer: 3Dmol.js, shipped with the studio, in a component that updates in place and keeps the camera."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import streamlit as st
+
+Style = Literal["sticks", "spheres", "surface", "cartoon", "trace"]
+
+#: Angstrom from the origin at most that is drawn.
+FARTHEST = 1e4
+_STATIC = Path(__file__).parents[1] / "static"
+_HTML = """
+<div class="stage" role="img"></div>
+<div class="bar">
+  <button type="button" aria-pressed="false">Play</button>
+  <input type="range" min="0" value="0" aria-label="Moment">
+  <span class="label"></span>
+</div>
+"""
+_CSS = """
+.stage { position: relative; box-sizing: border-box; width: 100%; overflow: hidden;
+  border: 1px solid var(--st-border-color); border-radius: var(--st-base-radius); color: var(--st-text-color); }
+.stage:focus-visible { outline: 2px solid var(--st-primary-color); }
+.bar { display: flex; gap: 0.6rem; align-items: center; height: 2.2rem; font: inherit; color: var(--st-text-color); }
+.bar button { font: inherit; color: inherit; background: var(--st-secondary-background-color);
+  border: 1px solid var(--st-border-color); border-radius: var(--st-base-radius); padding: 0.15rem 0.8rem; }
+.bar input { flex: 1; accent-color: var(--st-primary-color); }
+.label { min-width: 9rem; font-size: 0.85em; opacity: 0.8; }
+"""
+
+
+@cache
+def _component() -> Any:
+    source = (_STATIC / "3Dmol-min.js").read_text(encoding="utf-8")
+    script = f"const SOURCE = {json.dumps(source)};\n{(_STATIC / 'viewer.js').read_text(encoding='utf-8')}"
+    return st.components.v2.component("superdiff_viewer", html=_HTML, css=_CSS, js=script)
+
+
+def _places(positions: np.ndarray, digits: int) -> list[Any]:
+    """Coordinates that 3Dmol survives: numbers, and none so large that its camera loses them."""
+    known = np.nan_to_num(positions, nan=0.0, posinf=FARTHEST, neginf=-FARTHEST)
+    return np.round(np.clip(known, -FARTHEST, FARTHEST), digits).tolist()
+
+
+def frame(elements: Sequence[str], positions: np.ndarray, bonds: Sequence[tuple[int, int, int]]) -> dict[str, Any]:
+    """One moment: element symbols, positions [atoms, 3] in Angstrom, bonds (i, j, order)."""
+    return {
+        "elements": list(elements),
+        "positions": _places(positions, 3),
+        "bonds": [list(bond) for bond in bonds],
+    }
+
+
+def chain_frame(
+    chains: Sequence[np.ndarray], structures: Sequence[str], colours: Sequence[Sequence[str]] = ()
+) -> dict[str, Any]:
+    """One moment of protein backbones.
+
+    Args:
+        chains: N, CA, C, O [residues, 4, 3] in Angstrom, each.
+        structures: a letter of "HE-" for each residue.
+        colours: for each residue, as "#rrggbb"; left out: by secondary structure.
+    """
+    return {
+        "chains": [
+            {
+                "positions": _places(chain, 2),
+                "structure": structure,
+                "colours": list(colours[index]) if len(colours) else None,
+            }
+            for index, (chain, structure) in enumerate(zip(chains, structures, strict=True))
+        ]
+    }
+
+
+def draw_viewer(
+    frames: Sequence[dict[str, Any]],
+    key: str,
+    scene: str,
+    alt: str,
+    style: Style = "sticks",
+    labels: Sequence[str] | None = None,
+    height: int = 360,
+) -> None:
+    """Show moments of a scene; several can be played.
+
+    Args:
+        frames: of `frame` or `chain_frame`.
+        key: of the component: the same key is the same viewer.
+        scene: what is shown; while it stays the same so does the camera.
+        alt: a sentence for those who cannot see it.
+        style: how atoms are drawn.
+        labels: what to say of each frame.
+        height: in pixels.
+    """
+    _component()(
+        key=key,
+        data={
+            "frames": list(frames),
+            "scene": scene,
+            "style": style,
+            "labels": labels and list(labels),
+            "alt": alt,
+            "height": height,
+        },
+        height=height,
+    )

@@ -1,0 +1,245 @@
+"""The part of the form that says what is composed: experts, their prompts or properties, guidance, size."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pandas as pd
+import streamlit as st
+
+from superdiff_engine.domains import Domain, ModelInfo, get_domain
+from superdiff_engine.recipes.document import MOST_EXPERTS
+
+from ..charts.palette import dot
+from ..guard import callback, plain
+from . import memory as form_memory
+from . import state as form_state
+
+_KEEP: Literal["session"] = "session"
+
+
+def draw_form_experts() -> None:
+    """The list of experts, and what belongs to all of them."""
+    keep = st.session_state
+    slots = keep["experts"]
+    domain = get_domain(keep["f.domain"])
+    infos = {info.id: info for info in domain.models()}
+    titles = {key: info.title for key, info in infos.items()}
+    if domain.prompted and not domain.own_models:
+        _model_choice("Model", "f.text_model", list(infos), titles, labelled=True)
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        worded = domain.prompted and not domain.own_models
+        meaning = "The prompts to compose." if worded else "The models to compose."
+        title = "Prompts" if worded else "Experts"
+        st.markdown(f"##### {title}", help=f"{meaning} Each keeps its number and colour in every chart.")
+        st.button(
+            "Add",
+            icon=":material/add:",
+            on_click=callback(form_state.add_expert),
+            disabled=len(slots) >= MOST_EXPERTS or not (infos or domain.prompted),
+            key="add-expert",
+            type="tertiary",
+            help=f"Add an expert (at most {MOST_EXPERTS})",
+        )
+    if not infos and not domain.prompted:
+        st.info(
+            "No models of this domain were found; `superdiff models` in a terminal lists where they are looked for."
+        )
+    form_memory.keep_prompts()
+    for position, slot in enumerate(slots):
+        _expert(position, slot, domain, infos)
+    if domain.foreign:
+        _revisions()
+    if domain.prompted:
+        _guidance(domain)
+    if domain.size is not None:
+        st.number_input(
+            domain.size.title,
+            min_value=domain.size.least,
+            max_value=domain.size.most,
+            value=None,
+            step=1,
+            key="f.size",
+            placeholder=domain.size.open,
+            persist_state=_KEEP,
+            help=f"Of every sample, {domain.size.least} to {domain.size.most}; empty: {domain.size.open}.",
+        )
+
+
+def _revisions() -> None:
+    """The revisions of a hub's models that a recipe brought along."""
+    pinned = form_state.revisions()
+    for model, revision in pinned.items():
+        st.caption(plain(f"{model}: revision {revision[:12]}, as in the recipe."))
+    if pinned:
+        st.button(
+            "Take the newest",
+            icon=":material/update:",
+            key="newest-revision",
+            on_click=callback(form_state.forget_revisions),
+            type="tertiary",
+            help="What the hub has now, instead of the revision that the recipe names.",
+        )
+
+
+def _expert(position: int, slot: int, domain: Domain, infos: dict[str, ModelInfo]) -> None:
+    keep = st.session_state
+    titles = {key: info.title for key, info in infos.items()}
+    count = len(keep["experts"])
+    with st.container(horizontal=True, vertical_alignment="center", gap="xxsmall", wrap=False, key=f"expert-{slot}"):
+        st.markdown(dot(position), width="content")
+        if domain.prompted and not domain.own_models:
+            _prompt(position, slot, domain)
+        else:
+            _model_choice(f"Expert {position + 1}", f"f.model.{slot}", list(infos), titles)
+        _row_button("up", "arrow_upward", slot, f"Move expert {position + 1} up", position == 0)
+        _row_button("down", "arrow_downward", slot, f"Move expert {position + 1} down", position == count - 1)
+        _row_button("remove", "close", slot, f"Remove expert {position + 1}", count == 1)
+    if domain.own_models:
+        _terms(f"Properties {position + 1}", f"f.terms.{slot}", domain, keep[f"f.model.{slot}"] or "")
+    if keep[f"f.model.{slot}"] == "custom" and not domain.prompted:
+        _modes(position, slot)
+
+
+def _row_button(name: str, icon: str, slot: int, meaning: str, disabled: bool) -> None:
+    actions = {
+        "up": lambda: form_state.move_expert(slot, -1),
+        "down": lambda: form_state.move_expert(slot, 1),
+        "remove": lambda: form_state.remove_expert(slot),
+    }
+    st.button(
+        "",
+        icon=f":material/{icon}:",
+        key=f"{name}-{slot}",
+        help=meaning,
+        on_click=callback(actions[name]),
+        disabled=disabled,
+        type="tertiary",
+    )
+
+
+def _terms(label: str, key: str, domain: Domain, model: str) -> None:
+    """Properties to choose from, all of which the expert is to have."""
+    known = domain.suggestions(model)
+    chosen = [term for term in st.session_state[key] if term not in known]
+    st.multiselect(
+        label,
+        [*known, *chosen],
+        key=key,
+        placeholder=domain.prompt_hint,
+        label_visibility="collapsed",
+        persist_state=_KEEP,
+    )
+
+
+def _model_choice(label: str, key: str, models: list[str], titles: dict[str, str], labelled: bool = False) -> None:
+    st.selectbox(
+        label,
+        _with_chosen(models, key),
+        format_func=lambda model: titles.get(model, model),
+        key=key,
+        accept_new_options=get_domain(st.session_state["f.domain"]).foreign,
+        label_visibility="visible" if labelled else "collapsed",
+        persist_state=_KEEP,
+        help="For a model of a hub, type hub/OWNER/NAME." if labelled else None,
+    )
+
+
+def _with_chosen(options: list[str], key: str) -> list[str]:
+    """The options, and what was typed in or came with a recipe."""
+    chosen = st.session_state[key]
+    return options if chosen in options or not chosen else [*options, chosen]
+
+
+def _prompt(position: int, slot: int, domain: Domain) -> None:
+    key, label, suggestions = (
+        f"f.prompt.{slot}",
+        f"Prompt {position + 1}",
+        domain.suggestions(st.session_state["f.text_model"] or ""),
+    )
+    if suggestions:
+        st.selectbox(
+            label,
+            _with_chosen(suggestions, key),
+            key=key,
+            index=None,
+            accept_new_options=True,
+            placeholder=domain.prompt_hint,
+            label_visibility="collapsed",
+            persist_state=_KEEP,
+        )
+        return
+    st.text_input(
+        label,
+        key=key,
+        max_chars=2000,
+        placeholder=domain.prompt_hint,
+        label_visibility="collapsed",
+        persist_state=_KEEP,
+    )
+
+
+def _guidance(domain: Domain) -> None:
+    with st.grid(columns=2, min_column_width=130, gap="xsmall"):
+        st.number_input(
+            "Guidance w",
+            **form_state.limits("f.guidance"),
+            step=0.5,
+            format="%g",
+            key="f.guidance",
+            persist_state=_KEEP,
+            help="How strongly the samples follow the prompts; 1 is none. Average and AND share it out between their "
+            "prompts: for two, take twice as much. The log-densities stay those of the prompts without guidance.",
+        )
+        if domain.own_models:
+            known = domain.suggestions(st.session_state[f"f.model.{st.session_state['experts'][0]}"])
+            st.multiselect(
+                "Led away from",
+                list(dict.fromkeys([*known, *st.session_state["f.away"]])),
+                key="f.away",
+                placeholder="nothing",
+                persist_state=_KEEP,
+                help="Properties that guidance leads away from.",
+            )
+        else:
+            st.text_input(
+                "Negative prompt",
+                key="f.negative",
+                max_chars=2000,
+                persist_state=_KEEP,
+                placeholder="none",
+                help="What guidance leads away from.",
+            )
+
+
+def _modes(position: int, slot: int) -> None:
+    """An editable table of modes. The editor's changes are relative to the table it began with, so that one is kept."""
+    keep = st.session_state
+    editor = f"editor.{slot}"
+    current = keep.get(f"modes.{slot}")
+    if current is None:
+        current = pd.DataFrame(form_state.NEW_MODES)
+    if editor not in keep or f"modes-begun.{slot}" not in keep:
+        keep[f"modes-begun.{slot}"] = current.reset_index(drop=True)
+    number = st.column_config.NumberColumn
+    keep[f"modes.{slot}"] = st.data_editor(
+        keep[f"modes-begun.{slot}"],
+        key=editor,
+        num_rows="dynamic",
+        hide_index=True,
+        alt=f"Modes of expert {position + 1}: place, variance and mass",
+        column_config={
+            # Plain, and without steps: all digits are shown.
+            "x": number("x", min_value=-10.0, max_value=10.0, default=0.0, format="plain"),
+            "y": number("y", min_value=-10.0, max_value=10.0, default=0.0, format="plain"),
+            "variance": number("variance", min_value=1e-4, max_value=100.0, default=0.16, format="plain"),
+            "mass": number(
+                "mass",
+                min_value=form_state.ABOVE_ZERO,
+                max_value=1e6,
+                default=1.0,
+                format="plain",
+                help="Relative to the others",
+            ),
+        },
+    )

@@ -1,0 +1,1 @@
+"""The pages' scripts; Streamlit runs them by their paths."""

@@ -1,0 +1,17 @@
+"""Compose: choose experts and an operator on the left, watch and keep the result on the right."""
+
+import streamlit as st
+
+from studio import session
+from studio.form.page import draw_form
+from studio.guard import guarded
+from studio.stage.stage import draw_run_button, draw_stage
+
+with guarded("the page"):
+    form, stage = st.columns([1, 2.6], gap="medium")
+    with form, guarded("the form"):
+        draw_form()
+        session.warm_up(st.session_state["f.domain"])
+        draw_run_button()
+    with stage, guarded("the results"):
+        draw_stage()

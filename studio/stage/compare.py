@@ -1,0 +1,180 @@
+"""Runs side by side: the same recipe and seed with only the operator changed."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import pandas as pd
+import streamlit as st
+
+from superdiff_engine.domains import get_domain
+from superdiff_engine.domains.checked import make_recipe
+from superdiff_engine.errors import RecipeError
+from superdiff_engine.recipes.document import Recipe
+
+from .. import session
+from ..charts import finished as figures
+from ..charts.live import TITLES, View
+from ..charts.mosaic import SHOWN, grid_png
+from ..charts.palette import expert_colours, theme_name
+from ..guard import callback, guarded
+from ..jobs import Job
+from ..words import OPERATORS
+from .exports import draw_downloads
+from .live import draw_small_progress, names_of
+from .results import FIGURE_POINTS, draw_figures_of, draw_heading
+
+#: Up to so many runs are shown with their curves; more are a strip of samples, so many in a row.
+_SIDE_BY_SIDE, _STRIP = 3, 4
+
+
+def with_operator(recipe: Recipe, name: str) -> Recipe:
+    """The same recipe with another operator; biases are kept where the new one has them."""
+    document = recipe.model_dump()
+    operator: dict[str, object] = {"name": name}
+    bias = getattr(recipe.operator, "bias", None)
+    if bias is not None and OPERATORS[name].bias:
+        operator["bias"] = bias
+    if name == "fixed":
+        operator["weights"] = [1 / len(recipe.experts)] * len(recipe.experts)
+    document["operator"] = operator
+    return make_recipe(document)
+
+
+def variants(recipe: Recipe) -> list[Recipe]:
+    """What to see a run beside: AND, OR, average, a joint prompt and every expert alone, but for what it is itself."""
+    found = []
+    for name in ("and", "or", "average"):
+        with suppress(RecipeError):  # AND of properties that exclude each other
+            found.append(with_operator(recipe, name))
+    if recipe.experts[0].prompt is not None and len(recipe.experts) > 1:
+        words = [expert.prompt for expert in recipe.experts if expert.prompt]
+        joint = (", " if get_domain(recipe.domain).own_models else " and ").join(words)
+        document = with_operator(recipe, "average").model_dump() | {
+            "experts": [{"model": recipe.experts[0].model, "prompt": joint}]
+        }
+        with suppress(RecipeError):  # properties that exclude each other have no joint prompt
+            found.append(make_recipe(document))
+    for index in range(len(recipe.experts)):
+        alone = recipe.model_dump() | {"operator": {"name": "single", "index": index}}
+        found.append(make_recipe(alone))
+    return [other for other in found if _shown_operator(other) != _shown_operator(recipe)]
+
+
+def _shown_operator(recipe: Recipe) -> tuple[object, ...]:
+    operator = recipe.operator
+    return operator.name, getattr(operator, "index", None), len(recipe.experts)
+
+
+def draw_run_beside(job: Job) -> None:
+    """The choice of another operator, and the button that runs it beside."""
+    with st.container(border=True, key="beside"):
+        _choice(job, "Compare: run again with only the operator changed")
+
+
+def _choice(job: Job, label: str) -> None:
+    others = [name for name in OPERATORS if name != job.recipe.operator.name]
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        name = st.selectbox(
+            label, others, format_func=lambda other: OPERATORS[other].title, key=f"other-{job.id}", width=330
+        )
+        st.button(
+            "Run beside",
+            icon=":material/compare:",
+            key="run-beside",
+            on_click=callback(lambda: _run_other(job, name)),
+            disabled=len(st.session_state["shown"]) >= session.MOST_COMPARED,
+            help=f"Same experts, same seed, another operator; up to {session.MOST_COMPARED} side by side",
+        )
+        rest = variants(job.recipe)[: session.MOST_COMPARED - len(st.session_state["shown"])]
+        if rest and len(st.session_state["shown"]) == 1:
+            st.button(
+                "Run all beside",
+                icon=":material/view_column:",
+                key="run-all-beside",
+                on_click=callback(lambda: session.run_beside(*rest)),
+                help="AND, OR, average, joint prompt and each expert alone, on the same seed, in one press",
+            )
+
+
+def _run_other(job: Job, name: str) -> None:
+    try:
+        session.run_beside(with_operator(job.recipe, name))
+    except RecipeError as error:
+        st.session_state["problem"] = str(error)
+
+
+def draw_comparison(jobs: list[Job]) -> None:
+    """Two or more runs in columns, then their figures below each other."""
+    wide = len(jobs) if len(jobs) <= _SIDE_BY_SIDE else _STRIP
+    for start in range(0, len(jobs), wide):
+        row = jobs[start : start + wide]
+        for job, column in zip(row, st.columns(wide, gap="medium"), strict=False):
+            with column, guarded("a run of the comparison"):
+                _column(job, brief=len(jobs) > _SIDE_BY_SIDE)
+    _choice(jobs[0], "Add another operator")
+
+
+def _column(job: Job, brief: bool) -> None:
+    if not job.finished:
+        draw_small_progress(job)
+        return
+    draw_heading(job, save=False)
+    with st.container(horizontal=True, gap="small"):
+        draw_downloads(job)
+        st.button(
+            "Close",
+            icon=":material/close:",
+            key=f"close-{job.id}",
+            on_click=callback(session.remove),
+            args=(job.id,),
+            help="Take this run out of the comparison",
+        )
+    result = job.run.result
+    if result is None:
+        return
+    names, colours = names_of(job), expert_colours(len(job.run.titles))
+    frame = job.run.trace.latest
+    if frame is not None and "exact" in frame.preview:
+        figure = figures.plane_figure(frame.preview, names, colours, theme_name(), height=250 if brief else 400)
+        figure.update_layout(showlegend=False)
+        st.plotly_chart(figure, key=f"plane-{job.id}", config=figures.config(), alt="The finished samples in the plane")
+    elif "pictures" in result.decoded:
+        shown = result.decoded["pictures"][:SHOWN]
+        st.image(grid_png(shown, cell=56), width="stretch", output_format="PNG", alt=f"{len(shown)} finished pictures")
+    elif "elements" in result.decoded:
+        from ..views.molecules import draw_molecule_grid  # RDKit, which no other domain needs
+
+        draw_molecule_grid(job.id, result.decoded)
+    elif "backbone" in result.decoded:
+        from ..views.proteins import draw_protein_grid
+
+        draw_protein_grid(job.id, result.decoded)
+    means = {
+        # In a strip only the numbers have room; the heading says whose they are.
+        "expert": [str(place) for place in range(1, len(names) + 1)] if brief else names,
+        "log q, nats": result.log_density.mean(1),
+        "κ": result.weights.mean(1),
+    }
+    column = st.column_config
+    st.caption(f"Means at level s = {result.level:.3g}")
+    st.dataframe(
+        pd.DataFrame(means),
+        hide_index=True,
+        column_config={
+            "expert": column.TextColumn(width=50 if brief else None),
+            "log q, nats": column.NumberColumn(format="%.3f", width=76),
+            "κ": column.NumberColumn(format="%.3f", width=52),
+        },
+        alt="Final log-density and weight of every expert, means over the samples",
+    )
+    if brief:
+        return
+    draw_figures_of(job, result)
+    curves = job.run.trace.curves(most=FIGURE_POINTS)
+    views: tuple[View, ...] = ("difference", "weights")
+    for view in views:
+        st.markdown(f"**{TITLES[view]}**")
+        figure = figures.curve_figure(curves, view, names, colours, "level", height=260)
+        figure.update_layout(showlegend=False)
+        st.plotly_chart(figure, key=f"{view}-{job.id}", config=figures.config(), alt=f"{view} against the level")

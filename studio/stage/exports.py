@@ -1,0 +1,103 @@
+"""Files to keep: made when their button is pressed, named after the run and nothing that anybody typed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import streamlit as st
+
+from superdiff_engine.domain import Result
+from superdiff_engine.domains import ALL, Shown, get_domain
+from superdiff_engine.runs.formats import samples_npz, trace_csv
+
+from ..jobs import Job
+
+
+@dataclass(frozen=True)
+class Download:
+    """A file that a run can be saved as."""
+
+    title: str
+    name: str
+    mime: str
+    make: Callable[[], bytes]
+
+
+def shown_of(job: Job) -> Shown:
+    """What the page shows of a run's samples: all of them, unless a filter, an order or a relaxation is set."""
+    shown: Shown = st.session_state.get(f"shown-{job.id}", ALL)
+    return shown
+
+
+def show_only(job: Job, shown: Shown) -> None:
+    """Note what the page shows; whatever names it elsewhere on the page is drawn again when it changes."""
+    if shown != shown_of(job):
+        st.session_state[f"shown-{job.id}"] = shown
+        st.rerun()
+
+
+def downloads(job: Job, shown: Shown = ALL) -> list[Download]:
+    """All files of a run: those of its domain, of what is shown of it, then those of every run."""
+    run, found = job.run, []
+    result = run.result
+    if result is not None:
+        for export in get_domain(run.recipe.domain).exports(result, shown):
+            stem, ending = export.name.rsplit(".", 1)
+            name = (
+                f"{job.id}-{stem}{'' if shown.rows is None else '-shown'}{'-relaxed' if shown.relaxed else ''}.{ending}"
+            )
+            found.append(Download(export.title, name, export.mime, export.make))
+        found.append(Download("Samples (NPZ)", f"{job.id}-samples.npz", "application/zip", lambda: samples_npz(result)))
+    if len(run.trace):
+        found.append(Download("Trace (CSV)", f"{job.id}-trace.csv", "text/csv", lambda: trace_csv(run.trace)))
+    recipe = run.recipe
+    found.append(
+        Download("Recipe (JSON)", f"{job.id}-recipe.json", "application/json", lambda: recipe.to_json().encode())
+    )
+    return found
+
+
+def picture_download(job: Job, result: Result, index: int) -> Download | None:
+    """One picture of a run, with its recipe inside; None where samples are not pictures."""
+    domain = get_domain(result.recipe.domain)
+    make = getattr(domain, "picture_png", None)
+    if make is None:
+        return None
+    return Download("This picture (PNG)", f"{job.id}-{index:05d}.png", "image/png", lambda: make(result, index))
+
+
+def draw_downloads(job: Job, shown: Shown = ALL) -> None:
+    """A menu of all files and the link."""
+    with st.popover("Save", icon=":material/download:", key=f"save-{job.id}"):
+        if shown != ALL:
+            some = "all" if shown.rows is None else f"the {len(shown.rows)}"
+            how = ", relaxed where MMFF94 can" if shown.relaxed else ""
+            st.caption(
+                f"Files of molecules hold {some} of {job.recipe.batch} that are shown{how}. NPZ and trace hold the "
+                "whole run, as sampled."
+            )
+        for download in downloads(job, shown):
+            draw_download(job, download)
+        st.markdown("**Link to this recipe**")
+        st.code(recipe_address(job), language=None, wrap_lines=True)
+
+
+def draw_download(job: Job, download: Download) -> None:
+    """The button of one file; its bytes are made when it is pressed."""
+    st.download_button(
+        download.title,
+        data=download.make,
+        file_name=download.name,
+        mime=download.mime,
+        key=f"download-{job.id}-{download.name}",
+        on_click="ignore",
+        icon=":material/download:",
+        width="stretch",
+    )
+
+
+def recipe_address(job: Job) -> str:
+    """An address that opens the studio with this run's recipe in the form."""
+    here = (st.context.url or "http://127.0.0.1:8501").split("?")[0]
+    return f"{here}?recipe={job.recipe.to_link()}"

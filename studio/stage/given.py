@@ -1,0 +1,317 @@
+"""Samples of the user's own: a file, seen in 3D and judged by every expert of the form, and its recipe taken back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from superdiff_engine.domains import Domain, get_domain
+from superdiff_engine.domains.checked import parse_recipe
+from superdiff_engine.errors import SuperDiffError
+from superdiff_engine.likelihood import Likelihoods
+from superdiff_engine.runs.given import Scoring
+from superdiff_engine.system.reading import Reading
+from superdiff_engine.walk import levels_of
+
+from ..charts.live import at_level
+from ..charts.palette import dot
+from ..form import state as form_state
+from ..guard import callback, guarded, plain, show_sentence
+from ..jobs import ScoringJob
+from ..session import registry, this_tab
+from .live import TICK, draw_scoring_progress
+
+#: Letters of a text that is shown below the table, whole, and not in it.
+_LONG = 30
+#: Notes about a file that are shown at once.
+_NOTES = 6
+_TWO_DIGITS = st.column_config.NumberColumn(format="%.2f")
+
+
+@dataclass(frozen=True)
+class Option:
+    """A choice of how to read: the reader's keyword, what the page calls it, and what it does."""
+
+    keyword: str
+    label: str
+    help: str
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What one domain reads from files.
+
+    Attributes:
+        domain: its name.
+        title: of the place to drop a file.
+        label: which files, and their limits.
+        types: endings of their names.
+        one: what a sample is called.
+        reader: the function that reads a file, in a process apart (`reading.read_apart`).
+        take: samples out of its answer, and arrays about them; the samples have the attributes `recipe` (JSON or None)
+            and `notes` (what was left out, in sentences). Raises SuperDiffError.
+        columns: the first columns of the table, from the arrays; the first of them names the samples.
+        draw: shows sample `index` of the arrays, under a name for the scene.
+        megabytes: that a file may have.
+        option: a choice of how to read, if there is one.
+    """
+
+    domain: str
+    title: str
+    label: str
+    types: list[str]
+    one: str
+    reader: str
+    take: Callable[[dict[str, Any]], tuple[Any, dict[str, np.ndarray]]]
+    columns: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]
+    draw: Callable[[dict[str, np.ndarray], int, str], None]
+    megabytes: int
+    option: Option | None = None
+
+
+def draw_own(kind: Kind) -> None:
+    """The place to drop a file, and what the experts make of it."""
+    keep = st.session_state
+    with st.expander(kind.title, icon=":material/upload_file:", key=f"own-{kind.domain}"), guarded("your file"):
+        st.file_uploader(
+            kind.label,
+            type=kind.types,
+            key=f"own-{keep.get('owns', 0)}",
+            on_change=callback(_take),
+            args=(kind,),
+            max_upload_size=kind.megabytes,
+        )
+        if kind.option is not None:
+            st.toggle(
+                kind.option.label,
+                key=f"own-{kind.option.keyword}",
+                help=kind.option.help,
+                on_change=callback(_again),
+                args=(kind,),
+                persist_state="session",
+            )
+        reading = keep.get("own-reading")
+        if reading is not None and reading.finished.is_set():
+            _settle(reading)
+        elif reading is not None:
+            _reading_progress()
+        if keep.get("own-problem"):
+            show_sentence(keep["own-problem"])
+        if keep.get("own-given") is not None and keep["own-domain"] == kind.domain:
+            _given(kind, keep["own-given"])
+
+
+def _take(kind: Kind) -> None:
+    keep = st.session_state
+    file = keep[f"own-{keep.get('owns', 0)}"]
+    if file is None:
+        return
+    # A fresh uploader: the same file can be given again, and nothing stays behind in it.
+    keep["owns"] = keep.get("owns", 0) + 1
+    _read(kind, file.getvalue())
+
+
+def _again(kind: Kind) -> None:
+    """Read the file once more, with the other choice."""
+    if st.session_state.get("own-content") is not None and st.session_state.get("own-asked") == kind.domain:
+        _read(kind, st.session_state["own-content"])
+
+
+def _read(kind: Kind, content: bytes) -> None:
+    keep = st.session_state
+    if keep.get("own-reading") is not None:
+        keep["own-reading"].cancel()
+    chosen = {} if kind.option is None else {kind.option.keyword: bool(keep.get(f"own-{kind.option.keyword}"))}
+    keep["own-problem"], keep["own-asked"] = "", kind.domain
+    keep["own-content"] = None if kind.option is None else content
+    keep["own-reading"] = Reading(kind.reader, content, kind.take, options=chosen)
+
+
+def _settle(reading: Reading) -> None:
+    """What came out of a file takes the place of what was there."""
+    keep = st.session_state
+    keep["own-reading"], keep["own-problem"] = None, reading.problem
+    if reading.value is not None:
+        keep["own-given"], keep["own-arrays"] = reading.value
+        keep["own-job"], keep["own-pick"], keep["own-domain"] = None, 0, keep["own-asked"]
+        keep["own-scene"] = keep.get("own-scene", 0) + 1
+
+
+@st.fragment(run_every=TICK)
+def _reading_progress() -> None:
+    reading = st.session_state.get("own-reading")
+    if reading is None or reading.finished.is_set():
+        st.rerun()
+        return
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.markdown(f":material/hourglass_top: Reading the file, {reading.seconds:.0f} s so far", width="content")
+        st.button(
+            "Cancel",
+            icon=":material/stop_circle:",
+            key="own-cancel-reading",
+            on_click=callback(reading.cancel),
+            disabled=reading.cancelling,
+            help="Stop reading; what was there before stays",
+        )
+
+
+def _take_recipe(text: str) -> None:
+    try:
+        form_state.load(parse_recipe(text))
+    except SuperDiffError as error:
+        st.session_state["own-problem"] = str(error)
+
+
+def _estimate(given: Any) -> None:
+    keep = st.session_state
+    keep["own-problem"] = ""
+    level = float(keep["own-level"])
+    try:
+        scoring = Scoring(form_state.recipe_now(), given, level=level)
+        keep["own-job"] = registry().submit_scoring(scoring, this_tab()).id
+    except SuperDiffError as error:
+        keep["own-problem"] = str(error)
+
+
+def _given(kind: Kind, given: Any) -> None:
+    keep = st.session_state
+    job = registry().find_scoring(keep["own-job"]) if keep.get("own-job") else None
+    busy = job is not None and not job.finished
+    for note in given.notes[:_NOTES]:
+        st.caption(f":material/info: {plain(note)}")
+    if len(given.notes) > _NOTES:
+        with st.expander(f"{len(given.notes) - _NOTES} more notes", key="own-notes"):
+            for note in given.notes[_NOTES:]:
+                st.caption(plain(note))
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.button(
+            "Estimate log-densities",
+            icon=":material/query_stats:",
+            key="own-estimate",
+            on_click=callback(_estimate),
+            args=(given,),
+            disabled=busy,
+            help=f"How likely each expert of the form finds each {kind.one}, from four paths of noise",
+        )
+        domain = get_domain(kind.domain)
+        st.number_input(
+            "at level s =",
+            min_value=0.001,
+            max_value=1.0,
+            value=domain.judged_at,
+            step=0.001,
+            format="%.3f",
+            key="own-level",
+            width=120,
+            disabled=busy,
+            help=f"The {kind.one} is judged as a sample at this noise level; only numbers of the same level can be "
+            f"compared. The form's runs end at {_last_level(domain):.3g}. A file's {kind.one} carries no noise, and is "
+            f"best judged at {domain.judged_at:g}.",
+        )
+        if given.recipe is not None:
+            st.button(
+                "Take its recipe into the form",
+                icon=":material/settings_backup_restore:",
+                key="own-recipe",
+                on_click=callback(_take_recipe),
+                args=(given.recipe,),
+                type="tertiary",
+            )
+    if job is not None and busy:
+        draw_scoring_progress(job.id)
+    columns = kind.columns(keep["own-arrays"])
+    count = len(next(iter(columns.values())))
+    left, right = st.columns([1.25, 1], gap="medium")
+    with left:
+        _table(kind, columns, job)
+    with right:
+        picked = 0
+        if count > 1:
+            names = next(iter(columns.values()))
+            picked = st.selectbox(
+                kind.one.capitalize(), range(count), format_func=lambda row: str(names[row]), key="own-pick"
+            )
+        kind.draw(keep["own-arrays"], picked, f"own-{keep['own-scene']}-{picked}")
+
+
+def _table(kind: Kind, columns: dict[str, np.ndarray], job: ScoringJob | None) -> None:
+    if job is not None and job.run.state == "failed":
+        show_sentence(job.run.message)
+    found = None if job is None else job.run.result
+    level = 0.0 if job is None or job.run.level is None else job.run.level
+    names = [] if job is None else [f"{position} {title}" for position, title in enumerate(job.run.titles, start=1)]
+    if found is not None:
+        st.markdown("   ".join(f"{dot(index)} {plain(name)}" for index, name in enumerate(names)))
+    if len(next(iter(columns.values()))) == 1:
+        _one(kind, columns, found, names, level)
+    else:
+        _many(kind, columns, found, names, level)
+    if found is not None:
+        st.caption(
+            "Compare samples of the same size and level, or one sample under several experts: a log-density depends on "
+            "how many coordinates there are, and how much noise the densities have. ± is the standard error over four "
+            "paths of noise; twice as much holds the value in six of seven cases."
+        )
+
+
+def _one(kind: Kind, columns: dict[str, np.ndarray], found: Likelihoods | None, names: list[str], level: float) -> None:
+    """One sample: a line for each expert, so that nothing stands beyond the edge of a narrow table."""
+    if found is not None:
+        who, means, errors = list(names), list(found.mean[:, 0].numpy()), list(found.error[:, 0].numpy())
+        if len(names) > 1:
+            mean, error = difference(found)
+            who, means, errors = [*who, "1 − 2"], [*means, mean[0]], [*errors, error[0]]
+        st.dataframe(
+            pd.DataFrame({"expert": who, at_level(level): means, "±": errors}),
+            hide_index=True,
+            column_config=dict.fromkeys([at_level(level), "±"], _TWO_DIGITS),
+            alt=f"How likely each expert finds the {kind.one}",
+        )
+    values = {name: value[0] for name, value in columns.items()}
+    texts = {name: value for name, value in values.items() if isinstance(value, str) and len(value) > _LONG}
+    st.dataframe(
+        pd.DataFrame({name: [value] for name, value in values.items() if name not in texts}),
+        hide_index=True,
+        alt=f"What the file's {kind.one} is like",
+    )
+    for name, text in texts.items():
+        st.caption(f"{plain(name.capitalize())}:")
+        st.code(text, language=None, wrap_lines=True)
+
+
+def _many(
+    kind: Kind, columns: dict[str, np.ndarray], found: Likelihoods | None, names: list[str], level: float
+) -> None:
+    """Several samples: a line for each."""
+    known = len(columns)
+    if found is not None:
+        for name, mean, error in zip(names, found.mean.numpy(), found.error.numpy(), strict=True):
+            columns[at_level(level, name)] = mean
+            columns[f"± of {name}"] = error
+        if len(names) > 1:
+            columns["log q₁ − log q₂, nats"], columns["± of the difference"] = difference(found)
+    st.dataframe(
+        pd.DataFrame(columns),
+        hide_index=True,
+        column_config=dict.fromkeys(list(columns)[known:], _TWO_DIGITS),
+        alt=f"Each {kind.one} of the file, and how likely each expert finds it",
+    )
+
+
+def _last_level(domain: Domain) -> float:
+    """Where a run of the form ends."""
+    try:
+        return float(levels_of(form_state.recipe_now(), domain, ())[-1])
+    except SuperDiffError:
+        return domain.level_range(())[0]
+
+
+def difference(found: Likelihoods) -> tuple[np.ndarray, np.ndarray]:
+    """Of the first two experts' log q of every sample, on the same paths: (mean, standard error), nats."""
+    difference = found.paths[:, 0] - found.paths[:, 1]
+    return difference.mean(0).numpy(), (difference.std(0) / len(difference) ** 0.5).numpy()

@@ -1,0 +1,95 @@
+"""The right side of the page: what runs, what has run, and what to do with it."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from superdiff_engine.domains import get_domain
+from superdiff_engine.errors import SuperDiffError
+
+from .. import session
+from ..form import state as form_state
+from ..guard import callback, guarded, plain, show_sentence
+from .at_work import draw_others_at_work
+from .compare import draw_comparison, draw_run_beside
+from .given import draw_own
+from .grid import draw_grid
+from .live import draw_live
+from .results import draw_results
+from .welcome import draw_experts
+
+
+def draw_run_button() -> None:
+    """Run, or the sentence that says why not."""
+    busy = any(not job.finished for job in session.shown_jobs())
+    problem, remarks = "", []
+    try:
+        recipe = form_state.recipe_now()
+        remarks = get_domain(recipe.domain).remarks(recipe)
+    except SuperDiffError as error:
+        problem = str(error)
+    with st.container(key="run-bar", gap="xsmall"):
+        _run_bar(busy, problem, remarks)
+
+
+def _run_bar(busy: bool, problem: str, remarks: list[str]) -> None:
+    st.button(
+        "Run",
+        type="primary",
+        icon=":material/play_arrow:",
+        shortcut="Ctrl+Enter",
+        width="stretch",
+        key="run",
+        on_click=callback(session.run_form),
+        disabled=busy or bool(problem),
+        help="Compose the experts with these settings",
+    )
+    if session.shown_jobs():
+        # Where the columns are stacked, what runs lies below all the settings, out of sight.
+        st.html("<style>@media (min-width: 641px) { .st-key-jump { display: none; } }</style>")
+        st.container(key="jump").markdown("[:material/arrow_downward: To the samples](#samples-of-this-run)")
+    if problem:
+        show_sentence(problem)
+    for remark in remarks:
+        st.caption(f":material/info: {plain(remark)}")
+
+
+def draw_stage() -> None:
+    """The live view, the results, or a word of welcome."""
+    if st.session_state["problem"]:
+        show_sentence(st.session_state["problem"])
+    jobs = session.shown_jobs()
+    if jobs:
+        st.html("<div id='samples-of-this-run' style='scroll-margin-top: 5rem'></div>")
+    if not jobs:
+        _welcome()
+    elif len(jobs) > 1:
+        draw_comparison(jobs)
+    elif not jobs[0].finished:
+        draw_live(jobs[0])
+    else:
+        draw_results(jobs[0])
+        with guarded("the comparison"):
+            draw_run_beside(jobs[0])
+        with guarded("the grid"):
+            draw_grid(jobs[0])
+    draw_others_at_work()
+    if st.session_state["f.domain"] == "molecules":
+        from ..views.own_molecules import OWN as MOLECULES  # RDKit, which no other domain needs
+
+        draw_own(MOLECULES)
+    elif st.session_state["f.domain"] == "proteins":
+        from ..views.own_proteins import OWN as PROTEINS  # Gemmi, which no other domain needs
+
+        draw_own(PROTEINS)
+
+
+def _welcome() -> None:
+    st.markdown("### Compose diffusion models and watch them negotiate")
+    st.markdown(
+        "Each **expert** on the left is a diffusion model. While samples form out of noise, the studio follows every "
+        "expert's **log-density**: how likely it finds each sample. The **operator** turns these into **weights**, and "
+        "the weights decide whom a sample follows at its next step.\n\nPress **Run**, or Ctrl+Enter."
+    )
+    with guarded("the preview of the experts"):
+        draw_experts()

@@ -1,0 +1,1 @@
+"""How each domain's samples are shown."""

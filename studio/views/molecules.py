@@ -1,0 +1,280 @@
+"""Molecules on the page: atoms moving while a run goes on; then a gallery to filter, and one molecule in 3D."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+from PIL import Image
+
+from superdiff_engine.domain import Result
+from superdiff_engine.domains import Shown
+from superdiff_engine.domains.molecules.atoms import ELEMENTS, PROPERTIES, pair_indices
+from superdiff_engine.domains.molecules.chemistry import Relaxation, relax
+from superdiff_engine.domains.molecules.domain import prompts_of
+from superdiff_engine.domains.molecules.drawing import depict
+from superdiff_engine.domains.molecules.files import sdf
+from superdiff_engine.domains.molecules.judging import first_of_their_kind, satisfied, verdicts_of
+from superdiff_engine.trace import Frame
+
+from ..charts import finished as figures
+from ..charts.live import at_level
+from ..charts.mosaic import grid_png
+from ..charts.palette import dot, theme_name
+from ..charts.viewer import Style, draw_viewer, frame
+from ..guard import callback, guarded, plain
+from ..jobs import Job
+from ..stage.exports import Download, draw_download, picture_download, show_only
+from ..stage.live import names_of
+from ..stage.results import KEEP, last_moment, take_click
+
+#: Molecules side by side in the live view, and Angstrom from one to the next.
+SIDE_BY_SIDE, SPACING = 9, 9.5
+#: Depictions on one page of the gallery, and their width in pixels.
+PAGE, CELL = 25, 150
+_FILTERS = {"valid": "valid", "all": "satisfy all prompts", "once": "no duplicates"}
+
+
+def scene(arrays: dict[str, np.ndarray], rows: Sequence[int]) -> dict[str, Any]:
+    """A viewer's frame of some molecules, laid out side by side if there are several."""
+    elements: list[str] = []
+    places, bonds = [], []
+    columns = int(np.ceil(np.sqrt(len(rows))))
+    first, second = pair_indices()
+    for position, row in enumerate(rows):
+        count = int(arrays["atoms"][row])
+        shift = np.array([position % columns, -(position // columns), 0]) * SPACING
+        orders = arrays["bonds"][row]
+        bonds += [
+            (len(elements) + int(first[k]), len(elements) + int(second[k]), int(orders[k]))
+            for k in np.nonzero(orders)[0]
+        ]
+        elements += [ELEMENTS[element] for element in arrays["elements"][row][:count]]
+        places.append(arrays["positions"][row][:count] + shift)
+    return frame(elements, np.concatenate(places), bonds)
+
+
+def draw_live_molecules(now: Frame, key: str, height: int) -> None:
+    """The molecules of a frame as they would become from here, up to nine in one viewer."""
+    rows = range(min(SIDE_BY_SIDE, len(now.preview["atoms"])))
+    alt = f"{len(rows)} molecules at level {now.level:.3g}"
+    draw_viewer([scene(now.preview, rows)], f"{key}-3d", key, alt, height=height)
+
+
+def draw_molecules(job: Job, result: Result) -> None:
+    """The gallery beside the molecule that was picked in it."""
+    arrays = result.decoded
+    left, right = st.columns([1.05, 1], gap="medium")
+    with left:
+        rows = _chosen_rows(job, result)
+        picked = _picked(job, rows, arrays["valid"] * (1 + _holds(result).sum(0)))
+        _gallery(job, arrays, rows, picked)
+    with right:
+        relaxed = _one_molecule(job, result, picked)
+    everything = np.array_equal(rows, np.arange(len(arrays["atoms"])))
+    show_only(job, Shown(None if everything else tuple(int(row) for row in rows), relaxed))
+
+
+def draw_molecule_grid(job_id: str, arrays: dict[str, np.ndarray]) -> None:
+    """Flat drawings of the first molecules, small."""
+    rows = tuple(range(min(16, len(arrays["atoms"]))))
+    drawings = _depictions(job_id, arrays, rows, theme_name() == "dark")
+    alt = f"The first {len(rows)} molecules as flat drawings"
+    st.image(grid_png(drawings, cell=CELL), width="stretch", output_format="PNG", alt=alt)
+
+
+def _picked(job: Job, rows: np.ndarray, merit: np.ndarray) -> int:
+    """The molecule that was clicked, while it is among `rows`; else the first of highest merit, valid and with the most
+    prompts satisfied.
+    """
+    key = f"pick-{job.id}"
+    if len(rows) and st.session_state.get(key) not in rows:
+        st.session_state[key] = int(rows[int(merit[rows].argmax())])
+    return int(st.session_state.get(key, 0))
+
+
+def _holds(result: Result) -> np.ndarray:
+    """Bool [experts, n]: which molecules satisfy each expert's prompt."""
+    return np.array([satisfied(terms, result.decoded["properties"]) for _, terms in prompts_of(result.recipe)])
+
+
+def _chosen_rows(job: Job, result: Result) -> np.ndarray:
+    arrays = result.decoded
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        wanted = st.pills(
+            "Show only",
+            list(_FILTERS),
+            format_func=_FILTERS.__getitem__,
+            selection_mode="multi",
+            key=f"filter-{job.id}",
+            persist_state=KEEP,
+        )
+        orders: dict[str, np.ndarray] = {"number": np.arange(len(arrays["atoms"]))}
+        for column, one in enumerate(PROPERTIES):
+            orders[one.title.split(" (")[0]] = arrays["properties"][:, column]
+        for name, values in zip(names_of(job), result.log_density, strict=True):
+            orders[at_level(result.level, name)] = values
+        by = st.selectbox("Sort by", list(orders), key=f"sort-{job.id}", persist_state=KEEP, width=220)
+        down = st.toggle("highest first", key=f"down-{job.id}", persist_state=KEEP, disabled=by == "number")
+    keep = np.ones(len(arrays["atoms"]), bool)
+    if "valid" in wanted:
+        keep &= arrays["valid"]
+    if "all" in wanted:
+        keep &= _holds(result).all(0)
+    if "once" in wanted:
+        keep &= first_of_their_kind(arrays)
+    values = orders[by].astype(float)
+    # Molecules without a value go last, whichever end comes first.
+    values = np.where(np.isnan(values), np.inf, -values if down and by != "number" else values)
+    order = np.argsort(values, kind="stable")
+    return order[keep[order]]
+
+
+def _gallery(job: Job, arrays: dict[str, np.ndarray], rows: np.ndarray, picked: int) -> None:
+    if not len(rows):
+        st.info("No molecule of this run is left by these filters; take one off.")
+        return
+    pages = (len(rows) + PAGE - 1) // PAGE
+    page = 0
+    if pages > 1:
+        page = st.segmented_control(
+            "Page", range(pages), default=0, required=True, format_func=lambda index: str(index + 1),
+            key=f"page-{job.id}-{pages}", persist_state=KEEP, label_visibility="collapsed",
+        )  # fmt: skip
+    shown = rows[page * PAGE : (page + 1) * PAGE]
+    pictures = _depictions(job.id, arrays, tuple(int(row) for row in shown), theme_name() == "dark")
+    st.plotly_chart(
+        figures.gallery_figure(pictures, shown, picked),
+        key=f"samples-{job.id}",
+        on_select=callback(partial(take_click, job.id)),
+        selection_mode="points",
+        config=figures.config() | {"displayModeBar": False},
+        alt=f"{len(shown)} molecules as flat drawings, number {picked} framed",
+    )
+    st.caption(
+        f"{len(rows)} of {len(arrays['atoms'])} molecules. Click one to see it in 3D. A drawing says why a molecule is "
+        "not valid; = marks one that was there before."
+    )
+
+
+@st.cache_data(show_spinner=False, max_entries=32)
+def _depictions(job_id: str, _arrays: dict[str, np.ndarray], rows: tuple[int, ...], dark: bool) -> np.ndarray:
+    """Drawings uint8 [rows, CELL, CELL, 3]; a job's molecules never change."""
+    first, made = first_of_their_kind(_arrays), []
+    for row, verdict in zip(rows, verdicts_of(_arrays, rows), strict=True):
+        again = " =" if verdict.valid and not first[row] else ""
+        note = f"{row}{again}" if verdict.valid else f"{row}: {verdict.reason}"[:24]
+        drawn = Image.open(io.BytesIO(depict(verdict.molecule, note, CELL, CELL, dark))).convert("RGBA")
+        page = Image.new("RGB", drawn.size, "#1a242b" if dark else "white")
+        page.paste(drawn, mask=drawn)
+        made.append(np.asarray(page))
+    return np.stack(made)
+
+
+def _one_molecule(job: Job, result: Result, picked: int) -> bool:
+    """One molecule in 3D with its figures; returns whether it was asked to be relaxed."""
+    arrays = result.decoded
+    (verdict,) = verdicts_of(arrays, [picked])
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.markdown(f"**Molecule {picked}**", width="content")
+        if verdict.valid:
+            st.code(verdict.smiles, language=None)
+        else:
+            st.markdown(f"not valid: {plain(verdict.reason)}")
+    holds = _holds(result)[:, picked]
+    told = [
+        f"{dot(index)} {plain(name)}: {'yes' if holds[index] else 'no'}"
+        for index, (name, (_, terms)) in enumerate(zip(names_of(job), prompts_of(result.recipe), strict=True))
+        if terms
+    ]
+    if told:
+        st.markdown("   ".join(told))
+    style: Style = st.segmented_control(
+        "Drawn as", ["sticks", "spheres", "surface"], default="sticks", required=True, key=f"style-{job.id}",
+        persist_state=KEEP, label_visibility="collapsed",
+    )  # fmt: skip
+    relaxed = _relaxation(job, verdict, picked)
+    if relaxed is None:
+        frames, labels = _trajectory(job, result, picked)
+    else:
+        after = arrays | {"positions": arrays["positions"].copy()}
+        after["positions"][picked, : len(relaxed.positions)] = relaxed.positions
+        frames, labels = [scene(arrays, [picked]), scene(after, [picked])], ["as sampled", "relaxed"]
+    kind = "path" if relaxed is None else "relaxed"
+    draw_viewer(
+        frames,
+        f"one-3d-{job.id}",
+        f"{job.id}-{picked}-{kind}",
+        f"Molecule {picked} in three dimensions",
+        style,
+        labels,
+        height=400,
+    )
+    if relaxed is not None:
+        st.caption(
+            f"MMFF94: strain {relaxed.energy:.1f} kcal/mol, moved by {relaxed.rmsd:.2f} Angstrom (RMSD)"
+            f"{'' if relaxed.converged else '; not converged after 500 steps'}. The slider shows before and after."
+        )
+    with st.container(horizontal=True, gap="small"):
+        draw_download(
+            job,
+            Download(
+                "This molecule (SDF)",
+                f"{job.id}-{picked:05d}{'' if relaxed is None else '-relaxed'}.sdf",
+                "chemical/x-mdl-sdfile",
+                lambda: sdf(result, [picked], relaxed is not None).encode(),
+            ),
+        )
+        picture = picture_download(job, result, picked)
+        if picture is not None:
+            draw_download(job, picture)
+    _figures(job, result, picked)
+    return bool(st.session_state[f"relax-{job.id}"])
+
+
+def _trajectory(job: Job, result: Result, picked: int) -> tuple[list[dict[str, Any]], list[str]]:
+    """The moments that the live view kept of this molecule, and the last one."""
+    kept = [moment for moment in job.run.trace.frames if picked < len(moment.preview.get("atoms", ()))]
+    frames = [scene(moment.preview, [picked]) for moment in kept]
+    labels = [f"step {moment.index}, s = {moment.level:.2g}" for moment in kept]
+    return [*frames, scene(result.decoded, [picked])], [*labels, last_moment(result)]
+
+
+def _relaxation(job: Job, verdict: Any, picked: int) -> Relaxation | None:
+    """What MMFF94 makes of the molecule, where that was asked for."""
+    asked = st.toggle(
+        "Relax with MMFF94",
+        key=f"relax-{job.id}",
+        persist_state=KEEP,
+        disabled=not verdict.valid,
+        help="Moves the atoms to the nearest minimum of the MMFF94 force field; the run's own molecule stays as it is.",
+    )
+    if not asked or not verdict.valid:
+        return None
+    found: Relaxation | None = None
+    with guarded("the relaxation"):
+        found = relax(verdict.molecule)
+        if found is None:
+            st.caption("MMFF94 has no parameters for an atom of this molecule.")
+    return found
+
+
+def _figures(job: Job, result: Result, picked: int) -> None:
+    values = result.log_density[:, picked]
+    rows = [(at_level(result.level, name), f"{value:.3f}") for name, value in zip(names_of(job), values, strict=True)]
+    if result.decoded["valid"][picked]:
+        values = result.decoded["properties"][picked]
+        rows += [
+            (one.title, f"{value:.0f}" if one.count else f"{value:.3g}")
+            for one, value in zip(PROPERTIES, values, strict=True)
+        ]
+    st.dataframe(
+        pd.DataFrame(rows, columns=["measured", "value"]),
+        hide_index=True,
+        alt=f"Log-densities and properties of molecule {picked}",
+    )

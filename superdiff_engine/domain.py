@@ -1,0 +1,336 @@
+"""What every domain offers: models to choose from, a space, a cheap live preview, metrics and exports."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .density import MOST_DIMENSIONS, check_estimator, fitting_estimators
+from .errors import ModelError
+from .noise import check_levels
+from .solvers import SOLVERS
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from .geometry import Geometry, Product
+    from .recipes.document import Expert, Recipe
+    from .sampling import Step
+    from .score import Guidance
+    from .tables.table import Layout
+    from .trace import Trace
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """A model that the user can choose: its id in recipes, its title, one line about it, and where it comes from."""
+
+    id: str
+    title: str
+    description: str
+    source: str  # "exact", "embedded", "local" or "hub"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a run walks with: its experts, and the guidance of their mix."""
+
+    experts: list[Any]
+    guidance: Guidance | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run made; of a cancelled or failed run, what it had made by then.
+
+    samples: y at the last level, by component ("x" when there is only one), [batch, ...]; denoised: the weighted
+    denoised mean, likewise; decoded: what it stands for ("pictures", say), empty where it is that already or could not
+    be decoded; log_density and weights: [experts, batch]; level: where the samples stand.
+    """
+
+    recipe: Recipe
+    samples: dict[str, np.ndarray]
+    denoised: dict[str, np.ndarray]
+    decoded: dict[str, np.ndarray]
+    log_density: np.ndarray
+    weights: np.ndarray
+    level: float
+    index: int
+    complete: bool
+    seconds: float
+    trace: Trace
+    titles: list[str]
+
+
+@dataclass(frozen=True)
+class Export:
+    """A file that a result can be saved as; `make` does the work when it is asked for."""
+
+    name: str  # a plain file name, made from ids only
+    title: str
+    mime: str
+    make: Callable[[], bytes]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What of a result a page shows, for files that follow it.
+
+    rows: numbers of the samples, in their order (None: all); relaxed: whether they are shown relaxed, where a domain
+    can relax them.
+    """
+
+    rows: tuple[int, ...] | None = None
+    relaxed: bool = False
+
+
+#: Every sample, as sampled.
+ALL = Shown()
+#: In every file samples and experts count from 0; this says so in its head.
+COUNTING = "samples and experts count from 0"
+
+
+@dataclass(frozen=True)
+class Size:
+    """A number that says how large a sample is: a field of recipes, its title, its bounds, and what None means."""
+
+    field: str
+    title: str
+    least: int
+    most: int
+    open: str
+
+
+def look_at(what: str, read: Callable[[], ModelInfo]) -> ModelInfo | ModelError:
+    """What `read` tells of a model, or the sentence that takes its place: one damaged model costs no other.
+
+    Args:
+        what: the model's id, for the sentence.
+        read: reads what is known of it; may raise anything.
+    """
+    try:
+        return read()
+    except ModelError as error:
+        return error
+    except Exception as error:  # a damaged file may raise whatever its reader raises
+        first = (str(error).splitlines() or [""])[0]
+        return ModelError(
+            f"The model '{what}' cannot be read ({type(error).__name__}: {first}); install it again, or remove it."
+        )
+
+
+def look_at_embedded(
+    assets: Path, names: Iterable[str], settings: Callable[[Path], Any]
+) -> Iterator[ModelInfo | ModelError]:
+    """The embedded models of these names that are installed.
+
+    Args:
+        assets: the folder of all embedded models.
+        names: of their folders in it.
+        settings: what a folder says of its model, with a title and a description; raises ModelError.
+    """
+
+    def read(name: str) -> ModelInfo:
+        found = settings(assets / name)
+        return ModelInfo(name, found.title or name, found.description, "embedded")
+
+    for name in names:
+        if (assets / name).is_dir():
+            yield look_at(name, lambda name=name: read(name))  # type: ignore[misc]
+
+
+def settling(noisy: Any, denoised: Any, level: float, deviation: float = 1.0) -> Any:
+    """Positions to show while samples form: a cloud as wide as the data, which settles into the sample.
+
+    The denoised mean alone is one clump while the noise is high; here it has what is left of the noise, shrunk to
+    d s^2 / (d + s)^2.
+
+    Args:
+        noisy: y, a tensor of any shape.
+        denoised: its mean, of the same shape.
+        level: the noise level s.
+        deviation: d of the data, in the unit of y.
+    """
+    return denoised + (noisy - denoised) * (deviation * level / (deviation + level) ** 2)
+
+
+class Domain(ABC):
+    """One kind of sample. A new domain is a new folder with such a class, and one line in the registry."""
+
+    name: str
+    title: str
+    #: Unit of the samples and so of the noise level, for axis labels.
+    level_unit: str
+    #: CPU threads for a run; None leaves torch its own choice.
+    threads: int | None = None
+    #: Whether experts are prompts of a model; only then do recipes have prompts, guidance and pipeline settings.
+    prompted = False
+    #: Whether models of the user's own folders and of a hub can be asked for, as "local/NAME" and "hub/OWNER/NAME".
+    foreign = False
+    #: Whether each prompt may be of another model, and whether prompts are chosen from `suggestions` only.
+    own_models = False
+    #: What an empty prompt's place says.
+    prompt_hint = "What should the pictures show?"
+    #: Names of the components of a sample, for charts and messages; weights may differ by component.
+    components: tuple[str, ...] = ("samples",)
+    #: The size of samples, where a recipe may choose it.
+    size: Size | None = None
+    #: What the networks may compute in, the best first.
+    dtypes: tuple[str, ...] = ("float32", "float16", "bfloat16")
+    #: The estimators of log-densities that its experts allow, with the largest sample (in dimensions) that each is for.
+    estimators: Mapping[str, float] = MOST_DIMENSIONS
+    #: (lowest, highest) level of all its models; None where that is known only once they are loaded.
+    levels: tuple[float, float] | None = None
+    #: The level at which samples from files are judged unless another one is asked for; None where none are read.
+    judged_at: float | None = None
+
+    @abstractmethod
+    def listing(self) -> Iterable[ModelInfo | ModelError]:
+        """All models that are there now; in the place of one that cannot be read, the error that says so."""
+
+    def models(self) -> list[ModelInfo]:
+        """All models to choose from now."""
+        return [found for found in self._listed() if isinstance(found, ModelInfo)]
+
+    def left_out(self) -> list[str]:
+        """Why models that are there cannot be chosen, a sentence each."""
+        return list(dict.fromkeys(str(found) for found in self._listed() if isinstance(found, ModelError)))
+
+    def _listed(self) -> list[ModelInfo | ModelError]:
+        found: list[ModelInfo | ModelError] = []
+        try:
+            found.extend(self.listing())
+        except Exception as error:  # a folder that cannot be listed, say: the other domains go on
+            found.append(
+                ModelError(f"Not all models of {self.title} could be listed ({type(error).__name__}: {error}).")
+            )
+        return found
+
+    def owns(self, model: str) -> bool:
+        """Whether `model` is an id of this domain."""
+        return any(info.id == model for info in self.models())
+
+    def reads(self, index: dict[str, Any]) -> bool:
+        """Whether a pipeline of the user's own with this model_index.json is of this domain."""
+        return False
+
+    def suggestions(self, model: str) -> list[str]:
+        """Prompts that `model` is known to understand, to choose from; empty where any text will do."""
+        return []
+
+    def remarks(self, recipe: Recipe) -> list[str]:
+        """What the user should know before running a recipe that is right in itself, in sentences."""
+        return []
+
+    @abstractmethod
+    def examples(self) -> dict[str, Recipe]:
+        """Ready recipes by title; the first is what the studio opens with."""
+
+    def _possible(self, examples: dict[str, Recipe]) -> dict[str, Recipe]:
+        """Those examples whose models are all there."""
+        there = {info.id for info in self.models()}
+        return {title: one for title, one in examples.items() if {expert.model for expert in one.experts} <= there}
+
+    @abstractmethod
+    def check(self, recipe: Recipe) -> None:
+        """Raise RecipeError for what only this domain can know to be wrong."""
+
+    @abstractmethod
+    def load(self, expert: Expert, device: str, dtype: str) -> Any:
+        """The score model of one expert; raises ModelError with one sentence."""
+
+    def resolve(self, recipe: Recipe) -> Recipe:
+        """The recipe with what it leaves open of its models, such as a hub's revision; raises ModelError."""
+        return recipe
+
+    def prepare(self, recipe: Recipe, device: str) -> Prepared:
+        """Everything that a run of the recipe needs; raises ModelError with one sentence."""
+        return Prepared([self.load(expert, device, recipe.dtype) for expert in recipe.experts])
+
+    @abstractmethod
+    def space(self, experts: Sequence[Any]) -> Geometry | Product:
+        """Where samples live; raises ModelError if the experts' samples differ in shape."""
+
+    def dimensions(self, size: int | None) -> float:
+        """Of the largest sample of this `size` (None: left open); infinite where only a loaded model knows."""
+        return math.inf
+
+    def estimators_for(self, solver: str, noise_scale: float, size: int | None) -> list[str]:
+        """The names of the estimators that a recipe with these fields may have, the most accurate first."""
+        return fitting_estimators(SOLVERS[solver], noise_scale, self.dimensions(size), self.estimators)
+
+    def check_estimator(self, recipe: Recipe) -> None:
+        """Raise ArgumentError where the recipe's estimator is not one of `estimators_for`."""
+        dimensions = self.dimensions(None if self.size is None else getattr(recipe, self.size.field))
+        check_estimator(recipe.estimator, SOLVERS[recipe.solver], recipe.noise_scale, dimensions, self.estimators)
+
+    def check_grid(self, levels: Tensor) -> None:
+        """Raise ArgumentError where a component's levels do not strictly decrease (`noise.check_levels`)."""
+        grids = self.component_levels(levels)
+        for grid in grids.values() if isinstance(grids, dict) else [grids]:
+            check_levels(grid.tolist())
+
+    def level_range(self, experts: Sequence[Any]) -> tuple[float, float]:
+        """(lowest, highest) level that all experts can be asked for and the domain recommends."""
+        if self.levels is None:
+            raise NotImplementedError(f"{self.title} must say at which levels its experts stand.")
+        return self.levels
+
+    def component_levels(self, levels: Tensor) -> Tensor | dict[str, Tensor]:
+        """The grid of each component of the samples, where it differs from `levels`, which charts and recipes mean."""
+        return levels
+
+    @abstractmethod
+    def preview(self, step: Step, experts: Sequence[Any], most: int) -> dict[str, np.ndarray]:
+        """A cheap picture of the samples now, for at most `most` of them."""
+
+    def decode(self, step: Step, experts: Sequence[Any]) -> dict[str, np.ndarray]:
+        """What a run's samples stand for, such as {"pictures": uint8 [batch, H, W, 3]}; empty if it is themselves."""
+        return {}
+
+    def notes(self, experts: Sequence[Any]) -> list[str]:
+        """What the user should know of a run, in sentences: words that were cut off, memory that was short."""
+        return []
+
+    @abstractmethod
+    def preview_png(self, result: Result) -> bytes | None:
+        """A PNG of the finished samples, for the run's folder; None where there is nothing to show."""
+
+    @abstractmethod
+    def exports(self, result: Result, shown: Shown = ALL) -> list[Export]:
+        """Files in the formats of the field, beside the NPZ, CSV and JSON that every run offers; of what is shown,
+        where a domain's page can show a part.
+        """
+
+    def place(self, recipe: Recipe, given: Any, device: str) -> tuple[list[Any], Any, float]:
+        """Experts, points and level for judging samples of the user's own.
+
+        Args:
+            recipe: whose experts judge.
+            given: samples as this domain reads them from files.
+            device: to work on.
+
+        Returns:
+            (experts, state of the given samples, the lowest level to judge them at).
+        """
+        raise NotImplementedError(f"{self.title} reads no samples from files.")
+
+    def unscored(self, given: Any) -> list[str]:
+        """Why each of the samples that `place` takes cannot be judged, in a sentence, or "" where it can; empty where
+        all can. Where some cannot, `given.take(indices)` is some of the samples.
+        """
+        return []
+
+    def tables(self) -> Mapping[str, Layout]:
+        """How its tables of results are shown, by their names in docs/tables."""
+        return {}
+
+    def describe(self, result: Result) -> dict[str, Any]:
+        """Figures about the finished samples, by label; empty where there is nothing to say."""
+        return {}

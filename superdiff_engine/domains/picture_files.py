@@ -1,0 +1,90 @@
+"""Pictures of a run: as arrays, side by side, and as PNG files that carry the recipe that made them."""
+
+from __future__ import annotations
+
+import io
+import math
+import zipfile
+
+import numpy as np
+import torch
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+from torch import Tensor
+
+from ..domain import COUNTING, Export, Result
+from ..recipes.document import Recipe
+
+#: The text chunk of a PNG in which the recipe is kept, as JSON.
+RECIPE_CHUNK = "superdiff_recipe"
+#: The longest side, in pixels, that a grid's pictures are enlarged to (by whole factors).
+GRID_CELL = 112
+
+
+def recipe_chunk(recipe: Recipe) -> PngInfo:
+    """The recipe as a PNG text chunk."""
+    info = PngInfo()
+    info.add_itxt(RECIPE_CHUNK, recipe.to_json())
+    return info
+
+
+def png(picture: np.ndarray | Image.Image, recipe: Recipe) -> bytes:
+    """A PNG of uint8 [height, width] or [height, width, 3], with the recipe inside."""
+    image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", pnginfo=recipe_chunk(recipe))
+    return buffer.getvalue()
+
+
+def to_uint8(pictures: Tensor) -> np.ndarray:
+    """Pictures [n, C, H, W] in [-1, 1] as uint8 [n, H, W] (C = 1) or [n, H, W, 3]."""
+    scaled = pictures.detach().float().nan_to_num(0).clamp(-1, 1).add(1).mul(127.5).round().to(torch.uint8).cpu()
+    return (scaled[:, 0] if scaled.shape[1] == 1 else scaled.permute(0, 2, 3, 1)).numpy()
+
+
+def picture_grid(pictures: np.ndarray, columns: int | None = None) -> np.ndarray:
+    """Pictures uint8 [n, H, W] or [n, H, W, 3] side by side, enlarged by a whole factor, one pixel apart."""
+    count, height, width = pictures.shape[:3]
+    columns = columns or math.ceil(math.sqrt(count))
+    rows = math.ceil(count / columns)
+    # No grid is wider than about 4,000 pixels: some programs refuse larger ones.
+    scale = max(1, min(GRID_CELL // max(height, width), 4000 // (columns * width)))
+    enlarged = pictures.repeat(scale, axis=1).repeat(scale, axis=2)
+    cell_height, cell_width = height * scale + 1, width * scale + 1
+    grid = np.zeros((rows * cell_height - 1, columns * cell_width - 1, *pictures.shape[3:]), np.uint8)
+    for index, picture in enumerate(enlarged):
+        row, column = divmod(index, columns)
+        top, left = row * cell_height, column * cell_width
+        grid[top : top + cell_height - 1, left : left + cell_width - 1] = picture
+    return grid
+
+
+def grid_png(result: Result) -> bytes | None:
+    """All pictures of a result as one PNG with the recipe inside; None where there are none."""
+    pictures = result.decoded.get("pictures")
+    return None if pictures is None else png(picture_grid(pictures), result.recipe)
+
+
+def picture_png(result: Result, index: int) -> bytes:
+    """Picture `index` of a result at its own size, as a PNG with the recipe inside."""
+    return png(result.decoded["pictures"][index], result.recipe)
+
+
+def picture_exports(result: Result) -> list[Export]:
+    """The files that pictures can be saved as."""
+    if "pictures" not in result.decoded:
+        return []
+    return [
+        Export("pictures.png", "Grid (PNG)", "image/png", lambda: grid_png(result) or b""),
+        Export("pictures.zip", "Single pictures (ZIP of PNGs)", "application/zip", lambda: _zip(result)),
+    ]
+
+
+def _zip(result: Result) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:  # PNGs are compressed already
+        for index in range(len(result.decoded["pictures"])):
+            archive.writestr(f"picture_{index:05d}.png", picture_png(result, index))
+        archive.writestr("README.txt", f"In all files {COUNTING}; picture_00000.png is the first sample of the run.\n")
+        archive.writestr("recipe.json", result.recipe.to_json())
+    return buffer.getvalue()

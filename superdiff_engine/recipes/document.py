@@ -1,0 +1,318 @@
+"""What the user asks for: one small document, validated before anything is loaded, stored with every result.
+
+A recipe is JSON. It travels as a file, inside an exported picture, or in a link (`to_link`); it never names a path:
+models are addressed by the ids that `superdiff models` lists.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    model_validator,
+)
+
+from .. import compose
+from ..errors import RecipeError
+from ..noise import LOWEST_LEVEL, check_levels, karras_levels, log_levels
+from ..solvers import SOLVERS
+from .links import link_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MOST_EXPERTS = 8
+#: A mixture that the user edits in the plane stays within this distance of the origin.
+PLANE_EXTENT = 10.0
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a document is held against while it is validated, given by whoever knows: as pydantic's context.
+
+    Attributes:
+        domains: the names of all domains.
+        written: the id of the user's folder that a text means by its real name; None where there is none.
+    """
+
+    domains: Sequence[str]
+    written: Callable[[str], str | None]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
+
+
+Coordinate = Annotated[float, Field(ge=-PLANE_EXTENT, le=PLANE_EXTENT)]
+Variance = Annotated[float, Field(ge=1e-4, le=100.0)]
+Bias = Annotated[float, Field(ge=-1e4, le=1e4)]
+
+
+class Mixture(_Strict):
+    """A Gaussian mixture in the plane: isotropic modes with means, variances and relative masses."""
+
+    means: list[Annotated[list[Coordinate], Field(min_length=2, max_length=2)]] = Field(min_length=1, max_length=64)
+    variances: list[Variance]
+    masses: list[Annotated[float, Field(gt=0, le=1e6)]] | None = None
+
+    @model_validator(mode="after")
+    def _lengths(self) -> Mixture:
+        for name, values in (("variances", self.variances), ("masses", self.masses)):
+            if values is not None and len(values) != len(self.means):
+                raise ValueError(f"{name} needs {len(self.means)} values, one a mode, got {len(values)}")
+        return self
+
+
+_MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*){0,2}")
+_REVISION = re.compile(r"[0-9a-f]{40}")
+
+
+def _model_id(model: str, info: ValidationInfo) -> str:
+    if not _MODEL.fullmatch(model):
+        written = info.context.written(model) if info.context else None
+        hint = f"; your folder of this name is '{written}'" if written else ""
+        raise ValueError(f"it must be the id of a model, as 'superdiff models' lists them{hint}")
+    return model
+
+
+def _known_domain(name: Any, info: ValidationInfo) -> Any:
+    if info.context and name not in info.context.domains:
+        *others, last = [f"'{domain}'" for domain in info.context.domains]
+        raise ValueError(f"it must be {', '.join(others)} or {last}")
+    return name
+
+
+def _commit(revision: str) -> str:
+    if not _REVISION.fullmatch(revision):
+        raise ValueError("it must be a commit, 40 hexadecimal digits in small letters; correct it or remove it")
+    return revision
+
+
+#: Text that a user typed: no control characters (they would be unseen in the form and in file headers).
+Text = Annotated[str, Field(max_length=2000, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
+
+
+class Expert(_Strict):
+    """One expert: a model by its id, a mixture given in the recipe itself (domain "plane"), or a model's prompt.
+
+    `revision` is the commit of a model of a hub; a run fills it in where it is left open (the newest).
+    """
+
+    model: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_model_id)]
+    revision: Annotated[str, AfterValidator(_commit)] | None = None
+    mixture: Mixture | None = None
+    prompt: Text | None = None
+
+    @model_validator(mode="after")
+    def _mixture(self) -> Expert:
+        if (self.model == "custom") != (self.mixture is not None):
+            raise ValueError("an expert has a mixture exactly when its model is 'custom'")
+        if self.revision is not None and not self.model.startswith("hub/"):
+            raise ValueError("only a model of a hub (hub/OWNER/NAME) has a revision; remove 'revision'")
+        return self
+
+
+class OrRecipe(_Strict):
+    """kappa = softmax(temperature * log q + bias)."""
+
+    name: Literal["or"] = "or"
+    temperature: float = Field(1.0, ge=0, le=1e6)
+    bias: list[Bias] | None = None
+
+    def build(self) -> compose.Operator:
+        return compose.Or(self.temperature, self.bias)
+
+
+class AndRecipe(_Strict):
+    """Equal log-densities, up to the offsets in `bias`; `ridge` in nats, 0 for the paper's exact system; below
+    the level `lowest` the weights are even.
+    """
+
+    name: Literal["and"] = "and"
+    bias: list[Bias] | None = None
+    ridge: float = Field(1.0, ge=0, le=1e6)
+    lowest: float = Field(0.0, ge=0, le=1e6)
+
+    def build(self) -> compose.Operator:
+        return compose.And(self.bias, self.ridge, self.lowest)
+
+
+class AverageRecipe(_Strict):
+    """Equal weights."""
+
+    name: Literal["average"] = "average"
+
+    def build(self) -> compose.Operator:
+        return compose.Average()
+
+
+class FixedRecipe(_Strict):
+    """Weights given by the user; they sum to 1."""
+
+    name: Literal["fixed"] = "fixed"
+    weights: list[Annotated[float, Field(ge=-100, le=100)]]
+
+    @model_validator(mode="after")
+    def _sum(self) -> FixedRecipe:
+        if not math.isclose(math.fsum(self.weights), 1.0, abs_tol=1e-6):
+            raise ValueError(f"weights must sum to 1, these sum to {math.fsum(self.weights):.6g}")
+        return self
+
+    def build(self) -> compose.Operator:
+        return compose.Fixed(self.weights)
+
+
+class SingleRecipe(_Strict):
+    """One expert alone, by its position (0 is the first)."""
+
+    name: Literal["single"] = "single"
+    index: int = Field(0, ge=0)
+
+    def build(self) -> compose.Operator:
+        return compose.Single(self.index)
+
+
+class CoinFlipRecipe(_Strict):
+    """One expert a sample, drawn with odds exp(bias)."""
+
+    name: Literal["coin_flip"] = "coin_flip"
+    bias: list[Bias] | None = None
+
+    def build(self) -> compose.Operator:
+        return compose.CoinFlip(self.bias)
+
+
+OperatorRecipe = Annotated[
+    OrRecipe | AndRecipe | AverageRecipe | FixedRecipe | SingleRecipe | CoinFlipRecipe, Field(discriminator="name")
+]
+
+
+class GuidanceRecipe(_Strict):
+    """Classifier-free guidance of `weight` (1 is none), at levels from `lowest` to `highest` (None: at all levels)."""
+
+    weight: float = Field(4.0, ge=0, le=100)
+    negative_prompt: Text = ""
+    lowest: float | None = Field(None, ge=0, le=1e6)
+    highest: float | None = Field(None, gt=0, le=1e6)
+
+    @model_validator(mode="after")
+    def _order(self) -> GuidanceRecipe:
+        if self.lowest is not None and self.highest is not None and self.lowest >= self.highest:
+            raise ValueError(f"lowest ({self.lowest}) must lie below highest ({self.highest})")
+        return self
+
+
+class PipelineRecipe(_Strict):
+    """How a text-to-image pipeline runs: its size in pixels (None: its own), and ways to save memory or time."""
+
+    height: int | None = Field(None, ge=8, le=4096)
+    width: int | None = Field(None, ge=8, le=4096)
+    vae_slicing: bool = False
+    vae_tiling: bool = False
+    attention_slicing: bool = False
+    cpu_offload: bool = False
+    compile: bool = False
+
+    @model_validator(mode="after")
+    def _both(self) -> PipelineRecipe:
+        if (self.height is None) != (self.width is None):
+            raise ValueError("height and width are given together, or neither")
+        return self
+
+
+class Levels(_Strict):
+    """The grid of noise levels: `steps` steps from `highest` to `lowest` (None: what the models were trained for)."""
+
+    steps: int = Field(100, ge=1, le=10_000)
+    spacing: Literal["karras", "log"] = "karras"
+    highest: float | None = Field(None, ge=LOWEST_LEVEL, le=1e6)
+    lowest: float | None = Field(None, ge=LOWEST_LEVEL, le=1e6)
+    rho: float = Field(7.0, ge=1, le=100)
+
+    @model_validator(mode="after")
+    def _order(self) -> Levels:
+        if self.highest is not None and self.lowest is not None:
+            if self.lowest >= self.highest:
+                raise ValueError(f"lowest ({self.lowest}) must lie below highest ({self.highest})")
+            check_levels(self.grid((self.lowest, self.highest)).tolist())
+        return self
+
+    def grid(self, bounds: tuple[float, float]) -> Tensor:
+        """[steps + 1] levels, decreasing, float64; with (lowest, highest) of `bounds` where an end is left open.
+
+        Raises:
+            RecipeError: if that end does not fit the one that is given.
+        """
+        lowest = bounds[0] if self.lowest is None else self.lowest
+        highest = bounds[1] if self.highest is None else self.highest
+        if lowest >= highest:
+            raise RecipeError(
+                f"The lowest level ({lowest:g}) must lie below the highest ({highest:g}); where one is left open it is "
+                f"the models' own, {bounds[0]:g} and {bounds[1]:g}."
+            )
+        if self.spacing == "log":
+            return log_levels(self.steps, highest, lowest)
+        return karras_levels(self.steps, highest, lowest, self.rho)
+
+
+class Recipe(_Strict):
+    """Everything that decides the samples of a run.
+
+    What the studio and the command line write names its solver; a document that does not gets the default of the
+    version that reads it.
+    """
+
+    version: Literal[1] = 1
+    domain: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=60), BeforeValidator(_known_domain)]
+    experts: list[Expert] = Field(min_length=1, max_length=MOST_EXPERTS)
+    operator: OperatorRecipe = OrRecipe()
+    levels: Levels = Levels()
+    solver: Literal["euler", "ancestral", "ode", "ode_heun"] = "ancestral"
+    estimator: Literal["ito", "trapezoid", "hutchinson", "exact"] = "trapezoid"
+    #: Multiplies the noise of an SDE's steps; below 1, samples keep nearer to the densities' peaks.
+    noise_scale: float = Field(1.0, ge=0.1, le=1)
+    batch: int = Field(64, ge=1, le=16_384)
+    seed: int = Field(0, ge=0, lt=2**63)
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    dtype: Literal["float32", "float16", "bfloat16"] = "float32"
+    guidance: GuidanceRecipe | None = None
+    pipeline: PipelineRecipe | None = None
+    #: Of every molecule; None for the numbers that the models' data have.
+    atoms: int | None = Field(None, ge=3, le=29)
+    #: Of every protein; None for the numbers that the models' data have.
+    residues: int | None = Field(None, ge=30, le=256)
+    #: Whether each component of the samples (positions and rotations, say) has weights of its own.
+    per_component: bool = False
+
+    @model_validator(mode="after")
+    def _fits(self) -> Recipe:
+        count = len(self.experts)
+        for field in ("bias", "weights"):
+            values = getattr(self.operator, field, None)
+            if values is not None and len(values) != count:
+                raise ValueError(f"{field} needs {count} values, one an expert, got {len(values)}")
+        if isinstance(self.operator, SingleRecipe) and self.operator.index >= count:
+            raise ValueError(f"index {self.operator.index} names no expert, there are {count} (0 is the first)")
+        if self.per_component and isinstance(self.operator, CoinFlipRecipe):
+            raise ValueError("a coin flip chooses an expert for the whole sample; remove per_component")
+        if self.noise_scale < 1 and not SOLVERS[self.solver].noisy:
+            raise ValueError(f"noise_scale is for solvers with noise; with solver '{self.solver}' leave it at 1")
+        return self
+
+    def to_json(self) -> str:
+        """Indented JSON, ending in a newline."""
+        return self.model_dump_json(indent=2, exclude_none=True) + "\n"
+
+    def to_link(self) -> str:
+        """A compact form for a query parameter: URL-safe base64 of deflated JSON."""
+        return link_of(self.model_dump(mode="json", exclude_none=True))

@@ -1,0 +1,1 @@
+"""Work on recipes: a run, a grid of runs, given samples, and their records on disk."""

@@ -1,0 +1,231 @@
+"""A run read back from its folder, so that it can be looked at after the process that made it has ended.
+
+A record may be damaged or forged: nothing is unpickled, every array is bounded before it is unpacked, and its shape
+must fit the recipe.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ..domain import Result
+from ..domains.checked import load_recipe
+from ..errors import RecordError
+from ..recipes.document import Recipe
+from ..trace import TRACED_SAMPLES, Curves, Frame, Trace
+from .formats import REPLAY
+from .run import Run
+
+#: Bytes that are read of any one file, once unpacked.
+MOST_READ = 4 * 1024**3
+#: Bytes of status.json that are read; titles of eight experts may each be a long prompt.
+_MOST_STATUS = 256 * 1024
+_TRACE_COLUMNS = ["step", "level", "expert", "sample", "log_density", "weight"]
+
+
+class StoredRun(Run):
+    """A run that has ended, as its record tells it; it cannot be executed again."""
+
+    def __init__(self, recipe: Recipe, folder: Path, status: dict[str, Any]) -> None:
+        super().__init__(recipe, folder, previews=False)
+        self.id = folder.name
+        self.state, self.message = status["state"], status["message"]
+        self.titles = status["titles"] if len(status["titles"]) == len(recipe.experts) else self.titles
+        self._own_notes = status["notes"]
+        self._seconds: float = status["seconds"]
+        self.finished.set()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds that the run took."""
+        return self._seconds
+
+    @property
+    def eta(self) -> float | None:
+        """None: nothing is to come."""
+        return None
+
+
+def read_record(folder: Path) -> StoredRun:
+    """The run whose record is in a folder, with its trace and, if it made any, its samples.
+
+    Raises:
+        RecordError: when there is no record, it is damaged, or its run has not ended; in one sentence.
+    """
+    if not (folder / "recipe.json").is_file():
+        raise RecordError(f"There is no record of a run in {folder}.")
+    recipe = load_recipe(folder / "recipe.json")
+    run = StoredRun(recipe, folder, _status(folder))
+    # A part that cannot be read costs that part.
+    components: dict[str, dict[str, np.ndarray]] = {}
+    frames: list[Frame] = []
+    if (folder / REPLAY).is_file():
+        try:
+            frames, components = _read_replay(folder / REPLAY, recipe)
+        except RecordError as error:
+            run._own_notes.append(str(error))
+    if (folder / "trace.parquet").is_file():
+        try:
+            run.trace = Trace.restored(_read_curves(folder / "trace.parquet", recipe, components), frames)
+        except RecordError as error:
+            run._own_notes.append(str(error))
+    if (folder / "samples.npz").is_file():
+        try:
+            run.result = _read_result(folder / "samples.npz", run)
+        except RecordError as error:
+            run._own_notes.append(str(error))
+    return run
+
+
+def _status(folder: Path) -> dict[str, Any]:
+    path = folder / "status.json"
+    if not path.is_file():
+        raise RecordError(
+            f"The run {folder.name} has not ended: it was stopped with its studio, or another one is at work on it. "
+            "Its recipe and what it had written are in its folder."
+        )
+    try:
+        with path.open("rb") as file:
+            found = json.loads(file.read(_MOST_STATUS))
+        state, seconds = found["state"], float(found["seconds"])
+        if state not in ("done", "cancelled", "failed") or not math.isfinite(seconds):
+            raise ValueError(state)
+        return {
+            "state": state,
+            "seconds": seconds,
+            "message": str(found.get("message", "")),
+            "titles": [str(title) for title in found.get("titles", [])],
+            "notes": [str(note) for note in found.get("notes", [])],
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise _damaged(path) from None
+
+
+def _damaged(path: Path) -> RecordError:
+    return RecordError(f"{path.name} of the run {path.parent.name} is damaged and was left out.")
+
+
+def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """All arrays of an NPZ, none of them pickled; each is as large as its file says, and all are bounded."""
+    try:
+        found: dict[str, np.ndarray] = {}
+        left = MOST_READ
+        with zipfile.ZipFile(path) as archive:
+            for member in archive.infolist():
+                left -= member.file_size
+                if left < 0 or member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                    raise ValueError(member.filename)
+                with archive.open(member) as file:
+                    version = np.lib.format.read_magic(file)
+                    read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+                    shape, _, kind = read[version](file)
+                # The header is at most as long as the file; numpy would take its word for the memory.
+                if kind.hasobject or math.prod(shape) * kind.itemsize > member.file_size:
+                    raise ValueError(member.filename)
+                with archive.open(member) as file:
+                    found[member.filename.removesuffix(".npy")] = np.lib.format.read_array(file, allow_pickle=False)
+        return found
+    except (OSError, ValueError, KeyError, TypeError, EOFError, SyntaxError, zlib.error, zipfile.BadZipFile):
+        raise _damaged(path) from None
+    except (NotImplementedError, RuntimeError, RecursionError, MemoryError, OverflowError):
+        raise _damaged(path) from None
+
+
+def _read_result(path: Path, run: Run) -> Result:
+    arrays, recipe = _read_arrays(path), run.recipe
+    try:
+        log_density, weights = arrays.pop("log_density"), arrays.pop("weights")
+        level, text = float(arrays.pop("level")), str(arrays.pop("recipe"))
+        if json.loads(text) != json.loads(recipe.to_json()):
+            raise ValueError("the samples of another recipe")
+        if log_density.shape != (len(recipe.experts), recipe.batch) or weights.shape != log_density.shape:
+            raise ValueError("another number of experts or samples")
+        if any(not value.ndim or len(value) != recipe.batch for value in arrays.values()):
+            raise ValueError("another number of samples")
+    except (KeyError, ValueError, TypeError, RecursionError):
+        raise _damaged(path) from None
+    parts: dict[str, dict[str, np.ndarray]] = {"samples": {}, "denoised": {}, "decoded": {}}
+    for name, value in arrays.items():
+        kind, _, rest = name.partition("_")
+        if kind in ("samples", "denoised"):
+            parts[kind][rest] = value
+        else:
+            parts["decoded"][name] = value
+    index = max(len(run.trace) - 1, 0)
+    return Result(
+        recipe=recipe,
+        **parts,
+        log_density=log_density,
+        weights=weights,
+        level=level,
+        index=index,
+        complete=run.state == "done",
+        seconds=run.seconds,
+        trace=run.trace,
+        titles=run.titles,
+    )
+
+
+def _read_curves(path: Path, recipe: Recipe, components: dict[str, dict[str, np.ndarray]]) -> Curves:
+    experts, samples = len(recipe.experts), min(recipe.batch, TRACED_SAMPLES)
+    try:
+        table = pq.ParquetFile(path)
+        levels, rest = divmod(table.metadata.num_rows, experts * (samples + 1))
+        if rest or not 0 < levels <= recipe.levels.steps + 1:
+            raise ValueError("another number of rows")
+        shape = (levels, experts, samples + 1)
+        columns = {name: values.to_numpy() for name, values in zip(_TRACE_COLUMNS, _columns(table), strict=True)}
+        whole = {name: values.reshape(shape) for name, values in columns.items()}
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException, MemoryError):
+        raise _damaged(path) from None
+    return Curves(
+        index=whole["step"][:, 0, 0],
+        level=whole["level"][:, 0, 0],
+        log_density=whole["log_density"][:, :, 1:],
+        weights=whole["weight"][:, :, 1:],
+        mean_log_density=whole["log_density"][:, :, 0],
+        mean_weights=whole["weight"][:, :, 0],
+        **{
+            field: {name: values for name, values in found.items() if values.shape == (levels, experts)}
+            for field, found in components.items()
+        },
+    )
+
+
+def _columns(table: pq.ParquetFile) -> list[pa.ChunkedArray]:
+    found = table.read(_TRACE_COLUMNS)
+    columns = [found.column(name) for name in _TRACE_COLUMNS]
+    if any(not pa.types.is_integer(column.type) and not pa.types.is_floating(column.type) for column in columns):
+        raise ValueError("a column that is no number")
+    return columns
+
+
+def _read_replay(path: Path, recipe: Recipe) -> tuple[list[Frame], dict[str, dict[str, np.ndarray]]]:
+    """The previews, and by their names in `Curves` what is known of the components."""
+    arrays = _read_arrays(path)
+    try:
+        indices, levels = arrays.pop("index").tolist(), arrays.pop("level").tolist()
+        previews: list[dict[str, np.ndarray]] = [{} for _ in indices]
+        components: dict[str, dict[str, np.ndarray]] = {"components": {}, "component_weights": {}}
+        for name, value in arrays.items():
+            kind, _, rest = name.partition("_")
+            if kind in ("mean", "weight"):
+                components["components" if kind == "mean" else "component_weights"][rest] = value
+            elif kind == "frame":
+                place, _, part = rest.partition("_")
+                previews[int(place)][part] = value
+        if any(not 0 <= index <= recipe.levels.steps for index in indices):
+            raise ValueError("a step that is not the recipe's")
+        frames = [Frame(*each) for each in zip(indices, levels, previews, strict=True)]
+    except (KeyError, ValueError, TypeError, IndexError, AttributeError):
+        raise _damaged(path) from None
+    return frames, components

@@ -1,0 +1,539 @@
+"""A grid over one or two parameters of a recipe, as one picture with labelled axes.
+
+An axis is a parameter's name and its values: x_0 .. x_{n-1} go across, y_0 .. y_{m-1} go down. Cell (i, j), row i and
+column j, is a run of the recipe with the two parameters set to y_i and x_j and everything else, the seed too, as it
+is: whatever differs between two cells comes from the axes. A run is a recipe's alone, so each cell can be made again.
+
+    sweep = Sweep(recipe, parse_axis("temperature=0,1,10"), parse_axis("seed=0:4"))
+    for row, column, result in sweep.results():
+        ...
+    write_whole(Path("grid.png"), sweep.png())
+
+Where a sample is a picture, a cell is one sample; elsewhere (the plane) it is the preview of as many as the recipe has.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+
+from ..domain import Result
+from ..domains import get_domain
+from ..domains.checked import make_recipe
+from ..domains.picture_files import recipe_chunk
+from ..errors import OutputError, RecipeError, SuperDiffError
+from ..recipes.document import Recipe
+from ..sampling import Step
+from ..system.files import write_whole
+from ..system.texts import visible
+from .failures import explain
+from .folder import OutputFolder, output_file
+from .grid_picture import Place, compose_grid, fit
+from .run import CHECKPOINT_SECONDS, Run
+from .work import State, Work
+
+log = logging.getLogger("superdiff.sweep")
+
+#: The text chunk of a PNG in which the axes are kept, as JSON.
+GRID_CHUNK = "superdiff_grid"
+MOST_VALUES = 12
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """What an axis can vary: its label, its unit ("" for none), where it stands in a recipe, which operators have it.
+
+    get: a recipe's value; put: writes a value into a recipe's dictionary; operators: empty if it is not an operator's.
+    """
+
+    title: str
+    unit: str
+    get: Callable[[Any], float]
+    put: Callable[[dict[str, Any], float], None]
+    operators: tuple[str, ...] = ()
+    whole: bool = False
+
+    @property
+    def label(self) -> str:
+        """The title with the unit, for an axis."""
+        return f"{self.title} ({self.unit})" if self.unit else self.title
+
+
+PARAMETERS: dict[str, Parameter] = {
+    "temperature": Parameter(
+        "temperature T",
+        "",
+        lambda recipe: recipe.operator.temperature,
+        lambda document, value: document["operator"].update(temperature=value),
+        ("or",),
+    ),
+    "bias": Parameter(
+        "bias of expert 1",
+        "nats",
+        lambda recipe: (recipe.operator.bias or [0.0])[0],
+        lambda document, value: document["operator"].update(bias=[value, *_biases(document)[1:]]),
+        ("or", "and", "coin_flip"),
+    ),
+    "ridge": Parameter(
+        "ridge",
+        "nats",
+        lambda recipe: recipe.operator.ridge,
+        lambda document, value: document["operator"].update(ridge=value),
+        ("and",),
+    ),
+    "weight": Parameter(
+        "weight of expert 1",
+        "",
+        lambda recipe: recipe.operator.weights[0],
+        lambda document, value: document["operator"].update(weights=[value, 1 - value]),
+        ("fixed",),
+    ),
+    "guidance": Parameter(
+        "guidance w",
+        "",
+        lambda recipe: 1.0 if recipe.guidance is None else recipe.guidance.weight,
+        lambda document, value: document.update(guidance=(document["guidance"] or {}) | {"weight": value}),
+    ),
+    "steps": Parameter(
+        "steps",
+        "",
+        lambda recipe: recipe.levels.steps,
+        lambda document, value: document["levels"].update(steps=value),
+        whole=True,
+    ),
+    "seed": Parameter(
+        "seed", "", lambda recipe: recipe.seed, lambda document, value: document.update(seed=value), whole=True
+    ),
+}
+
+
+def _biases(document: dict[str, Any]) -> list[float]:
+    return document["operator"]["bias"] or [0.0] * len(document["experts"])
+
+
+class Axis(BaseModel):
+    """A parameter's name (see `PARAMETERS`) and the 1 to 12 different values that it takes."""
+
+    # Strict, and integers kept as such: a seed of 18 digits is no float.
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True, strict=True)
+
+    name: str
+    values: list[int | float]
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in PARAMETERS:
+            raise ValueError(f"there is no parameter '{name}' to vary, there are {', '.join(PARAMETERS)}")
+        return name
+
+    @field_validator("values")
+    @classmethod
+    def _some(cls, values: list[int | float]) -> list[int | float]:
+        if not 1 <= len(values) <= MOST_VALUES:
+            raise ValueError(f"an axis takes 1 to {MOST_VALUES} values, got {len(values)}")
+        if len(set(values)) < len(values):
+            raise ValueError("a value stands in it twice")
+        return values
+
+    @property
+    def label(self) -> str:
+        """What the axis is called in a picture."""
+        return PARAMETERS[self.name].label
+
+    @property
+    def texts(self) -> list[str]:
+        """The values as written along the axis."""
+        return [_number(value) for value in self.values]
+
+
+def make_axis(name: str, values: list[int | float]) -> Axis:
+    """An axis, or RecipeError with one sentence that says what is wrong with it."""
+    try:
+        axis = Axis(name=name, values=values)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        message = first["msg"].removeprefix("Value error, ")
+        raise RecipeError(f"The axis '{name}' is wrong: {message[0].lower() + message[1:]}.") from None
+    if PARAMETERS[name].whole:
+        for value in values:
+            if value != int(value):
+                raise RecipeError(f"The axis '{name}' takes whole numbers only, not {value:g}.")
+        axis = Axis(name=name, values=[int(value) for value in values])
+    return axis
+
+
+def parse_axis(text: str) -> Axis:
+    """An axis from "temperature=0,1,10" or "seed=0:4"; raises RecipeError."""
+    name, equals, values = text.partition("=")
+    if not equals:
+        raise RecipeError(f"'{text}' is no axis; write a parameter and its values, such as temperature=0,1,10.")
+    return make_axis(name.strip(), parse_values(values))
+
+
+def parse_values(text: str) -> list[int | float]:
+    """Numbers from text: "0, 1, 10", or whole numbers as Python's range, "0:4" for 0, 1, 2, 3 ("10:50:10" with a step).
+
+    Raises:
+        RecipeError: with one sentence.
+    """
+    values: list[int | float] = []
+    for part in text.split(","):
+        values += _range(part) if ":" in part else [_value(part)]
+    if len(values) > MOST_VALUES:
+        raise RecipeError(f"An axis takes 1 to {MOST_VALUES} values, '{text.strip()}' has {len(values)}.")
+    return values
+
+
+def _range(part: str) -> range:
+    try:
+        found = range(*(int(end) for end in part.split(":")))
+        if len(found):
+            return found if len(found) <= MOST_VALUES else found[: MOST_VALUES + 1]
+    except (ValueError, TypeError, OverflowError):
+        pass
+    raise RecipeError(f"'{part.strip()}' is no range; write whole numbers such as 0:4, which is 0, 1, 2, 3.")
+
+
+def _value(part: str) -> int | float:
+    for kind in (int, float):
+        try:
+            found = kind(part)
+        except ValueError:
+            continue
+        if math.isfinite(found):
+            return found
+    raise RecipeError(f"'{part.strip()}' is no number; write values such as 0, 1, 10 or 0:4.")
+
+
+def varied(recipe: Recipe) -> list[str]:
+    """The names of the parameters that make a difference in this recipe."""
+    return [name for name in PARAMETERS if not _obstacle(name, recipe)]
+
+
+def with_value(recipe: Recipe, name: str, value: float) -> Recipe:
+    """The recipe with one parameter changed.
+
+    Raises:
+        RecipeError: if the recipe has no such parameter, or the value is out of its bounds.
+    """
+    obstacle = _obstacle(name, recipe)
+    if obstacle:
+        raise RecipeError(f"The axis '{name}' does not fit this recipe: {obstacle}.")
+    document = recipe.model_dump()
+    PARAMETERS[name].put(document, value)
+    return make_recipe(document)
+
+
+def _obstacle(name: str, recipe: Recipe) -> str:
+    operators, count = PARAMETERS[name].operators, len(recipe.experts)
+    if operators and recipe.operator.name not in operators:
+        return f"its operator is '{recipe.operator.name}', only {_listed(operators)} has a {name}"
+    if name == "guidance" and not get_domain(recipe.domain).prompted:
+        return f"only prompts are guided, and {get_domain(recipe.domain).title} has none"
+    if name == "bias" and count < 2:
+        return "one expert alone has no others to be preferred to"
+    if name == "weight" and count != 2:
+        return f"it leaves the rest to one other expert, and there are {count} experts"
+    return ""
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return " or ".join(f"'{name}'" for name in names)
+
+
+class Sweep(Work):
+    """A run for every cell of a grid, one after the other; `execute` does the work, the rest may be read by any thread.
+
+    A cell that fails keeps its sentence in place of a picture, and the others go on.
+
+    Args:
+        recipe: what all cells have in common.
+        x: across; y: down, None for a single row.
+        batch: samples a cell; None for 1 where a sample is a picture, and the recipe's number elsewhere.
+        folder: where to keep the record: recipe.json, grid.json, grid.png, run.log, status.json; None for nowhere.
+
+    Raises:
+        RecipeError: one sentence, if an axis does not fit the recipe.
+    """
+
+    def __init__(
+        self, recipe: Recipe, x: Axis, y: Axis | None = None, batch: int | None = None, folder: Path | None = None
+    ) -> None:
+        if y is not None and x.name == y.name:
+            raise RecipeError(f"Both axes vary '{x.name}'; choose two different parameters.")
+        if batch is None and hasattr(get_domain(recipe.domain), "picture_png"):
+            batch = 1
+        super().__init__(recipe if batch is None else make_recipe(recipe.model_dump() | {"batch": batch}), folder)
+        self.x, self.y = x, y
+        self.recipes = self._derive()
+        self.title = grid_title(self.recipe, x, y)
+        self._lock = threading.Lock()
+        self._cells: dict[Place, Image.Image | str] = {}
+        self._drawn: tuple[int, bytes] | None = None
+        self._current: Run | None = None
+        self._output: OutputFolder | None = None
+        self._picture: Path | None = None
+        self._problem = ""
+        self._outcome: tuple[State, str] = ("failed", "")
+        self._unsaved: list[str] = []
+
+    def _derive(self) -> dict[Place, Recipe]:
+        found = {}
+        for row, down in enumerate([None] if self.y is None else self.y.values):
+            base = self.recipe
+            if self.y is not None and down is not None:
+                base = with_value(base, self.y.name, down)
+            for column, across in enumerate(self.x.values):
+                found[row, column] = with_value(base, self.x.name, across)
+        return found
+
+    def results(self, on_step: Callable[[Step], None] | None = None) -> Iterator[tuple[int, int, Result]]:
+        """Run the cells, row by row, and yield (row, column, result) of each that ends; failures are passed over.
+
+        Args:
+            on_step: called at every step of every cell.
+        """
+        self._started = time.monotonic()
+        for (row, column), recipe in self.recipes.items():
+            run = self._current = Run(recipe, previews=False)
+            # Looked at after `_current` is set: whoever cancels sets the event first and looks for a run then.
+            if self._cancel.is_set():
+                break
+            try:
+                result = run.execute(on_step)
+            except SuperDiffError as error:
+                self._keep((row, column), str(error))
+                continue
+            if result is None or not result.complete:
+                break  # cancelled on the way
+            self._keep((row, column), _picture(result, run.notes))
+            yield row, column, result
+        self._current, self._ended = None, time.monotonic()
+
+    def _resolve(self) -> None:
+        """Decide once for all cells what the recipe leaves open of its models; if that fails, every cell says why."""
+        try:
+            with self._loading():
+                resolved = get_domain(self.recipe.domain).resolve(self.recipe)
+        except SuperDiffError:
+            return
+        finally:
+            self.state = "running"
+        if resolved != self.recipe:
+            self.recipe = resolved
+            self.recipes = self._derive()
+
+    def _keep(self, place: Place, cell: Image.Image | str) -> None:
+        with self._lock:
+            self._cells[place] = cell
+
+    def execute(
+        self, on_step: Callable[[Step], None] | None = None, out: Path | None = None
+    ) -> dict[Place, Image.Image | str]:
+        """Run all cells, keep their pictures and the record. Returns `cells`.
+
+        Args:
+            on_step: called at every step of every cell.
+            out: a file for the picture, written after the first cell, every 30 seconds and at the end; None for
+                grid.png in the folder. A file that is there is replaced.
+
+        Raises:
+            SuperDiffError: if not a single cell could be made, or a file cannot be written.
+        """
+        self.state = "running"
+        saved = -math.inf
+        try:
+            self._resolve()
+            self._begin_record(out)
+            for _ in self.results(on_step):
+                if time.monotonic() - saved >= CHECKPOINT_SECONDS:
+                    self._save_picture()
+                    saved = time.monotonic()
+            self._conclude()
+        except BaseException as error:
+            self.state = "failed"
+            self.message = explain(error, self.recipe, "the studio's log")
+            if isinstance(error, Exception) and not isinstance(error, SuperDiffError):
+                raise SuperDiffError(self.message) from error
+            raise
+        finally:
+            self._ended = self._ended or time.monotonic()
+            self.finished.set()
+        return self.cells
+
+    def _begin_record(self, out: Path | None) -> None:
+        """Find out before the first cell whether the record can be kept; an old picture at `out` goes."""
+        if self.folder is not None:
+            output = OutputFolder(self.folder)
+            output.begin(f"grid {self.id}")
+            output.write("recipe.json", self.recipe.to_json().encode)
+            output.write("grid.json", lambda: (self._axes() + "\n").encode())
+            self._output = output
+        if out is not None:
+            self._picture = output_file(out)
+        elif self.folder is not None:
+            self._picture = self.folder / "grid.png"
+
+    def _save_picture(self) -> bool:
+        """Write the picture as it stands; says whether it is there. What goes wrong is tried again with the next."""
+        if self._picture is None:
+            return True
+        try:
+            write_whole(self._picture, self.png())
+        except Exception as error:
+            self._problem = explain(error, self.recipe, "the studio's log")
+            log.warning("grid %s: %s", self.id, self._problem, exc_info=not isinstance(error, SuperDiffError))
+            return False
+        return True
+
+    def _conclude(self) -> None:
+        """Settle the state and complete the record; it is there even if no cell could be made."""
+        failures = self.failures
+        whole = len(self.cells) == len(self.recipes)
+        fruitless = whole and len(failures) == len(self.recipes)
+        reason = next(iter(failures.values())) if fruitless else ""
+        self._outcome = "failed" if fruitless else "done" if whole else "cancelled", reason
+        self._settle()
+        if self.message:
+            raise SuperDiffError(self.message) if fruitless else OutputError(self.message)
+
+    def _settle(self) -> None:
+        """The picture, the log and, last, the status: a grid whose files are not all there is not done."""
+        failures, (state, message) = self.failures, self._outcome
+        pictured = len(failures) == len(self.cells) or self._save_picture()
+        self._unsaved = [] if pictured or self._picture is None else [self._picture.name]
+        if not pictured and state != "failed":
+            state, message = "failed", f"{self._problem} The grid is kept in memory."
+        if self._output is not None:
+            lines = [f"cell in row {row}, column {column} (from 0): {text}" for (row, column), text in failures.items()]
+            status = {"id": self.id, "state": state, "message": message, "cells": self.done, "of": len(self.recipes)}
+            logged = visible("\n".join([f"grid {self.id}", *lines, ""])).encode()
+            if not self._output.write("run.log", lambda: logged):
+                self._output.make_room()
+            self._output.write("status.json", lambda: (json.dumps(status, indent=2) + "\n").encode())
+            self._unsaved += self._output.unsaved
+            if self._output.unsaved and state != "failed":
+                state, message = "failed", f"{self._output.problem} The grid is kept in memory."
+        self.state, self.message = state, message
+
+    @property
+    def unsaved(self) -> list[str]:
+        """As every work's."""
+        return list(self._unsaved)
+
+    def save_again(self) -> bool:
+        """As every work's."""
+        if self.unsaved:
+            self._settle()
+        return not self.unsaved
+
+    def interrupt(self) -> None:
+        """As every work's; what loads is the cell's run."""
+        self.cancel()
+        current = self._current
+        if current is not None:
+            current.interrupt()
+
+    def cancel(self) -> None:
+        """Ask to stop: within one step; finished cells stay, the one at work is dropped."""
+        super().cancel()
+        current = self._current
+        if current is not None:
+            current.cancel()
+
+    @property
+    def cells(self) -> dict[Place, Image.Image | str]:
+        """What there is so far: a picture, or the sentence of a cell that failed."""
+        with self._lock:
+            return dict(self._cells)
+
+    @property
+    def failures(self) -> dict[Place, str]:
+        """The sentences of the cells that failed."""
+        return {place: cell for place, cell in self.cells.items() if isinstance(cell, str)}
+
+    @property
+    def done(self) -> int:
+        """How many cells are settled, made or failed."""
+        return len(self._cells)
+
+    @property
+    def current(self) -> Run | None:
+        """The run of the cell at work."""
+        return self._current
+
+    @property
+    def fraction(self) -> float:
+        """The share of all cells' steps that are done, 0 to 1."""
+        settled, current = self.cells, self._current
+        work = {place: recipe.levels.steps + 1 for place, recipe in self.recipes.items()}
+        done = sum(work[place] for place in settled)
+        if current is not None and not current.finished.is_set():
+            done += len(current.trace)
+        return min(done / sum(work.values()), 1.0)
+
+    @property
+    def eta(self) -> float | None:
+        """Seconds still to go, by the pace so far; None before there is a pace."""
+        fraction = self.fraction
+        if fraction == 0 or self._ended is not None:
+            return None
+        return self.seconds * (1 / fraction - 1)
+
+    def png(self) -> bytes:
+        """The grid as it stands: a PNG with the recipe and the axes inside. Drawn once for every new cell."""
+        cells = self.cells
+        if self._drawn is None or self._drawn[0] != len(cells):
+            self._drawn = len(cells), self._draw(cells)
+        return self._drawn[1]
+
+    def _draw(self, cells: dict[Place, Image.Image | str]) -> bytes:
+        info = recipe_chunk(self.recipe)
+        info.add_itxt(GRID_CHUNK, self._axes())
+        buffer = io.BytesIO()
+        # Level 1 of compression: quick enough to be drawn while other cells are made.
+        compose_grid(cells, self.x, self.y, self.title).save(buffer, "PNG", pnginfo=info, compress_level=1)
+        return buffer.getvalue()
+
+    def _axes(self) -> str:
+        return json.dumps({"x": self.x.model_dump(), "y": None if self.y is None else self.y.model_dump()})
+
+
+def grid_title(recipe: Recipe, x: Axis, y: Axis | None = None) -> str:
+    """What all cells have in common, in a line: the operator, the experts, and the parameters that no axis varies."""
+    experts = ", ".join(expert.prompt or expert.model for expert in recipe.experts)
+    axes = {x.name} | ({y.name} if y is not None else set())
+    held = [
+        f"{parameter.title} = {_number(parameter.get(recipe))}"
+        for name, parameter in PARAMETERS.items()
+        if name not in axes and not _obstacle(name, recipe)
+    ]
+    return "; ".join([f"{recipe.operator.name.replace('_', ' ').upper()} of {experts}", *held])
+
+
+def _picture(result: Result, notes: list[str]) -> Image.Image | str:
+    """A result as a picture, or the sentence that says why it has none."""
+    try:
+        png = get_domain(result.recipe.domain).preview_png(result)
+        if png is not None:
+            return fit(Image.open(io.BytesIO(png)))
+    except Exception as error:  # costs this cell
+        log.warning("a cell's picture", exc_info=True)
+        return f"The picture of this cell could not be made ({type(error).__name__}: {error})."
+    return notes[-1] if notes else "The samples of this cell have no picture."
+
+
+def _number(value: float) -> str:
+    return str(value) if isinstance(value, int) else f"{value:.6g}"

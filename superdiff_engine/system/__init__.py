@@ -1,0 +1,1 @@
+"""What the machine gives: files, memory, devices, processes, signals, the terminal, downloads."""

@@ -1,0 +1,1 @@
+"""Training of the embedded models: the loop, saved weights, packs of prepared data."""

@@ -1,0 +1,53 @@
+"""A recipe walked: the one place that unpacks a recipe into the arguments of `sampling.sample`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from .domain import Domain, Prepared
+from .recipes.document import Recipe
+from .sampling import Step, sample
+
+
+def levels_of(recipe: Recipe, domain: Domain, experts: Sequence[Any]) -> Tensor:
+    """[steps + 1] levels, decreasing, float64: the recipe's grid, with the experts' own range where it is left open.
+
+    Raises:
+        RecipeError: where an end that the recipe gives does not fit the experts' range.
+    """
+    return recipe.levels.grid(domain.level_range(experts))
+
+
+def walk(
+    recipe: Recipe, domain: Domain, prepared: Prepared, device: str = "cpu", densities: bool = True
+) -> Iterator[Step]:
+    """The steps of a run of the recipe, the highest level first.
+
+    Args:
+        recipe: what to do.
+        domain: the recipe's.
+        prepared: what `domain.prepare` made of the recipe, on `device`.
+        device: of the samples.
+        densities: whether log-densities are followed where the operator does not need them.
+
+    Raises:
+        ArgumentError, StepError: as `sampling.sample`.
+    """
+    operator = recipe.operator.build()
+    return sample(
+        prepared.experts,
+        operator,
+        domain.component_levels(levels_of(recipe, domain, prepared.experts)),
+        batch=recipe.batch,
+        seed=recipe.seed,
+        estimator=recipe.estimator if densities or operator.needs_density else "none",
+        solver=recipe.solver,
+        space=domain.space(prepared.experts),
+        guidance=prepared.guidance,
+        per_component=recipe.per_component,
+        noise_scale=recipe.noise_scale,
+        device=device,
+    )

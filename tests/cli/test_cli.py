@@ -1,0 +1,257 @@
+"""The command line as a user types it: sampling, listing, and one sentence for what is wrong."""
+
+import importlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from superdiff_engine.cli.app import TRAINABLE, app
+from superdiff_engine.domains.checked import load_recipe
+from superdiff_engine.domains.molecules import evaluate as molecules
+from superdiff_engine.domains.pictures import train as garments
+from superdiff_engine.domains.proteins import evaluate as proteins
+from superdiff_engine.errors import RecipeError, SuperDiffError
+from superdiff_engine.training.packs import read_pack, write_pack
+from superdiff_engine.training.trainer import TrainingProgress
+
+RECIPE = {
+    "domain": "plane",
+    "experts": [{"model": "rows_upper"}, {"model": "rows_lower"}],
+    "levels": {"steps": 20},
+    "batch": 16,
+}
+
+
+def superdiff(*arguments, **options):
+    command = [sys.executable, "-m", "superdiff_engine.cli.app", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=240, **options)
+
+
+def one_sentence(result):
+    assert result.returncode == 1 and "Traceback" not in result.stderr, result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+    return result.stderr
+
+
+def test_sample_writes_the_record(tmp_path):
+    (tmp_path / "recipe.json").write_text(json.dumps(RECIPE))
+    result = superdiff("sample", tmp_path / "recipe.json", "--out", tmp_path / "out")
+    assert result.returncode == 0, result.stderr
+    assert "Finished: 16 samples" in result.stdout and "nats" in result.stdout
+    assert json.loads((tmp_path / "out" / "status.json").read_text())["state"] == "done"
+
+
+def test_models_lists_every_domain():
+    result = superdiff("models", env=os.environ | {"COLUMNS": "200"})
+    assert result.returncode == 0
+    for name in ("overlap_a", "ring", "garments_a", "garments_b", "garments_ab"):
+        assert name in result.stdout
+
+
+def test_everything_that_can_be_trained_is_offered():
+    trainings = {name: importlib.import_module(f"superdiff_engine.domains.{name}.train") for name in TRAINABLE.values()}
+    assert {model: name for name, training in trainings.items() for model in training.MINUTES} == TRAINABLE
+
+
+def test_interrupting_keeps_what_there_is(tmp_path):
+    (tmp_path / "recipe.json").write_text(json.dumps(RECIPE | {"levels": {"steps": 10_000}, "batch": 4096}))
+    command = [sys.executable, "-m", "superdiff_engine.cli.app", "sample", str(tmp_path / "recipe.json")]
+    process = subprocess.Popen([*command, "--out", str(tmp_path / "out")], stdout=subprocess.PIPE, text=True)
+    while not (tmp_path / "out" / "recipe.json").exists() and process.poll() is None:
+        time.sleep(0.1)
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 130 and "Cancelled" in output
+    assert json.loads((tmp_path / "out" / "status.json").read_text())["state"] == "cancelled"
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [("{", "not valid JSON"), (json.dumps(RECIPE | {"color": 1}), "'color'"), (None, "could not be read")],
+)
+def test_a_bad_recipe_is_one_sentence(tmp_path, text, word):
+    if text is not None:
+        (tmp_path / "recipe.json").write_text(text)
+    assert word in one_sentence(superdiff("sample", tmp_path / "recipe.json", "--out", tmp_path / "out"))
+
+
+def test_an_output_that_cannot_be_written_is_one_sentence(tmp_path):
+    (tmp_path / "recipe.json").write_text(json.dumps(RECIPE))
+    (tmp_path / "file").write_text("")
+    assert "cannot be written" in one_sentence(
+        superdiff("sample", tmp_path / "recipe.json", "--out", tmp_path / "file" / "out")
+    )
+
+
+def test_a_port_in_use_is_one_sentence():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        sentence = one_sentence(superdiff("studio", "--port", port, "--no-browser"))
+    assert str(port) in sentence and "--port" in sentence
+
+
+def test_a_training_that_writes_to_a_log_says_a_line_a_minute(monkeypatch):
+    def brief(name, minutes, data, report, folder, refine, device, batch):
+        assert folder == Path("there") and not refine and device == "cpu" and batch == 3
+        for step, spent in enumerate((0.1, 0.5, 1.2, 0.3)):  # the last is a second stage's
+            report(TrainingProgress(step, spent, 0.5, pace=1234.5))
+        return Path("nowhere")
+
+    monkeypatch.setattr(garments, "train_model", brief)
+    said = CliRunner().invoke(app, ["train", "garments_a", "--minutes", "2", "--out", "there", "--batch", "3"]).output
+    assert "0.1 of 2 minutes, garments_a: step 0, loss 0.5000, 1,234 samples/s" in said and "1.2 of 2 minutes" in said
+    assert "0.5 of 2 minutes" not in said and "0.3 of 2 minutes" in said
+
+
+def test_training_without_data_says_how_to_get_them(tmp_path):
+    sentence = one_sentence(superdiff("train", "garments_a", "--data", tmp_path, "--minutes", "0.01"))
+    assert "dataset-fashion-mnist" in sentence
+
+
+def trained(*arguments):
+    """What a training says that cannot begin."""
+    result = CliRunner().invoke(app, ["train", *map(str, arguments)])
+    assert isinstance(result.exception, SuperDiffError), result.exception
+    assert str(result.exception).count("\n") == 0
+    return str(result.exception)
+
+
+def test_trainings_that_cannot_begin_say_why_in_a_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert "no cuda device" in trained("garments_a", "--device", "cuda")
+    assert "choose auto, cpu or cuda" in trained("garments_a", "--device", "tpu")
+    assert "leave --crops out" in trained("garments_a", "--crops")
+    assert "nothing at" in trained("garments_a", "--data", tmp_path / "nowhere")
+    other = write_pack(tmp_path / "other.pack", "molecules", {"atoms": np.arange(3000)})
+    for name in ("garments_a", "emoji", "emoji_vae", "emoji_scorer", "proteins"):
+        assert "holds the data of 'molecules'" in trained(name, "--data", other)
+    cut = tmp_path / "cut.pack"
+    for size in (0, 100, other.stat().st_size - 50):
+        cut.write_bytes(other.read_bytes()[:size])
+        assert "cut off" in trained("molecules", "--data", cut)
+
+
+def test_a_pack_is_written_instead_of_a_training(tmp_path, monkeypatch):
+    monkeypatch.setattr(garments, "train_model", None)
+    monkeypatch.setattr(
+        garments, "write_training_pack", lambda name, path, data: write_pack(path, "garments", {"pictures": np.ones(9)})
+    )
+    path = tmp_path / "new" / "garments.pack"
+    said = CliRunner().invoke(app, ["train", "garments_b", "--pack", str(path)]).output
+    assert "--data" in said and read_pack(path, "garments")["pictures"].sum() == 9
+
+
+@pytest.mark.parametrize(("domain", "module"), [("molecules", molecules), ("proteins", proteins)])
+def test_an_evaluation_without_options_has_the_settings_of_its_domain(domain, module, monkeypatch):
+    seen = []
+    monkeypatch.setattr(module, "evaluate", lambda settings, *_, **__: seen.append(settings))
+    CliRunner().invoke(app, ["evaluate", domain])
+    CliRunner().invoke(app, ["evaluate", domain, "--steps", "7", "--seed", "3"])
+    assert seen == [module.Settings(), module.Settings(steps=7, seed=3)]
+
+
+def test_unknown_names_are_one_sentence():
+    assert "garments_a" in one_sentence(superdiff("train", "nonesuch"))
+    assert "pictures" in one_sentence(superdiff("evaluate", "nonesuch"))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere the studio is a child process")
+def test_the_studio_finds_folders_that_were_named_from_where_it_was_started(tmp_path, monkeypatch):
+    (tmp_path / "mine").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SUPERDIFF_MODELS", os.pathsep.join(["mine", "", "/elsewhere"]))
+    monkeypatch.setenv("SUPERDIFF_RUNS", "runs")
+    seen = {}
+    monkeypatch.setattr(os, "execve", lambda program, command, environment: seen.update(environment))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    monkeypatch.setattr(subprocess, "call", lambda *arguments, **options: 0)  # never reached where execve replaces us
+    CliRunner().invoke(app, ["studio", "--port", str(port), "--no-browser"])
+    assert Path.cwd() != tmp_path
+    assert seen["SUPERDIFF_MODELS"].split(os.pathsep) == [str(tmp_path / "mine"), "/elsewhere"]
+    assert seen["SUPERDIFF_RUNS"] == str(tmp_path / "runs")
+
+
+def test_a_first_start_of_the_studio_asks_nothing_and_leaves_nothing_behind(tmp_path):
+    """On a fresh machine, with a window to open: the page is served without a question; stopping it frees the port."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    (tmp_path / ".claude").mkdir()  # Streamlit offers advice to whoever has a coding agent
+    environment = os.environ | {"HOME": str(tmp_path), "BROWSER": "true", "SUPERDIFF_RUNS": str(tmp_path / "runs")}
+    command = [sys.executable, "-m", "superdiff_engine.cli.app", "studio", "--port", str(port)]
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    server = subprocess.Popen(command, env=environment, text=True, **pipes)
+    try:
+        for _ in range(600):
+            assert server.poll() is None, server.stdout.read()
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=5).close()
+                break
+            except OSError:
+                time.sleep(0.1)
+        else:
+            pytest.fail("the page was not served within a minute")
+    finally:
+        server.terminate()
+        output, _ = server.communicate(timeout=60)
+    assert "mail" not in output and "skills" not in output
+    assert f"http://127.0.0.1:{port}" in output
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", port))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there are no such files elsewhere")
+def test_what_is_no_recipe_is_one_sentence_and_ends(tmp_path):
+    """Devices, folders, pipes and files without an end are read no further than a recipe may be long."""
+    os.mkfifo(tmp_path / "silent")
+    with open(tmp_path / "huge.json", "wb") as file:
+        file.truncate(1 << 40)
+    for path, words in {
+        "/dev/zero": "is a device",
+        "/dev/null": "is a device",
+        tmp_path: "is a folder",
+        tmp_path / "silent": "not valid JSON",
+        tmp_path / "huge.json": "larger than 64 KiB",
+        tmp_path / "missing.json": "No such file",
+    }.items():
+        with pytest.raises(RecipeError, match=words):
+            load_recipe(Path(path))
+    assert "is a device" in one_sentence(superdiff("sample", "/dev/zero", "--out", tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif(not Path("/dev/stdin").exists(), reason="there is no such file elsewhere")
+def test_a_recipe_may_come_through_a_pipe(tmp_path):
+    lines = ["from superdiff_engine.recipe import load_recipe", "from pathlib import Path"]
+    lines += ["try: print(load_recipe(Path('/dev/stdin')).batch)", "except Exception as error: print(error)"]
+    command = [sys.executable, "-c", "\n".join(lines)]
+
+    def piped(content):
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+            time.sleep(0.1)
+            with suppress(BrokenPipeError):
+                process.stdin.write(content)
+                process.stdin.close()
+            process.stdin = None
+            return process.communicate(timeout=60)[0]
+
+    assert piped(json.dumps(RECIPE)).strip() == "16"
+    assert "larger than 64 KiB" in piped(" " * 1_000_000)
