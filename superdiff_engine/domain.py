@@ -189,6 +189,8 @@ class Domain(ABC):
     levels: tuple[float, float] | None = None
     #: The level at which samples from files are judged unless another one is asked for; None where none are read.
     judged_at: float | None = None
+    #: Whether one sample alone makes a picture (`picture_png`); where it does not, many are shown as one.
+    sample_is_picture = False
 
     @abstractmethod
     def listing(self) -> Iterable[ModelInfo | ModelError]:
@@ -301,6 +303,10 @@ class Domain(ABC):
     @abstractmethod
     def preview_png(self, result: Result) -> bytes | None:
         """A PNG of the finished samples, for the run's folder; None where there is nothing to show."""
+
+    def picture_png(self, result: Result, index: int) -> bytes:
+        """A PNG of sample `index` alone, with the recipe inside; only where `sample_is_picture`."""
+        raise NotImplementedError(f"One sample of {self.title} makes no picture.")
 
     @abstractmethod
     def exports(self, result: Result, shown: Shown = ALL) -> list[Export]:

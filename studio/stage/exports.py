@@ -61,10 +61,10 @@ def downloads(job: Job, shown: Shown = ALL) -> list[Download]:
 def picture_download(job: Job, result: Result, index: int) -> Download | None:
     """One picture of a run, with its recipe inside; None where samples are not pictures."""
     domain = get_domain(result.recipe.domain)
-    make = getattr(domain, "picture_png", None)
-    if make is None:
+    if not domain.sample_is_picture:
         return None
-    return Download("This picture (PNG)", f"{job.id}-{index:05d}.png", "image/png", lambda: make(result, index))
+    name = f"{job.id}-{index:05d}.png"
+    return Download("This picture (PNG)", name, "image/png", lambda: domain.picture_png(result, index))
 
 
 def draw_downloads(job: Job, shown: Shown = ALL) -> None:

@@ -6,7 +6,8 @@ import streamlit as st
 
 from superdiff_engine.errors import SuperDiffError
 from superdiff_engine.recipes.document import Recipe
-from superdiff_engine.runs.sweep import MOST_VALUES, PARAMETERS, Axis, Sweep, make_axis, parse_values, varied
+from superdiff_engine.runs.axes import MOST_VALUES, PARAMETERS, Axis, make_axis, parse_values, varied
+from superdiff_engine.runs.grid import Sweep
 
 from .. import session
 from ..guard import callback, guarded, plain, show_sentence
@@ -14,16 +15,6 @@ from ..jobs import GridJob, Job
 from ..words import STATES, other_than_usual, run_title
 from .live import TICK, draw_progress, loading_text, pace_texts, seconds_text, standstill_text
 
-#: Values to begin with.
-_SUGGESTED = {
-    "temperature": "0, 1, 10",
-    "bias": "-2, 0, 2",
-    "ridge": "0, 1, 10",
-    "weight": "0, 0.25, 0.5, 0.75, 1",
-    "guidance": "1, 4, 8",
-    "steps": "10, 20, 50",
-    "seed": "0:4",
-}
 _SINGLE_ROW = "none"
 
 
@@ -93,7 +84,7 @@ def _values(side: str, name: str, job: Job) -> str:
     # A key for each parameter: choosing another one brings its own values.
     return st.text_input(
         f"Values {side}",
-        value=_SUGGESTED[name],
+        value=PARAMETERS[name].suggested,
         max_chars=300,
         key=f"grid-{side}-{name}-{job.id}",
         help=f"Up to {MOST_VALUES} numbers such as 0, 1, 10; 0:4 is 0, 1, 2, 3",

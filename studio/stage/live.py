@@ -6,8 +6,8 @@ import streamlit as st
 
 from superdiff_engine.domains import get_domain
 from superdiff_engine.runs.given import Scoring
+from superdiff_engine.runs.grid import Sweep
 from superdiff_engine.runs.run import Run
-from superdiff_engine.runs.sweep import Sweep
 from superdiff_engine.system.downloads import Download
 from superdiff_engine.trace import Curves, Frame
 

@@ -42,8 +42,8 @@ from ..system.terminal import Terminal, VisibleGroup, log_visibly
 from ..system.texts import visible
 
 if TYPE_CHECKING:
+    from ..runs.grid import Sweep
     from ..runs.run import Run
-    from ..runs.sweep import Sweep
     from ..training.trainer import TrainingProgress
 
 #: Settings of an evaluation: a dataclass.
@@ -261,7 +261,8 @@ def grid(
     Parameters: temperature, bias, ridge, weight, guidance, steps, seed; up to 12 values each.
     """
     from ..domains.checked import load_recipe
-    from ..runs.sweep import Sweep, parse_axis
+    from ..runs.axes import parse_axis
+    from ..runs.grid import Sweep
 
     if out.suffix.lower() != ".png":
         raise SuperDiffError(f"The grid is a PNG; give it a name that ends in .png, not '{out.name}'.")

@@ -6,25 +6,17 @@ import math
 import textwrap
 import unicodedata
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
+
+from .axes import Axis
 
 #: The longest side of a cell's picture, in pixels: smaller ones are enlarged by a whole factor, larger ones shrunk.
 CELL = 160
 
 #: (row, column) of a cell.
 Place = tuple[int, int]
-
-
-class Axis(Protocol):
-    """What is written along a side: the parameter's label, and its values as texts."""
-
-    @property
-    def label(self) -> str: ...
-
-    @property
-    def texts(self) -> list[str]: ...
 
 
 def compose_grid(

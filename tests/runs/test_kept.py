@@ -16,9 +16,11 @@ from superdiff_engine.domains import get_domain
 from superdiff_engine.domains.checked import make_recipe
 from superdiff_engine.domains.plane import GaussianMixture, Plane
 from superdiff_engine.errors import OutputError, SuperDiffError
-from superdiff_engine.runs import run, sweep
+from superdiff_engine.runs import grid as grids
+from superdiff_engine.runs import run
+from superdiff_engine.runs.axes import parse_axis
+from superdiff_engine.runs.grid import Sweep
 from superdiff_engine.runs.run import Run
-from superdiff_engine.runs.sweep import Sweep, parse_axis
 from superdiff_engine.system import files
 from superdiff_engine.system.files import sweep_partials, write_whole
 from superdiff_engine.system.memory import is_out_of_memory
@@ -174,7 +176,7 @@ def test_a_grid_outlives_its_pictures_and_a_full_disk(tmp_path, monkeypatch, ful
     monkeypatch.setattr(
         Plane, "preview_png", lambda self, result: 1 / 0 if result.recipe.seed == 1 else exact(self, result)
     )
-    monkeypatch.setattr(sweep, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(grids, "CHECKPOINT_SECONDS", 0.0)
     grid = Sweep(recipe(), parse_axis("seed=0:3"), folder=tmp_path / "grid")
     grid.execute(lambda step: full.append(1) if grid.done == 0 else full.clear() if grid.done == 2 else None)
     assert (

@@ -55,6 +55,7 @@ class Molecules(Domain):
     name = "molecules"
     judged_at = JUDGED_AT
     title = "Molecules"
+    sample_is_picture = True
     level_unit = "1.4 Angstrom for positions"
     prompted = True
     own_models = True

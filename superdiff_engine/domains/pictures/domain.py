@@ -40,6 +40,7 @@ class Pictures(Domain):
 
     name = "pictures"
     title = "Pictures"
+    sample_is_picture = True
     level_unit = "half the range from black to white"
     foreign = True
 

@@ -52,6 +52,7 @@ class Prompts(Domain):
 
     name = "prompts"
     title = "Prompts"
+    sample_is_picture = True
     level_unit = "standard deviations of the latents"
     prompted = True
     foreign = True

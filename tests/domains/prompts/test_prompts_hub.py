@@ -25,8 +25,9 @@ from superdiff_engine.domains.pictures.model import load_expert
 from superdiff_engine.domains.prompts.loading import find_folder
 from superdiff_engine.domains.prompts.pipeline import load_text_to_image
 from superdiff_engine.errors import ModelError, RecipeError
+from superdiff_engine.runs.axes import make_axis
+from superdiff_engine.runs.grid import Sweep
 from superdiff_engine.runs.run import Run
-from superdiff_engine.runs.sweep import Sweep, make_axis
 from superdiff_engine.system.downloads import watching
 
 MODEL = "hub/somebody/something"

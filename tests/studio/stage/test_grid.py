@@ -12,7 +12,8 @@ from streamlit.testing.v1 import AppTest
 from studio import session
 from studio.jobs import Jobs, is_job_id
 from superdiff_engine.domains.checked import make_recipe
-from superdiff_engine.runs.sweep import Sweep, parse_axis
+from superdiff_engine.runs.axes import parse_axis
+from superdiff_engine.runs.grid import Sweep
 
 APP = Path(session.__file__).parent / "app.py"
 

@@ -1,4 +1,4 @@
-"""A grid over one or two parameters of a recipe, as one picture with labelled axes.
+"""A grid over one or two parameters of a recipe: a run for every cell, as one picture with labelled axes.
 
 An axis is a parameter's name and its values: x_0 .. x_{n-1} go across, y_0 .. y_{m-1} go down. Cell (i, j), row i and
 column j, is a run of the recipe with the two parameters set to y_i and x_j and everything else, the seed too, as it
@@ -21,12 +21,9 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from ..domain import Result
 from ..domains import get_domain
@@ -37,6 +34,7 @@ from ..recipes.document import Recipe
 from ..sampling import Step
 from ..system.files import write_whole
 from ..system.texts import visible
+from .axes import PARAMETERS, Axis, number_text, varied, with_value
 from .failures import explain
 from .folder import OutputFolder, output_file
 from .grid_picture import Place, compose_grid, fit
@@ -47,210 +45,6 @@ log = logging.getLogger("superdiff.sweep")
 
 #: The text chunk of a PNG in which the axes are kept, as JSON.
 GRID_CHUNK = "superdiff_grid"
-MOST_VALUES = 12
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """What an axis can vary: its label, its unit ("" for none), where it stands in a recipe, which operators have it.
-
-    get: a recipe's value; put: writes a value into a recipe's dictionary; operators: empty if it is not an operator's.
-    """
-
-    title: str
-    unit: str
-    get: Callable[[Any], float]
-    put: Callable[[dict[str, Any], float], None]
-    operators: tuple[str, ...] = ()
-    whole: bool = False
-
-    @property
-    def label(self) -> str:
-        """The title with the unit, for an axis."""
-        return f"{self.title} ({self.unit})" if self.unit else self.title
-
-
-PARAMETERS: dict[str, Parameter] = {
-    "temperature": Parameter(
-        "temperature T",
-        "",
-        lambda recipe: recipe.operator.temperature,
-        lambda document, value: document["operator"].update(temperature=value),
-        ("or",),
-    ),
-    "bias": Parameter(
-        "bias of expert 1",
-        "nats",
-        lambda recipe: (recipe.operator.bias or [0.0])[0],
-        lambda document, value: document["operator"].update(bias=[value, *_biases(document)[1:]]),
-        ("or", "and", "coin_flip"),
-    ),
-    "ridge": Parameter(
-        "ridge",
-        "nats",
-        lambda recipe: recipe.operator.ridge,
-        lambda document, value: document["operator"].update(ridge=value),
-        ("and",),
-    ),
-    "weight": Parameter(
-        "weight of expert 1",
-        "",
-        lambda recipe: recipe.operator.weights[0],
-        lambda document, value: document["operator"].update(weights=[value, 1 - value]),
-        ("fixed",),
-    ),
-    "guidance": Parameter(
-        "guidance w",
-        "",
-        lambda recipe: 1.0 if recipe.guidance is None else recipe.guidance.weight,
-        lambda document, value: document.update(guidance=(document["guidance"] or {}) | {"weight": value}),
-    ),
-    "steps": Parameter(
-        "steps",
-        "",
-        lambda recipe: recipe.levels.steps,
-        lambda document, value: document["levels"].update(steps=value),
-        whole=True,
-    ),
-    "seed": Parameter(
-        "seed", "", lambda recipe: recipe.seed, lambda document, value: document.update(seed=value), whole=True
-    ),
-}
-
-
-def _biases(document: dict[str, Any]) -> list[float]:
-    return document["operator"]["bias"] or [0.0] * len(document["experts"])
-
-
-class Axis(BaseModel):
-    """A parameter's name (see `PARAMETERS`) and the 1 to 12 different values that it takes."""
-
-    # Strict, and integers kept as such: a seed of 18 digits is no float.
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True, strict=True)
-
-    name: str
-    values: list[int | float]
-
-    @field_validator("name")
-    @classmethod
-    def _known(cls, name: str) -> str:
-        if name not in PARAMETERS:
-            raise ValueError(f"there is no parameter '{name}' to vary, there are {', '.join(PARAMETERS)}")
-        return name
-
-    @field_validator("values")
-    @classmethod
-    def _some(cls, values: list[int | float]) -> list[int | float]:
-        if not 1 <= len(values) <= MOST_VALUES:
-            raise ValueError(f"an axis takes 1 to {MOST_VALUES} values, got {len(values)}")
-        if len(set(values)) < len(values):
-            raise ValueError("a value stands in it twice")
-        return values
-
-    @property
-    def label(self) -> str:
-        """What the axis is called in a picture."""
-        return PARAMETERS[self.name].label
-
-    @property
-    def texts(self) -> list[str]:
-        """The values as written along the axis."""
-        return [_number(value) for value in self.values]
-
-
-def make_axis(name: str, values: list[int | float]) -> Axis:
-    """An axis, or RecipeError with one sentence that says what is wrong with it."""
-    try:
-        axis = Axis(name=name, values=values)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False)[0]
-        message = first["msg"].removeprefix("Value error, ")
-        raise RecipeError(f"The axis '{name}' is wrong: {message[0].lower() + message[1:]}.") from None
-    if PARAMETERS[name].whole:
-        for value in values:
-            if value != int(value):
-                raise RecipeError(f"The axis '{name}' takes whole numbers only, not {value:g}.")
-        axis = Axis(name=name, values=[int(value) for value in values])
-    return axis
-
-
-def parse_axis(text: str) -> Axis:
-    """An axis from "temperature=0,1,10" or "seed=0:4"; raises RecipeError."""
-    name, equals, values = text.partition("=")
-    if not equals:
-        raise RecipeError(f"'{text}' is no axis; write a parameter and its values, such as temperature=0,1,10.")
-    return make_axis(name.strip(), parse_values(values))
-
-
-def parse_values(text: str) -> list[int | float]:
-    """Numbers from text: "0, 1, 10", or whole numbers as Python's range, "0:4" for 0, 1, 2, 3 ("10:50:10" with a step).
-
-    Raises:
-        RecipeError: with one sentence.
-    """
-    values: list[int | float] = []
-    for part in text.split(","):
-        values += _range(part) if ":" in part else [_value(part)]
-    if len(values) > MOST_VALUES:
-        raise RecipeError(f"An axis takes 1 to {MOST_VALUES} values, '{text.strip()}' has {len(values)}.")
-    return values
-
-
-def _range(part: str) -> range:
-    try:
-        found = range(*(int(end) for end in part.split(":")))
-        if len(found):
-            return found if len(found) <= MOST_VALUES else found[: MOST_VALUES + 1]
-    except (ValueError, TypeError, OverflowError):
-        pass
-    raise RecipeError(f"'{part.strip()}' is no range; write whole numbers such as 0:4, which is 0, 1, 2, 3.")
-
-
-def _value(part: str) -> int | float:
-    for kind in (int, float):
-        try:
-            found = kind(part)
-        except ValueError:
-            continue
-        if math.isfinite(found):
-            return found
-    raise RecipeError(f"'{part.strip()}' is no number; write values such as 0, 1, 10 or 0:4.")
-
-
-def varied(recipe: Recipe) -> list[str]:
-    """The names of the parameters that make a difference in this recipe."""
-    return [name for name in PARAMETERS if not _obstacle(name, recipe)]
-
-
-def with_value(recipe: Recipe, name: str, value: float) -> Recipe:
-    """The recipe with one parameter changed.
-
-    Raises:
-        RecipeError: if the recipe has no such parameter, or the value is out of its bounds.
-    """
-    obstacle = _obstacle(name, recipe)
-    if obstacle:
-        raise RecipeError(f"The axis '{name}' does not fit this recipe: {obstacle}.")
-    document = recipe.model_dump()
-    PARAMETERS[name].put(document, value)
-    return make_recipe(document)
-
-
-def _obstacle(name: str, recipe: Recipe) -> str:
-    operators, count = PARAMETERS[name].operators, len(recipe.experts)
-    if operators and recipe.operator.name not in operators:
-        return f"its operator is '{recipe.operator.name}', only {_listed(operators)} has a {name}"
-    if name == "guidance" and not get_domain(recipe.domain).prompted:
-        return f"only prompts are guided, and {get_domain(recipe.domain).title} has none"
-    if name == "bias" and count < 2:
-        return "one expert alone has no others to be preferred to"
-    if name == "weight" and count != 2:
-        return f"it leaves the rest to one other expert, and there are {count} experts"
-    return ""
-
-
-def _listed(names: tuple[str, ...]) -> str:
-    return " or ".join(f"'{name}'" for name in names)
 
 
 class Sweep(Work):
@@ -273,7 +67,7 @@ class Sweep(Work):
     ) -> None:
         if y is not None and x.name == y.name:
             raise RecipeError(f"Both axes vary '{x.name}'; choose two different parameters.")
-        if batch is None and hasattr(get_domain(recipe.domain), "picture_png"):
+        if batch is None and get_domain(recipe.domain).sample_is_picture:
             batch = 1
         super().__init__(recipe if batch is None else make_recipe(recipe.model_dump() | {"batch": batch}), folder)
         self.x, self.y = x, y
@@ -290,14 +84,14 @@ class Sweep(Work):
         self._unsaved: list[str] = []
 
     def _derive(self) -> dict[Place, Recipe]:
-        found = {}
+        recipes = {}
         for row, down in enumerate([None] if self.y is None else self.y.values):
             base = self.recipe
             if self.y is not None and down is not None:
                 base = with_value(base, self.y.name, down)
             for column, across in enumerate(self.x.values):
-                found[row, column] = with_value(base, self.x.name, across)
-        return found
+                recipes[row, column] = with_value(base, self.x.name, across)
+        return recipes
 
     def results(self, on_step: Callable[[Step], None] | None = None) -> Iterator[tuple[int, int, Result]]:
         """Run the cells, row by row, and yield (row, column, result) of each that ends; failures are passed over.
@@ -516,9 +310,9 @@ def grid_title(recipe: Recipe, x: Axis, y: Axis | None = None) -> str:
     experts = ", ".join(expert.prompt or expert.model for expert in recipe.experts)
     axes = {x.name} | ({y.name} if y is not None else set())
     held = [
-        f"{parameter.title} = {_number(parameter.get(recipe))}"
-        for name, parameter in PARAMETERS.items()
-        if name not in axes and not _obstacle(name, recipe)
+        f"{PARAMETERS[name].title} = {number_text(PARAMETERS[name].value(recipe))}"
+        for name in varied(recipe)
+        if name not in axes
     ]
     return "; ".join([f"{recipe.operator.name.replace('_', ' ').upper()} of {experts}", *held])
 
@@ -533,7 +327,3 @@ def _picture(result: Result, notes: list[str]) -> Image.Image | str:
         log.warning("a cell's picture", exc_info=True)
         return f"The picture of this cell could not be made ({type(error).__name__}: {error})."
     return notes[-1] if notes else "The samples of this cell have no picture."
-
-
-def _number(value: float) -> str:
-    return str(value) if isinstance(value, int) else f"{value:.6g}"

@@ -1,4 +1,4 @@
-"""Grids over parameters: what the cells are, where they go on the picture, and what is said of wrong axes."""
+"""Grids over parameters: what the cells are, what is kept of them, and grids that are cancelled or fail."""
 
 import dataclasses
 import io
@@ -12,10 +12,10 @@ from superdiff_engine.cli import app as cli
 from superdiff_engine.domain import Result
 from superdiff_engine.domains.checked import make_recipe, parse_recipe
 from superdiff_engine.errors import RecipeError, ScoreError, SuperDiffError
-from superdiff_engine.runs import sweep as sweeps
-from superdiff_engine.runs.grid_picture import CELL, compose_grid
+from superdiff_engine.runs.axes import parse_axis
+from superdiff_engine.runs.grid import GRID_CHUNK, Sweep, grid_title
+from superdiff_engine.runs.grid_picture import CELL
 from superdiff_engine.runs.run import Run
-from superdiff_engine.runs.sweep import GRID_CHUNK, Sweep, make_axis, parse_axis, parse_values, varied
 from superdiff_engine.trace import Trace
 
 PAIR = [{"model": "rows_upper"}, {"model": "rows_lower"}]
@@ -35,33 +35,6 @@ def changed(before, after, path=""):
         elif old != new:
             found[path + key] = new
     return found
-
-
-@pytest.mark.parametrize(
-    ("axis", "operator", "path", "values"),
-    [
-        ("temperature=0,2.5", {"name": "or"}, "operator.temperature", [0, 2.5]),
-        ("bias=-2,1", {"name": "or", "bias": [0.5, 1.1]}, "operator.bias", [[-2, 1.1], [1, 1.1]]),
-        ("bias=-2,1", {"name": "and"}, "operator.bias", [[-2, 0], [1, 0]]),
-        ("ridge=0,3", {"name": "and"}, "operator.ridge", [0, 3]),
-        ("weight=0.25,2", {"name": "fixed", "weights": [0.5, 0.5]}, "operator.weights", [[0.25, 0.75], [2, -1]]),
-        ("steps=2,4", {"name": "average"}, "levels.steps", [2, 4]),
-        ("seed=7,9223372036854775807", {"name": "average"}, "seed", [7, 2**63 - 1]),
-    ],
-)
-def test_a_cells_recipe_is_the_base_but_for_the_axis(axis, operator, path, values):
-    base = plane(operator=operator)
-    grid = Sweep(base, parse_axis(axis))
-    for column, value in enumerate(values):
-        assert changed(base.model_dump(), grid.recipes[0, column].model_dump()) == {path: value}
-
-
-def test_guidance_is_changed_alone_and_added_where_there_is_none():
-    prompts = {"domain": "prompts", "experts": [{"model": "hub/a/b", "prompt": "a cat"}], "operator": {"name": "and"}}
-    guided = make_recipe(prompts | {"guidance": {"weight": 4, "negative_prompt": "blurry"}})
-    derived = Sweep(guided, parse_axis("guidance=1.5"), batch=64).recipes[0, 0]
-    assert changed(guided.model_dump(), derived.model_dump()) == {"guidance.weight": 1.5}
-    assert Sweep(make_recipe(prompts), parse_axis("guidance=1.5")).recipes[0, 0].guidance.weight == 1.5
 
 
 def test_two_axes_vary_together_and_nothing_else_does():
@@ -112,64 +85,6 @@ def test_samples_that_could_not_be_decoded_leave_an_empty_cell(monkeypatch):
         grid.execute()
 
 
-def unlike(height, width, count):
-    """Noise in colours that neither the labels nor the frames have, so that it can be found again."""
-    generator = np.random.default_rng(0)
-    return [generator.integers(1, 200, (height, width, 3), np.uint8) * [1, 0, 1] for _ in range(count)]
-
-
-def places(sheet, cell):
-    """Where on the sheet the array stands, pixel for pixel: (left, top) of every place."""
-    first = (sheet[: -len(cell) + 1 or None, : -cell.shape[1] + 1 or None] == cell[0, 0]).all(-1)
-    found = []
-    for top, left in np.argwhere(first):
-        if np.array_equal(sheet[top : top + cell.shape[0], left : left + cell.shape[1]], cell):
-            found.append((int(left), int(top)))
-    return found
-
-
-@pytest.mark.parametrize(("height", "width", "factor"), [(28, 28, 5), (64, 64, 2), (100, 40, 1), (160, 160, 1)])
-def test_every_cell_stands_in_its_row_and_column(height, width, factor):
-    x, y = parse_axis("temperature=0,1,10"), parse_axis("bias=-2,2")
-    arrays = [array.astype(np.uint8) for array in unlike(height, width, 6)]
-    cells = {divmod(index, 3): Image.fromarray(array) for index, array in enumerate(arrays)}
-    sheet = np.asarray(compose_grid(cells, x, y, "A title"))
-    corners = {}
-    for index, array in enumerate(arrays):
-        (corners[divmod(index, 3)],) = places(sheet, array.repeat(factor, 0).repeat(factor, 1))
-    lefts, tops = sorted({left for left, _ in corners.values()}), sorted({top for _, top in corners.values()})
-    assert corners == {(row, column): (lefts[column], tops[row]) for row in range(2) for column in range(3)}
-    assert min(np.diff(lefts)) > width * factor and min(np.diff(tops)) > height * factor
-
-
-def test_large_pictures_are_shrunk_and_keep_their_shape():
-    picture = Image.new("RGB", (512, 384), "#c000c0")
-    sheet = np.asarray(compose_grid({(0, 0): picture}, parse_axis("seed=0")))
-    rows, columns = np.nonzero((sheet == (0xC0, 0, 0xC0)).all(-1))
-    assert (np.ptp(columns) + 1, np.ptp(rows) + 1) == (CELL, CELL * 3 // 4)
-
-
-def test_labels_are_drawn_for_every_value_and_do_not_touch_the_cells():
-    cells = {(row, column): Image.new("RGB", (112, 112), "#c000c0") for row in range(2) for column in range(2)}
-    x, y = parse_axis("seed=9223372036854775806,9223372036854775807"), parse_axis("ridge=0,0.5")
-    sheet = np.asarray(compose_grid(cells, x, y))
-    inside = (sheet == (0xC0, 0, 0xC0)).all(-1)
-    assert inside.sum() == 4 * 112 * 112
-    rows, columns = np.nonzero(inside.any(1))[0], np.nonzero(inside.any(0))[0]
-    above, beside = sheet[: rows[0] - 1].min(-1) < 128, sheet[rows, : columns[0] - 1].min(-1) < 128
-    starts = [columns[0], *columns[1:][np.diff(columns) > 1]]
-    # Nineteen digits are wider than a picture: each label is ink around its own column, with white in between.
-    lines = above[rows[0] - 23 : rows[0] - 2]
-    middle = (starts[0] + 112 + starts[1]) // 2
-    assert lines[:, :middle].any() and lines[:, middle:].any() and not lines[:, middle - 2 : middle + 2].any()
-    assert beside[:112].any() and beside[112:].any()
-
-
-def test_a_row_alone_has_no_labels_beside_it():
-    with_rows = compose_grid({}, parse_axis("seed=0:6"), parse_axis("ridge=1"))
-    assert compose_grid({}, parse_axis("seed=0:6")).width < with_rows.width
-
-
 def test_the_file_carries_recipe_and_axes():
     grid = Sweep(plane(), parse_axis("temperature=0,1.5"), parse_axis("seed=9007199254740993"))
     picture = Image.open(io.BytesIO(grid.png()))
@@ -181,7 +96,7 @@ def test_the_file_carries_recipe_and_axes():
 
 
 def test_the_title_names_what_the_axes_do_not_vary():
-    title = sweeps.grid_title(plane(seed=12), parse_axis("temperature=1,2"))
+    title = grid_title(plane(seed=12), parse_axis("temperature=1,2"))
     assert "OR of rows_upper, rows_lower" in title and "seed = 12" in title and "steps = 6" in title
     assert "temperature" not in title
 
@@ -238,72 +153,9 @@ def test_progress_weighs_cells_by_their_steps():
     assert grid.fraction == 1 and grid.eta is None
 
 
-@pytest.mark.parametrize(
-    ("text", "values"),
-    [
-        ("0, 1, 10", [0, 1, 10]),
-        ("0:4", [0, 1, 2, 3]),
-        ("10:50:10", [10, 20, 30, 40]),
-        ("-1.5,1e-3", [-1.5, 1e-3]),
-        ("0:2, 7", [0, 1, 7]),
-        ("9223372036854775807", [2**63 - 1]),
-    ],
-)
-def test_values_are_read(text, values):
-    found = parse_values(text)
-    assert found == values and [type(value) for value in found] == [type(value) for value in values]
-
-
-@pytest.mark.parametrize("text", ["", "1,,2", "a", "nan", "inf", "1:a", "4:0", "0:4:0", "1:2:3:4", "0:1000000000000"])
-def test_values_that_are_none_are_one_sentence(text):
-    with pytest.raises(RecipeError) as raised:
-        parse_values(text)
-    assert str(raised.value).endswith(".") and "\n" not in str(raised.value)
-
-
-@pytest.mark.parametrize(
-    ("axis", "fields", "words"),
-    [
-        ("colour=1", {}, "no parameter 'colour'"),
-        ("temperature", {}, "is no axis"),
-        ("seed=1,1", {}, "stands in it twice"),
-        ("seed=0.5", {}, "whole numbers"),
-        ("steps=0", {}, "'levels.steps'"),
-        ("temperature=-1", {}, "'operator.temperature'"),
-        ("seed=9223372036854775808", {}, "'seed'"),
-        ("temperature=1", {"operator": {"name": "and"}}, "only 'or' has a temperature"),
-        ("ridge=1", {}, "only 'and' has a ridge"),
-        ("guidance=2", {}, "only prompts are guided"),
-        ("bias=1", {"experts": PAIR[:1]}, "one expert alone"),
-        (
-            "weight=0.5",
-            {"experts": [*PAIR, {"model": "ring"}], "operator": {"name": "fixed", "weights": [1, 0, 0]}},
-            "there are 3 experts",
-        ),
-    ],
-)
-def test_axes_that_do_not_fit_are_one_sentence(axis, fields, words):
-    with pytest.raises(RecipeError, match=words) as raised:
-        Sweep(plane(**fields), parse_axis(axis))
-    assert str(raised.value).endswith(".") and "\n" not in str(raised.value)
-
-
 def test_the_same_parameter_twice_is_refused():
     with pytest.raises(RecipeError, match="two different"):
         Sweep(plane(), parse_axis("seed=0"), parse_axis("seed=1"))
-
-
-def test_axes_hold_up_to_twelve_numbers():
-    assert len(make_axis("seed", list(range(12))).values) == 12
-    for values in ([], list(range(13)), [True], ["1"]):
-        with pytest.raises(RecipeError):
-            make_axis("seed", values)
-
-
-def test_only_what_makes_a_difference_is_offered():
-    assert varied(plane()) == ["temperature", "bias", "steps", "seed"]
-    assert varied(plane(operator={"name": "and"})) == ["bias", "ridge", "steps", "seed"]
-    assert varied(plane(operator={"name": "fixed", "weights": [1, 0]})) == ["weight", "steps", "seed"]
 
 
 @pytest.fixture
