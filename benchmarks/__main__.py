@@ -1,4 +1,4 @@
-"""Engine overhead, the live view's cost, and Ito against Hutchinson. Writes docs/benchmarks.md.
+"""Engine overhead, the live view's cost, and Ito against Hutchinson. Writes docs/benchmarks_engine.md.
 
 Each figure is a ratio of two things measured in this very run, on this machine, turn by turn, so that whatever else
 the machine does falls on both.
@@ -148,7 +148,7 @@ def main() -> None:
     costs = estimators()
     ito = costs["ito"]
     lines = [
-        "# Benchmarks",
+        "# Benchmarks of the engine",
         "",
         f"`make bench`, {time.strftime('%Y-%m-%d')}, {platform.machine()}, {torch.get_num_threads()} threads, "
         f"torch {torch.__version__}. Two garment experts, batch {BATCH}, float32, CPU.",
@@ -169,7 +169,7 @@ def main() -> None:
             f"{cost['mebibytes'] / ito['mebibytes']:.2f} | |",
         ]
     text = "\n".join(lines) + "\n"
-    Path("docs/benchmarks.md").write_text(text)
+    Path("docs/benchmarks_engine.md").write_text(text)
     console.print(text, markup=False)
 
 

@@ -419,7 +419,7 @@ def evaluate(
         typer.Option(help="what the networks compute in (prompts: bfloat16 where that is fast, else float32)"),
     ] = None,
     sheet: Annotated[
-        bool, typer.Option(help="also draw the README's pictures of the rows in docs/images (prompts, proteins)")
+        bool, typer.Option(help="also draw the pictures of the rows in docs/images (prompts, proteins)")
     ] = False,
 ) -> None:
     """Measure a domain as the paper does and write its table; stopping and starting again resumes.
@@ -470,12 +470,13 @@ def _say(line: str) -> None:
 
 
 @app.command(name="readme", hidden=True)
-def readme(path: Annotated[Path, typer.Argument()] = Path("README.md")) -> None:
-    """Write the tables of docs/tables into the README, between their markers."""
+def readme(path: Annotated[Path, typer.Argument()] = Path("docs/results.md")) -> None:
+    """Write the tables of docs/tables into the page of results, between their markers."""
     from ..domains import domains
-    from ..tables.table import update_readme
+    from ..tables.table import TABLES, update_readme
 
-    update_readme(path, {name: layout for domain in domains().values() for name, layout in domain.tables().items()})
+    layouts = {name: layout for domain in domains().values() for name, layout in domain.tables().items()}
+    update_readme(path, layouts, TABLES)
 
 
 if __name__ == "__main__":

@@ -256,10 +256,10 @@ def test_text_pipelines_are_not_offered_as_picture_models(local):
     assert "local/mine" not in [info.id for info in get_domain("pictures").models()]
 
 
-def test_the_readmes_lines_for_prompts_run(pipelines):
+def test_the_documented_lines_for_prompts_run(pipelines):
     """As written, but for the model's folder and the device."""
-    readme = (Path(__file__).parents[3] / "README.md").read_text()
-    block = next(text for text in re.findall(r"```python\n(.*?)```", readme, re.DOTALL) if "load_text_to_image" in text)
+    page = (Path(__file__).parents[3] / "docs" / "models.md").read_text()
+    block = next(text for text in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "load_text_to_image" in text)
     call = 'load_text_to_image(Path("stable-diffusion-v1-5"), device="cuda", dtype="float16")'
     assert call in block
     names = {"folder": pipelines("sd")}
