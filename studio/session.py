@@ -84,6 +84,12 @@ def shown_jobs() -> list[Job]:
     return [job for job in found if job is not None]
 
 
+def at_work() -> set[str]:
+    """The ids of all jobs that this tab asked for or shows, and that have not ended."""
+    tab = this_tab()
+    return {job.id for job in registry().at_work() if job.tab == tab.key or job.id in tab.shown}
+
+
 def newest_grid(job: Job) -> GridJob | None:
     """The newest grid that was asked for under this run."""
     mine = [grid for grid in registry().grids() if grid.origin == job.id]

@@ -8,6 +8,7 @@ from studio.guard import guarded
 from studio.stage.stage import draw_run_button, draw_stage
 
 with guarded("the page"):
+    before = session.at_work()
     form, stage = st.columns([1, 2.6], gap="medium")
     with form, guarded("the form"):
         draw_form()
@@ -15,3 +16,6 @@ with guarded("the page"):
         draw_run_button()
     with stage, guarded("the results"):
         draw_stage()
+    # What ended meanwhile is drawn as at work in one place and as ended in another: a Run button that stays grey, say.
+    if before - session.at_work():
+        st.rerun()

@@ -9,6 +9,7 @@ from streamlit.testing.v1 import AppTest
 
 import studio
 from studio import session
+from studio.stage import stage
 from studio.words import operator_summary
 from superdiff_engine.domains.checked import make_recipe
 
@@ -50,6 +51,26 @@ def small(app, steps=4, batch=8):
     field(app, "f.steps").set_value(steps)
     field(app, "f.batch").set_value(batch)
     app.run()
+
+
+def test_a_run_that_ends_while_the_page_is_drawn_leaves_no_grey_button(app, monkeypatch):
+    """The form is drawn before the stage: what ended between the two would be at work in one and ended in the other."""
+    small(app, steps=10_000, batch=2)
+    draw, drawn = stage.draw_stage, []
+
+    def end_first():
+        drawn.append(None)
+        for job in session.registry()._jobs.values():
+            if not job.finished:
+                job.run.cancel()
+                assert job.run.finished.wait(60)
+        draw()
+
+    monkeypatch.setattr(stage, "draw_stage", end_first)
+    button(app, "run").click()
+    app.run()
+    assert len(drawn) == 2 and "Cancelled" in words(app)
+    assert not button(app, "run").disabled
 
 
 def test_the_page_opens_with_an_example(app):
