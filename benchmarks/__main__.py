@@ -21,7 +21,8 @@ from rich.console import Console
 
 from superdiff_engine import Or, karras_levels, sample
 from superdiff_engine.domains import get_domain
-from superdiff_engine.recipes.document import Expert, Levels, OrRecipe, Recipe
+from superdiff_engine.recipes.document import Expert, Levels, Recipe
+from superdiff_engine.recipes.operators import OrRecipe
 from superdiff_engine.runs.run import Run
 
 BATCH, STEPS, ROUNDS = 64, 100, 3

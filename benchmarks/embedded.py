@@ -19,15 +19,8 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from superdiff_engine.recipes.document import (
-    AndRecipe,
-    Expert,
-    GuidanceRecipe,
-    Levels,
-    OperatorRecipe,
-    OrRecipe,
-    Recipe,
-)
+from superdiff_engine.recipes.document import Expert, GuidanceRecipe, Levels, Recipe
+from superdiff_engine.recipes.operators import AndRecipe, OperatorRecipe, OrRecipe
 from superdiff_engine.runs.run import Run
 
 ROUNDS = 3

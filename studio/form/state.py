@@ -17,7 +17,8 @@ from superdiff_engine.domains import Domain, get_domain
 from superdiff_engine.domains.checked import make_recipe
 from superdiff_engine.errors import RecipeError
 from superdiff_engine.noise import LOWEST_LEVEL
-from superdiff_engine.recipes.document import MOST_EXPERTS, Expert, GuidanceRecipe, PipelineRecipe, Recipe, SingleRecipe
+from superdiff_engine.recipes.document import MOST_EXPERTS, Expert, GuidanceRecipe, PipelineRecipe, Recipe
+from superdiff_engine.recipes.operators import SingleRecipe
 from superdiff_engine.solvers import SOLVERS
 
 from ..words import SAVINGS

@@ -6,7 +6,6 @@ models are addressed by the ids that `superdiff models` lists.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,19 +13,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     ValidationInfo,
     model_validator,
 )
 
-from .. import compose
 from ..errors import RecipeError
 from ..noise import LOWEST_LEVEL, check_levels, karras_levels, log_levels
 from ..solvers import SOLVERS
 from .links import link_of
+from .operators import AnyOperator, OrRecipe
+from .strict import Strict
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -49,16 +47,11 @@ class Surroundings:
     written: Callable[[str], str | None]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
-
-
 Coordinate = Annotated[float, Field(ge=-PLANE_EXTENT, le=PLANE_EXTENT)]
 Variance = Annotated[float, Field(ge=1e-4, le=100.0)]
-Bias = Annotated[float, Field(ge=-1e4, le=1e4)]
 
 
-class Mixture(_Strict):
+class Mixture(Strict):
     """A Gaussian mixture in the plane: isotropic modes with means, variances and relative masses."""
 
     means: list[Annotated[list[Coordinate], Field(min_length=2, max_length=2)]] = Field(min_length=1, max_length=64)
@@ -102,7 +95,7 @@ def _commit(revision: str) -> str:
 Text = Annotated[str, Field(max_length=2000, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
 
 
-class Expert(_Strict):
+class Expert(Strict):
     """One expert: a model by its id, a mixture given in the recipe itself (domain "plane"), or a model's prompt.
 
     `revision` is the commit of a model of a hub; a run fills it in where it is left open (the newest).
@@ -122,82 +115,7 @@ class Expert(_Strict):
         return self
 
 
-class OrRecipe(_Strict):
-    """kappa = softmax(temperature * log q + bias)."""
-
-    name: Literal["or"] = "or"
-    temperature: float = Field(1.0, ge=0, le=1e6)
-    bias: list[Bias] | None = None
-
-    def build(self) -> compose.Operator:
-        return compose.Or(self.temperature, self.bias)
-
-
-class AndRecipe(_Strict):
-    """Equal log-densities, up to the offsets in `bias`; `ridge` in nats, 0 for the paper's exact system; below
-    the level `lowest` the weights are even.
-    """
-
-    name: Literal["and"] = "and"
-    bias: list[Bias] | None = None
-    ridge: float = Field(1.0, ge=0, le=1e6)
-    lowest: float = Field(0.0, ge=0, le=1e6)
-
-    def build(self) -> compose.Operator:
-        return compose.And(self.bias, self.ridge, self.lowest)
-
-
-class AverageRecipe(_Strict):
-    """Equal weights."""
-
-    name: Literal["average"] = "average"
-
-    def build(self) -> compose.Operator:
-        return compose.Average()
-
-
-class FixedRecipe(_Strict):
-    """Weights given by the user; they sum to 1."""
-
-    name: Literal["fixed"] = "fixed"
-    weights: list[Annotated[float, Field(ge=-100, le=100)]]
-
-    @model_validator(mode="after")
-    def _sum(self) -> FixedRecipe:
-        if not math.isclose(math.fsum(self.weights), 1.0, abs_tol=1e-6):
-            raise ValueError(f"weights must sum to 1, these sum to {math.fsum(self.weights):.6g}")
-        return self
-
-    def build(self) -> compose.Operator:
-        return compose.Fixed(self.weights)
-
-
-class SingleRecipe(_Strict):
-    """One expert alone, by its position (0 is the first)."""
-
-    name: Literal["single"] = "single"
-    index: int = Field(0, ge=0)
-
-    def build(self) -> compose.Operator:
-        return compose.Single(self.index)
-
-
-class CoinFlipRecipe(_Strict):
-    """One expert a sample, drawn with odds exp(bias)."""
-
-    name: Literal["coin_flip"] = "coin_flip"
-    bias: list[Bias] | None = None
-
-    def build(self) -> compose.Operator:
-        return compose.CoinFlip(self.bias)
-
-
-OperatorRecipe = Annotated[
-    OrRecipe | AndRecipe | AverageRecipe | FixedRecipe | SingleRecipe | CoinFlipRecipe, Field(discriminator="name")
-]
-
-
-class GuidanceRecipe(_Strict):
+class GuidanceRecipe(Strict):
     """Classifier-free guidance of `weight` (1 is none), at levels from `lowest` to `highest` (None: at all levels)."""
 
     weight: float = Field(4.0, ge=0, le=100)
@@ -212,7 +130,7 @@ class GuidanceRecipe(_Strict):
         return self
 
 
-class PipelineRecipe(_Strict):
+class PipelineRecipe(Strict):
     """How a text-to-image pipeline runs: its size in pixels (None: its own), and ways to save memory or time."""
 
     height: int | None = Field(None, ge=8, le=4096)
@@ -230,7 +148,7 @@ class PipelineRecipe(_Strict):
         return self
 
 
-class Levels(_Strict):
+class Levels(Strict):
     """The grid of noise levels: `steps` steps from `highest` to `lowest` (None: what the models were trained for)."""
 
     steps: int = Field(100, ge=1, le=10_000)
@@ -265,7 +183,7 @@ class Levels(_Strict):
         return karras_levels(self.steps, highest, lowest, self.rho)
 
 
-class Recipe(_Strict):
+class Recipe(Strict):
     """Everything that decides the samples of a run.
 
     What the studio and the command line write names its solver; a document that does not gets the default of the
@@ -275,7 +193,7 @@ class Recipe(_Strict):
     version: Literal[1] = 1
     domain: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=60), BeforeValidator(_known_domain)]
     experts: list[Expert] = Field(min_length=1, max_length=MOST_EXPERTS)
-    operator: OperatorRecipe = OrRecipe()
+    operator: AnyOperator = OrRecipe()
     levels: Levels = Levels()
     solver: Literal["euler", "ancestral", "ode", "ode_heun"] = "ancestral"
     estimator: Literal["ito", "trapezoid", "hutchinson", "exact"] = "trapezoid"
@@ -296,15 +214,7 @@ class Recipe(_Strict):
 
     @model_validator(mode="after")
     def _fits(self) -> Recipe:
-        count = len(self.experts)
-        for field in ("bias", "weights"):
-            values = getattr(self.operator, field, None)
-            if values is not None and len(values) != count:
-                raise ValueError(f"{field} needs {count} values, one an expert, got {len(values)}")
-        if isinstance(self.operator, SingleRecipe) and self.operator.index >= count:
-            raise ValueError(f"index {self.operator.index} names no expert, there are {count} (0 is the first)")
-        if self.per_component and isinstance(self.operator, CoinFlipRecipe):
-            raise ValueError("a coin flip chooses an expert for the whole sample; remove per_component")
+        self.operator.check(len(self.experts), self.per_component)
         if self.noise_scale < 1 and not SOLVERS[self.solver].noisy:
             raise ValueError(f"noise_scale is for solvers with noise; with solver '{self.solver}' leave it at 1")
         return self

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ..errors import quoted
+from .operators import OPERATORS
 
 #: What a field must be, by the kind of error; braces name figures of the error.
 _MUST: dict[str, str] = {
@@ -36,15 +37,14 @@ _MUST: dict[str, str] = {
     "too_short": "have at least {min_length} entries, not {actual_length}",
     "too_long": "have at most {max_length} entries",
 }
-#: Names that pydantic puts into the place of an error, and the recipe does not have.
-_TAGS = {"or", "and", "average", "fixed", "single", "coin_flip"}
 
 
 def sentence_of(error: ValidationError) -> str:
     """The first thing that is wrong, and where, in one sentence."""
     first = error.errors(include_url=False, include_input=False)[0]
     kind, location = first["type"], first["loc"]
-    where = ".".join(str(part + 1 if isinstance(part, int) else part) for part in location if part not in _TAGS)
+    # pydantic puts an operator's name into the place of an error; the recipe has none there.
+    where = ".".join(str(part + 1 if isinstance(part, int) else part) for part in location if part not in OPERATORS)
     name = f"'{quoted(where)}'"
     if kind == "extra_forbidden":
         return f"The recipe has a field that does not exist: {name}; remove it or correct its spelling."

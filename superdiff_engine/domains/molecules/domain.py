@@ -16,18 +16,8 @@ from PIL import Image
 from ...domain import ALL, Domain, Export, ModelInfo, Prepared, Result, Shown, Size, look_at_embedded, settling
 from ...errors import ModelError, RecipeError
 from ...geometry import Product
-from ...recipes.document import (
-    AndRecipe,
-    AverageRecipe,
-    CoinFlipRecipe,
-    Expert,
-    GuidanceRecipe,
-    Levels,
-    OperatorRecipe,
-    OrRecipe,
-    Recipe,
-    SingleRecipe,
-)
+from ...recipes.document import Expert, GuidanceRecipe, Levels, Recipe
+from ...recipes.operators import AndRecipe, AverageRecipe, CoinFlipRecipe, OperatorRecipe, OrRecipe, SingleRecipe
 from ...sampling import Step
 from ...score import ConditionedScore, Guidance
 from ...system.assets import assets_folder

@@ -28,17 +28,8 @@ import numpy as np
 
 from ...likelihood import estimate_log_density
 from ...noise import karras_levels
-from ...recipes.document import (
-    AndRecipe,
-    AverageRecipe,
-    Expert,
-    GuidanceRecipe,
-    Levels,
-    OperatorRecipe,
-    OrRecipe,
-    Recipe,
-    SingleRecipe,
-)
+from ...recipes.document import Expert, GuidanceRecipe, Levels, Recipe
+from ...recipes.operators import AndRecipe, AverageRecipe, OperatorRecipe, OrRecipe, SingleRecipe
 from ...system.files import write_whole
 from ...tables import chunks
 from ...tables.table import (

@@ -11,17 +11,8 @@ import torch
 from ...domain import ALL, Domain, Export, ModelInfo, Result, Shown
 from ...errors import ModelError
 from ...geometry import Euclidean
-from ...recipes.document import (
-    AndRecipe,
-    AverageRecipe,
-    CoinFlipRecipe,
-    Expert,
-    Levels,
-    OperatorRecipe,
-    OrRecipe,
-    Recipe,
-    SingleRecipe,
-)
+from ...recipes.document import Expert, Levels, Recipe
+from ...recipes.operators import AndRecipe, AverageRecipe, CoinFlipRecipe, OperatorRecipe, OrRecipe, SingleRecipe
 from ...sampling import Step
 from ...tables.table import Layout
 from ..hub import pin_revisions

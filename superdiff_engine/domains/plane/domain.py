@@ -13,7 +13,8 @@ import torch
 
 from ...domain import ALL, Domain, Export, ModelInfo, Result, Shown
 from ...geometry import Euclidean
-from ...recipes.document import AndRecipe, Expert, Levels, Mixture, OrRecipe, Recipe
+from ...recipes.document import Expert, Levels, Mixture, Recipe
+from ...recipes.operators import AndRecipe, OrRecipe
 from ...sampling import Step
 from ..picture_files import png
 from .drawing import draw_plane

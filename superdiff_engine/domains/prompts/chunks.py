@@ -22,17 +22,8 @@ from torch import Tensor
 
 from ...compose import Single
 from ...errors import SuperDiffError
-from ...recipes.document import (
-    AndRecipe,
-    AverageRecipe,
-    Expert,
-    GuidanceRecipe,
-    Levels,
-    OperatorRecipe,
-    OrRecipe,
-    Recipe,
-    SingleRecipe,
-)
+from ...recipes.document import Expert, GuidanceRecipe, Levels, Recipe
+from ...recipes.operators import AndRecipe, AverageRecipe, OperatorRecipe, OrRecipe, SingleRecipe
 from ...sampling import Step, sample
 from ...system.assets import assets_folder
 from ...system.devices import fast_dtype

@@ -13,19 +13,8 @@ import numpy as np
 from ...domain import ALL, Domain, Export, ModelInfo, Prepared, Result, Shown, look_at, look_at_embedded
 from ...errors import ModelError, RecipeError
 from ...geometry import Euclidean
-from ...recipes.document import (
-    AndRecipe,
-    AverageRecipe,
-    CoinFlipRecipe,
-    Expert,
-    GuidanceRecipe,
-    Levels,
-    OperatorRecipe,
-    OrRecipe,
-    PipelineRecipe,
-    Recipe,
-    SingleRecipe,
-)
+from ...recipes.document import Expert, GuidanceRecipe, Levels, PipelineRecipe, Recipe
+from ...recipes.operators import AndRecipe, AverageRecipe, CoinFlipRecipe, OperatorRecipe, OrRecipe, SingleRecipe
 from ...sampling import Step
 from ...score import Guidance
 from ...system.assets import assets_folder

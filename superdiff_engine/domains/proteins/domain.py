@@ -14,17 +14,8 @@ from ...density import MOST_DIMENSIONS
 from ...domain import ALL, Domain, Export, ModelInfo, Prepared, Result, Shown, Size, look_at_embedded, settling
 from ...errors import ModelError
 from ...geometry import Product
-from ...recipes.document import (
-    AndRecipe,
-    AverageRecipe,
-    CoinFlipRecipe,
-    Expert,
-    Levels,
-    OperatorRecipe,
-    OrRecipe,
-    Recipe,
-    SingleRecipe,
-)
+from ...recipes.document import Expert, Levels, Recipe
+from ...recipes.operators import AndRecipe, AverageRecipe, CoinFlipRecipe, OperatorRecipe, OrRecipe, SingleRecipe
 from ...sampling import Step
 from ...system.assets import assets_folder
 from ...tables.table import Layout

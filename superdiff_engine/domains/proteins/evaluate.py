@@ -25,7 +25,8 @@ from typing import Any, cast
 import numpy as np
 import torch
 
-from ...recipes.document import AndRecipe, AverageRecipe, Expert, Levels, OperatorRecipe, OrRecipe, Recipe, SingleRecipe
+from ...recipes.document import Expert, Levels, Recipe
+from ...recipes.operators import AndRecipe, AverageRecipe, OperatorRecipe, OrRecipe, SingleRecipe
 from ...system.files import write_whole
 from ...tables import chunks
 from ...tables.table import (
