@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from superdiff_engine.domains import domains
 from superdiff_engine.domains.checked import make_recipe
 from superdiff_engine.recipes.document import Recipe
+from superdiff_engine.recipes.operators import OPERATORS, OperatorRecipe
 from superdiff_engine.runs.wording import differences, operator_words, usual_recipe
 
 PLANE = {"experts": [{"model": "ring"}, {"model": "grid"}]}
@@ -71,6 +72,8 @@ OTHER = {
 
 def models_in(annotation):
     """The models that a field's type is made of."""
+    if annotation is OperatorRecipe:
+        return list(OPERATORS.values())
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return [model for part in typing.get_args(annotation) for model in models_in(part)]
