@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from typing import Annotated, Any, Literal, Union
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, GetCoreSchemaHandler, GetPydanticSchema, model_validator
-from pydantic_core import CoreSchema
+from pydantic_core import CoreSchema, core_schema
 
 from .. import compose
 from .strict import Strict
@@ -124,8 +124,8 @@ OPERATORS: dict[str, type[OperatorRecipe]] = {
 
 
 def _every(source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-    every = Union[tuple(OPERATORS.values())]  # noqa: UP007 (as many as there are)
-    return handler.generate_schema(Annotated[every, Field(discriminator="name")])
+    choices = {name: handler.generate_schema(operator) for name, operator in OPERATORS.items()}
+    return core_schema.tagged_union_schema(choices, discriminator="name")
 
 
 #: A field of this type takes every operator in `OPERATORS`.

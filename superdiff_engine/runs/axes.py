@@ -11,14 +11,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from ..domains import get_domain
 from ..domains.checked import make_recipe
 from ..errors import RecipeError
-from ..recipes.document import OperatorRecipe, Recipe
+from ..recipes.document import Recipe
+from ..recipes.operators import OPERATORS
 
 MOST_VALUES = 12
 
@@ -269,5 +270,4 @@ def _obstacle(name: str, recipe: Recipe) -> str:
 
 def _operators_with(field: str) -> str:
     """The operators whose recipes have this field: "'or' or 'and'"."""
-    kinds = get_args(get_args(OperatorRecipe)[0])
-    return " or ".join(f"'{kind.model_fields['name'].default}'" for kind in kinds if field in kind.model_fields)
+    return " or ".join(f"'{name}'" for name, operator in OPERATORS.items() if field in operator.model_fields)
