@@ -19,6 +19,7 @@ from rich.console import Console
 from torch import Tensor
 
 from superdiff_engine import And, Operator, Or, karras_levels, sample
+from superdiff_engine.density import fitting_estimators
 from superdiff_engine.domains.plane import GaussianMixture
 from superdiff_engine.solvers import SOLVERS
 
@@ -63,7 +64,7 @@ def walk(dimension: int, operator: Operator, solver: str, steps: int, seed: int)
         batch=SAMPLES,
         seed=seed,
         solver=solver,
-        estimator="trapezoid" if SOLVERS[solver].noisy else "hutchinson",
+        estimator=fitting_estimators(SOLVERS[solver], 1.0, dimension)[0].name,
     )
     samples: Tensor = last.samples  # type: ignore[assignment]
     exact = torch.stack([one.log_density(samples, last.level) for one in found]).diff(dim=0)

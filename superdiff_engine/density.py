@@ -31,7 +31,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -72,10 +72,32 @@ class Segment:
 class Estimator(ABC):
     """Estimates the change of every expert's log-density along one step."""
 
+    #: In recipes.
+    name: str
+    #: For people.
+    title: str
     #: Whether it is right along an SDE's steps only, and then only where the noise is not scaled down.
     needs_noise, needs_full_noise = True, False
     #: The largest sample that it is for, in dimensions.
     most_dimensions: float = math.inf
+
+    def obstacle(self, solver: Solver, noise_scale: float, dimensions: float) -> str:
+        """Why it cannot follow a run, without a full stop; "" where it can. Arguments as of `fitting_estimators`."""
+        if self.needs_noise and not solver.noisy:
+            return f"The estimator '{self.name}' needs the noise of an SDE, and the solver '{solver.name}' has none"
+        if self.needs_full_noise and noise_scale < 1:
+            return f"The estimator '{self.name}' assumes the full noise, and the noise scale is {noise_scale:g}"
+        if dimensions > self.most_dimensions:
+            what = f"may have {dimensions:g}" if math.isfinite(dimensions) else "of these models have more"
+            return (
+                f"The estimator '{self.name}' takes a backward pass for every dimension, so it is for samples of at "
+                f"most {self.most_dimensions:g} dimensions, and samples {what}"
+            )
+        return ""
+
+    def caution(self, solver: Solver) -> str:
+        """What to know of its numbers along a solver's steps, in sentences; "" where there is nothing to say."""
+        return ""
 
     def divergences(
         self, experts: Sequence[ScoreModel], space: Product, y: State, level: object, generator: torch.Generator
@@ -95,7 +117,18 @@ class Estimator(ABC):
 class Ito(Estimator):
     """The paper's Ito density estimator."""
 
+    name, title = "ito", "Itô (the paper's, free)"
     needs_full_noise = True
+
+    def caution(self, solver: Solver) -> str:
+        """It takes the noise's variance to be the step's."""
+        if not solver.noisy or solver.adds_what_it_removes():
+            return ""
+        return (
+            f"The {solver.name} solver adds less noise than its step removes: the Itô estimator's absolute "
+            "log-densities are biased at few steps, their differences are not. The trapezoidal estimator accounts for "
+            "it."
+        )
 
     def increment(self, geometry: Geometry, segment: Segment, end: End) -> Tensor:
         start, move = segment.start, _displacement(segment)
@@ -104,6 +137,8 @@ class Ito(Estimator):
 
 class Trapezoid(Estimator):
     """The Ito estimator with its drift part from both ends of the step; at no further network evaluation."""
+
+    name, title = "trapezoid", "Trapezoidal Itô (accurate, free)"
 
     def observe(self, geometry: Geometry, segment: Segment, end: End) -> End:
         """Where the noise's variance is not the step's, the divergence at the end, with the noise as its probe."""
@@ -168,6 +203,8 @@ class ChainRule(Estimator):
 class Hutchinson(ChainRule):
     """The divergence from one Rademacher probe a level: one backward pass."""
 
+    name, title = "hutchinson", "Hutchinson (one random probe)"
+
     def _probes(
         self, space: Product, state: dict[str, Tensor], generator: torch.Generator
     ) -> Iterator[dict[str, Tensor]]:
@@ -180,6 +217,7 @@ class Hutchinson(ChainRule):
 class Exact(ChainRule):
     """The divergence as the full trace: one backward pass a dimension."""
 
+    name, title = "exact", "Exact trace (slow, small samples only)"
     most_dimensions = 256
 
     def _probes(
@@ -190,62 +228,49 @@ class Exact(ChainRule):
                 yield {name: tangent}
 
 
-ESTIMATORS: dict[str, type[Estimator]] = {
-    "trapezoid": Trapezoid,
-    "ito": Ito,
-    "hutchinson": Hutchinson,
-    "exact": Exact,
+#: The most accurate first that an SDE, or an ODE, allows.
+ESTIMATORS: dict[str, Estimator] = {
+    estimator.name: estimator for estimator in (Trapezoid(), Ito(), Hutchinson(), Exact())
 }
-#: The largest sample that each estimator is for, in dimensions.
-MOST_DIMENSIONS: dict[str, float] = {name: estimator.most_dimensions for name, estimator in ESTIMATORS.items()}
+DEFAULT_ESTIMATOR = Trapezoid.name
 
 
-def make_estimator(name: str) -> Estimator:
-    """The estimator called "trapezoid", "ito", "hutchinson" or "exact"; raises ArgumentError for another name."""
+def get_estimator(name: str) -> Estimator:
+    """The estimator called `name`; raises ArgumentError."""
     if name not in ESTIMATORS:
         raise ArgumentError(f"estimator must be one of {', '.join(ESTIMATORS)}, got '{name}'.")
-    return ESTIMATORS[name]()
+    return ESTIMATORS[name]
 
 
 def fitting_estimators(
-    solver: Solver, noise_scale: float, dimensions: float, allowed: Mapping[str, float] = MOST_DIMENSIONS
-) -> list[str]:
-    """The names of the estimators that can follow a run, the most accurate first.
+    solver: Solver, noise_scale: float, dimensions: float, allowed: Collection[Estimator] = ESTIMATORS.values()
+) -> list[Estimator]:
+    """The estimators that can follow a run, the most accurate first.
 
     Args:
         solver: of the run.
         noise_scale: what its noise is multiplied by.
         dimensions: of its largest sample.
-        allowed: names of estimators, with the largest sample that each is for.
+        allowed: the estimators that its experts allow.
     """
-    return [name for name in allowed if not _obstacle(name, solver, noise_scale, dimensions, allowed)]
+    return [estimator for estimator in allowed if not estimator.obstacle(solver, noise_scale, dimensions)]
 
 
 def check_estimator(
-    name: str, solver: Solver, noise_scale: float, dimensions: float, allowed: Mapping[str, float] = MOST_DIMENSIONS
+    estimator: Estimator,
+    solver: Solver,
+    noise_scale: float,
+    dimensions: float,
+    allowed: Collection[Estimator] = ESTIMATORS.values(),
 ) -> None:
     """Raise ArgumentError, which says what to choose, where an estimator is not in `fitting_estimators`."""
-    obstacle = _obstacle(name, solver, noise_scale, dimensions, allowed)
+    if estimator in allowed:
+        obstacle = estimator.obstacle(solver, noise_scale, dimensions)
+    else:
+        obstacle = f"The estimator '{estimator.name}' is not for these models"
     if obstacle:
         others = fitting_estimators(solver, noise_scale, dimensions, allowed)
-        raise ArgumentError(f"{obstacle}; choose {' or '.join(repr(other) for other in others)}.")
-
-
-def _obstacle(name: str, solver: Solver, noise_scale: float, dimensions: float, allowed: Mapping[str, float]) -> str:
-    kind = ESTIMATORS[name]
-    if name not in allowed:
-        return f"The estimator '{name}' is not for these models"
-    if kind.needs_noise and not solver.noisy:
-        return f"The estimator '{name}' needs the noise of an SDE, and the solver '{solver.name}' has none"
-    if kind.needs_full_noise and noise_scale < 1:
-        return f"The estimator '{name}' assumes the full noise, and the noise scale is {noise_scale:g}"
-    if dimensions > allowed[name]:
-        what = f"may have {dimensions:g}" if math.isfinite(dimensions) else "of these models have more"
-        return (
-            f"The estimator '{name}' takes a backward pass for every dimension, so it is for samples of at most "
-            f"{allowed[name]:g} dimensions, and samples {what}"
-        )
-    return ""
+        raise ArgumentError(f"{obstacle}; choose {' or '.join(repr(other.name) for other in others)}.")
 
 
 def logarithmic_mean(first: Tensor, second: Tensor) -> Tensor:

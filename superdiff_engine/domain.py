@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .density import MOST_DIMENSIONS, check_estimator, fitting_estimators
+from .density import ESTIMATORS, Estimator, check_estimator, fitting_estimators, get_estimator
 from .errors import ModelError
 from .noise import check_levels
-from .solvers import SOLVERS
+from .solvers import get_solver
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -183,8 +183,8 @@ class Domain(ABC):
     size: Size | None = None
     #: What the networks may compute in, the best first.
     dtypes: tuple[str, ...] = ("float32", "float16", "bfloat16")
-    #: The estimators of log-densities that its experts allow, with the largest sample (in dimensions) that each is for.
-    estimators: Mapping[str, float] = MOST_DIMENSIONS
+    #: The estimators of log-densities that its experts allow.
+    estimators: Collection[Estimator] = ESTIMATORS.values()
     #: (lowest, highest) level of all its models; None where that is known only once they are loaded.
     levels: tuple[float, float] | None = None
     #: The level at which samples from files are judged unless another one is asked for; None where none are read.
@@ -265,12 +265,14 @@ class Domain(ABC):
 
     def estimators_for(self, solver: str, noise_scale: float, size: int | None) -> list[str]:
         """The names of the estimators that a recipe with these fields may have, the most accurate first."""
-        return fitting_estimators(SOLVERS[solver], noise_scale, self.dimensions(size), self.estimators)
+        fitting = fitting_estimators(get_solver(solver), noise_scale, self.dimensions(size), self.estimators)
+        return [estimator.name for estimator in fitting]
 
     def check_estimator(self, recipe: Recipe) -> None:
         """Raise ArgumentError where the recipe's estimator is not one of `estimators_for`."""
         dimensions = self.dimensions(None if self.size is None else getattr(recipe, self.size.field))
-        check_estimator(recipe.estimator, SOLVERS[recipe.solver], recipe.noise_scale, dimensions, self.estimators)
+        estimator, solver = get_estimator(recipe.estimator), get_solver(recipe.solver)
+        check_estimator(estimator, solver, recipe.noise_scale, dimensions, self.estimators)
 
     def check_grid(self, levels: Tensor) -> None:
         """Raise ArgumentError where a component's levels do not strictly decrease (`noise.check_levels`)."""

@@ -26,7 +26,9 @@ from torch import Tensor
 
 from . import rotations
 
-State = Tensor | dict[str, Tensor]
+#: A state or a tangent by the names of its components.
+Parts = dict[str, Tensor]
+State = Tensor | Parts
 
 
 class Geometry(ABC):
@@ -200,10 +202,14 @@ class Product:
         """No sample has more dimensions than that."""
         return sum(geometry.most_dimensions() for geometry in self.components.values())
 
-    def pack(self, state: dict[str, Tensor]) -> State:
+    def move(self, y: Parts, tangent: Parts) -> Parts:
+        """The point reached from y along a tangent."""
+        return {name: geometry.move(y[name], tangent[name]) for name, geometry in self.components.items()}
+
+    def pack(self, state: Parts) -> State:
         """The user's view of a state: the tensor itself where the only component has no name."""
         return state[""] if list(state) == [""] else dict(state)
 
-    def unpack(self, state: State) -> dict[str, Tensor]:
+    def unpack(self, state: State) -> Parts:
         """The loop's view of a state."""
         return state if isinstance(state, dict) else {"": state}

@@ -20,18 +20,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from .compose import CoinFlip, Operator, Prediction, Single
-from .density import End, Segment, check_estimator, make_estimator
+from .density import DEFAULT_ESTIMATOR, End, Segment, check_estimator, get_estimator
 from .errors import ArgumentError, DensityError, ScoreError, StepError
-from .geometry import Geometry, Product, State
+from .geometry import Geometry, Parts, Product, State
 from .noise import check_levels
 from .score import Guidance, ScoreModel, evaluate
-from .solvers import DEFAULT_SOLVER, get_solver
+from .solvers import DEFAULT_SOLVER, Start, get_solver
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def sample(
     *,
     batch: int,
     seed: int = 0,
-    estimator: str = "trapezoid",
+    estimator: str = DEFAULT_ESTIMATOR,
     solver: str = DEFAULT_SOLVER,
     space: Geometry | Product | None = None,
     guidance: Guidance | None = None,
@@ -155,12 +155,12 @@ class _Loop:
         self.solver = get_solver(solver)
         if not 0 < noise_scale <= 1:
             raise ArgumentError(f"noise_scale must be above 0 and at most 1, got {noise_scale}.")
-        if noise_scale < 1 and not self.solver.noisy:
+        if not self.solver.allows(noise_scale):
             raise ArgumentError(f"The solver '{solver}' has no noise; leave noise_scale at 1.")
         self.noise_scale = noise_scale
-        self.estimator = None if estimator == "none" else make_estimator(estimator)
+        self.estimator = None if estimator == "none" else get_estimator(estimator)
         if self.estimator is not None:
-            check_estimator(estimator, self.solver, noise_scale, self.space.most_dimensions())
+            check_estimator(self.estimator, self.solver, noise_scale, self.space.most_dimensions())
         if self.estimator is None and operator.needs_density:
             raise ArgumentError(f"{type(operator).__name__} needs log-densities; choose an estimator.")
         if per_component and isinstance(operator, CoinFlip):
@@ -205,14 +205,22 @@ class _Loop:
             yield self._step(index, y, mixed, log_density, weights)
             if last:
                 return
-            for name, (gain, noise) in plan.items():
-                h = self._variance_step(name, index)
-                variance = self._noise_variance(name, index)
-                segments[name] = Segment(h, variance, gain * mixed[name], noise, ends[name])
-            moved = self._move(y, segments)
-            if self.solver.corrects:
-                moved = self._correct(y, moved, mixed, weights, segments, index)
-            y = moved
+            mix = self.solver.step(self._start(y, mixed, weights, index))
+            for name, (_, noise) in plan.items():
+                h, variance = self._variance_step(name, index), self._noise_variance(name, index)
+                segments[name] = Segment(h, variance, mix[name], noise, ends[name])
+            y = self._move(y, segments)
+
+    def _start(self, y: Parts, mixed: Parts, weights: Parts, index: int) -> Start:
+        def score_at_end(reached: Parts) -> Parts:
+            # The log-densities are followed along the step that is taken, so this point needs no divergence.
+            ends, reference = self._scores(reached, index + 1, divergences_too=False)
+            return {
+                name: self._mix(name, ends[name].scores, reference, weights[name], index + 1) for name in self.names
+            }
+
+        levels = {name: (grid[index], grid[index + 1]) for name, grid in self.levels.items()}
+        return Start(self.space, levels, y, mixed, score_at_end)
 
     def _variance_step(self, name: str, index: int) -> float:
         s, lower = self.levels[name][index : index + 2]
@@ -227,8 +235,7 @@ class _Loop:
         return gain, math.sqrt(self._noise_variance(name, index)) * draw
 
     def _noise_variance(self, name: str, index: int) -> float:
-        share = self.solver.share(*self.levels[name][index : index + 2])
-        return self._variance_step(name, index) * share * self.noise_scale**2
+        return self.solver.noise_variance(*self.levels[name][index : index + 2]) * self.noise_scale**2
 
     def _level(self, index: int) -> float | dict[str, float]:
         values = {name: self.levels[name][index] for name in self.names}
@@ -366,25 +373,6 @@ class _Loop:
             displacement = segment.mix if segment.noise is None else segment.mix + segment.noise
             moved[name] = self.space.components[name].move(y[name], displacement)
         return moved
-
-    def _correct(
-        self,
-        y: dict[str, Tensor],
-        moved: dict[str, Tensor],
-        mixed: dict[str, Tensor],
-        weights: dict[str, Tensor],
-        segments: dict[str, Segment],
-        index: int,
-    ) -> dict[str, Tensor]:
-        """Heun: the mean of the slopes s S at both ends, with the weights of the step's beginning."""
-        # The log-densities are followed along the step that is taken in the end, so this point needs no divergence.
-        ends, reference = self._scores(moved, index + 1, divergences_too=False)
-        for name in self.names:
-            s, lower = self.levels[name][index : index + 2]
-            after = self._mix(name, ends[name].scores, reference, weights[name], index + 1)
-            mix = 0.5 * (s - lower) * (s * mixed[name] + lower * after)
-            segments[name] = replace(segments[name], mix=mix)
-        return self._move(y, segments)
 
     def _step(
         self,

@@ -9,8 +9,10 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from superdiff_engine.density import get_estimator
 from superdiff_engine.domain import Result
 from superdiff_engine.domains import get_domain
+from superdiff_engine.solvers import get_solver
 
 from ..charts import finished as figures
 from ..charts.live import TITLES, View, at_level
@@ -87,11 +89,9 @@ def draw_heading(job: Job, save: bool = True) -> None:
         )
     for note in run.notes:
         st.caption(f":material/info: {plain(note)}")
-    if run.recipe.solver == "ancestral" and run.recipe.estimator == "ito" and run.state == "done":
-        st.caption(
-            "The ancestral solver adds less noise than its step removes: the Itô estimator's absolute log-densities "
-            "are biased at few steps, their differences are not. The trapezoidal estimator accounts for it."
-        )
+    caution = get_estimator(run.recipe.estimator).caution(get_solver(run.recipe.solver))
+    if caution and run.state == "done":
+        st.caption(caution)
 
 
 @st.fragment

@@ -19,15 +19,20 @@ from pydantic import (
     model_validator,
 )
 
+from ..density import DEFAULT_ESTIMATOR, ESTIMATORS
 from ..errors import RecipeError
 from ..noise import LOWEST_LEVEL, check_levels, karras_levels, log_levels
-from ..solvers import SOLVERS
+from ..solvers import DEFAULT_SOLVER, SOLVERS, get_solver
 from .links import link_of
 from .operators import AnyOperator, OrRecipe
 from .strict import Strict
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    SolverName = EstimatorName = str
+else:
+    SolverName, EstimatorName = Literal[tuple(SOLVERS)], Literal[tuple(ESTIMATORS)]
 
 MOST_EXPERTS = 8
 #: A mixture that the user edits in the plane stays within this distance of the origin.
@@ -195,8 +200,8 @@ class Recipe(Strict):
     experts: list[Expert] = Field(min_length=1, max_length=MOST_EXPERTS)
     operator: AnyOperator = OrRecipe()
     levels: Levels = Levels()
-    solver: Literal["euler", "ancestral", "ode", "ode_heun"] = "ancestral"
-    estimator: Literal["ito", "trapezoid", "hutchinson", "exact"] = "trapezoid"
+    solver: SolverName = DEFAULT_SOLVER
+    estimator: EstimatorName = DEFAULT_ESTIMATOR
     #: Multiplies the noise of an SDE's steps; below 1, samples keep nearer to the densities' peaks.
     noise_scale: float = Field(1.0, ge=0.1, le=1)
     batch: int = Field(64, ge=1, le=16_384)
@@ -216,13 +221,14 @@ class Recipe(Strict):
     def _fits(self) -> Recipe:
         self.operator.check(len(self.experts), self.per_component)
         if self.noise_scale < 1 and not SOLVERS[self.solver].noisy:
-            raise ValueError(f"noise_scale is for solvers with noise; with solver '{self.solver}' leave it at 1")
-        return self
-
-    def to_json(self) -> str:
-        """Indented JSON, ending in a newline."""
-        return self.model_dump_json(indent=2, exclude_none=True) + "\n"
-
-    def to_link(self) -> str:
-        """A compact form for a query parameter: URL-safe base64 of deflated JSON."""
-        return link_of(self.model_dump(mode="json", exclude_none=True))
+=======
+        count = len(self.experts)
+        for field in ("bias", "weights"):
+            values = getattr(self.operator, field, None)
+            if values is not None and len(values) != count:
+                raise ValueError(f"{field} needs {count} values, one an expert, got {len(values)}")
+        if isinstance(self.operator, SingleRecipe) and self.operator.index >= count:
+            raise ValueError(f"index {self.operator.index} names no expert, there are {count} (0 is the first)")
+        if self.per_component and isinstance(self.operator, CoinFlipRecipe):
+            raise ValueError("a coin flip chooses an expert for the whole sample; remove per_component")
+        if not get_solver(self.solver).allows(self.noise_scale):

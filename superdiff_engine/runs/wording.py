@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from .. import density, solvers
 from ..domains import get_domain
 from ..recipes.document import GuidanceRecipe, PipelineRecipe, Recipe
+from ..solvers import DEFAULT_SOLVER
 
 OPERATORS: dict[str, str] = {
     "or": "OR",
@@ -17,19 +19,12 @@ OPERATORS: dict[str, str] = {
     "coin_flip": "Coin flip",
 }
 
+#: The default first.
 SOLVERS: dict[str, str] = {
-    "ancestral": "Ancestral (SDE)",
-    "euler": "Euler-Maruyama (SDE)",
-    "ode": "Euler (ODE, no noise)",
-    "ode_heun": "Heun (ODE, no noise)",
+    name: solvers.SOLVERS[name].title for name in dict.fromkeys([DEFAULT_SOLVER, *solvers.SOLVERS])
 }
 
-ESTIMATORS: dict[str, str] = {
-    "trapezoid": "Trapezoidal Itô (accurate, free)",
-    "ito": "Itô (the paper's, free)",
-    "hutchinson": "Hutchinson (one random probe)",
-    "exact": "Exact trace (slow, small samples only)",
-}
+ESTIMATORS: dict[str, str] = {name: estimator.title for name, estimator in density.ESTIMATORS.items()}
 
 #: Ways of a text-to-image pipeline to save memory or time, by their names in recipes.
 SAVINGS: dict[str, str] = {

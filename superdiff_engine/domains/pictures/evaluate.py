@@ -26,8 +26,11 @@ import numpy as np
 import torch
 
 from ...compose import And, Average, CoinFlip, Operator, Or, Single
+from ...density import fitting_estimators
+from ...geometry import Product
 from ...noise import karras_levels
 from ...sampling import sample
+from ...solvers import get_solver
 from ...system.assets import assets_folder
 from ...system.devices import fast_dtype
 from ...system.files import write_whole
@@ -209,7 +212,9 @@ def make_chunk(row: str, chunk: int, settings: Settings) -> None:
     kind, solver = KINDS[row.partition("/")[0]], SOLVERS[row.partition("/")[2]]
     experts: list[Any] = [load_expert(name, "cpu", settings.dtype) for name in kind.experts]
     started = time.monotonic()
-    estimator = "none" if not kind.densities else "hutchinson" if solver.startswith("ode") else "trapezoid"
+    dimensions = Product.of(experts[0].space).most_dimensions()
+    fitting = fitting_estimators(get_solver(solver), 1.0, dimensions)
+    estimator = fitting[0].name if kind.densities else "none"
     levels = karras_levels(settings.steps, settings.highest, settings.lowest, settings.rho)
     steps = sample(
         experts,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...density import MOST_DIMENSIONS
+from ...density import ESTIMATORS
 from ...domain import ALL, Domain, Export, ModelInfo, Prepared, Result, Shown, Size, look_at_embedded, settling
 from ...errors import ModelError
 from ...geometry import Product
@@ -58,8 +59,8 @@ class Proteins(Domain):
     components = ("positions", "rotations")
     size = Size("residues", "Residues", 30, 256, "as in the models' data")
     dtypes = ("float32", "bfloat16")  # float16 has too small a range
-    # The shortest chain has 180 dimensions, and each would be a pass back through a deep network.
-    estimators: Mapping[str, float] = {name: most for name, most in MOST_DIMENSIONS.items() if name != "exact"}
+    # The shortest chain has 180 dimensions: none that passes back through a deep network for each.
+    estimators = tuple(estimator for estimator in ESTIMATORS.values() if math.isinf(estimator.most_dimensions))
     levels = (LOWEST_LEVEL, HIGHEST_LEVEL)
 
     def listing(self) -> Iterable[ModelInfo | ModelError]:
