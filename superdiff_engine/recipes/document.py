@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from pydantic import (
     AfterValidator,
@@ -30,7 +30,8 @@ from .strict import Strict
 if TYPE_CHECKING:
     from torch import Tensor
 
-    SolverName = EstimatorName = str
+    SolverName: TypeAlias = str
+    EstimatorName: TypeAlias = str
 else:
     SolverName, EstimatorName = Literal[tuple(SOLVERS)], Literal[tuple(ESTIMATORS)]
 
@@ -220,15 +221,14 @@ class Recipe(Strict):
     @model_validator(mode="after")
     def _fits(self) -> Recipe:
         self.operator.check(len(self.experts), self.per_component)
-        if self.noise_scale < 1 and not SOLVERS[self.solver].noisy:
-=======
-        count = len(self.experts)
-        for field in ("bias", "weights"):
-            values = getattr(self.operator, field, None)
-            if values is not None and len(values) != count:
-                raise ValueError(f"{field} needs {count} values, one an expert, got {len(values)}")
-        if isinstance(self.operator, SingleRecipe) and self.operator.index >= count:
-            raise ValueError(f"index {self.operator.index} names no expert, there are {count} (0 is the first)")
-        if self.per_component and isinstance(self.operator, CoinFlipRecipe):
-            raise ValueError("a coin flip chooses an expert for the whole sample; remove per_component")
         if not get_solver(self.solver).allows(self.noise_scale):
+            raise ValueError(f"noise_scale is for solvers with noise; with solver '{self.solver}' leave it at 1")
+        return self
+
+    def to_json(self) -> str:
+        """Indented JSON, ending in a newline."""
+        return self.model_dump_json(indent=2, exclude_none=True) + "\n"
+
+    def to_link(self) -> str:
+        """A compact form for a query parameter: URL-safe base64 of deflated JSON."""
+        return link_of(self.model_dump(mode="json", exclude_none=True))
