@@ -16,8 +16,9 @@ import socket
 import subprocess
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import fields
 from dataclasses import replace as changed
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from ..runs.grid import Sweep
     from ..runs.run import Run
     from ..training.trainer import TrainingProgress
+    from ..training.training import Training
 
 #: Settings of an evaluation: a dataclass.
 Chosen = TypeVar("Chosen", bound=Any)
@@ -342,21 +344,26 @@ def train(
     Ctrl+C, SIGTERM and SIGHUP stop it after its step, with its checkpoint; a second Ctrl+C ends it at once.
     """
     from ..system.devices import training_device
+    from ..training.training import refusal
 
     if name not in TRAINABLE:
         raise SuperDiffError(f"There is no model '{name}' to train; there are {', '.join(TRAINABLE)}.")
-    if crops and TRAINABLE[name] != "proteins":
-        raise SuperDiffError(f"Only proteins have chains to crop; leave --crops out for '{name}'.")
+    training, given = _trainings(TRAINABLE[name])[name], {"refine": refine, "crops": crops}
+    own = {one.name for one in fields(training.options)}
+    if strange := [option for option, value in given.items() if value and option not in own]:
+        every = [one for domain in set(TRAINABLE.values()) for one in _trainings(domain).values()]
+        sentences = {option.name: option.metadata for one in every for option in fields(one.options)}
+        raise refusal(sentences[strange[0]], name)
     if data is not None and not data.exists():
         raise SuperDiffError(f"There is nothing at {data}; name a folder of the data, or a pack.")
     where = training_device(device)
-    training = importlib.import_module(f".domains.{TRAINABLE[name]}.train", "superdiff_engine")
     if pack is not None:
-        size = training.write_training_pack(name, pack, data).stat().st_size / 1e6
+        size = training.write_pack(pack, data).stat().st_size / 1e6
         console.print(f"Wrote {pack} ({size:.1f} MB); train from it with --data {pack}")
         return
-    budget = training.MINUTES[name] if minutes is None else minutes
-    checkpoint = training.CHECKPOINTS / f"{name}.ckpt"
+    chosen = {option: value for option, value in given.items() if option in own}
+    options = training.options(minutes=minutes, data=data, out=out, device=where, batch=batch, **chosen)
+    budget, checkpoint = training.minutes if minutes is None else minutes, training.checkpoint(options)
     if checkpoint.is_file():
         console.print(f"Going on from {checkpoint}; delete it to begin anew.")
     with _bar() as progress:
@@ -372,10 +379,14 @@ def train(
                 said = int(state.minutes)
                 console.print(f"{state.minutes:.1f} of {budget:g} minutes, {line}")
 
-        more = {"crops": True} if crops else {}
         with interrupts.on_signal(interrupts.break_off):
-            folder = training.train_model(name, minutes, data, report, out, refine, where, batch, **more)
+            folder = training.train(options, report)
     console.print(f"Saved to {folder}")
+
+
+def _trainings(domain: str) -> Mapping[str, Training[Any, Any]]:
+    """What a domain trains, by name."""
+    return importlib.import_module(f".domains.{domain}.train", "superdiff_engine").TRAININGS
 
 
 def _with(settings: Chosen, **given: float | str | None) -> Chosen:

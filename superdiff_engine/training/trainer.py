@@ -22,7 +22,7 @@ import os
 import platform
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,9 +31,7 @@ import torch
 from pydantic import BaseModel
 from torch import Tensor, nn
 
-from ..errors import ModelError
 from ..noise import Schedule
-from ..system.assets import assets_folder
 from ..system.devices import half_dtype
 from ..system.files import write_whole
 from ..system.interrupts import Interrupted, asked, on_signal
@@ -150,24 +148,6 @@ def hardware(device: str = "cpu", float16: bool = False) -> str:
     if torch.device(device).type == "cuda":
         return f"one {torch.cuda.get_device_name(device)}, {dtype}"
     return f"{os.cpu_count()} {platform.machine()} CPU cores, {dtype}"
-
-
-def training_target(
-    name: str, minutes: float | None, budgets: Mapping[str, float], folder: Path | None
-) -> tuple[float, Path]:
-    """The budget of a training in minutes (`minutes`, or its own), and the folder that it writes.
-
-    Raises:
-        ModelError: for a name that has no budget.
-    """
-    if name not in budgets:
-        raise ModelError(f"There is no training for '{name}'; choose {', '.join(budgets)}.")
-    return budgets[name] if minutes is None else minutes, (assets_folder() if folder is None else folder) / name
-
-
-def cannot_refine(name: str) -> ModelError:
-    """What is said of a model that is trained from the start, in one go."""
-    return ModelError(f"The training of '{name}' is short and begins anew; leave --refine out.")
 
 
 def learning_rate_factor(step: int, spent: float, plan: TrainingPlan) -> float:

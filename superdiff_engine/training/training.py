@@ -155,10 +155,12 @@ class Training(ABC, Generic[Asked, Data]):
         return None
 
     @abstractmethod
-    def save(
-        self, folder: Path, network: nn.Module, task: TrainingTask, data: Data, facts: TrainingFacts, options: Asked
-    ) -> None:
+    def save(self, folder: Path, network: nn.Module, data: Data, facts: TrainingFacts, options: Asked) -> None:
         """Write the trained network, on the CPU and ready to be asked, with its card into the model's folder."""
+
+    def budget(self, options: Asked) -> float:
+        """Minutes of training in all."""
+        return self.minutes if options.minutes is None else options.minutes
 
     def folder(self, options: Asked) -> Path:
         """The folder that a training writes."""
@@ -190,9 +192,9 @@ class Training(ABC, Generic[Asked, Data]):
         task = self.task(data, options)
         checkpoint = self.checkpoint(options)
         begin = None if checkpoint.is_file() else self.begin(task, data, options, report)
-        plan = self.plan(self.minutes if options.minutes is None else options.minutes, options)
+        plan = self.plan(self.budget(options), options)
         network, progress = train(task, plan, checkpoint, report, options.device, begin=begin)
         facts = TrainingFacts.of(progress, task.batch, plan.float16, options.device)
         folder = self.folder(options)
-        self.save(folder, network, task, data, facts, options)
+        self.save(folder, network, data, facts, options)
         return folder

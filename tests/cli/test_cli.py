@@ -62,7 +62,7 @@ def test_models_lists_every_domain():
 
 def test_everything_that_can_be_trained_is_offered():
     trainings = {name: importlib.import_module(f"superdiff_engine.domains.{name}.train") for name in TRAINABLE.values()}
-    assert {model: name for name, training in trainings.items() for model in training.MINUTES} == TRAINABLE
+    assert {model: name for name, training in trainings.items() for model in training.TRAININGS} == TRAINABLE
 
 
 def test_interrupting_keeps_what_there_is(tmp_path):
@@ -106,13 +106,14 @@ def test_a_port_in_use_is_one_sentence():
 
 
 def test_a_training_that_writes_to_a_log_says_a_line_a_minute(monkeypatch):
-    def brief(name, minutes, data, report, folder, refine, device, batch):
-        assert folder == Path("there") and not refine and device == "cpu" and batch == 3
+    def brief(training, options, report):
+        assert training.name == "garments_a" and options.minutes == 2 and options.data is None
+        assert options.out == Path("there") and options.device == "cpu" and options.batch == 3
         for step, spent in enumerate((0.1, 0.5, 1.2, 0.3)):  # the last is a second stage's
             report(TrainingProgress(step, spent, 0.5, pace=1234.5))
         return Path("nowhere")
 
-    monkeypatch.setattr(garments, "train_model", brief)
+    monkeypatch.setattr(garments.GarmentTraining, "train", brief)
     said = CliRunner().invoke(app, ["train", "garments_a", "--minutes", "2", "--out", "there", "--batch", "3"]).output
     assert "0.1 of 2 minutes, garments_a: step 0, loss 0.5000, 1,234 samples/s" in said and "1.2 of 2 minutes" in said
     assert "0.5 of 2 minutes" not in said and "0.3 of 2 minutes" in said
@@ -135,7 +136,10 @@ def test_trainings_that_cannot_begin_say_why_in_a_sentence(tmp_path, monkeypatch
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert "no cuda device" in trained("garments_a", "--device", "cuda")
     assert "choose auto, cpu or cuda" in trained("garments_a", "--device", "tpu")
-    assert "leave --crops out" in trained("garments_a", "--crops")
+    assert "leave --crops out for 'garments_a'" in trained("garments_a", "--crops")
+    for name in ("garments_a", "garment_classifier", "emoji_scorer"):
+        assert f"The training of '{name}' is short and begins anew" in trained(name, "--refine")
+    assert "no model 'dogs' to train; there are garments_a, garments_b" in trained("dogs")
     assert "nothing at" in trained("garments_a", "--data", tmp_path / "nowhere")
     other = write_pack(tmp_path / "other.pack", "molecules", {"atoms": np.arange(3000)})
     for name in ("garments_a", "emoji", "emoji_vae", "emoji_scorer", "proteins"):
@@ -147,9 +151,9 @@ def test_trainings_that_cannot_begin_say_why_in_a_sentence(tmp_path, monkeypatch
 
 
 def test_a_pack_is_written_instead_of_a_training(tmp_path, monkeypatch):
-    monkeypatch.setattr(garments, "train_model", None)
+    monkeypatch.setattr(garments.GarmentTraining, "train", None)
     monkeypatch.setattr(
-        garments, "write_training_pack", lambda name, path, data: write_pack(path, "garments", {"pictures": np.ones(9)})
+        garments, "write_garments", lambda path, data: write_pack(path, "garments", {"pictures": np.ones(9)})
     )
     path = tmp_path / "new" / "garments.pack"
     said = CliRunner().invoke(app, ["train", "garments_b", "--pack", str(path)]).output

@@ -32,7 +32,7 @@ def slow(*arguments):
     return before(*arguments)
 setattr(Plane, {name!r}, slow)
 sys.argv = ["superdiff", *sys.argv[1:]]
-cli.main()
+app.main()
 """
 POOL = """
 import sys, time
@@ -65,9 +65,9 @@ if __name__ == "__main__":
 TRAINING = """
 import sys
 from pathlib import Path
-from superdiff_engine import cli
+from superdiff_engine.cli import app
 from superdiff_engine.domains.pictures import train as garments
-from superdiff_engine.training import TrainingPlan, train
+from superdiff_engine.training.trainer import TrainingPlan, train
 from test_training import PlaneTask
 
 class Told(PlaneTask):
@@ -75,12 +75,12 @@ class Told(PlaneTask):
         print("there", flush=True)
         return super().draw(generator)
 
-def train_model(*arguments, **named):
+def trained(training, options, report):
     train(Told(), TrainingPlan(minutes=10, checkpoint_minutes=10), Path({checkpoint!r}))
 
-garments.train_model = train_model
+garments.GarmentTraining.train = trained
 sys.argv = ["superdiff", "train", "garments_a"]
-cli.main()
+app.main()
 """
 
 
@@ -94,7 +94,7 @@ def begin(tmp_path):
         code = ["-m", "superdiff_engine.cli.app"] if script is None else [str(script)]
         command = [sys.executable, *code, *map(str, arguments)]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        paths = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+        paths = os.pathsep.join([str(Path(__file__).parents[1] / "training"), os.environ.get("PYTHONPATH", "")])
         environment = os.environ | {"PYTHONPATH": paths}
         started.append(subprocess.Popen(command, text=True, start_new_session=True, env=environment, **pipes))
         return started[-1]

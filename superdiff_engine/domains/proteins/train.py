@@ -11,7 +11,6 @@ Batches hold chains of similar length. Each is turned at random: half precision 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -22,16 +21,9 @@ from torch import Tensor, nn
 
 from ... import rotations
 from ...errors import ModelError
-from ...training.trainer import (
-    Draws,
-    TrainingFacts,
-    TrainingPlan,
-    TrainingProgress,
-    TrainingTask,
-    checkpoints_folder,
-    train,
-    training_target,
-)
+from ...training.saved import SETTINGS
+from ...training.trainer import Draws, TrainingFacts, TrainingPlan, TrainingProgress, TrainingTask
+from ...training.training import RefiningOptions, Report, Training, option
 from .data import FEWEST_RESIDUES, HELIX, LONGEST, STRAND, Chains
 from .frames import IDEAL, MOST_RESIDUES, frames_of
 from .model import (
@@ -48,26 +40,17 @@ from .model import (
 from .network import Frames, ProteinNetwork, full_precision
 from .pack import Backbones, load_training_data, save_pack
 
-#: Minutes on two CPU cores after which each model is as good as its card says.
-MINUTES = {"proteins": 60.0, "proteins_alpha": 9.0, "proteins_beta": 75.0}
-CHECKPOINTS = checkpoints_folder()
 BATCH = 16
 #: Batches are padded to one of these numbers of residues.
 PADDED = (64, 80, 96, 112, MOST_RESIDUES)
 #: Residues of the shortest windows of longer chains.
 SHORTEST_WINDOW = 64
-#: log s ~ N(mean, deviation^2): folds are decided from s = 3 to 0.3 (30 to 3 Angstrom), bonds below 0.05. The
-#: beta model learns more of the former, where strands are won or lost; bonds it knows from the first model.
-LOG_LEVEL = {"proteins": (-1.2, 1.6), "proteins_alpha": (-1.2, 1.6), "proteins_beta": (-0.8, 1.2)}
+#: log s ~ N(mean, deviation^2): folds are decided from s = 3 to 0.3 (30 to 3 Angstrom), bonds below 0.05.
+LOG_LEVEL = (-1.2, 1.6)
 #: Weights of the losses; the last two teach the clean frames themselves, as FrameDiff's auxiliary losses do.
 WEIGHTS = {"positions": 1.0, "rotations": 0.5, "frames": 0.25, "bonds": 0.25}
 #: Level below which distances between neighbouring residues' atoms are in the loss: 3 Angstrom.
 BONDS_BELOW = 0.3
-TITLES = {
-    "proteins": ("All folds", "Backbones of proteins of any kind"),
-    "proteins_alpha": ("Mainly alpha", "Backbones of proteins made of helices"),
-    "proteins_beta": ("Mainly beta", "Backbones of proteins made of strands"),
-}
 
 
 def belongs(name: str, helix: np.ndarray, strand: np.ndarray) -> np.ndarray:
@@ -116,7 +99,7 @@ class ProteinTask(TrainingTask):
     network: nn.Module
     chains: Backbones
     batch: int = BATCH
-    log_level: tuple[float, float] = LOG_LEVEL[WHOLE]
+    log_level: tuple[float, float] = LOG_LEVEL
     _groups: list[_Group] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -261,84 +244,116 @@ def drawn_lengths(residues: np.ndarray) -> dict[int, int]:
     return dict(zip(lengths.tolist(), counts.tolist(), strict=True))
 
 
-def write_training_pack(name: str, path: Path, data: Path | None = None) -> Path:
-    """Write what the training of a model learns from as one file, which serves all the protein models.
+@dataclass(frozen=True, kw_only=True)
+class ProteinOptions(RefiningOptions):
+    """What the training of a protein model may be asked for.
 
-    Args:
-        name: of the model.
-        path: of the pack.
-        data: a folder with structure_db.dat; None for where Debian puts it.
-
-    Returns:
-        The path.
-
-    Raises:
-        ModelError: for another name.
-        OutputError: when the pack cannot be written.
-        FileNotFoundError: when the data are not there; the message says how to get them.
-    """
-    training_target(name, None, MINUTES, None)
-    return save_pack(path, data)
-
-
-def train_model(
-    name: str,
-    minutes: float | None = None,
-    data: Path | None = None,
-    report: Callable[[TrainingProgress], None] = lambda progress: None,
-    folder: Path | None = None,
-    refine: bool = False,
-    device: str = "cpu",
-    batch: int | None = None,
-    crops: bool = False,
-) -> Path:
-    """Train a protein model and write its folder; resumes from its checkpoint in `checkpoints_folder()`.
-
-    Args:
-        name: "proteins", "proteins_alpha" or "proteins_beta".
-        minutes: of training in all, resumed ones included; None for the model's own.
-        data: a pack, or a folder with structure_db.dat; None for where Debian puts it.
-        report: called about every ten seconds.
-        folder: where the folder `name` is written; None for the embedded models' own.
-        refine: whether, without a checkpoint, to begin with the weights in that folder and the minutes they have had.
-        device: to train on, such as "cpu" or "cuda".
-        batch: chains a step; None for BATCH.
+    Attributes:
         crops: whether windows of longer chains are learned too.
-
-    Returns:
-        The folder that was written.
-
-    Raises:
-        ModelError: for another name, a file that is no pack of proteins, or when there are no weights to begin with.
-        FileNotFoundError: when the data are not there; the message says how to get them.
     """
-    minutes, target = training_target(name, minutes, MINUTES, folder)
-    training = load_training_data(data, LONGEST if crops else MOST_RESIDUES)
-    chosen = training.take(belongs(name, training.helix, training.strand))
-    if not len(chosen):
-        raise ModelError(f"The structures hold no chain that '{name}' could learn from.")
-    torch.manual_seed(0)
-    network, begin, checkpoint = ProteinNetwork(), None, CHECKPOINTS / f"{name}.ckpt"
-    if not checkpoint.is_file() and (refine or name != WHOLE):
-        if not refine and not (target.parent / WHOLE / "config.json").is_file():
-            raise ModelError(
-                f"'{name}' begins with the weights of '{WHOLE}', which are not in {target.parent}; train '{WHOLE}' "
-                "first."
-            )
-        installed = load_model(target if refine else target.parent / WHOLE)
-        network.load_state_dict(installed.network.state_dict())
-        begin = installed.settings.training.progress() if refine and installed.settings.training else None
-    task = ProteinTask(network, chosen, BATCH if batch is None else batch, LOG_LEVEL[name])
-    plan = TrainingPlan(minutes, 5e-4, warmup_steps=500, ema_decay=0.9995, checkpoint_minutes=10, float16=True)
-    trained, progress = train(task, plan, checkpoint, report, device, begin=begin)
-    settings = ProteinSettings(
-        title=TITLES[name][0],
-        description=TITLES[name][1],
-        network=network.settings,
-        lengths=drawn_lengths(chosen.residues),
-        cropped=int((chosen.residues > MOST_RESIDUES).sum()),
-        training=TrainingFacts.of(progress, task.batch, plan.float16, device),
-        began_with=None if name == WHOLE else WHOLE,
+
+    crops: bool = field(
+        default=False,
+        metadata=option(
+            "also learn from random windows of chains beyond 128 residues (proteins)",
+            elsewhere="Only proteins have chains to crop; leave --crops out for '{name}'.",
+        ),
     )
-    save_model(target, copy.deepcopy(cast(ProteinNetwork, trained)), settings)
-    return target
+
+
+@dataclass(frozen=True)
+class ProteinTraining(Training[ProteinOptions, Backbones]):
+    """The training of one of the protein models.
+
+    Attributes:
+        name: of the model.
+        minutes: on two CPU cores, after which it is as good as its card says.
+        title: in the studio.
+        description: likewise.
+        log_level: mean and deviation of ln s.
+        begins_with: the model whose weights it begins with.
+    """
+
+    name: str
+    minutes: float
+    title: str
+    description: str
+    log_level: tuple[float, float] = LOG_LEVEL
+    begins_with: str | None = WHOLE
+    options = ProteinOptions
+
+    def load(self, options: ProteinOptions) -> Backbones:
+        """Of a pack, or of a folder with structure_db.dat (None: where Debian puts it).
+
+        Raises:
+            ModelError: also when no chain is of its kind.
+        """
+        training = load_training_data(options.data, LONGEST if options.crops else MOST_RESIDUES)
+        chosen = training.take(belongs(self.name, training.helix, training.strand))
+        if not len(chosen):
+            raise ModelError(f"The structures hold no chain that '{self.name}' could learn from.")
+        return chosen
+
+    def write_pack(self, path: Path, data: Path | None = None) -> Path:
+        """One pack serves all the protein models, with longer chains or without."""
+        return save_pack(path, data)
+
+    def task(self, data: Backbones, options: ProteinOptions) -> ProteinTask:
+        batch = BATCH if options.batch is None else options.batch
+        return ProteinTask(ProteinNetwork(), data, batch, self.log_level)
+
+    def plan(self, minutes: float, options: ProteinOptions) -> TrainingPlan:
+        return TrainingPlan(minutes, 5e-4, warmup_steps=500, ema_decay=0.9995, checkpoint_minutes=10, float16=True)
+
+    def begin(
+        self, task: TrainingTask, data: Backbones, options: ProteinOptions, report: Report
+    ) -> TrainingProgress | None:
+        """The weights of its own, to refine them, or of `begins_with`, whose minutes do not count."""
+        folder = self.folder(options)
+        if options.refine:
+            installed = load_model(folder)
+        elif self.begins_with is None:
+            return None
+        else:
+            first = folder.parent / self.begins_with
+            if not (first / SETTINGS).is_file():
+                raise ModelError(
+                    f"'{self.name}' begins with the weights of '{self.begins_with}', which are not in {first.parent}; "
+                    f"train '{self.begins_with}' first."
+                )
+            installed = load_model(first)
+        task.network.load_state_dict(installed.network.state_dict())
+        return installed.settings.training.progress() if options.refine and installed.settings.training else None
+
+    def save(
+        self,
+        folder: Path,
+        network: nn.Module,
+        data: Backbones,
+        facts: TrainingFacts,
+        options: ProteinOptions,
+    ) -> None:
+        trained = copy.deepcopy(cast(ProteinNetwork, network))
+        settings = ProteinSettings(
+            title=self.title,
+            description=self.description,
+            network=trained.settings,
+            lengths=drawn_lengths(data.residues),
+            cropped=int((data.residues > MOST_RESIDUES).sum()),
+            training=facts,
+            began_with=self.begins_with,
+        )
+        save_model(folder, trained, settings)
+
+
+TRAININGS = {
+    one.name: one
+    for one in (
+        ProteinTraining("proteins", 60.0, "All folds", "Backbones of proteins of any kind", begins_with=None),
+        ProteinTraining("proteins_alpha", 9.0, "Mainly alpha", "Backbones of proteins made of helices"),
+        # More of the levels where strands are won or lost; bonds it knows from the first model.
+        ProteinTraining(
+            "proteins_beta", 75.0, "Mainly beta", "Backbones of proteins made of strands", log_level=(-0.8, 1.2)
+        ),
+    )
+}

@@ -8,10 +8,10 @@ from superdiff_engine.domains.pictures import evaluate as module
 from superdiff_engine.domains.pictures import model
 from superdiff_engine.domains.pictures.evaluate import Settings, evaluate, read_row
 from superdiff_engine.domains.pictures.model import TrainingFacts, load_expert, save_expert
-from superdiff_engine.domains.pictures.train import train_model
-from superdiff_engine.errors import ModelError
+from superdiff_engine.domains.pictures.train import TRAININGS
 from superdiff_engine.noise import karras_levels
 from superdiff_engine.tables.table import coin_flips, read_table
+from superdiff_engine.training.training import Options
 
 
 @pytest.mark.parametrize("solver", ["ancestral", "ode"])
@@ -94,6 +94,4 @@ def test_an_unknown_row_gives_one_sentence(tmp_path):
 
 def test_training_without_data_says_how_to_get_them(tmp_path):
     with pytest.raises(FileNotFoundError, match="apt-get install dataset-fashion-mnist"):
-        train_model("garments_a", 0.1, tmp_path)
-    with pytest.raises(ModelError, match="no training for 'dogs'"):
-        train_model("dogs")
+        TRAININGS["garments_a"].train(Options(minutes=0.1, data=tmp_path))

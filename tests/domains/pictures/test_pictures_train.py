@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from test_pictures_data import write_idx
-from training_device import NOT_FOR_TRAINING, run_without, same_draws, step_on_meta
+from training_device import NOT_FOR_TRAINING, run_without, same_draws, step_on_meta, trained
 
 from superdiff_engine.domains.pictures import data, train
 from superdiff_engine.domains.pictures.classifier import ClassifierTask
@@ -28,7 +28,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def pack(folder, tmp_path_factory):
     path = tmp_path_factory.mktemp("pack") / "garments.pack"
-    assert train.write_training_pack("garments_a", path, folder) == path
+    assert train.TRAININGS["garments_a"].write_pack(path, folder) == path
     return path
 
 
@@ -90,20 +90,20 @@ def test_a_bad_pack_is_one_sentence(pack, tmp_path):
     sentences = {"short": "was cut off", "other": "holds the data of 'molecules'", "poor": lacks, "odd": lacks}
     for name, sentence in sentences.items():
         with pytest.raises(ModelError, match=sentence) as caught:
-            train.train_model("garments_a", 0.1, tmp_path / f"{name}.pack", folder=tmp_path)
+            trained(train.TRAININGS, "garments_a", minutes=0.1, data=tmp_path / f"{name}.pack", out=tmp_path)
         assert "\n" not in str(caught.value)
-    with pytest.raises(ModelError, match="no training for 'dogs'"):
-        train.write_training_pack("dogs", tmp_path / "dogs.pack")
     with pytest.raises(FileNotFoundError, match="apt-get install dataset-fashion-mnist"):
-        train.write_training_pack("garments_a", tmp_path / "none.pack", tmp_path)
+        train.TRAININGS["garments_a"].write_pack(tmp_path / "none.pack", tmp_path)
 
 
 def test_a_pack_is_all_that_a_training_needs(pack, tmp_path):
     code = f"""
         from pathlib import Path
-        from superdiff_engine.domains.pictures.train import train_model
+        from superdiff_engine.domains.pictures.train import TRAININGS
+        from superdiff_engine.training.training import Options
+        asked = Options(minutes=1e-6, data=Path({str(pack)!r}), out=Path({str(tmp_path)!r}), batch=8)
         for name in ("garments_a", "garment_classifier"):
-            print(train_model(name, 1e-6, Path({str(pack)!r}), folder=Path({str(tmp_path)!r}), batch=8))
+            print(TRAININGS[name].train(asked))
     """
     assert str(tmp_path / "garment_classifier") in run_without(NOT_FOR_TRAINING, code, tmp_path)
     stored = json.loads((tmp_path / "garment_classifier" / "config.json").read_text())

@@ -7,10 +7,11 @@ import zipfile
 import numpy as np
 import pytest
 import torch
-from training_device import NOT_FOR_TRAINING, run_without, same_draws, step_on_meta
+from training_device import NOT_FOR_TRAINING, run_without, same_draws, step_on_meta, trained
 
 from superdiff_engine.domains.prompts import emoji, scorer, scorer_train, train, training_data
 from superdiff_engine.errors import ModelError
+from superdiff_engine.training import training
 from superdiff_engine.training.packs import write_pack
 from superdiff_engine.training.trainer import TrainingFacts, TrainingPlan, TrainingProgress
 from superdiff_engine.training.trainer import train as run_training
@@ -260,7 +261,7 @@ def test_a_short_training_tells_colours_apart_and_is_read_back(pictures, tmp_pat
     monkeypatch.setattr(scorer_train, "read_features", lambda folder: start)
     steps = []
 
-    def briefly(task, plan, checkpoint, report, device):
+    def briefly(task, plan, checkpoint, report, device, begin):
         assert plan.minutes == 5 and device == "cpu"
         task.batch = 12
         network, progress = run_training(task, TrainingPlan(1e-9), tmp_path / "x.ckpt")
@@ -279,8 +280,8 @@ def test_a_short_training_tells_colours_apart_and_is_read_back(pictures, tmp_pat
         steps.append(progress.step)
         return network, TrainingProgress(step=40, minutes=1.0, loss=0.5)
 
-    monkeypatch.setattr(scorer_train, "train", briefly)
-    folder = train.train_model("emoji_scorer", 5.0, folder=tmp_path)
+    monkeypatch.setattr(training, "train", briefly)
+    folder = trained(train.TRAININGS, "emoji_scorer", minutes=5.0, out=tmp_path)
     config = json.loads((folder / "config.json").read_text())
     assert [one["name"] for one in config["concepts"]] == ["cat", "dog", "world map"]
     assert set(config["held_out"]) == {"overall", "noto", "flat", "3d", "twemoji", "strict", "young", "pairs"}
@@ -321,7 +322,7 @@ def pack(pictures, tmp_path, monkeypatch):
     features = {f"_old.{name}": value for name, value in scorer.ConceptScorer(3).features.state_dict().items()}
     features["_fc.weight"] = torch.zeros(1000, 1280)
     monkeypatch.setattr(scorer_train, "read_features", lambda folder: features)
-    return train.write_training_pack("emoji_scorer", tmp_path / "scorer.pack"), scorer_train.read_material()
+    return train.TRAININGS["emoji_scorer"].write_pack(tmp_path / "scorer.pack"), scorer_train.read_material()
 
 
 def test_a_pack_holds_what_the_sources_do(pack):
@@ -344,7 +345,7 @@ def test_a_bad_pack_is_one_sentence(pack, tmp_path):
     sentences = {"short": "was cut off", "other": "holds the data of 'garments'", "poor": "no designs of the scorer"}
     for name, sentence in sentences.items():
         with pytest.raises(ModelError, match=sentence) as caught:
-            train.train_model("emoji_scorer", 0.1, tmp_path / f"{name}.pack", folder=tmp_path)
+            trained(train.TRAININGS, "emoji_scorer", minutes=0.1, data=tmp_path / f"{name}.pack", out=tmp_path)
         assert "\n" not in str(caught.value)
 
 
@@ -353,7 +354,9 @@ def test_a_pack_is_all_that_a_training_needs(pack, tmp_path):
     code = f"""
         from pathlib import Path
         from superdiff_engine.domains.prompts import train
-        print(train.train_model("emoji_scorer", 1e-6, Path({str(path)!r}), folder=Path({str(tmp_path)!r}), batch=2))
+        one = train.TRAININGS["emoji_scorer"]
+        asked = one.options(minutes=1e-6, data=Path({str(path)!r}), out=Path({str(tmp_path)!r}), batch=2)
+        print(one.train(asked))
     """
     assert run_without(NOT_FOR_TRAINING, code, tmp_path)
     assert json.loads((tmp_path / "emoji_scorer" / "config.json").read_text())["training"]["steps"] >= 1

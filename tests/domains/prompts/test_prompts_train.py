@@ -2,16 +2,16 @@
 
 import json
 import shutil
+from dataclasses import fields
 
 import numpy as np
 import pytest
 import torch
-from training_device import NOT_FOR_TRAINING, run_without, same_draws, step_on_meta
+from training_device import NOT_FOR_TRAINING, run_without, same_draws, step_on_meta, trained
 
 from superdiff_engine.domains.prompts import captions, emoji, networks, saving, train, training_data
 from superdiff_engine.errors import ModelError
-from superdiff_engine.training import packs
-from superdiff_engine.training import trainer as training
+from superdiff_engine.training import packs, training
 from superdiff_engine.training.trainer import TrainingPlan
 from superdiff_engine.training.trainer import train as run_training
 
@@ -301,21 +301,21 @@ def test_mean_pictures_of_concepts_and_styles():
 
 
 def test_a_name_that_is_not_trained_and_a_missing_autoencoder(tmp_path, monkeypatch, pictures):
-    monkeypatch.setattr(train, "CHECKPOINTS", tmp_path)
+    monkeypatch.setattr(training, "checkpoints_folder", lambda: tmp_path)
+    monkeypatch.setattr(train, "checkpoints_folder", lambda: tmp_path)
     for part in (training, saving):
         monkeypatch.setattr(part, "assets_folder", lambda: tmp_path)
     monkeypatch.setattr(train, "load_pictures", lambda folder: pictures)
-    with pytest.raises(ModelError, match="choose emoji_vae, emoji"):
-        train.train_model("cats")
     with pytest.raises(ModelError, match="run 'superdiff train emoji_vae' first"):
-        train.train_model("emoji", minutes=0)
-    with pytest.raises(ModelError, match="leave --refine out"):
-        train.train_model("emoji_scorer", refine=True)
+        trained(train.TRAININGS, "emoji", minutes=0)
+    refine = {one.name: one.metadata for one in fields(train.TRAININGS["emoji"].options)}["refine"]
+    assert "leave --refine out" in str(training.refusal(refine, "emoji_scorer"))
+    assert "refine" not in [one.name for one in fields(train.TRAININGS["emoji_scorer"].options)]
     with pytest.raises(ModelError, match="run 'superdiff train emoji_vae' first"):
-        train.train_model("emoji_vae", minutes=0, refine=True)
+        trained(train.TRAININGS, "emoji_vae", minutes=0, refine=True)
     for name in ("emoji", "emoji_vae"):  # minutes of a GPU would leave a CPU's user with a worse model than before
         with pytest.raises(ModelError, match="say one with --minutes"):
-            train.train_model(name)
+            trained(train.TRAININGS, name)
     with pytest.raises(ModelError, match="no training of the emoji model"):
         train.pipeline_from_checkpoint()
 
@@ -323,7 +323,8 @@ def test_a_name_that_is_not_trained_and_a_missing_autoencoder(tmp_path, monkeypa
 def test_a_tiny_training_ends_in_a_folder_that_diffusers_reads(tmp_path, monkeypatch, pictures):
     from diffusers import StableDiffusionPipeline
 
-    monkeypatch.setattr(train, "CHECKPOINTS", tmp_path / "checkpoints")
+    for part in (training, train):
+        monkeypatch.setattr(part, "checkpoints_folder", lambda: tmp_path / "checkpoints")
     monkeypatch.setattr(train, "load_pictures", lambda folder: pictures)
     monkeypatch.setattr(train, "autoencoder", tiny_vae)
     monkeypatch.setattr(train, "UNSEEN", 16)
@@ -331,11 +332,11 @@ def test_a_tiny_training_ends_in_a_folder_that_diffusers_reads(tmp_path, monkeyp
     monkeypatch.setattr(train, "TEXT_MINUTES", 0.0)
     for part in (training, saving):
         monkeypatch.setattr(part, "assets_folder", lambda: tmp_path)
-    vae_folder = train.train_model("emoji_vae", minutes=1e-4)
+    vae_folder = trained(train.TRAININGS, "emoji_vae", minutes=1e-4)
     assert "dB PSNR" in (vae_folder / "README.md").read_text()
     figures = json.loads((vae_folder / "figures.json").read_text())
     assert figures["psnr"] == pytest.approx(figures["psnr_float16"], abs=0.1)
-    folder = train.train_model("emoji", minutes=1e-4, folder=tmp_path)
+    folder = trained(train.TRAININGS, "emoji", minutes=1e-4, out=tmp_path)
     checkpoint = tmp_path / "checkpoints"
     before, after = (torch.load(checkpoint / name, weights_only=True) for name in ("emoji_text.ckpt", "emoji.ckpt"))
     for name, value in before["ema"].items():  # the text encoder stays as it was while the U-Net learns
@@ -361,7 +362,7 @@ def test_a_tiny_training_ends_in_a_folder_that_diffusers_reads(tmp_path, monkeyp
     for left in checkpoint.iterdir():  # the machine is another one: only what was installed is there
         left.unlink() if left.is_file() else shutil.rmtree(left)
     spent = saving.load_facts(folder)
-    refined = train.train_model("emoji", minutes=0, folder=tmp_path, refine=True)
+    refined = trained(train.TRAININGS, "emoji", minutes=0, out=tmp_path, refine=True)
     assert saving.load_facts(refined) == spent
     again = StableDiffusionPipeline.from_pretrained(refined, safety_checker=None)
     for name in ("unet", "text_encoder"):
@@ -374,7 +375,7 @@ def test_a_tiny_training_ends_in_a_folder_that_diffusers_reads(tmp_path, monkeyp
         left.unlink() if left.is_file() else shutil.rmtree(left)
     parked = shutil.copytree(folder, tmp_path / "unfinished" / "emoji")
     shutil.rmtree(vae_folder)
-    resumed = train.train_model("emoji", minutes=0, folder=tmp_path / "elsewhere", refine=True)
+    resumed = trained(train.TRAININGS, "emoji", minutes=0, out=tmp_path / "elsewhere", refine=True)
     assert resumed == tmp_path / "elsewhere" / "emoji" and saving.load_facts(resumed) == spent
     assert (resumed / "vae/config.json").is_file() and saving.begun_model(tmp_path / "nowhere") == parked
     sheet = saving.sample_sheet(folder, ["a cat", "a dog"], tmp_path / "sheets" / "sheet.png", steps=2, each=2)
@@ -401,15 +402,16 @@ def test_resuming_keeps_the_tokenizer_and_the_steps(tmp_path, tokenizer, picture
 
 
 def test_refining_the_autoencoder_leaves_its_latents_alone(tmp_path, monkeypatch, pictures):
-    monkeypatch.setattr(train, "CHECKPOINTS", tmp_path / "checkpoints")
+    for part in (training, train):
+        monkeypatch.setattr(part, "checkpoints_folder", lambda: tmp_path / "checkpoints")
     monkeypatch.setattr(train, "load_pictures", lambda folder: pictures)
     monkeypatch.setattr(train, "autoencoder", tiny_vae)
     monkeypatch.setattr(train, "UNSEEN", 16)
     for part in (training, saving):
         monkeypatch.setattr(part, "assets_folder", lambda: tmp_path)
-    folder = train.train_model("emoji_vae", minutes=1e-4)
+    folder = trained(train.TRAININGS, "emoji_vae", minutes=1e-4)
     before = saving.load_vae(folder)
-    again = saving.load_vae(train.train_model("emoji_vae", minutes=0.01, refine=True, folder=tmp_path))
+    again = saving.load_vae(trained(train.TRAININGS, "emoji_vae", minutes=0.01, refine=True, out=tmp_path))
     masters = training_data.PictureTable.of(pictures).masters[:3]
     shown = training_data.unmoved(masters)
     latents = [networks.encode(vae, shown) for vae in (before, again)]
@@ -424,7 +426,7 @@ def test_refining_the_autoencoder_leaves_its_latents_alone(tmp_path, monkeypatch
 def test_a_pack_holds_the_pictures_and_captions_of_a_training(tmp_path, monkeypatch, pictures):
     monkeypatch.setattr(train, "load_pictures", lambda folder: pictures)
     monkeypatch.setattr(train, "is_learned", lambda concept: True)
-    path = train.write_training_pack("emoji", tmp_path / "emoji.pack")
+    path = train.TRAININGS["emoji"].write_pack(tmp_path / "emoji.pack")
     read = train.load_training_pictures(path)
     assert read.concepts == pictures.concepts and read.styles == pictures.styles
     assert np.array_equal(read.present, pictures.present)
@@ -434,25 +436,26 @@ def test_a_pack_holds_the_pictures_and_captions_of_a_training(tmp_path, monkeypa
     cut = tmp_path / "cut.pack"
     cut.write_bytes(path.read_bytes()[:-1000])
     with pytest.raises(ModelError, match="cut off"):
-        train.train_model("emoji_vae", data=cut)
+        trained(train.TRAININGS, "emoji_vae", data=cut)
 
 
 def test_a_pack_trains_where_only_torch_and_diffusers_are(tmp_path, monkeypatch, pictures):
     monkeypatch.setattr(train, "load_pictures", lambda folder: pictures)
     monkeypatch.setattr(train, "is_learned", lambda concept: True)
-    train.write_training_pack("emoji_vae", tmp_path / "emoji.pack")
+    train.TRAININGS["emoji_vae"].write_pack(tmp_path / "emoji.pack")
     code = f"""
 from pathlib import Path
 from superdiff_engine.domains.prompts import networks, saving, train
-from superdiff_engine import training
+from superdiff_engine.training import training
 here = Path({str(tmp_path)!r})
-train.CHECKPOINTS, train.TEXT_MINUTES = here / "checkpoints", 0.0
+train.TEXT_MINUTES = 0.0
 training.assets_folder = saving.assets_folder = lambda: here
 train.UNSEEN = 8
 train.autoencoder = lambda: networks.autoencoder(widths=(8, 8, 8, 8))
 train.new_network = lambda t: networks.TextToLatent(networks.text_encoder(t, layers=1), networks.unet((16, 32, 32)))
 for name in ("emoji_vae", "emoji"):
-    train.train_model(name, 1e-4, here / "emoji.pack", folder=here, batch=2)
+    one = train.TRAININGS[name]
+    one.train(one.options(minutes=1e-4, data=here / "emoji.pack", out=here, batch=2))
 """
     run_without(NOT_FOR_TRAINING, code, tmp_path)
     assert (tmp_path / "emoji/unet/diffusion_pytorch_model.safetensors").is_file()

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load, save
 from test_proteins_data import write_database
 from tiny_proteins import helix, save_tiny, small_network, whole_helix
-from training_device import same_draws, step_on_meta
+from training_device import same_draws, step_on_meta, trained
 
 from oracles import brute_force_trace
 from superdiff_engine import karras_levels, rotations, sample
@@ -21,6 +21,7 @@ from superdiff_engine.domains.proteins.pack import Backbones
 from superdiff_engine.domains.sizes import draw_sizes
 from superdiff_engine.errors import ModelError
 from superdiff_engine.rotations import HeatKernels
+from superdiff_engine.training import training
 from superdiff_engine.training.trainer import TrainingProgress
 
 
@@ -335,20 +336,20 @@ def test_an_expert_begins_with_the_weights_of_the_model_of_all(tmp_path, monkeyp
     write_database(tmp_path / "structure_db.dat", rows)
     monkeypatch.setattr("superdiff_engine.domains.proteins.data.TEST", 1)
     monkeypatch.setattr("superdiff_engine.domains.proteins.data.WIDEST", 100.0)
-    monkeypatch.setattr(train, "CHECKPOINTS", tmp_path / "none")
+    monkeypatch.setattr(training, "checkpoints_folder", lambda: tmp_path / "none")
     monkeypatch.setattr(train, "ProteinNetwork", lambda: small_network(7).requires_grad_(True))
-    began = []
+    began, asked = [], {"minutes": 1, "data": tmp_path, "out": tmp_path / "made"}
 
     def untrained(task, *_, begin):
         began.append({name: value.clone() for name, value in task.network.state_dict().items()})
         assert begin is None  # its minutes are its own
         return task.network, TrainingProgress(step=3, minutes=1.0)
 
-    monkeypatch.setattr(train, "train", untrained)
+    monkeypatch.setattr(training, "train", untrained)
     with pytest.raises(ModelError, match="train 'proteins' first"):
-        train.train_model("proteins_alpha", 1, tmp_path, folder=tmp_path / "made")
+        trained(train.TRAININGS, "proteins_alpha", **asked)
     save_tiny(tmp_path / "made" / "proteins", "All", 3)
-    folder = train.train_model("proteins_alpha", 1, tmp_path, folder=tmp_path / "made")
+    folder = trained(train.TRAININGS, "proteins_alpha", **asked)
     for name, value in small_network(3).state_dict().items():
         assert torch.equal(began[0][name], value.half().float())
     assert "Began with | the weights of `proteins`" in (folder / "README.md").read_text()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from test_proteins_data import word, write_database
 from tiny_proteins import whole_helix
-from training_device import NOT_FOR_TRAINING, run_without
+from training_device import NOT_FOR_TRAINING, run_without, trained
 
 from superdiff_engine.domains.proteins import data, model, pack, train
 from superdiff_engine.errors import ModelError
@@ -58,7 +58,7 @@ def test_longer_chains_stay_away_from_the_tests(folder):
 
 
 def test_a_pack_holds_what_its_source_does_to_the_last_bit(folder):
-    path = train.write_training_pack("proteins_beta", folder / "all.pack", folder)
+    path = train.TRAININGS["proteins_beta"].write_pack(folder / "all.pack", folder)
     for longest, count in ((data.MOST_RESIDUES, 8), (data.LONGEST, 10)):
         read, there = pack.load_training_data(path, longest), pack.load_training_data(folder, longest)
         assert len(read) == count
@@ -71,7 +71,7 @@ def test_a_pack_holds_what_its_source_does_to_the_last_bit(folder):
 
 
 def test_one_pack_trains_models_without_the_libraries_that_show_proteins(folder):
-    path = train.write_training_pack("proteins", folder / "all.pack", folder)
+    path = train.TRAININGS["proteins"].write_pack(folder / "all.pack", folder)
     said = run_without(
         NOT_FOR_TRAINING,
         f"""
@@ -80,8 +80,9 @@ def test_one_pack_trains_models_without_the_libraries_that_show_proteins(folder)
         from superdiff_engine.domains.proteins import train
         train.ProteinNetwork = partial(train.ProteinNetwork, width=16, pair=8, layers=1, heads=2, points=2)
         path, folder = Path({str(path)!r}), Path({str(folder)!r})
-        print(train.train_model("proteins", 0.01, path, folder=folder, batch=2, crops=True))
-        print(train.train_model("proteins_alpha", 0.01, path, folder=folder, batch=3))
+        asked = partial(train.ProteinOptions, minutes=0.01, data=path, out=folder)
+        print(train.TRAININGS["proteins"].train(asked(batch=2, crops=True)))
+        print(train.TRAININGS["proteins_alpha"].train(asked(batch=3)))
         """,
         folder / "home",
     )
@@ -99,13 +100,11 @@ def test_packs_that_cannot_be_learned_from_are_one_sentence(folder):
     with pytest.raises(
         ModelError, match=r"holds the data of 'molecules', and this model learns from those of 'proteins"
     ):
-        train.train_model("proteins", 0.01, other, folder=folder)
-    whole = train.write_training_pack("proteins", folder / "all.pack", folder).read_bytes()
+        trained(train.TRAININGS, "proteins", minutes=0.01, data=other, out=folder)
+    whole = train.TRAININGS["proteins"].write_pack(folder / "all.pack", folder).read_bytes()
     for length in (0, 100, len(whole) // 2, len(whole) - 10):
         (folder / "cut.pack").write_bytes(whole[:length])
         with pytest.raises(ModelError, match="is no pack of training data, or was cut off") as caught:
-            train.train_model("proteins", 0.01, folder / "cut.pack", folder=folder)
+            trained(train.TRAININGS, "proteins", minutes=0.01, data=folder / "cut.pack", out=folder)
         assert "\n" not in str(caught.value)
-    with pytest.raises(ModelError, match="no training for 'nothing'"):
-        train.write_training_pack("nothing", folder / "none.pack")
-    assert not (folder / "proteins").exists() and not (folder / "none.pack").exists()
+    assert not (folder / "proteins").exists()

@@ -37,6 +37,11 @@ def step_on_meta(task, drawn):
     return {name for name, value in task.network.named_parameters() if value.grad is not None}
 
 
+def trained(trainings, name, **asked):
+    """The folder that the training of one model writes, when these options are asked for."""
+    return trainings[name].train(trainings[name].options(**asked))
+
+
 def same_draws(task, seed=3):
     """Whether a task draws the same from the same seed; also that all of it is on the CPU."""
     first, second = (task.draw(torch.Generator().manual_seed(seed)) for _ in range(2))
@@ -80,7 +85,7 @@ def run_without(modules, code, home):
     script = _WITHOUT.format(modules=tuple(modules)) + textwrap.dedent(code)
     done = subprocess.run(
         [sys.executable, "-c", script],
-        capture_output=True, text=True, timeout=300, cwd=Path(__file__).parents[1],
+        capture_output=True, text=True, timeout=300, cwd=Path(__file__).parents[2],
         env=os.environ | {"HOME": str(home)},
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
