@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import sys
 
 import streamlit as st
 
@@ -14,11 +13,6 @@ from .form import memory as form_memory
 from .form import state as form_state
 from .jobs import GridJob, Job, Jobs, Tab, runs_folder
 
-#: The last module that a domain's first run imports; the plane needs nothing but torch.
-_FIRST_NEEDS = {
-    "pictures": "diffusers.models.unets.unet_2d",
-    "prompts": "diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion",
-}
 #: How many runs are shown side by side.
 MOST_COMPARED = 8
 
@@ -26,24 +20,8 @@ MOST_COMPARED = 8
 @st.cache_resource(show_spinner=False)
 def registry() -> Jobs:
     """The server's one registry of jobs."""
-    gc.freeze()  # as in warm_up, for torch
+    gc.freeze()  # as in stage.warm_up, for torch
     return Jobs(runs_folder())
-
-
-def warm_up(domain: str) -> None:
-    """Import what a domain's first run needs before it can be asked for, not beside a live page.
-
-    Thousands of small files, read while a page ticks, take minutes: every one of them gives way to the page's threads.
-    """
-    if domain in _FIRST_NEEDS and _FIRST_NEEDS[domain] not in sys.modules:
-        with st.spinner("Loading diffusers, once"):
-            if domain == "pictures":
-                from diffusers import DDIMScheduler, DDPMScheduler, UNet2DModel  # noqa: F401
-            else:
-                from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel  # noqa: F401
-        # Streamlit collects all garbage after every tick; modules never are, and a million of their objects would hold
-        # the interpreter for most of the time between two ticks.
-        gc.freeze()
 
 
 def start_session() -> None:

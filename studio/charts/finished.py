@@ -13,8 +13,8 @@ from superdiff_engine.domains.colours import owners
 from superdiff_engine.domains.plane.contours import DEPTHS, density_lines
 from superdiff_engine.trace import Curves
 
-from .live import UNITS, View, select
-from .mosaic import grid_png, grid_shape
+from .live import UNITS, Quantity, select
+from .mosaic import grid_shape, mosaic_png
 from .palette import GUIDE, NEUTRAL, PICKED
 
 #: How many single samples are drawn behind the mean of a finished run.
@@ -40,7 +40,7 @@ def config() -> dict[str, Any]:
 
 def curve_figure(
     curves: Curves,
-    view: View,
+    quantity: Quantity,
     names: Sequence[str],
     colours: Sequence[str],
     against: str,
@@ -52,7 +52,7 @@ def curve_figure(
 
     Args:
         curves: what to draw.
-        view: which quantity.
+        quantity: which.
         names: of the experts.
         colours: of the experts.
         against: "level" or "step".
@@ -60,7 +60,7 @@ def curve_figure(
         height: in pixels.
         component: the part of the log-density to draw; None for their sum.
     """
-    means, singles = select(curves, view, component)
+    means, singles = select(curves, quantity, component)
     x = curves.level if against == "level" else curves.index.astype(float)
     figure = go.Figure()
     for expert, (name, colour) in enumerate(zip(names, colours, strict=True)):
@@ -88,7 +88,7 @@ def curve_figure(
             legendgroup=str(expert),
             hovertemplate="%{y:.4g}<extra>" + _text(name) + "</extra>",
         )
-    _lay_out(figure, height, UNITS[view])
+    _lay_out(figure, height, UNITS[quantity])
     figure.update_layout(hovermode="x unified")
     if against == "level":
         # A run that was cut short spans less than a decade or two: label 2 and 5 as well there.
@@ -184,7 +184,7 @@ def gallery_figure(pictures: np.ndarray, numbers: np.ndarray, picked: int | None
     index = np.arange(count)
     row, column = index // columns, index % columns
     figure = go.Figure()
-    source = "data:image/png;base64," + base64.b64encode(grid_png(pictures, cell)).decode()
+    source = "data:image/png;base64," + base64.b64encode(mosaic_png(pictures, cell)).decode()
     figure.add_layout_image(
         source=source, xref="x", yref="y", x=0, y=0, sizex=columns, sizey=rows, sizing="stretch", layer="below"
     )
@@ -218,20 +218,25 @@ def gallery_figure(pictures: np.ndarray, numbers: np.ndarray, picked: int | None
 
 
 def agreement_figure(
-    preview: dict[str, np.ndarray], names: Sequence[str], colours: Sequence[str], theme: str, height: int = 320
+    estimated: np.ndarray,
+    exact: np.ndarray,
+    names: Sequence[str],
+    colours: Sequence[str],
+    theme: str,
+    height: int = 320,
 ) -> go.Figure:
-    """Estimated against exact log-density of the samples, with the diagonal on which they agree."""
+    """Estimated against exact log-density of the samples, [experts, n], with the diagonal on which they agree."""
     figure = go.Figure()
-    for name, colour, estimated, exact in zip(names, colours, preview["log_density"], preview["exact"], strict=True):
+    for name, colour, x, y in zip(names, colours, estimated, exact, strict=True):
         figure.add_scatter(
-            x=estimated,
-            y=exact,
+            x=x,
+            y=y,
             mode="markers",
             name=_label(name),
             marker={"size": 4, "color": colour, "opacity": 0.6},
             hovertemplate="estimated %{x:.3f}, exact %{y:.3f}<extra>" + _text(name) + "</extra>",
         )
-    both = np.concatenate([preview["log_density"].ravel(), preview["exact"].ravel()])
+    both = np.concatenate([estimated.ravel(), exact.ravel()])
     ends = [float(both.min()), float(both.max())]
     line = {"color": GUIDE[theme], "width": 1.2, "dash": "dash"}
     figure.add_scatter(x=ends, y=ends, mode="lines", line=line, showlegend=False, hoverinfo="skip")

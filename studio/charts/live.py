@@ -27,13 +27,13 @@ THIN_POINTS = 100
 #: Samples in the live "estimated against exact".
 COMPARED = 160
 
-View = Literal["value", "difference", "weights"]
-TITLES: dict[View, str] = {
+Quantity = Literal["value", "difference", "weights"]
+TITLES: dict[Quantity, str] = {
     "value": "Log-density of each expert at each step's level",
     "difference": "Difference to the experts' mean",
     "weights": "Weights κ",
 }
-UNITS: dict[View, str] = {"value": "log q, nats", "difference": "log q − mean, nats", "weights": "κ"}
+UNITS: dict[Quantity, str] = {"value": "log q, nats", "difference": "log q − mean, nats", "weights": "κ"}
 
 
 def at_level(level: float, name: str = "") -> str:
@@ -41,24 +41,24 @@ def at_level(level: float, name: str = "") -> str:
     return f"log q{f' of {name}' if name else ''} at s = {level:.3g}, nats"
 
 
-def select(curves: Curves, view: View, component: str | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Means [k, experts] and single samples' values [k, experts, samples] of a view.
+def select(curves: Curves, quantity: Quantity, component: str | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Means [k, experts] and single samples' values [k, experts, samples] of a quantity.
 
     Args:
         curves: of a trace.
-        view: which quantity.
+        quantity: which.
         component: the part of the log-density and the weights that belong to it, of which no single samples are kept;
             None for all.
     """
     if component is not None:
         # Of older records only the weights of all components together are known.
         known = curves.component_weights.get(component, curves.mean_weights)
-        part = known if view == "weights" else curves.components[component]
-        shown = part - part.mean(1, keepdims=True) if view == "difference" else part
+        part = known if quantity == "weights" else curves.components[component]
+        shown = part - part.mean(1, keepdims=True) if quantity == "difference" else part
         return shown, np.zeros((*part.shape, 0), np.float32)
-    if view == "weights":
+    if quantity == "weights":
         return curves.mean_weights, curves.weights
-    if view == "value":
+    if quantity == "value":
         return curves.mean_log_density, curves.log_density
     mean = curves.mean_log_density
     return (
@@ -69,7 +69,7 @@ def select(curves: Curves, view: View, component: str | None = None) -> tuple[np
 
 def curve_option(
     curves: Curves,
-    view: View,
+    quantity: Quantity,
     names: Sequence[str],
     colours: Sequence[str],
     steps: int,
@@ -77,7 +77,7 @@ def curve_option(
     component: str | None = None,
 ) -> dict[str, Any]:
     """Curves over the steps, one colour an expert: the mean bold, single samples thin."""
-    means, singles = select(curves, view, component)
+    means, singles = select(curves, quantity, component)
     thin = thin and singles.shape[2] > 0
     table: dict[str, np.ndarray] = {"step": curves.index}
     tables, series = [], []
@@ -100,7 +100,7 @@ def curve_option(
         "tooltip": {"trigger": "axis"},
         "dataset": [{"source": _table(**table)}, *tables],
         "xAxis": _axis("step", minimum=0, maximum=steps, gap=24),
-        "yAxis": _axis(UNITS[view], gap=46) | {"scale": True},
+        "yAxis": _axis(UNITS[quantity], gap=46) | {"scale": True},
         "series": series,
     }
 
@@ -138,16 +138,16 @@ def plane_option(
 
 
 def agreement_option(
-    preview: dict[str, np.ndarray], names: Sequence[str], colours: Sequence[str], theme: str
+    estimated: np.ndarray, exact: np.ndarray, names: Sequence[str], colours: Sequence[str], theme: str
 ) -> dict[str, Any]:
-    """Estimated against exact log-density of the samples now; on the diagonal they agree."""
+    """Estimated against exact log-density of the samples now, [experts, n]; on the diagonal they agree."""
     tables, series = [], []
-    preview = {key: preview[key][:, :COMPARED] for key in ("log_density", "exact")}
-    low = float(min(preview["log_density"].min(), preview["exact"].min()))
-    high = float(max(preview["log_density"].max(), preview["exact"].max()))
+    estimated, exact = estimated[:, :COMPARED], exact[:, :COMPARED]
+    low = float(min(estimated.min(), exact.min()))
+    high = float(max(estimated.max(), exact.max()))
     ends = np.array([low, high])
-    for name, colour, estimated, exact in zip(names, colours, preview["log_density"], preview["exact"], strict=True):
-        tables.append({"source": _table(estimated=estimated, exact=exact)})
+    for name, colour, x, y in zip(names, colours, estimated, exact, strict=True):
+        tables.append({"source": _table(estimated=x, exact=y)})
         dots = _dots(colour, 4, 0.5) | {"name": name, "datasetIndex": len(tables) - 1}
         series.append(dots | {"encode": {"x": "estimated", "y": "exact"}})
     diagonal = _line("exact", GUIDE[theme], 1.2, 1.0) | {"datasetIndex": len(tables), "silent": True, "z": 4}

@@ -18,7 +18,7 @@ def grid_shape(count: int) -> tuple[int, int]:
     return columns, math.ceil(count / columns)
 
 
-def grid_png(pictures: np.ndarray, cell: int = 56) -> bytes:
+def mosaic_png(pictures: np.ndarray, cell: int = 56) -> bytes:
     """Pictures uint8 [n, H, W] or [n, H, W, 3] as a grid of about square shape.
 
     Args:

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import streamlit as st
 
 from superdiff_engine.domains.colours import EXPERT_COLOURS, NEUTRAL
 
-__all__ = ["EXPERT_COLOURS", "GUIDE", "NEUTRAL", "PICKED", "dot", "expert_colours", "theme_name"]
+__all__ = [
+    "EXPERT_COLOURS",
+    "GROUND",
+    "GUIDE",
+    "NEUTRAL",
+    "PICKED",
+    "dot",
+    "expert_colours",
+    "hex_colour",
+    "theme_name",
+]
 
 #: The diagonal in "estimated against exact", and other lines that only guide the eye.
 GUIDE = {"light": "#8a97a1", "dark": "#74828d"}
+#: What drawings on a page stand on.
+GROUND = {"light": "#ffffff", "dark": "#1a242b"}
 #: The frame of the picture that was picked.
 PICKED = "#e8590c"
 
@@ -28,3 +42,8 @@ def expert_colours(count: int) -> list[str]:
 def dot(index: int) -> str:
     """A dot in the colour of expert `index`, for Markdown."""
     return f':color[●]{{foreground="{expert_colours(index + 1)[index]}"}}'
+
+
+def hex_colour(parts: Sequence[int]) -> str:
+    """Red, green and blue from 0 to 255 as "#rrggbb"."""
+    return "#" + "".join(f"{part:02x}" for part in parts)

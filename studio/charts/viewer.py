@@ -49,7 +49,9 @@ def _places(positions: np.ndarray, digits: int) -> list[Any]:
     return np.round(np.clip(known, -FARTHEST, FARTHEST), digits).tolist()
 
 
-def frame(elements: Sequence[str], positions: np.ndarray, bonds: Sequence[tuple[int, int, int]]) -> dict[str, Any]:
+def atoms_frame(
+    elements: Sequence[str], positions: np.ndarray, bonds: Sequence[tuple[int, int, int]]
+) -> dict[str, Any]:
     """One moment: element symbols, positions [atoms, 3] in Angstrom, bonds (i, j, order)."""
     return {
         "elements": list(elements),
@@ -92,7 +94,7 @@ def draw_viewer(
     """Show moments of a scene; several can be played.
 
     Args:
-        frames: of `frame` or `chain_frame`.
+        frames: of `atoms_frame` or `chain_frame`.
         key: of the component: the same key is the same viewer.
         scene: what is shown; while it stays the same so does the camera.
         alt: a sentence for those who cannot see it.

@@ -5,14 +5,14 @@ import streamlit as st
 from studio import session
 from studio.form.page import draw_form
 from studio.guard import guarded
-from studio.stage.stage import draw_run_button, draw_stage
+from studio.stage.stage import draw_run_button, draw_stage, warm_up
 
 with guarded("the page"):
     before = session.at_work()
     form, stage = st.columns([1, 2.6], gap="medium")
     with form, guarded("the form"):
         draw_form()
-        session.warm_up(st.session_state["f.domain"])
+        warm_up(st.session_state["f.domain"])
         draw_run_button()
     with stage, guarded("the results"):
         draw_stage()

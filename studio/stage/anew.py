@@ -12,14 +12,13 @@ from superdiff_engine.runs.given import Scoring
 from ..charts.live import at_level
 from ..guard import callback, show_sentence
 from ..jobs import Job
+from ..session import registry, this_tab
 from .given import difference
-from .live import draw_scoring_progress
+from .progress import draw_scoring_progress
 
 
 def draw_anew(job: Job, result: Result, names: list[str]) -> None:
     """The button, the progress, and the estimates beside those of the run."""
-    from ..session import registry
-
     started = st.session_state.get(f"anew-{job.id}")
     scoring = registry().find_scoring(started) if started else None
     st.button(
@@ -58,8 +57,6 @@ def draw_anew(job: Job, result: Result, names: list[str]) -> None:
 
 
 def _start(job_id: str) -> None:
-    from ..session import registry, this_tab
-
     result = registry().recall(job_id).run.result
     if result is None:  # its record was taken away since
         return

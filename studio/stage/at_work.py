@@ -7,7 +7,7 @@ import streamlit as st
 from .. import session
 from ..guard import guarded, plain
 from ..jobs import AnyJob
-from .live import draw_progress, work_text
+from .progress import draw_progress, work_text
 
 #: Seconds between two looks, while something is at work and while nothing is.
 _TICK, _IDLE_TICK = 1.0, 4.0

@@ -14,15 +14,18 @@ from superdiff_engine.recipes.document import Recipe
 
 from .. import session
 from ..charts import finished as figures
-from ..charts.live import TITLES, View
-from ..charts.mosaic import SHOWN, grid_png
-from ..charts.palette import expert_colours, theme_name
+from ..charts.live import TITLES, Quantity
+from ..charts.palette import expert_colours
 from ..guard import callback, guarded
 from ..jobs import Job
+from ..views import view_of
 from ..words import OPERATORS
 from .exports import draw_downloads
-from .live import draw_small_progress, names_of
-from .results import FIGURE_POINTS, draw_figures_of, draw_heading
+from .live import draw_small_progress
+from .progress import names_of
+from .results import draw_heading
+from .sample import FIGURE_POINTS
+from .table import draw_figures_of
 
 #: Up to so many runs are shown with their curves; more are a strip of samples, so many in a row.
 _SIDE_BY_SIDE, _STRIP = 3, 4
@@ -134,22 +137,7 @@ def _column(job: Job, brief: bool) -> None:
     if result is None:
         return
     names, colours = names_of(job), expert_colours(len(job.run.titles))
-    frame = job.run.trace.latest
-    if frame is not None and "exact" in frame.preview:
-        figure = figures.plane_figure(frame.preview, names, colours, theme_name(), height=250 if brief else 400)
-        figure.update_layout(showlegend=False)
-        st.plotly_chart(figure, key=f"plane-{job.id}", config=figures.config(), alt="The finished samples in the plane")
-    elif "pictures" in result.decoded:
-        shown = result.decoded["pictures"][:SHOWN]
-        st.image(grid_png(shown, cell=56), width="stretch", output_format="PNG", alt=f"{len(shown)} finished pictures")
-    elif "elements" in result.decoded:
-        from ..views.molecules import draw_molecule_grid  # RDKit, which no other domain needs
-
-        draw_molecule_grid(job.id, result.decoded)
-    elif "backbone" in result.decoded:
-        from ..views.proteins import draw_protein_grid
-
-        draw_protein_grid(job.id, result.decoded)
+    view_of(job.recipe.domain).draw_small(job, result, brief)
     means = {
         # In a strip only the numbers have room; the heading says whose they are.
         "expert": [str(place) for place in range(1, len(names) + 1)] if brief else names,
@@ -172,9 +160,11 @@ def _column(job: Job, brief: bool) -> None:
         return
     draw_figures_of(job, result)
     curves = job.run.trace.curves(most=FIGURE_POINTS)
-    views: tuple[View, ...] = ("difference", "weights")
-    for view in views:
-        st.markdown(f"**{TITLES[view]}**")
-        figure = figures.curve_figure(curves, view, names, colours, "level", height=260)
+    quantities: tuple[Quantity, ...] = ("difference", "weights")
+    for quantity in quantities:
+        st.markdown(f"**{TITLES[quantity]}**")
+        figure = figures.curve_figure(curves, quantity, names, colours, "level", height=260)
         figure.update_layout(showlegend=False)
-        st.plotly_chart(figure, key=f"{view}-{job.id}", config=figures.config(), alt=f"{view} against the level")
+        st.plotly_chart(
+            figure, key=f"{quantity}-{job.id}", config=figures.config(), alt=f"{quantity} against the level"
+        )

@@ -58,13 +58,10 @@ def downloads(job: Job, shown: Shown = ALL) -> list[Download]:
     return found
 
 
-def picture_download(job: Job, result: Result, index: int) -> Download | None:
-    """One picture of a run, with its recipe inside; None where samples are not pictures."""
-    domain = get_domain(result.recipe.domain)
-    if not domain.sample_is_picture:
-        return None
-    name = f"{job.id}-{index:05d}.png"
-    return Download("This picture (PNG)", name, "image/png", lambda: domain.picture_png(result, index))
+def picture_download(job: Job, result: Result, index: int) -> Download:
+    """The picture of sample `index`, with the recipe inside, of a domain whose samples are pictures."""
+    make = get_domain(result.recipe.domain).picture_png
+    return Download("This picture (PNG)", f"{job.id}-{index:05d}.png", "image/png", lambda: make(result, index))
 
 
 def draw_downloads(job: Job, shown: Shown = ALL) -> None:

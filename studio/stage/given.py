@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
 import pandas as pd
 import streamlit as st
@@ -24,7 +20,8 @@ from ..form import state as form_state
 from ..guard import callback, guarded, plain, show_sentence
 from ..jobs import ScoringJob
 from ..session import registry, this_tab
-from .live import TICK, draw_scoring_progress
+from ..views import OwnFiles, OwnSamples
+from .progress import TICK, draw_scoring_progress
 
 #: Letters of a text that is shown below the table, whole, and not in it.
 _LONG = 30
@@ -33,66 +30,25 @@ _NOTES = 6
 _TWO_DIGITS = st.column_config.NumberColumn(format="%.2f")
 
 
-@dataclass(frozen=True)
-class Option:
-    """A choice of how to read: the reader's keyword, what the page calls it, and what it does."""
-
-    keyword: str
-    label: str
-    help: str
-
-
-@dataclass(frozen=True)
-class Kind:
-    """What one domain reads from files.
-
-    Attributes:
-        domain: its name.
-        title: of the place to drop a file.
-        label: which files, and their limits.
-        types: endings of their names.
-        one: what a sample is called.
-        reader: the function that reads a file, in a process apart (`reading.read_apart`).
-        take: samples out of its answer, and arrays about them; the samples have the attributes `recipe` (JSON or None)
-            and `notes` (what was left out, in sentences). Raises SuperDiffError.
-        columns: the first columns of the table, from the arrays; the first of them names the samples.
-        draw: shows sample `index` of the arrays, under a name for the scene.
-        megabytes: that a file may have.
-        option: a choice of how to read, if there is one.
-    """
-
-    domain: str
-    title: str
-    label: str
-    types: list[str]
-    one: str
-    reader: str
-    take: Callable[[dict[str, Any]], tuple[Any, dict[str, np.ndarray]]]
-    columns: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]
-    draw: Callable[[dict[str, np.ndarray], int, str], None]
-    megabytes: int
-    option: Option | None = None
-
-
-def draw_own(kind: Kind) -> None:
+def draw_own(files: OwnFiles) -> None:
     """The place to drop a file, and what the experts make of it."""
     keep = st.session_state
-    with st.expander(kind.title, icon=":material/upload_file:", key=f"own-{kind.domain}"), guarded("your file"):
+    with st.expander(files.title, icon=":material/upload_file:", key=f"own-{files.domain}"), guarded("your file"):
         st.file_uploader(
-            kind.label,
-            type=kind.types,
+            files.label,
+            type=files.types,
             key=f"own-{keep.get('owns', 0)}",
             on_change=callback(_take),
-            args=(kind,),
-            max_upload_size=kind.megabytes,
+            args=(files,),
+            max_upload_size=files.megabytes,
         )
-        if kind.option is not None:
+        if files.option is not None:
             st.toggle(
-                kind.option.label,
-                key=f"own-{kind.option.keyword}",
-                help=kind.option.help,
+                files.option.label,
+                key=f"own-{files.option.keyword}",
+                help=files.option.help,
                 on_change=callback(_again),
-                args=(kind,),
+                args=(files,),
                 persist_state="session",
             )
         reading = keep.get("own-reading")
@@ -102,34 +58,34 @@ def draw_own(kind: Kind) -> None:
             _reading_progress()
         if keep.get("own-problem"):
             show_sentence(keep["own-problem"])
-        if keep.get("own-given") is not None and keep["own-domain"] == kind.domain:
-            _given(kind, keep["own-given"])
+        if keep.get("own-given") is not None and keep["own-domain"] == files.domain:
+            _given(files, keep["own-given"])
 
 
-def _take(kind: Kind) -> None:
+def _take(files: OwnFiles) -> None:
     keep = st.session_state
     file = keep[f"own-{keep.get('owns', 0)}"]
     if file is None:
         return
     # A fresh uploader: the same file can be given again, and nothing stays behind in it.
     keep["owns"] = keep.get("owns", 0) + 1
-    _read(kind, file.getvalue())
+    _read(files, file.getvalue())
 
 
-def _again(kind: Kind) -> None:
+def _again(files: OwnFiles) -> None:
     """Read the file once more, with the other choice."""
-    if st.session_state.get("own-content") is not None and st.session_state.get("own-asked") == kind.domain:
-        _read(kind, st.session_state["own-content"])
+    if st.session_state.get("own-content") is not None and st.session_state.get("own-asked") == files.domain:
+        _read(files, st.session_state["own-content"])
 
 
-def _read(kind: Kind, content: bytes) -> None:
+def _read(files: OwnFiles, content: bytes) -> None:
     keep = st.session_state
     if keep.get("own-reading") is not None:
         keep["own-reading"].cancel()
-    chosen = {} if kind.option is None else {kind.option.keyword: bool(keep.get(f"own-{kind.option.keyword}"))}
-    keep["own-problem"], keep["own-asked"] = "", kind.domain
-    keep["own-content"] = None if kind.option is None else content
-    keep["own-reading"] = Reading(kind.reader, content, kind.take, options=chosen)
+    chosen = {} if files.option is None else {files.option.keyword: bool(keep.get(f"own-{files.option.keyword}"))}
+    keep["own-problem"], keep["own-asked"] = "", files.domain
+    keep["own-content"] = None if files.option is None else content
+    keep["own-reading"] = Reading(files.reader, content, files.take, options=chosen)
 
 
 def _settle(reading: Reading) -> None:
@@ -167,7 +123,7 @@ def _take_recipe(text: str) -> None:
         st.session_state["own-problem"] = str(error)
 
 
-def _estimate(given: Any) -> None:
+def _estimate(given: OwnSamples) -> None:
     keep = st.session_state
     keep["own-problem"] = ""
     level = float(keep["own-level"])
@@ -178,7 +134,7 @@ def _estimate(given: Any) -> None:
         keep["own-problem"] = str(error)
 
 
-def _given(kind: Kind, given: Any) -> None:
+def _given(files: OwnFiles, given: OwnSamples) -> None:
     keep = st.session_state
     job = registry().find_scoring(keep["own-job"]) if keep.get("own-job") else None
     busy = job is not None and not job.finished
@@ -196,9 +152,9 @@ def _given(kind: Kind, given: Any) -> None:
             on_click=callback(_estimate),
             args=(given,),
             disabled=busy,
-            help=f"How likely each expert of the form finds each {kind.one}, from four paths of noise",
+            help=f"How likely each expert of the form finds each {files.one}, from four paths of noise",
         )
-        domain = get_domain(kind.domain)
+        domain = get_domain(files.domain)
         st.number_input(
             "at level s =",
             min_value=0.001,
@@ -209,9 +165,9 @@ def _given(kind: Kind, given: Any) -> None:
             key="own-level",
             width=120,
             disabled=busy,
-            help=f"The {kind.one} is judged as a sample at this noise level; only numbers of the same level can be "
-            f"compared. The form's runs end at {_last_level(domain):.3g}. A file's {kind.one} carries no noise, and is "
-            f"best judged at {domain.judged_at:g}.",
+            help=f"The {files.one} is judged as a sample at this noise level; only numbers of the same level can be "
+            f"compared. The form's runs end at {_last_level(domain):.3g}. A file's {files.one} carries no noise, and "
+            f"is best judged at {domain.judged_at:g}.",
         )
         if given.recipe is not None:
             st.button(
@@ -224,22 +180,22 @@ def _given(kind: Kind, given: Any) -> None:
             )
     if job is not None and busy:
         draw_scoring_progress(job.id)
-    columns = kind.columns(keep["own-arrays"])
+    columns = files.columns(keep["own-arrays"])
     count = len(next(iter(columns.values())))
     left, right = st.columns([1.25, 1], gap="medium")
     with left:
-        _table(kind, columns, job)
+        _table(files, columns, job)
     with right:
         picked = 0
         if count > 1:
             names = next(iter(columns.values()))
             picked = st.selectbox(
-                kind.one.capitalize(), range(count), format_func=lambda row: str(names[row]), key="own-pick"
+                files.one.capitalize(), range(count), format_func=lambda row: str(names[row]), key="own-pick"
             )
-        kind.draw(keep["own-arrays"], picked, f"own-{keep['own-scene']}-{picked}")
+        files.draw(keep["own-arrays"], picked, f"own-{keep['own-scene']}-{picked}")
 
 
-def _table(kind: Kind, columns: dict[str, np.ndarray], job: ScoringJob | None) -> None:
+def _table(files: OwnFiles, columns: dict[str, np.ndarray], job: ScoringJob | None) -> None:
     if job is not None and job.run.state == "failed":
         show_sentence(job.run.message)
     found = None if job is None else job.run.result
@@ -248,9 +204,9 @@ def _table(kind: Kind, columns: dict[str, np.ndarray], job: ScoringJob | None) -
     if found is not None:
         st.markdown("   ".join(f"{dot(index)} {plain(name)}" for index, name in enumerate(names)))
     if len(next(iter(columns.values()))) == 1:
-        _one(kind, columns, found, names, level)
+        _one(files, columns, found, names, level)
     else:
-        _many(kind, columns, found, names, level)
+        _many(files, columns, found, names, level)
     if found is not None:
         st.caption(
             "Compare samples of the same size and level, or one sample under several experts: a log-density depends on "
@@ -259,7 +215,9 @@ def _table(kind: Kind, columns: dict[str, np.ndarray], job: ScoringJob | None) -
         )
 
 
-def _one(kind: Kind, columns: dict[str, np.ndarray], found: Likelihoods | None, names: list[str], level: float) -> None:
+def _one(
+    files: OwnFiles, columns: dict[str, np.ndarray], found: Likelihoods | None, names: list[str], level: float
+) -> None:
     """One sample: a line for each expert, so that nothing stands beyond the edge of a narrow table."""
     if found is not None:
         who, means, errors = list(names), list(found.mean[:, 0].numpy()), list(found.error[:, 0].numpy())
@@ -270,14 +228,14 @@ def _one(kind: Kind, columns: dict[str, np.ndarray], found: Likelihoods | None, 
             pd.DataFrame({"expert": who, at_level(level): means, "±": errors}),
             hide_index=True,
             column_config=dict.fromkeys([at_level(level), "±"], _TWO_DIGITS),
-            alt=f"How likely each expert finds the {kind.one}",
+            alt=f"How likely each expert finds the {files.one}",
         )
     values = {name: value[0] for name, value in columns.items()}
     texts = {name: value for name, value in values.items() if isinstance(value, str) and len(value) > _LONG}
     st.dataframe(
         pd.DataFrame({name: [value] for name, value in values.items() if name not in texts}),
         hide_index=True,
-        alt=f"What the file's {kind.one} is like",
+        alt=f"What the file's {files.one} is like",
     )
     for name, text in texts.items():
         st.caption(f"{plain(name.capitalize())}:")
@@ -285,7 +243,7 @@ def _one(kind: Kind, columns: dict[str, np.ndarray], found: Likelihoods | None, 
 
 
 def _many(
-    kind: Kind, columns: dict[str, np.ndarray], found: Likelihoods | None, names: list[str], level: float
+    files: OwnFiles, columns: dict[str, np.ndarray], found: Likelihoods | None, names: list[str], level: float
 ) -> None:
     """Several samples: a line for each."""
     known = len(columns)
@@ -299,7 +257,7 @@ def _many(
         pd.DataFrame(columns),
         hide_index=True,
         column_config=dict.fromkeys(list(columns)[known:], _TWO_DIGITS),
-        alt=f"Each {kind.one} of the file, and how likely each expert finds it",
+        alt=f"Each {files.one} of the file, and how likely each expert finds it",
     )
 
 

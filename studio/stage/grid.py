@@ -13,7 +13,7 @@ from .. import session
 from ..guard import callback, guarded, plain, show_sentence
 from ..jobs import GridJob, Job
 from ..words import STATES, other_than_usual, run_title
-from .live import TICK, draw_progress, loading_text, pace_texts, seconds_text, standstill_text
+from .progress import TICK, draw_progress, loading_text, pace_texts, seconds_text, standstill_text
 
 _SINGLE_ROW = "none"
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import sys
+from importlib import import_module
+
 import streamlit as st
 
 from superdiff_engine.domains import get_domain
@@ -10,13 +14,29 @@ from superdiff_engine.errors import SuperDiffError
 from .. import session
 from ..form import state as form_state
 from ..guard import callback, guarded, plain, show_sentence
+from ..views import view_of
 from .at_work import draw_others_at_work
 from .compare import draw_comparison, draw_run_beside
 from .given import draw_own
 from .grid import draw_grid
 from .live import draw_live
 from .results import draw_results
-from .welcome import draw_experts
+from .welcome import draw_welcome_preview
+
+
+def warm_up(domain: str) -> None:
+    """Import what a domain's first run needs before it can be asked for, not beside a live page.
+
+    Thousands of small files, read while a page ticks, take minutes: every one of them gives way to the page's threads.
+    """
+    view = view_of(domain)
+    if not sys.modules.keys() >= set(view.first_needs):
+        with st.spinner(f"Loading {view.loads}, once"):
+            for module in view.first_needs:
+                import_module(module)
+        # Streamlit collects all garbage after every tick; modules never are, and a million of their objects would hold
+        # the interpreter for most of the time between two ticks.
+        gc.freeze()
 
 
 def draw_run_button() -> None:
@@ -74,14 +94,9 @@ def draw_stage() -> None:
         with guarded("the grid"):
             draw_grid(jobs[0])
     draw_others_at_work()
-    if st.session_state["f.domain"] == "molecules":
-        from ..views.own_molecules import OWN as MOLECULES  # RDKit, which no other domain needs
-
-        draw_own(MOLECULES)
-    elif st.session_state["f.domain"] == "proteins":
-        from ..views.own_proteins import OWN as PROTEINS  # Gemmi, which no other domain needs
-
-        draw_own(PROTEINS)
+    own = view_of(st.session_state["f.domain"]).own
+    if own is not None:
+        draw_own(own)
 
 
 def _welcome() -> None:
@@ -92,4 +107,4 @@ def _welcome() -> None:
         "the weights decide whom a sample follows at its next step.\n\nPress **Run**, or Ctrl+Enter."
     )
     with guarded("the preview of the experts"):
-        draw_experts()
+        draw_welcome_preview()

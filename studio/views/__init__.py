@@ -1,1 +1,144 @@
-"""How each domain's samples are shown."""
+"""How each domain's samples are shown: a file for each domain, with a `VIEW`, found by the domain's name.
+
+The stage asks `view_of` and never which domain it has. The samples of a domain without a file here are shown by their
+curves and tables alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, Protocol
+
+import numpy as np
+import streamlit as st
+
+from superdiff_engine.domain import Result
+from superdiff_engine.domains import get_domain
+from superdiff_engine.recipes.document import Recipe
+from superdiff_engine.trace import Frame
+
+from ..charts.palette import dot
+from ..guard import plain
+from ..jobs import Job
+from ..stage.sample import draw_one_sample, pick
+
+__all__ = ["GUESS", "GUESSED", "Compared", "OwnFiles", "OwnSamples", "ReadingOption", "View", "view_of"]
+
+#: Of samples that are shown denoised: what is said of those of a cancelled run, and below a replay.
+GUESSED = "shown is the guess from there"
+GUESS = "What the run would end in from here: the weighted denoised mean."
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Log-densities of the samples of a frame, [experts, n] in nats: as they were estimated, and exact."""
+
+    estimated: np.ndarray
+    exact: np.ndarray
+
+
+class OwnSamples(Protocol):
+    """Samples of a file: the recipe in it (JSON), if there is one, and what was left out of it, in sentences."""
+
+    recipe: str | None
+    notes: list[str]
+
+
+@dataclass(frozen=True)
+class ReadingOption:
+    """A choice of how to read: the reader's keyword, what the page calls it, and what it does."""
+
+    keyword: str
+    label: str
+    help: str
+
+
+@dataclass(frozen=True)
+class OwnFiles:
+    """What a domain reads from files of the user's own.
+
+    Attributes:
+        domain: its name.
+        title: of the place to drop a file.
+        label: which files, and their limits.
+        types: endings of their names.
+        one: what a sample is called.
+        reader: the function that reads a file, in a process apart (`reading.read_apart`).
+        take: samples out of its answer, and arrays about them. Raises SuperDiffError.
+        columns: the first columns of the table, from the arrays; the first of them names the samples.
+        draw: shows sample `index` of the arrays, under a name for the scene.
+        megabytes: that a file may have.
+        option: a choice of how to read, if there is one.
+    """
+
+    domain: str
+    title: str
+    label: str
+    types: list[str]
+    one: str
+    reader: str
+    take: Callable[[dict[str, Any]], tuple[Any, dict[str, np.ndarray]]]
+    columns: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]
+    draw: Callable[[dict[str, np.ndarray], int, str], None]
+    megabytes: int
+    option: ReadingOption | None = None
+
+
+class View:
+    """How the samples of one domain are shown; as it stands, that of a domain that nobody has drawn yet."""
+
+    #: Modules that a first run imports and that are slow to read, with the package's name for the message meanwhile.
+    first_needs: tuple[str, ...] = ()
+    loads: str = ""
+    #: What the samples of a cancelled run are, for the end of a sentence.
+    cancelled_note = "the samples still carry that noise"
+    #: Below the samples of a replay.
+    preview_note = ""
+    #: Samples of the user's own that can be judged, if there are files of such.
+    own: OwnFiles | None = None
+
+    def draw_preview(self, frame: Frame, names: list[str], key: str, size: int) -> None:
+        """The samples of a moment, several times a second.
+
+        Args:
+            frame: the moment.
+            names: of the experts.
+            key: under which it updates in place.
+            size: its height in pixels, about.
+        """
+
+    def compared(self, frame: Frame) -> Compared | None:
+        """The log-densities of a moment's samples beside the exact ones, where these are known."""
+        return None
+
+    def draw_samples(self, job: Job, result: Result) -> None:
+        """The finished samples, one of which is picked."""
+        draw_one_sample(job, result, pick(job, result.log_density.shape[1]))
+
+    def draw_small(self, job: Job, result: Result, brief: bool) -> None:
+        """The finished samples in a column of a comparison, a narrow one if `brief`."""
+
+    def draw_experts(self, recipe: Recipe) -> None:
+        """The experts of the form before anything runs: a line of text each."""
+        infos = {info.id: info for info in get_domain(recipe.domain).models()}
+        for position, expert in enumerate(recipe.experts):
+            info = infos.get(expert.model)
+            title = plain(info.title if info else expert.model)
+            if expert.prompt is not None:
+                prompt = f"**{plain(expert.prompt)}**: a" if expert.prompt else "The empty"
+                st.markdown(f"{dot(position)} {prompt} prompt of {title}")
+                continue
+            about = f": {info.description}" if info else ""
+            st.markdown(f"{dot(position)} **{title}**{plain(about)}")
+
+
+def view_of(domain: str) -> View:
+    """How the samples of the domain called `domain` are shown; its file is imported when it is first asked for."""
+    module = f"{__name__}.{domain}"
+    if find_spec(module) is None:
+        return View()
+    view: View = import_module(module).VIEW
+    return view

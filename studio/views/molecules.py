@@ -1,10 +1,9 @@
-"""Molecules on the page: atoms moving while a run goes on; then a gallery to filter, and one molecule in 3D."""
+"""Molecules: atoms moving while a run goes on; a gallery to filter, and one molecule in 3D; SDF of the user's own."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,18 +19,21 @@ from superdiff_engine.domains.molecules.domain import prompts_of
 from superdiff_engine.domains.molecules.drawing import depict
 from superdiff_engine.domains.molecules.files import sdf
 from superdiff_engine.domains.molecules.judging import first_of_their_kind, satisfied, verdicts_of
+from superdiff_engine.domains.molecules.reading import LARGEST_SDF, ReadMolecules
+from superdiff_engine.errors import SuperDiffError
+from superdiff_engine.system.reading import as_text
 from superdiff_engine.trace import Frame
 
-from ..charts import finished as figures
 from ..charts.live import at_level
-from ..charts.mosaic import grid_png
 from ..charts.palette import dot, theme_name
-from ..charts.viewer import Style, draw_viewer, frame
-from ..guard import callback, guarded, plain
+from ..charts.viewer import Style, atoms_frame, draw_viewer
+from ..guard import guarded, plain
 from ..jobs import Job
 from ..stage.exports import Download, draw_download, picture_download, show_only
-from ..stage.live import names_of
-from ..stage.results import KEEP, last_moment, take_click
+from ..stage.gallery import choose_page, draw_gallery, draw_mosaic, on_page
+from ..stage.progress import names_of
+from ..stage.sample import KEEP, last_moment
+from . import GUESS, GUESSED, OwnFiles, ReadingOption, View
 
 #: Molecules side by side in the live view, and Angstrom from one to the next.
 SIDE_BY_SIDE, SPACING = 9, 9.5
@@ -56,36 +58,92 @@ def scene(arrays: dict[str, np.ndarray], rows: Sequence[int]) -> dict[str, Any]:
         ]
         elements += [ELEMENTS[element] for element in arrays["elements"][row][:count]]
         places.append(arrays["positions"][row][:count] + shift)
-    return frame(elements, np.concatenate(places), bonds)
+    return atoms_frame(elements, np.concatenate(places), bonds)
 
 
-def draw_live_molecules(now: Frame, key: str, height: int) -> None:
-    """The molecules of a frame as they would become from here, up to nine in one viewer."""
-    rows = range(min(SIDE_BY_SIDE, len(now.preview["atoms"])))
-    alt = f"{len(rows)} molecules at level {now.level:.3g}"
-    draw_viewer([scene(now.preview, rows)], f"{key}-3d", key, alt, height=height)
+def _take(found: dict[str, Any]) -> tuple[ReadMolecules, dict[str, np.ndarray]]:
+    """Molecules and RDKit's verdicts on them, which the process that read the file has made."""
+    given = ReadMolecules.from_plain(found)
+    try:
+        verdicts = {
+            "valid": np.array([bool(valid) for valid in found["valid"]], bool),
+            "smiles": np.array([as_text(text) for text in found["smiles"]], np.str_),
+            "reason": np.array([as_text(text) for text in found["reason"]], np.str_),
+        }
+    except (KeyError, TypeError):
+        verdicts = {}
+    if [len(column) for column in verdicts.values()] != [len(given.atoms)] * 3:
+        raise SuperDiffError("This file could not be read: it is no SDF of molecules that the models know.")
+    arrays = {name: getattr(given, name) for name in ("elements", "positions", "bonds", "atoms")}
+    return given, arrays | verdicts | {"numbers": np.array(given.numbers)}
 
 
-def draw_molecules(job: Job, result: Result) -> None:
-    """The gallery beside the molecule that was picked in it."""
-    arrays = result.decoded
-    left, right = st.columns([1.05, 1], gap="medium")
-    with left:
-        rows = _chosen_rows(job, result)
-        picked = _picked(job, rows, arrays["valid"] * (1 + _holds(result).sum(0)))
-        _gallery(job, arrays, rows, picked)
-    with right:
-        relaxed = _one_molecule(job, result, picked)
-    everything = np.array_equal(rows, np.arange(len(arrays["atoms"])))
-    show_only(job, Shown(None if everything else tuple(int(row) for row in rows), relaxed))
+def _columns(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {
+        "molecule": arrays["numbers"],
+        "SMILES, or why not valid": np.where(arrays["valid"], arrays["smiles"], arrays["reason"]),
+        "atoms": arrays["atoms"],
+    }
 
 
-def draw_molecule_grid(job_id: str, arrays: dict[str, np.ndarray]) -> None:
-    """Flat drawings of the first molecules, small."""
-    rows = tuple(range(min(16, len(arrays["atoms"]))))
-    drawings = _depictions(job_id, arrays, rows, theme_name() == "dark")
-    alt = f"The first {len(rows)} molecules as flat drawings"
-    st.image(grid_png(drawings, cell=CELL), width="stretch", output_format="PNG", alt=alt)
+def _draw(arrays: dict[str, np.ndarray], index: int, name: str) -> None:
+    alt = f"Molecule {arrays['numbers'][index]} of the file in three dimensions"
+    draw_viewer([scene(arrays, [index])], "own-3d", name, alt, height=300)
+
+
+OWN = OwnFiles(
+    domain="molecules",
+    title="Molecules of your own",
+    label="An SDF (H, C, N, O, F; 3 to 29 atoms a molecule, hydrogens included)",
+    types=["sdf", "mol", "sd"],
+    one="molecule",
+    reader="superdiff_engine.domains.molecules.reading:read_plain",
+    take=_take,
+    columns=_columns,
+    draw=_draw,
+    megabytes=LARGEST_SDF // 2**20,
+    option=ReadingOption(
+        "add_hydrogens",
+        "Add missing hydrogens",
+        "RDKit adds them to molecules that lack some and have 3D coordinates; the models know only whole molecules",
+    ),
+)
+
+
+class MoleculesView(View):
+    """Atoms and bonds in 3D, and flat drawings to choose from."""
+
+    cancelled_note = GUESSED
+    preview_note = GUESS
+    own = OWN
+
+    def draw_preview(self, frame: Frame, names: list[str], key: str, size: int) -> None:
+        """The molecules of a frame as they would become from here, up to nine in one viewer."""
+        rows = range(min(SIDE_BY_SIDE, len(frame.preview["atoms"])))
+        alt = f"{len(rows)} molecules at level {frame.level:.3g}"
+        draw_viewer([scene(frame.preview, rows)], f"{key}-3d", key, alt, height=size)
+
+    def draw_samples(self, job: Job, result: Result) -> None:
+        """The gallery beside the molecule that was picked in it."""
+        arrays = result.decoded
+        if not arrays:
+            return  # the notes above say why
+        left, right = st.columns([1.05, 1], gap="medium")
+        with left:
+            rows = _chosen_rows(job, result)
+            picked = _picked(job, rows, arrays["valid"] * (1 + _holds(result).sum(0)))
+            _gallery(job, arrays, rows, picked)
+        with right:
+            relaxed = _one_molecule(job, result, picked)
+        everything = np.array_equal(rows, np.arange(len(arrays["atoms"])))
+        show_only(job, Shown(None if everything else tuple(int(row) for row in rows), relaxed))
+
+    def draw_small(self, job: Job, result: Result, brief: bool) -> None:
+        """Flat drawings of the first molecules."""
+        if result.decoded:
+            rows = tuple(range(min(16, len(result.decoded["atoms"]))))
+            drawings = _depictions(job.id, result.decoded, rows, theme_name() == "dark")
+            draw_mosaic(drawings, CELL, f"The first {len(rows)} molecules as flat drawings")
 
 
 def _picked(job: Job, rows: np.ndarray, merit: np.ndarray) -> int:
@@ -139,27 +197,13 @@ def _gallery(job: Job, arrays: dict[str, np.ndarray], rows: np.ndarray, picked: 
     if not len(rows):
         st.info("No molecule of this run is left by these filters; take one off.")
         return
-    pages = (len(rows) + PAGE - 1) // PAGE
-    page = 0
-    if pages > 1:
-        page = st.segmented_control(
-            "Page", range(pages), default=0, required=True, format_func=lambda index: str(index + 1),
-            key=f"page-{job.id}-{pages}", persist_state=KEEP, label_visibility="collapsed",
-        )  # fmt: skip
-    shown = rows[page * PAGE : (page + 1) * PAGE]
+    shown = rows[choose_page(job, len(rows), PAGE)]
     pictures = _depictions(job.id, arrays, tuple(int(row) for row in shown), theme_name() == "dark")
-    st.plotly_chart(
-        figures.gallery_figure(pictures, shown, picked),
-        key=f"samples-{job.id}",
-        on_select=callback(partial(take_click, job.id)),
-        selection_mode="points",
-        config=figures.config() | {"displayModeBar": False},
-        alt=f"{len(shown)} molecules as flat drawings, number {picked} framed",
-    )
-    st.caption(
+    note = (
         f"{len(rows)} of {len(arrays['atoms'])} molecules. Click one to see it in 3D. A drawing says why a molecule is "
         "not valid; = marks one that was there before."
     )
+    draw_gallery(job, pictures, shown, picked, "molecules as flat drawings", note)
 
 
 @st.cache_data(show_spinner=False, max_entries=32)
@@ -170,9 +214,7 @@ def _depictions(job_id: str, _arrays: dict[str, np.ndarray], rows: tuple[int, ..
         again = " =" if verdict.valid and not first[row] else ""
         note = f"{row}{again}" if verdict.valid else f"{row}: {verdict.reason}"[:24]
         drawn = Image.open(io.BytesIO(depict(verdict.molecule, note, CELL, CELL, dark))).convert("RGBA")
-        page = Image.new("RGB", drawn.size, "#1a242b" if dark else "white")
-        page.paste(drawn, mask=drawn)
-        made.append(np.asarray(page))
+        made.append(on_page(drawn, dark))
     return np.stack(made)
 
 
@@ -230,9 +272,7 @@ def _one_molecule(job: Job, result: Result, picked: int) -> bool:
                 lambda: sdf(result, [picked], relaxed is not None).encode(),
             ),
         )
-        picture = picture_download(job, result, picked)
-        if picture is not None:
-            draw_download(job, picture)
+        draw_download(job, picture_download(job, result, picked))
     _figures(job, result, picked)
     return bool(st.session_state[f"relax-{job.id}"])
 
@@ -278,3 +318,6 @@ def _figures(job: Job, result: Result, picked: int) -> None:
         hide_index=True,
         alt=f"Log-densities and properties of molecule {picked}",
     )
+
+
+VIEW = MoleculesView()

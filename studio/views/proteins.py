@@ -1,4 +1,4 @@
-"""Proteins on the page: a chain folding out of noise while a run goes on; then a gallery, and one protein in 3D."""
+"""Proteins: chains folding out of noise while a run goes on; a gallery, one protein in 3D; a file of the user's own."""
 
 from __future__ import annotations
 
@@ -8,27 +8,29 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 import streamlit as st
-from PIL import Image
+import torch
 
 from superdiff_engine.domain import Result
 from superdiff_engine.domains.proteins import mpnn
 from superdiff_engine.domains.proteins.domain import experts_of
 from superdiff_engine.domains.proteins.drawing import COLOURS, depict
 from superdiff_engine.domains.proteins.files import mmcif, pdb, trajectory_pdb
-from superdiff_engine.domains.proteins.judging import chain_of, contact_map, secondary_structure, torsions
+from superdiff_engine.domains.proteins.judging import chain_of, judge_proteins, secondary_structure
 from superdiff_engine.domains.proteins.local import ASKED_AT, DRAWS, local_weights
+from superdiff_engine.domains.proteins.reading import FEWEST, LARGEST_FILE, MOST, ReadProtein
 from superdiff_engine.trace import Frame
 
 from ..charts import finished as figures
-from ..charts.mosaic import grid_png
-from ..charts.palette import PICKED, expert_colours, theme_name
+from ..charts.backbones import STRUCTURES, contact_figure, ramachandran_figure, strips_figure
+from ..charts.palette import expert_colours, hex_colour, theme_name
 from ..charts.viewer import Style, chain_frame, draw_viewer
-from ..guard import callback, guarded
+from ..guard import guarded
 from ..jobs import Job
 from ..stage.exports import Download, draw_download
-from ..stage.results import KEEP, draw_one_sample, last_moment, take_click
+from ..stage.gallery import choose_page, draw_gallery, draw_mosaic, on_page
+from ..stage.sample import KEEP, draw_one_sample, last_moment
+from . import GUESS, GUESSED, OwnFiles, View
 
 #: Proteins side by side in the live view, and Angstrom from one to the next.
 SIDE_BY_SIDE, SPACING = 4, 48.0
@@ -36,7 +38,6 @@ SIDE_BY_SIDE, SPACING = 4, 48.0
 PAGE, CELL = 16, 150
 #: Below this level a preview has a secondary structure worth drawing: 1.5 Angstrom.
 FOLDED = 0.15
-_KINDS = {"H": "helix", "E": "strand", "-": "neither"}
 _COLOURINGS = {
     "structure": "coloured by structure",
     "place": "coloured by place in the chain",
@@ -62,104 +63,100 @@ def scene(
     return chain_frame(chains, letters, colours)
 
 
-def draw_live_proteins(now: Frame, key: str, height: int) -> None:
-    """The proteins of a frame as they would become from here, up to four in one viewer."""
-    rows = range(min(SIDE_BY_SIDE, len(now.preview["residues"])))
-    alt = f"{len(rows)} proteins at level {now.level:.3g}"
-    style: Style = "cartoon" if now.level < FOLDED else "trace"
-    draw_viewer([scene(now.preview, rows, level=now.level)], f"{key}-3d", key, alt, style, height=height)
+def _take(found: dict[str, Any]) -> tuple[ReadProtein, dict[str, np.ndarray]]:
+    given = ReadProtein.from_plain(found)
+    arrays = judge_proteins(torch.from_numpy(given.backbone).unsqueeze(0), [len(given.backbone)])
+    return given, arrays | {"sequence": np.array([given.sequence])}
 
 
-def draw_proteins(job: Job, result: Result) -> None:
-    """The gallery beside the protein that was picked in it."""
-    left, right = st.columns([1, 1.1], gap="medium")
-    key = f"pick-{job.id}"
-    picked = int(st.session_state.setdefault(key, 0))
-    with left:
-        _gallery(job, result, picked)
-        _strips(job, result, picked)
-        draw_one_sample(job, result, picked)
-    with right:
-        _one_protein(job, result, picked)
+def _columns(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {
+        "residues": arrays["residues"],
+        "sequence": arrays["sequence"],
+        "helix": np.round(arrays["helix"], 2),
+        "strand": np.round(arrays["strand"], 2),
+        "radius of gyration, Angstrom": np.round(arrays["radius"], 1),
+    }
 
 
-def draw_protein_grid(job_id: str, arrays: dict[str, np.ndarray]) -> None:
-    """Flat drawings of the first proteins, small."""
-    rows = tuple(range(min(9, len(arrays["residues"]))))
-    drawings = _depictions(job_id, arrays, rows, theme_name() == "dark")
-    alt = f"The first {len(rows)} proteins as flat drawings"
-    st.image(grid_png(drawings, cell=CELL), width="stretch", output_format="PNG", alt=alt)
+def _draw(arrays: dict[str, np.ndarray], index: int, name: str) -> None:
+    draw_viewer(
+        [scene(arrays, [index])], "own-3d", name, "The protein of the file in three dimensions", "cartoon", height=300
+    )
+
+
+OWN = OwnFiles(
+    domain="proteins",
+    title="A protein of your own",
+    label=f"A PDB or mmCIF file; its first chain is taken ({FEWEST} to {MOST} residues)",
+    types=["pdb", "cif", "ent", "mmcif"],
+    one="protein",
+    reader="superdiff_engine.domains.proteins.reading:read_plain",
+    take=_take,
+    columns=_columns,
+    draw=_draw,
+    megabytes=LARGEST_FILE // 2**20,
+)
+
+
+class ProteinsView(View):
+    """Backbones in 3D, and flat drawings to choose from."""
+
+    cancelled_note = GUESSED
+    preview_note = GUESS
+    own = OWN
+
+    def draw_preview(self, frame: Frame, names: list[str], key: str, size: int) -> None:
+        """The proteins of a frame as they would become from here, up to four in one viewer."""
+        rows = range(min(SIDE_BY_SIDE, len(frame.preview["residues"])))
+        alt = f"{len(rows)} proteins at level {frame.level:.3g}"
+        style: Style = "cartoon" if frame.level < FOLDED else "trace"
+        draw_viewer([scene(frame.preview, rows, level=frame.level)], f"{key}-3d", key, alt, style, height=size)
+
+    def draw_samples(self, job: Job, result: Result) -> None:
+        """The gallery beside the protein that was picked in it."""
+        if not result.decoded:
+            return  # the notes above say why
+        left, right = st.columns([1, 1.1], gap="medium")
+        picked = int(st.session_state.setdefault(f"pick-{job.id}", 0))
+        with left:
+            _gallery(job, result, picked)
+            _strips(job, result, picked)
+            draw_one_sample(job, result, picked)
+        with right:
+            _one_protein(job, result, picked)
+
+    def draw_small(self, job: Job, result: Result, brief: bool) -> None:
+        """Flat drawings of the first proteins."""
+        if result.decoded:
+            rows = tuple(range(min(9, len(result.decoded["residues"]))))
+            drawings = _depictions(job.id, result.decoded, rows, theme_name() == "dark")
+            draw_mosaic(drawings, CELL, f"The first {len(rows)} proteins as flat drawings")
 
 
 def _gallery(job: Job, result: Result, picked: int) -> None:
     arrays = result.decoded
     count = len(arrays["residues"])
-    pages = (count + PAGE - 1) // PAGE
-    page = 0
-    if pages > 1:
-        page = st.segmented_control(
-            "Page", range(pages), default=0, required=True, format_func=lambda index: str(index + 1),
-            key=f"page-{job.id}", persist_state=KEEP, label_visibility="collapsed",
-        )  # fmt: skip
-    shown = np.arange(page * PAGE, min(count, (page + 1) * PAGE))
+    shown = np.arange(count)[choose_page(job, count, PAGE)]
     pictures = _depictions(job.id, arrays, tuple(int(row) for row in shown), theme_name() == "dark")
-    st.plotly_chart(
-        figures.gallery_figure(pictures, shown, picked),
-        key=f"samples-{job.id}",
-        on_select=callback(partial(take_click, job.id)),
-        selection_mode="points",
-        config=figures.config() | {"displayModeBar": False},
-        alt=f"{len(shown)} proteins as flat drawings, number {picked} framed",
-    )
-    st.caption(f"Click one to see it in 3D. {_legend()}")
+    note = f"Click one to see it in 3D. {_legend()}"
+    draw_gallery(job, pictures, shown, picked, "proteins as flat drawings", note)
 
 
 def _legend() -> str:
-    dots = [f':color[●]{{foreground="{_hex(COLOURS[letter])}"}} {name}' for letter, name in _KINDS.items()]
+    dots = [f':color[●]{{foreground="{hex_colour(COLOURS[letter])}"}} {name}' for letter, name in STRUCTURES.items()]
     return " ".join(dots)
-
-
-def _hex(colour: Sequence[int]) -> str:
-    return "#" + "".join(f"{part:02x}" for part in colour)
 
 
 @st.cache_data(show_spinner=False, max_entries=32)
 def _depictions(job_id: str, _arrays: dict[str, np.ndarray], rows: tuple[int, ...], dark: bool) -> np.ndarray:
     """Drawings uint8 [rows, CELL, CELL, 3]; a job's proteins never change."""
-    made = []
-    for row in rows:
-        drawn = depict(*chain_of(_arrays, row), CELL, dark)
-        page = Image.new("RGB", drawn.size, "#1a242b" if dark else "white")
-        page.paste(drawn, mask=drawn)
-        made.append(np.asarray(page))
-    return np.stack(made)
+    return np.stack([on_page(depict(*chain_of(_arrays, row), CELL, dark), dark) for row in rows])
 
 
 def _strips(job: Job, result: Result, picked: int) -> None:
-    """Secondary structure along every chain, a row each."""
-    arrays = result.decoded
-    count, longest = min(PAGE, len(arrays["residues"])), int(arrays["residues"].max())
-    table = np.full((count, longest), np.nan)
-    said = np.full((count, longest), "", object)
-    for row in range(count):
-        letters = chain_of(arrays, row)[1]
-        table[row, : len(letters)] = ["HE-".index(letter) for letter in letters]
-        said[row, : len(letters)] = [_KINDS[letter] for letter in letters]
-    # Three bands of one colour each.
-    scale = [[(place + end) / 3, _hex(COLOURS[letter])] for place, letter in enumerate("HE-") for end in (0, 1)]
-    figure = go.Figure(
-        go.Heatmap(
-            z=table, x=np.arange(1, longest + 1), y=np.arange(count), zmin=-0.5, zmax=2.5, ygap=3, showscale=False,
-            colorscale=scale, customdata=said, hoverongaps=False,
-            hovertemplate="protein %{y}, residue %{x}: %{customdata}<extra></extra>",
-        )
-    )  # fmt: skip
-    if picked < count:
-        line = {"color": PICKED, "width": 2}
-        figure.add_shape(type="rect", x0=0.5, x1=longest + 0.5, y0=picked - 0.5, y1=picked + 0.5, line=line)
-    figure.update_layout(height=70 + 16 * count, margin={"l": 8, "r": 8, "t": 8, "b": 8})
-    figure.update_xaxes(title_text="residue")
-    figure.update_yaxes(title_text="protein", autorange="reversed", dtick=1 if count < 10 else 5)
+    letters = [chain_of(result.decoded, row)[1] for row in range(min(PAGE, len(result.decoded["residues"])))]
+    figure = strips_figure(letters, int(result.decoded["residues"].max()), picked)
     alt = "Secondary structure along every chain: helix, strand or neither for each residue"
     st.plotly_chart(figure, key=f"strips-{job.id}", config=figures.config(), alt=alt)
 
@@ -232,11 +229,11 @@ def _colours(job: Job, result: Result, picked: int, colouring: str) -> list[str]
 
         places = np.linspace(0.05, 0.95, len(chain))
         shades = plotly.colors.sample_colorscale("Turbo", places.tolist(), colortype="tuple")
-        return [_hex([round(255 * part) for part in shade]) for shade in shades]
+        return [hex_colour([round(255 * part) for part in shade]) for shade in shades]
     if colouring == "weight":
         weights = _local_weights(job.id, job, chain, picked)
         palette = np.array([[int(shade[k : k + 2], 16) for k in (1, 3, 5)] for shade in expert_colours(len(weights))])
-        return [_hex([round(float(part)) for part in mix]) for mix in weights.T @ palette]
+        return [hex_colour([round(float(part)) for part in mix]) for mix in weights.T @ palette]
     return []
 
 
@@ -280,42 +277,4 @@ def _sequences(job: Job, chain: np.ndarray, picked: int) -> None:
         draw_download(job, Download("Sequences (FASTA)", f"{job.id}-{picked:05d}.fasta", "text/plain", fasta.encode))
 
 
-def contact_figure(chain: np.ndarray) -> go.Figure:
-    """Distances between CA atoms."""
-    places = np.arange(1, len(chain) + 1)
-    figure = go.Figure(
-        go.Heatmap(
-            z=contact_map(chain[:, 1]), x=places, y=places, zmin=0, zmax=25, colorscale="Viridis_r",
-            colorbar={"title": {"text": "Å"}, "thickness": 10, "len": 0.8},
-            hovertemplate="residues %{x} and %{y}: %{z:.1f} Å<extra></extra>",
-        )
-    )  # fmt: skip
-    figure.update_layout(
-        title={"text": "Distances of CA", "font": {"size": 14}}, height=300, margin={"l": 8, "r": 8, "t": 40, "b": 8}
-    )
-    figure.update_xaxes(title_text="residue", constrain="domain")
-    figure.update_yaxes(title_text="residue", autorange="reversed", scaleanchor="x", constrain="domain")
-    return figure
-
-
-def ramachandran_figure(chain: np.ndarray, letters: str) -> go.Figure:
-    """Phi against psi, a dot a residue."""
-    phi, psi = torsions(chain)
-    figure = go.Figure()
-    for letter, name in _KINDS.items():
-        rows = np.array([index for index, found in enumerate(letters) if found == letter], int)
-        figure.add_scatter(
-            x=phi[rows], y=psi[rows], mode="markers", name=name, customdata=rows + 1,
-            marker={"size": 6, "color": _hex(COLOURS[letter]), "opacity": 0.8},
-            hovertemplate="residue %{customdata}: phi %{x:.0f}°, psi %{y:.0f}°<extra>" + name + "</extra>",
-        )  # fmt: skip
-    figure.update_layout(
-        title={"text": "Ramachandran", "font": {"size": 14}},
-        height=300,
-        margin={"l": 8, "r": 8, "t": 40, "b": 8},
-        legend={"orientation": "h", "y": -0.3, "yanchor": "top", "x": 0.5, "xanchor": "center"},
-    )
-    ticks = {"range": [-180, 180], "dtick": 90, "constrain": "domain"}
-    figure.update_xaxes(title_text="phi, degrees", **ticks)
-    figure.update_yaxes(title_text="psi, degrees", scaleanchor="x", **ticks)
-    return figure
+VIEW = ProteinsView()

@@ -3,7 +3,7 @@
 import numpy as np
 import streamlit as st
 
-from studio.charts.viewer import draw_viewer, frame
+from studio.charts.viewer import atoms_frame, draw_viewer
 
 ELEMENTS = ["C", "C", "O", *"HHHHHH"]
 PLACES = np.array(
@@ -18,13 +18,13 @@ BONDS = [(0, 1, 1), (1, 2, 1), (0, 3, 1), (0, 4, 1), (0, 5, 1), (1, 6, 1), (1, 7
 @st.fragment(run_every=0.3)
 def live():
     st.session_state["ticks"] = st.session_state.get("ticks", 0) + 1
-    draw_viewer([frame(ELEMENTS, PLACES, BONDS)], "live", "ethanol", "Ethanol, live")
+    draw_viewer([atoms_frame(ELEMENTS, PLACES, BONDS)], "live", "ethanol", "Ethanol, live")
     st.caption(f"tick number {st.session_state['ticks']}")
 
 
 live()
 # What a file may bring: nothing of it may become markup.
 hostile = ["C", "</script><script>window.hit = 1</script>", "<img src=x onerror='window.hit = 1'>", *"HHHHHH"]
-moments = [frame(hostile, PLACES + 0.05 * (9 - moment), BONDS) for moment in range(10)]
+moments = [atoms_frame(hostile, PLACES + 0.05 * (9 - moment), BONDS) for moment in range(10)]
 labels = [f"<b>moment</b> {moment}" for moment in range(10)]
 draw_viewer(moments, "played", "played", "<i>Ethanol</i>", labels=labels)

@@ -23,8 +23,8 @@ from rdkit import Chem
 from rdkit.Chem import AllChem
 
 from studio.form.upload import recipe_from_file
-from studio.views.own_molecules import OWN as MOLECULES
-from studio.views.own_proteins import OWN as PROTEINS
+from studio.views.molecules import OWN as MOLECULES
+from studio.views.proteins import OWN as PROTEINS
 from superdiff_engine.domain import Result
 from superdiff_engine.domains import get_domain
 from superdiff_engine.domains.checked import make_recipe, parse_recipe

@@ -154,7 +154,7 @@ def test_no_joint_prompt_of_properties_that_exclude_each_other(assets):
 
 def test_no_coordinate_that_the_viewer_does_not_survive_reaches_it():
     places = np.array([[np.nan, np.inf, -np.inf], [1e308, -1e30, 1.23456]])
-    shown = viewer.frame(["C", "C"], places, [])["positions"]
+    shown = viewer.atoms_frame(["C", "C"], places, [])["positions"]
     assert shown == [[0.0, 1e4, -1e4], [1e4, -1e4, 1.235]]
     chain = viewer.chain_frame([np.full((1, 4, 3), np.inf)], ["-"])["chains"][0]["positions"]
     assert np.isfinite(chain).all()

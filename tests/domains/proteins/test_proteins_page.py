@@ -9,6 +9,7 @@ from studio_page import finish, give, open_link, press, words
 from tiny_proteins import whole_helix
 
 from studio import session
+from studio.charts import backbones
 from studio.views import proteins
 from superdiff_engine.domains.checked import make_recipe
 from superdiff_engine.domains.proteins import files, mpnn
@@ -90,8 +91,8 @@ def test_scenes_hold_every_chain_apart():
     assert [len(chain["structure"]) for chain in shown] == [40, 36] and set(shown[0]["structure"]) <= set("HE-")
     first, second = (np.array(chain["positions"]).reshape(-1, 3).mean(0) for chain in shown)
     assert np.linalg.norm(first - second) > 30
-    assert len(proteins.ramachandran_figure(whole_helix(40), "H" * 40).data[0].x) == 40
-    assert np.array(proteins.contact_figure(whole_helix(40)).data[0].z).shape == (40, 40)
+    assert len(backbones.ramachandran_figure(whole_helix(40), "H" * 40).data[0].x) == 40
+    assert np.array(backbones.contact_figure(whole_helix(40)).data[0].z).shape == (40, 40)
 
 
 def test_local_weights_belong_to_the_expert_that_knows_the_residue(assets):

@@ -14,8 +14,8 @@ from PIL import Image
 from studio.charts import live as charts
 from studio.charts import palette
 from studio.charts.finished import curve_figure, gallery_figure, plane_figure
-from studio.charts.mosaic import grid_png
-from studio.stage.results import last_moment
+from studio.charts.mosaic import mosaic_png
+from studio.stage.sample import last_moment
 from superdiff_engine.domains.checked import make_recipe
 from superdiff_engine.domains.colours import owners
 from superdiff_engine.domains.plane import drawing
@@ -94,8 +94,8 @@ def test_samples_belong_to_an_expert_that_has_nearly_all_the_weight():
 
 def test_a_grid_of_pictures_is_a_png_of_any_count():
     for count in (1, 5, 64):
-        assert grid_png(np.zeros((count, 28, 28), np.uint8)).startswith(b"\x89PNG")
-    assert grid_png(np.zeros((3, 32, 32, 3), np.uint8)).startswith(b"\x89PNG")
+        assert mosaic_png(np.zeros((count, 28, 28), np.uint8)).startswith(b"\x89PNG")
+    assert mosaic_png(np.zeros((3, 32, 32, 3), np.uint8)).startswith(b"\x89PNG")
 
 
 def test_a_click_in_the_gallery_finds_the_picture_under_it():

@@ -1,0 +1,89 @@
+"""Figures of protein backbones: secondary structure along chains, distances within one, its torsion angles."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+
+from superdiff_engine.domains.proteins.drawing import COLOURS
+from superdiff_engine.domains.proteins.judging import contact_map, torsions
+
+from .palette import PICKED, hex_colour
+
+#: Secondary structures by their letters, as they are called.
+STRUCTURES = {"H": "helix", "E": "strand", "-": "neither"}
+
+
+def strips_figure(structures: Sequence[str], longest: int, picked: int) -> go.Figure:
+    """Secondary structure along every chain, a row each.
+
+    Args:
+        structures: a letter of "HE-" for each residue of each chain.
+        longest: residues that there is room for.
+        picked: the row that is framed; none if there is no such row.
+    """
+    count = len(structures)
+    table = np.full((count, longest), np.nan)
+    said = np.full((count, longest), "", object)
+    for row, letters in enumerate(structures):
+        table[row, : len(letters)] = ["HE-".index(letter) for letter in letters]
+        said[row, : len(letters)] = [STRUCTURES[letter] for letter in letters]
+    # Three bands of one colour each.
+    scale = [[(place + end) / 3, hex_colour(COLOURS[letter])] for place, letter in enumerate("HE-") for end in (0, 1)]
+    figure = go.Figure(
+        go.Heatmap(
+            z=table, x=np.arange(1, longest + 1), y=np.arange(count), zmin=-0.5, zmax=2.5, ygap=3, showscale=False,
+            colorscale=scale, customdata=said, hoverongaps=False,
+            hovertemplate="protein %{y}, residue %{x}: %{customdata}<extra></extra>",
+        )
+    )  # fmt: skip
+    if picked < count:
+        line = {"color": PICKED, "width": 2}
+        figure.add_shape(type="rect", x0=0.5, x1=longest + 0.5, y0=picked - 0.5, y1=picked + 0.5, line=line)
+    figure.update_layout(height=70 + 16 * count, margin={"l": 8, "r": 8, "t": 8, "b": 8})
+    figure.update_xaxes(title_text="residue")
+    figure.update_yaxes(title_text="protein", autorange="reversed", dtick=1 if count < 10 else 5)
+    return figure
+
+
+def contact_figure(chain: np.ndarray) -> go.Figure:
+    """Distances between CA atoms."""
+    places = np.arange(1, len(chain) + 1)
+    figure = go.Figure(
+        go.Heatmap(
+            z=contact_map(chain[:, 1]), x=places, y=places, zmin=0, zmax=25, colorscale="Viridis_r",
+            colorbar={"title": {"text": "Å"}, "thickness": 10, "len": 0.8},
+            hovertemplate="residues %{x} and %{y}: %{z:.1f} Å<extra></extra>",
+        )
+    )  # fmt: skip
+    figure.update_layout(
+        title={"text": "Distances of CA", "font": {"size": 14}}, height=300, margin={"l": 8, "r": 8, "t": 40, "b": 8}
+    )
+    figure.update_xaxes(title_text="residue", constrain="domain")
+    figure.update_yaxes(title_text="residue", autorange="reversed", scaleanchor="x", constrain="domain")
+    return figure
+
+
+def ramachandran_figure(chain: np.ndarray, letters: str) -> go.Figure:
+    """Phi against psi, a dot a residue."""
+    phi, psi = torsions(chain)
+    figure = go.Figure()
+    for letter, name in STRUCTURES.items():
+        rows = np.array([index for index, found in enumerate(letters) if found == letter], int)
+        figure.add_scatter(
+            x=phi[rows], y=psi[rows], mode="markers", name=name, customdata=rows + 1,
+            marker={"size": 6, "color": hex_colour(COLOURS[letter]), "opacity": 0.8},
+            hovertemplate="residue %{customdata}: phi %{x:.0f}°, psi %{y:.0f}°<extra>" + name + "</extra>",
+        )  # fmt: skip
+    figure.update_layout(
+        title={"text": "Ramachandran", "font": {"size": 14}},
+        height=300,
+        margin={"l": 8, "r": 8, "t": 40, "b": 8},
+        legend={"orientation": "h", "y": -0.3, "yanchor": "top", "x": 0.5, "xanchor": "center"},
+    )
+    ticks = {"range": [-180, 180], "dtick": 90, "constrain": "domain"}
+    figure.update_xaxes(title_text="phi, degrees", **ticks)
+    figure.update_yaxes(title_text="psi, degrees", scaleanchor="x", **ticks)
+    return figure

@@ -1,0 +1,76 @@
+"""Curves of a run over its levels or steps, and its estimated log-densities against exact ones, live and finished."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from superdiff_engine.trace import Curves
+
+from ..charts import finished as figures
+from ..charts import live as charts
+from ..charts.live import TITLES, Quantity
+from ..charts.palette import expert_colours, theme_name
+from ..jobs import Job
+from ..views import Compared, view_of
+from .progress import names_of
+from .sample import FIGURE_POINTS, KEEP
+
+
+def draw_component_choice(curves: Curves, key: str) -> str | None:
+    """Which part of the log-densities to show; None for their sum."""
+    whole = "sum"
+    chosen = st.segmented_control(
+        "Log-densities of",
+        [whole, *curves.components],
+        default=whole,
+        required=True,
+        format_func=lambda name: "all components" if name == whole else name,
+        key=key,
+        label_visibility="collapsed",
+    )
+    return None if chosen == whole else str(chosen)
+
+
+def draw_agreement(compared: Compared, names: list[str], key: str, height: int) -> None:
+    """Estimated against exact log-density, with the mean error of the difference in the title."""
+    error = charts.pair_error(compared.estimated, compared.exact)
+    note = "" if error is None else f" · error {error:.2g} nats"
+    meaning = "At the level of now; on the diagonal the estimate is exact. The error is that of log q₁ − log q₂."
+    st.markdown(f"**Estimated against exact**{note}", help=meaning)
+    colours = expert_colours(len(names))
+    option = charts.agreement_option(compared.estimated, compared.exact, names, colours, theme_name())
+    alt = "Estimated against exact log-density of the samples; on the diagonal they agree"
+    st.echarts_chart(option, key=f"{key}-agreement", height=height, alt=alt)
+
+
+def draw_curves(job: Job) -> None:
+    """All curves of an ended run."""
+    names, colours = names_of(job), expert_colours(len(job.run.titles))
+    against = st.segmented_control(
+        "Against",
+        ["level", "step"],
+        default="level",
+        required=True,
+        format_func={"level": "against the level", "step": "against the step"}.__getitem__,
+        key=f"against-{job.id}",
+        persist_state=KEEP,
+        label_visibility="collapsed",
+    )
+    curves = job.run.trace.curves(most=FIGURE_POINTS)
+    component = draw_component_choice(curves, f"component-{job.id}") if curves.components else None
+    frame = job.run.trace.latest
+    compared = None if frame is None else view_of(job.recipe.domain).compared(frame)
+    quantities: list[Quantity] = ["value", "difference", "weights"]
+    with st.grid(columns=2, min_column_width=320, gap="small"):
+        for quantity in quantities:
+            figure = figures.curve_figure(curves, quantity, names, colours, against, component=component)
+            alt = f"{TITLES[quantity]} against the {against}; bold: mean over all samples, thin: single samples"
+            with st.container(gap="xxsmall"):
+                st.markdown(f"**{TITLES[quantity]}{'' if component is None else f' ({component})'}**")
+                st.plotly_chart(figure, key=f"{quantity}-{job.id}", config=figures.config(), alt=alt)
+        if compared is not None:
+            figure = figures.agreement_figure(compared.estimated, compared.exact, names, colours, theme_name())
+            alt = "Estimated against exact log-density of the finished samples; on the diagonal they agree"
+            with st.container(gap="xxsmall"):
+                st.markdown("**Estimated against exact log-density**")
+                st.plotly_chart(figure, key=f"agreement-{job.id}", config=figures.config(), alt=alt)

@@ -1,0 +1,53 @@
+"""Samples as small pictures side by side: a page of them, in which a click picks one."""
+
+from __future__ import annotations
+
+import numpy as np
+import streamlit as st
+from PIL import Image
+
+from ..charts.finished import gallery_figure
+from ..charts.mosaic import mosaic_png
+from ..charts.palette import GROUND
+from ..jobs import Job
+from .sample import KEEP, draw_clickable
+
+
+def draw_gallery(job: Job, pictures: np.ndarray, numbers: np.ndarray, picked: int, what: str, caption: str) -> None:
+    """A page of pictures, the picked one framed.
+
+    Args:
+        job: whose samples they show.
+        pictures: uint8 [n, H, W] or [n, H, W, 3].
+        numbers: of the samples they show, int [n].
+        picked: the number of the one that is looked at, on this page or not.
+        what: they are, for those who cannot see them ("finished pictures").
+        caption: below them.
+    """
+    alt = f"{len(numbers)} {what}, number {picked} framed"
+    draw_clickable(job, gallery_figure(pictures, numbers, picked), alt, tool_bar=False)
+    st.caption(caption)
+
+
+def choose_page(job: Job, count: int, size: int) -> slice:
+    """Which of `count` samples are on the chosen page, `size` to a page; a single page leaves no choice."""
+    pages = (count + size - 1) // size
+    page = 0
+    if pages > 1:
+        page = st.segmented_control(
+            "Page", range(pages), default=0, required=True, format_func=lambda index: str(index + 1),
+            key=f"page-{job.id}-{pages}", persist_state=KEEP, label_visibility="collapsed",
+        )  # fmt: skip
+    return slice(page * size, min(count, (page + 1) * size))
+
+
+def on_page(drawing: Image.Image, dark: bool) -> np.ndarray:
+    """An RGBA drawing as uint8 [H, W, 3], on the ground of a dark or a light page."""
+    page = Image.new("RGB", drawing.size, GROUND["dark" if dark else "light"])
+    page.paste(drawing, mask=drawing)
+    return np.asarray(page)
+
+
+def draw_mosaic(pictures: np.ndarray, cell: int, alt: str) -> None:
+    """Pictures side by side, small, that nobody clicks; `cell` is the width in pixels that each has at least."""
+    st.image(mosaic_png(pictures, cell), width="stretch", output_format="PNG", alt=alt)

@@ -1,0 +1,51 @@
+"""The numbers of a run: the domain's figures, and the log-densities and weights of every sample."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from superdiff_engine.domain import Result
+from superdiff_engine.domains import get_domain
+
+from ..charts.live import at_level
+from ..jobs import Job
+from .anew import draw_anew
+from .progress import names_of
+
+
+def draw_table(job: Job, result: Result) -> None:
+    """All numbers of an ended run, and the button that estimates them anew."""
+    draw_figures_of(job, result)
+    count = result.log_density.shape[1]
+    columns: dict[str, np.ndarray] = {"sample": np.arange(count)}
+    names = names_of(job)
+    for name, values in zip(names, result.log_density, strict=True):
+        columns[at_level(result.level, name)] = values
+    for name, values in zip(names, result.weights, strict=True):
+        columns[f"κ of {name}"] = values
+    number = st.column_config.NumberColumn(format="%.3f")
+    st.dataframe(
+        pd.DataFrame(columns),
+        hide_index=True,
+        column_config=dict.fromkeys(list(columns)[1:], number),
+        height=420,
+        alt="Log-densities at the last level and weights of all samples",
+    )
+    draw_anew(job, result, names)
+
+
+def draw_figures_of(job: Job, result: Result) -> None:
+    """What the domain can say about the finished samples, as a short table; computed once a run."""
+    cache = st.session_state.setdefault("figures", {})
+    if job.id not in cache:
+        cache[job.id] = get_domain(job.recipe.domain).describe(result)
+    if cache[job.id]:
+        rows = [
+            (label, f"{value:.3g}" if isinstance(value, float) else str(value))
+            for label, value in cache[job.id].items()
+        ]
+        st.dataframe(
+            pd.DataFrame(rows, columns=["measured", "value"]), hide_index=True, alt="Figures about the samples"
+        )

@@ -1,0 +1,66 @@
+"""Pictures: a grid of them while they form, and a gallery to choose one from."""
+
+from __future__ import annotations
+
+import numpy as np
+import streamlit as st
+
+from superdiff_engine.domain import Result
+from superdiff_engine.trace import Frame
+
+from ..charts.mosaic import SHOWN, mosaic_png
+from ..jobs import Job
+from ..stage.exports import draw_download, picture_download
+from ..stage.gallery import draw_gallery, draw_mosaic
+from ..stage.sample import draw_one_sample, pick
+from . import GUESS, GUESSED, View
+
+
+class PicturesView(View):
+    """Pictures side by side."""
+
+    first_needs: tuple[str, ...] = (
+        "diffusers.schedulers.scheduling_ddim",
+        "diffusers.schedulers.scheduling_ddpm",
+        "diffusers.models.unets.unet_2d",
+    )
+    loads = "diffusers"
+    cancelled_note = GUESSED
+    preview_note = GUESS
+
+    def draw_preview(self, frame: Frame, names: list[str], key: str, size: int) -> None:
+        shown = frame.preview["pictures"][:SHOWN]
+        draw_mosaic(shown, 56, f"{len(shown)} pictures at level {frame.level:.3g}")
+
+    def draw_samples(self, job: Job, result: Result) -> None:
+        pictures = result.decoded.get("pictures")
+        if pictures is None:
+            return  # the notes above say why
+        left, right = st.columns([1.1, 1], gap="medium")
+        with right:
+            picked = pick(job, len(pictures))
+        page = picked // SHOWN
+        shown = pictures[page * SHOWN : (page + 1) * SHOWN]
+        numbers = page * SHOWN + np.arange(len(shown))
+        with left:
+            note = "Click a picture to see it alone and its own curves."
+            if numbers[-1] >= job.run.trace.traced:
+                traced = job.run.trace.traced
+                note = f"Click a picture to see it alone; curves are kept of the first {traced} of this run."
+            if len(pictures) > SHOWN:
+                note += f" Shown: {numbers[0]} to {numbers[-1]} of {len(pictures)}; choose a number for another page."
+            draw_gallery(job, shown, numbers, picked, "finished pictures", note)
+        with right:
+            with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+                alone = mosaic_png(pictures[[picked]], cell=112)
+                st.image(alone, width=118, output_format="PNG", alt=f"Picture {picked}")
+                draw_download(job, picture_download(job, result, picked))
+            draw_one_sample(job, result, picked)
+
+    def draw_small(self, job: Job, result: Result, brief: bool) -> None:
+        if "pictures" in result.decoded:
+            shown = result.decoded["pictures"][:SHOWN]
+            draw_mosaic(shown, 56, f"{len(shown)} finished pictures")
+
+
+VIEW = PicturesView()

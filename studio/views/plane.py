@@ -1,0 +1,94 @@
+"""The plane: samples over the contour lines of every expert, and what the exact densities say of the estimates."""
+
+from __future__ import annotations
+
+import numpy as np
+import streamlit as st
+import torch
+
+from superdiff_engine.domain import Result
+from superdiff_engine.domains import get_domain
+from superdiff_engine.recipes.document import Recipe
+from superdiff_engine.trace import Frame
+
+from ..charts import finished as figures
+from ..charts import live as charts
+from ..charts.palette import expert_colours, theme_name
+from ..jobs import Job
+from ..stage.progress import names_of
+from ..stage.sample import draw_clickable, draw_one_sample, pick
+from . import Compared, View
+
+#: Of the preview of the experts: half the width of the view in units of the plane, and cells each way.
+_HALF_WIDTH, _CELLS = 4.0, 96
+
+
+class PlaneView(View):
+    """Dots and contour lines."""
+
+    def draw_preview(self, frame: Frame, names: list[str], key: str, size: int) -> None:
+        option = charts.plane_option(frame.preview, names, expert_colours(len(names)), theme_name(), size)
+        alt = f"The samples in the plane at level {frame.level:.3g}, with contour lines of every expert's density"
+        st.echarts_chart(option, key=f"{key}-plane", height=size, alt=alt)
+
+    def compared(self, frame: Frame) -> Compared:
+        return Compared(frame.preview["log_density"], frame.preview["exact"])
+
+    def draw_samples(self, job: Job, result: Result) -> None:
+        frame = job.run.trace.latest
+        if frame is None:
+            return
+        names, colours, theme = names_of(job), expert_colours(len(job.run.titles)), theme_name()
+        preview = frame.preview
+        left, right = st.columns([1.1, 1], gap="medium")
+        with right:
+            picked = pick(job, len(preview["positions"]))
+        with left:
+            traced = job.run.trace.traced
+            figure = figures.plane_figure(preview, names, colours, theme, picked, traced=traced)
+            alt = "The finished samples in the plane over the contour lines of every expert's density"
+            draw_clickable(job, figure, alt)
+            whose = f"one of the {traced} outlined samples" if traced < len(preview["positions"]) else "a sample"
+            st.caption(f"{figures.contour_note()} Click {whose} to see its own curves.")
+        with right:
+            draw_one_sample(job, result, picked)
+
+    def draw_small(self, job: Job, result: Result, brief: bool) -> None:
+        frame = job.run.trace.latest
+        if frame is None:
+            return
+        names = names_of(job)
+        height = 250 if brief else 400
+        figure = figures.plane_figure(frame.preview, names, expert_colours(len(names)), theme_name(), height=height)
+        figure.update_layout(showlegend=False)
+        st.plotly_chart(figure, key=f"plane-{job.id}", config=figures.config(), alt="The finished samples in the plane")
+
+    def draw_experts(self, recipe: Recipe) -> None:
+        """Contour lines of the exact densities."""
+        titles = {info.id: info.title for info in get_domain(recipe.domain).models()}
+        names = [
+            f"{place} {titles.get(expert.model, expert.model)}" for place, expert in enumerate(recipe.experts, start=1)
+        ]
+        option = charts.plane_option(_densities(recipe), names, expert_colours(len(names)), theme_name(), 480)
+        st.echarts_chart(
+            option, key="experts", height=480, width=520, alt="Contour lines of every expert's exact density"
+        )
+        st.caption(figures.contour_note())
+
+
+def _densities(recipe: Recipe) -> dict[str, np.ndarray]:
+    """A preview of no samples, at the data's own level."""
+    domain = get_domain(recipe.domain)
+    axis = torch.linspace(-_HALF_WIDTH, _HALF_WIDTH, _CELLS, dtype=torch.float64)
+    places = torch.cartesian_prod(axis, axis).flip(1)
+    experts = [domain.load(expert, "cpu", recipe.dtype) for expert in recipe.experts]
+    grids = [expert.log_density(places, 0.0).view(_CELLS, _CELLS).numpy() for expert in experts]
+    return {
+        "contours": np.stack(grids),
+        "extent": np.array([-_HALF_WIDTH, _HALF_WIDTH, -_HALF_WIDTH, _HALF_WIDTH]),
+        "positions": np.zeros((0, 2)),
+        "weights": np.zeros((len(grids), 0)),
+    }
+
+
+VIEW = PlaneView()
