@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import plotly.graph_objects as go
 
-from superdiff_engine.domains.proteins.drawing import COLOURS
+from superdiff_engine.domains.colours import STRUCTURE_COLOURS
 from superdiff_engine.domains.proteins.judging import contact_map, torsions
 
-from .palette import PICKED, hex_colour
+from .palette import PICKED
 
 #: Secondary structures by their letters, as they are called.
 STRUCTURES = {"H": "helix", "E": "strand", "-": "neither"}
@@ -31,7 +31,7 @@ def strips_figure(structures: Sequence[str], longest: int, picked: int) -> go.Fi
         table[row, : len(letters)] = ["HE-".index(letter) for letter in letters]
         said[row, : len(letters)] = [STRUCTURES[letter] for letter in letters]
     # Three bands of one colour each.
-    scale = [[(place + end) / 3, hex_colour(COLOURS[letter])] for place, letter in enumerate("HE-") for end in (0, 1)]
+    scale = [[(place + end) / 3, STRUCTURE_COLOURS[letter]] for place, letter in enumerate("HE-") for end in (0, 1)]
     figure = go.Figure(
         go.Heatmap(
             z=table, x=np.arange(1, longest + 1), y=np.arange(count), zmin=-0.5, zmax=2.5, ygap=3, showscale=False,
@@ -74,7 +74,7 @@ def ramachandran_figure(chain: np.ndarray, letters: str) -> go.Figure:
         rows = np.array([index for index, found in enumerate(letters) if found == letter], int)
         figure.add_scatter(
             x=phi[rows], y=psi[rows], mode="markers", name=name, customdata=rows + 1,
-            marker={"size": 6, "color": hex_colour(COLOURS[letter]), "opacity": 0.8},
+            marker={"size": 6, "color": STRUCTURE_COLOURS[letter], "opacity": 0.8},
             hovertemplate="residue %{customdata}: phi %{x:.0f}°, psi %{y:.0f}°<extra>" + name + "</extra>",
         )  # fmt: skip
     figure.update_layout(

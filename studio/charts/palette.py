@@ -1,4 +1,4 @@
-"""One colour for each expert, the same in every chart: after Okabe and Ito, so that all eyes can tell them apart."""
+"""The colours in the theme that the browser shows now."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from superdiff_engine.domains import colours
 from superdiff_engine.domains.colours import EXPERT_COLOURS, NEUTRAL
 
 __all__ = [
@@ -35,8 +36,7 @@ def theme_name() -> str:
 
 def expert_colours(count: int) -> list[str]:
     """Colours of the first `count` experts in the theme of now."""
-    colours = EXPERT_COLOURS[theme_name()]
-    return [colours[index % len(colours)] for index in range(count)]
+    return colours.expert_colours(count, theme_name())
 
 
 def dot(index: int) -> str:

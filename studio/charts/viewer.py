@@ -11,6 +11,8 @@ from typing import Any, Literal
 import numpy as np
 import streamlit as st
 
+from superdiff_engine.domains.colours import STRUCTURE_COLOURS
+
 Style = Literal["sticks", "spheres", "surface", "cartoon", "trace"]
 
 #: Angstrom from the origin at most that is drawn.
@@ -39,7 +41,8 @@ _CSS = """
 @cache
 def _component() -> Any:
     source = (_STATIC / "3Dmol-min.js").read_text(encoding="utf-8")
-    script = f"const SOURCE = {json.dumps(source)};\n{(_STATIC / 'viewer.js').read_text(encoding='utf-8')}"
+    given = f"const SOURCE = {json.dumps(source)};\nconst STRUCTURE_COLOURS = {json.dumps(STRUCTURE_COLOURS)};\n"
+    script = given + (_STATIC / "viewer.js").read_text(encoding="utf-8")
     return st.components.v2.component("superdiff_viewer", html=_HTML, css=_CSS, js=script)
 
 

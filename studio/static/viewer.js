@@ -1,4 +1,5 @@
-// A 3D viewer that keeps its camera while what it shows changes. SOURCE is 3Dmol.js as a string, put before this text.
+// A 3D viewer that keeps its camera while what it shows changes. SOURCE (3Dmol.js as a string) and
+// STRUCTURE_COLOURS (by letter) are put before this text.
 //
 // data: {
 //   frames: [{ elements: ["C", ...], positions: [[x, y, z], ...], bonds: [[i, j, order], ...] }, ...], or of proteins
@@ -25,7 +26,7 @@ function load() {
 }
 
 const BACKBONE = ["N", "CA", "C", "O"];
-const STRUCTURES = { H: ["h", "#a8448c"], E: ["s", "#d69600"], "-": ["c", "#969696"] };
+const STRUCTURES = { H: "h", E: "s", "-": "c" };
 
 // Backbones as the atoms of one model; every chain by its own letter, so that no cartoon joins two.
 function addChains(viewer, chains, style) {
@@ -34,8 +35,9 @@ function addChains(viewer, chains, style) {
   chains.forEach((chain, number) => {
     const letters = chain.structure;
     chain.positions.forEach((places, residue) => {
-      const [ss, usual] = STRUCTURES[letters[residue]] || STRUCTURES["-"];
-      const colour = chain.colours ? chain.colours[residue] : usual;
+      const letter = letters[residue] in STRUCTURES ? letters[residue] : "-";
+      const ss = STRUCTURES[letter];
+      const colour = chain.colours ? chain.colours[residue] : STRUCTURE_COLOURS[letter];
       places.forEach((place, kind) => {
         const serial = atoms.length;
         const atom = {

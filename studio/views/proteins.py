@@ -12,9 +12,10 @@ import streamlit as st
 import torch
 
 from superdiff_engine.domain import Result
+from superdiff_engine.domains.colours import STRUCTURE_COLOURS, rgb
 from superdiff_engine.domains.proteins import mpnn
 from superdiff_engine.domains.proteins.domain import experts_of
-from superdiff_engine.domains.proteins.drawing import COLOURS, depict
+from superdiff_engine.domains.proteins.drawing import depict
 from superdiff_engine.domains.proteins.files import mmcif, pdb, trajectory_pdb
 from superdiff_engine.domains.proteins.judging import chain_of, judge_proteins, secondary_structure
 from superdiff_engine.domains.proteins.local import ASKED_AT, DRAWS, local_weights
@@ -144,7 +145,7 @@ def _gallery(job: Job, result: Result, picked: int) -> None:
 
 
 def _legend() -> str:
-    dots = [f':color[●]{{foreground="{hex_colour(COLOURS[letter])}"}} {name}' for letter, name in STRUCTURES.items()]
+    dots = [f':color[●]{{foreground="{STRUCTURE_COLOURS[letter]}"}} {name}' for letter, name in STRUCTURES.items()]
     return " ".join(dots)
 
 
@@ -232,7 +233,7 @@ def _colours(job: Job, result: Result, picked: int, colouring: str) -> list[str]
         return [hex_colour([round(255 * part) for part in shade]) for shade in shades]
     if colouring == "weight":
         weights = _local_weights(job.id, job, chain, picked)
-        palette = np.array([[int(shade[k : k + 2], 16) for k in (1, 3, 5)] for shade in expert_colours(len(weights))])
+        palette = np.array([rgb(colour) for colour in expert_colours(len(weights))])
         return [hex_colour([round(float(part)) for part in mix]) for mix in weights.T @ palette]
     return []
 

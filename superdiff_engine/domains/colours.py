@@ -1,20 +1,31 @@
-"""One colour for each expert, the same on the page and in files: after Okabe and Ito, so that all eyes can tell them
-apart.
-"""
+"""The colours, the same on the page and in files: after Okabe and Ito (2008), so that all eyes can tell them apart."""
 
 from __future__ import annotations
 
 import numpy as np
 
-#: By theme, in the order of the experts. The studio's `.streamlit/config.toml` holds the same lists.
+#: Of the experts, by theme, in their order. The studio's `.streamlit/config.toml` holds the same lists.
 EXPERT_COLOURS = {
     "light": ["#0072b2", "#d55e00", "#009e73", "#b8578f", "#c98a00", "#56b4e9", "#6b7280", "#7a5c1e"],
     "dark": ["#4aa3df", "#f0803c", "#2bbf94", "#e09ac4", "#f2b233", "#9bd4f5", "#a3acb5", "#d8c074"],
 }
 #: Samples that no single expert owns.
 NEUTRAL = {"light": "#2f3b44", "dark": "#e6ebef"}
+#: Of secondary structures (helix, strand, neither): not those of the first experts.
+STRUCTURE_COLOURS = {"H": "#a8448c", "E": "#d69600", "-": "#969696"}
 #: From this weight on a sample takes its expert's colour.
 OWNED = 0.75
+
+
+def expert_colours(count: int, theme: str) -> list[str]:
+    """Colours "#rrggbb" of the first `count` experts in the theme "light" or "dark"; after the last the first again."""
+    colours = EXPERT_COLOURS[theme]
+    return [colours[index % len(colours)] for index in range(count)]
+
+
+def rgb(colour: str) -> tuple[int, int, int]:
+    """Red, green and blue, 0 to 255, of a colour "#rrggbb"."""
+    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
 
 
 def owners(weights: np.ndarray) -> np.ndarray:

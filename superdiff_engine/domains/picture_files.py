@@ -59,7 +59,7 @@ def picture_grid(pictures: np.ndarray, columns: int | None = None) -> np.ndarray
     return grid
 
 
-def grid_png(result: Result) -> bytes | None:
+def grid_with_recipe(result: Result) -> bytes | None:
     """All pictures of a result as one PNG with the recipe inside; None where there are none."""
     pictures = result.decoded.get("pictures")
     return None if pictures is None else png(picture_grid(pictures), result.recipe)
@@ -75,7 +75,7 @@ def picture_exports(result: Result) -> list[Export]:
     if "pictures" not in result.decoded:
         return []
     return [
-        Export("pictures.png", "Grid (PNG)", "image/png", lambda: grid_png(result) or b""),
+        Export("pictures.png", "Grid (PNG)", "image/png", lambda: grid_with_recipe(result) or b""),
         Export("pictures.zip", "Single pictures (ZIP of PNGs)", "application/zip", lambda: _zip(result)),
     ]
 

@@ -16,7 +16,7 @@ from ...recipes.operators import AndRecipe, AverageRecipe, CoinFlipRecipe, Opera
 from ...sampling import Step
 from ...tables.table import Layout
 from ..hub import pin_revisions
-from ..picture_files import grid_png, picture_exports, picture_png, to_uint8
+from ..picture_files import grid_with_recipe, picture_exports, picture_png, to_uint8
 from . import model
 from .data import CLASS_NAMES, EXPERT_CLASSES
 
@@ -104,7 +104,7 @@ class Pictures(Domain):
         return {"pictures": to_uint8(denoised)}
 
     def preview_png(self, result: Result) -> bytes | None:
-        return grid_png(result)
+        return grid_with_recipe(result)
 
     def picture_png(self, result: Result, index: int) -> bytes:
         """Picture `index` of the result at its own size, as a PNG with the recipe inside."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from ..colours import EXPERT_COLOURS, NEUTRAL, owners
+from ..colours import NEUTRAL, expert_colours, owners, rgb
 from .contours import density_lines
 
 #: Pixels: the square of the plane, the room around it, a line of the legend.
@@ -29,7 +29,7 @@ def draw_plane(
         extent: x0, x1, y0, y1 of the grid, and of the picture.
         names: of the experts.
     """
-    colours = [EXPERT_COLOURS["light"][index % 8] for index in range(len(names))]
+    colours = expert_colours(len(names), "light")
     plane = Image.new("RGB", (SIDE * LARGER, SIDE * LARGER), "white")
     pen = ImageDraw.Draw(plane, "RGBA")
     x0, x1, y0, y1 = (float(value) for value in extent)
@@ -50,7 +50,7 @@ def draw_plane(
     for (x, y), owner in zip(pixels(positions), owners(weights), strict=True):
         if np.isfinite([x, y]).all():
             radius = 2.5 * LARGER
-            pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=(*_rgb(shades[owner]), 166))
+            pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=(*rgb(shades[owner]), 166))
     return _framed(plane.resize((SIDE, SIDE), Image.Resampling.LANCZOS), ticks, (x0, x1, y0, y1), names, colours)
 
 
@@ -79,7 +79,3 @@ def _framed(
         # Pillow's own font knows no other letters.
         pen.text((LEFT + 28, middle), name.encode("ascii", "replace").decode()[:70], _INK, font, "lm")
     return sheet
-
-
-def _rgb(colour: str) -> tuple[int, int, int]:
-    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)

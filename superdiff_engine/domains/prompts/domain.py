@@ -22,7 +22,7 @@ from ...system.devices import fast_dtype
 from ...system.remembered import remembered
 from ...tables.table import Layout
 from ..hub import pin_revisions
-from ..picture_files import grid_png, picture_exports, picture_png
+from ..picture_files import grid_with_recipe, picture_exports, picture_png
 from ..sources import LocalPipeline, is_foreign, local_pipelines, printable, read_settings
 from .captions import unknown_words
 from .encoding import recognise
@@ -167,7 +167,7 @@ class Prompts(Domain):
         return found
 
     def preview_png(self, result: Result) -> bytes | None:
-        return grid_png(result)
+        return grid_with_recipe(result)
 
     def picture_png(self, result: Result, index: int) -> bytes:
         """Picture `index` of the result at its own size, as a PNG with the recipe inside."""

@@ -7,13 +7,12 @@ import math
 import numpy as np
 from PIL import Image, ImageDraw
 
+from ..colours import STRUCTURE_COLOURS, rgb
 from .judging import chain_of
 
 CELL = 220
 #: How many proteins a grid shows at most; points of the curve between two residues; drawn larger, then reduced.
 SHOWN, POINTS, LARGER = 36, 6, 3
-#: Helix, strand, neither: apart for colour-blind eyes (Okabe and Ito 2008), and not the first experts' colours.
-COLOURS = {"H": (168, 68, 140), "E": (214, 150, 0), "-": (150, 150, 150)}
 #: Width of the tube in Angstrom, by secondary structure.
 WIDTHS = {"H": 2.4, "E": 2.4, "-": 1.0}
 #: How far behind a piece its edge stands, Angstrom.
@@ -55,7 +54,7 @@ def depict(backbone: np.ndarray, structure: str, side: int = CELL, dark: bool = 
         width = max(1, round(scale * WIDTHS[letters[index]]))
         shade = 0.55 + 0.45 * near[index]
         ground = 40 if dark else 255
-        colour = tuple(round(ground + (part - ground) * shade) for part in COLOURS[letters[index]])
+        colour = tuple(round(ground + (part - ground) * shade) for part in rgb(STRUCTURE_COLOURS[letters[index]]))
         _stroke(draw, ends, width + 2 * LARGER if is_edge else width, edge if is_edge else (*colour, 255))
     return picture.resize((side, side), Image.Resampling.LANCZOS)
 
