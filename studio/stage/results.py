@@ -7,16 +7,8 @@ import streamlit as st
 from superdiff_engine.density import get_estimator
 from superdiff_engine.solvers import get_solver
 
-from superdiff_engine.density import get_estimator
-from superdiff_engine.domain import Result
-from superdiff_engine.domains import get_domain
-from superdiff_engine.solvers import get_solver
-
-from ..charts import finished as figures
-from ..charts.live import TITLES, View, at_level
-from ..charts.mosaic import SHOWN, grid_png
-from ..charts.palette import dot, expert_colours, theme_name
-from ..guard import callback, guarded, plain, show_sentence
+from ..charts.palette import dot
+from ..guard import guarded, plain, show_sentence
 from ..jobs import Job
 from ..session import registry
 from ..views import view_of
