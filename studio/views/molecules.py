@@ -61,7 +61,7 @@ def scene(arrays: dict[str, np.ndarray], rows: Sequence[int]) -> dict[str, Any]:
     return atoms_frame(elements, np.concatenate(places), bonds)
 
 
-def _take(found: dict[str, Any]) -> tuple[ReadMolecules, dict[str, np.ndarray]]:
+def _take_own(found: dict[str, Any]) -> tuple[ReadMolecules, dict[str, np.ndarray]]:
     """Molecules and RDKit's verdicts on them, which the process that read the file has made."""
     given = ReadMolecules.from_plain(found)
     try:
@@ -78,7 +78,7 @@ def _take(found: dict[str, Any]) -> tuple[ReadMolecules, dict[str, np.ndarray]]:
     return given, arrays | verdicts | {"numbers": np.array(given.numbers)}
 
 
-def _columns(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _own_columns(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {
         "molecule": arrays["numbers"],
         "SMILES, or why not valid": np.where(arrays["valid"], arrays["smiles"], arrays["reason"]),
@@ -86,7 +86,7 @@ def _columns(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     }
 
 
-def _draw(arrays: dict[str, np.ndarray], index: int, name: str) -> None:
+def _draw_own(arrays: dict[str, np.ndarray], index: int, name: str) -> None:
     alt = f"Molecule {arrays['numbers'][index]} of the file in three dimensions"
     draw_viewer([scene(arrays, [index])], "own-3d", name, alt, height=300)
 
@@ -98,9 +98,9 @@ OWN = OwnFiles(
     types=["sdf", "mol", "sd"],
     one="molecule",
     reader="superdiff_engine.domains.molecules.reading:read_plain",
-    take=_take,
-    columns=_columns,
-    draw=_draw,
+    take=_take_own,
+    columns=_own_columns,
+    draw=_draw_own,
     megabytes=LARGEST_SDF // 2**20,
     option=ReadingOption(
         "add_hydrogens",

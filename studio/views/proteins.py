@@ -64,13 +64,13 @@ def scene(
     return chain_frame(chains, letters, colours)
 
 
-def _take(found: dict[str, Any]) -> tuple[ReadProtein, dict[str, np.ndarray]]:
+def _take_own(found: dict[str, Any]) -> tuple[ReadProtein, dict[str, np.ndarray]]:
     given = ReadProtein.from_plain(found)
     arrays = judge_proteins(torch.from_numpy(given.backbone).unsqueeze(0), [len(given.backbone)])
     return given, arrays | {"sequence": np.array([given.sequence])}
 
 
-def _columns(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _own_columns(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {
         "residues": arrays["residues"],
         "sequence": arrays["sequence"],
@@ -80,7 +80,7 @@ def _columns(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     }
 
 
-def _draw(arrays: dict[str, np.ndarray], index: int, name: str) -> None:
+def _draw_own(arrays: dict[str, np.ndarray], index: int, name: str) -> None:
     draw_viewer(
         [scene(arrays, [index])], "own-3d", name, "The protein of the file in three dimensions", "cartoon", height=300
     )
@@ -93,9 +93,9 @@ OWN = OwnFiles(
     types=["pdb", "cif", "ent", "mmcif"],
     one="protein",
     reader="superdiff_engine.domains.proteins.reading:read_plain",
-    take=_take,
-    columns=_columns,
-    draw=_draw,
+    take=_take_own,
+    columns=_own_columns,
+    draw=_draw_own,
     megabytes=LARGEST_FILE // 2**20,
 )
 
