@@ -40,6 +40,15 @@ class Prediction:
     slope: Tensor
     level: float = math.inf
 
+    @classmethod
+    def joint(cls, parts: Sequence[Prediction]) -> Prediction:
+        """Of the whole sample, from those of its components."""
+        return cls(
+            torch.stack([part.constant for part in parts]).sum(0),
+            torch.stack([part.slope for part in parts]).sum(0),
+            max(part.level for part in parts),
+        )
+
     def at(self, weights: Tensor) -> Tensor:
         """p(kappa), [experts, batch], nats."""
         return self.constant + torch.einsum("ijb,jb->ib", self.slope, weights.to(self.slope))
@@ -51,8 +60,14 @@ class Operator(ABC):
     needs_prediction = False
     #: Whether the weights depend on the log-densities at all.
     needs_density = False
+    #: Why the components of a sample may not have weights of their own, in a sentence; "" where they may.
+    whole_samples = ""
     #: What to change where the weights are not `sound`.
     advice = "try other weights, biases or experts"
+
+    def weighing(self, experts: int) -> Sequence[int]:
+        """The positions of those of so many experts that can have a weight other than 0 in this run."""
+        return range(experts)
 
     def sound(self, weights: Tensor) -> bool:
         """Whether a run can go on with these weights, [experts, batch]."""
@@ -186,6 +201,9 @@ class Single(Operator):
         if not 0 <= self.index < experts:
             raise ArgumentError(f"There is no expert {self.index}: there are {experts}, and 0 is the first.")
 
+    def weighing(self, experts: int) -> Sequence[int]:
+        return [self.index]
+
     def weights(self, log_density: Tensor, prediction: Prediction | None) -> Tensor:
         weights = torch.zeros_like(log_density)
         weights[self.index] = 1
@@ -198,6 +216,8 @@ class CoinFlip(Operator):
     Args:
         bias: the log-odds of each expert, in nats; None for even odds.
     """
+
+    whole_samples = "A coin flip chooses an expert for the whole sample; it has no weights by component."
 
     def __init__(self, bias: Sequence[float] | None = None) -> None:
         self.bias = bias

@@ -38,7 +38,7 @@ import torch
 from torch import Tensor
 
 from .errors import ArgumentError
-from .geometry import Geometry, Product, State
+from .geometry import Geometry, Level, Parts, Product, State
 from .score import ScoreModel
 from .solvers import Solver
 
@@ -57,6 +57,11 @@ class End:
     squares: Tensor
     divergences: Tensor | None = None
 
+    @classmethod
+    def of(cls, geometry: Geometry, scores: list[Tensor], divergences: Tensor | None = None) -> End:
+        """Of the experts' projected scores."""
+        return cls(scores, torch.stack([geometry.inner(score, score) for score in scores]), divergences)
+
 
 @dataclass(frozen=True)
 class Segment:
@@ -67,6 +72,11 @@ class Segment:
     mix: Tensor
     noise: Tensor | None
     start: End
+
+    @property
+    def displacement(self) -> Tensor:
+        """How far the step goes, mix + noise."""
+        return self.mix if self.noise is None else self.mix + self.noise
 
 
 class Estimator(ABC):
@@ -100,8 +110,8 @@ class Estimator(ABC):
         return ""
 
     def divergences(
-        self, experts: Sequence[ScoreModel], space: Product, y: State, level: object, generator: torch.Generator
-    ) -> tuple[list[State], dict[str, Tensor]] | None:
+        self, experts: Sequence[ScoreModel], space: Product, y: State, level: Level, generator: torch.Generator
+    ) -> tuple[list[State], Parts] | None:
         """Scores and divergences by component, where this estimator needs them; None where it does not."""
         return None
 
@@ -131,7 +141,7 @@ class Ito(Estimator):
         )
 
     def increment(self, geometry: Geometry, segment: Segment, end: End) -> Tensor:
-        start, move = segment.start, _displacement(segment)
+        start, move = segment.start, segment.displacement
         return _inner(geometry, move, start.scores) - 0.5 * segment.variance_step * start.squares
 
 
@@ -166,28 +176,26 @@ class ChainRule(Estimator):
     needs_noise = False
 
     def divergences(
-        self, experts: Sequence[ScoreModel], space: Product, y: State, level: object, generator: torch.Generator
-    ) -> tuple[list[State], dict[str, Tensor]]:
+        self, experts: Sequence[ScoreModel], space: Product, y: State, level: Level, generator: torch.Generator
+    ) -> tuple[list[State], Parts]:
         """Raises ArgumentError where a score cannot be differentiated."""
         state = space.unpack(y)
         probes = list(self._probes(space, state, generator))
         scores: list[State] = []
-        found: dict[str, list[Tensor]] = {name: [] for name in state}
+        divergences: dict[str, list[Tensor]] = {name: [] for name in state}
         for number, expert in enumerate(experts, start=1):
             score, divergence = _divergence(expert, number, space, state, level, probes)
             scores.append(score)
             for name, value in divergence.items():
-                found[name].append(value)
-        return scores, {name: torch.stack(values) for name, values in found.items()}
+                divergences[name].append(value)
+        return scores, {name: torch.stack(values) for name, values in divergences.items()}
 
     @abstractmethod
-    def _probes(
-        self, space: Product, state: dict[str, Tensor], generator: torch.Generator
-    ) -> Iterator[dict[str, Tensor]]:
+    def _probes(self, space: Product, state: Parts, generator: torch.Generator) -> Iterator[Parts]:
         """Tangents whose quadratic forms add up to the trace, or to an estimate of it."""
 
     def increment(self, geometry: Geometry, segment: Segment, end: End) -> Tensor:
-        start, move = segment.start, _displacement(segment)
+        start, move = segment.start, segment.displacement
         if start.divergences is None or end.divergences is None:
             raise ArgumentError("This estimator needs the divergences of the scores at both ends of the step.")
         along = 0.5 * (_inner(geometry, move, start.scores) + _inner(geometry, move, end.scores))
@@ -205,9 +213,7 @@ class Hutchinson(ChainRule):
 
     name, title = "hutchinson", "Hutchinson (one random probe)"
 
-    def _probes(
-        self, space: Product, state: dict[str, Tensor], generator: torch.Generator
-    ) -> Iterator[dict[str, Tensor]]:
+    def _probes(self, space: Product, state: Parts, generator: torch.Generator) -> Iterator[Parts]:
         yield {
             name: geometry.probe(len(state[name]), generator, state[name].dtype, str(state[name].device))
             for name, geometry in space.components.items()
@@ -220,9 +226,7 @@ class Exact(ChainRule):
     name, title = "exact", "Exact trace (slow, small samples only)"
     most_dimensions = 256
 
-    def _probes(
-        self, space: Product, state: dict[str, Tensor], generator: torch.Generator
-    ) -> Iterator[dict[str, Tensor]]:
+    def _probes(self, space: Product, state: Parts, generator: torch.Generator) -> Iterator[Parts]:
         for name, geometry in space.components.items():
             for tangent in geometry.basis(len(state[name]), state[name].dtype, str(state[name].device)):
                 yield {name: tangent}
@@ -282,10 +286,6 @@ def logarithmic_mean(first: Tensor, second: Tensor) -> Tensor:
     return torch.where(near | ~ratio.isfinite(), 0.5 * (first + second) * near, mean)
 
 
-def _displacement(segment: Segment) -> Tensor:
-    return segment.mix if segment.noise is None else segment.mix + segment.noise
-
-
 def _inner(geometry: Geometry, tangent: Tensor, scores: list[Tensor]) -> Tensor:
     return torch.stack([geometry.inner(tangent, score) for score in scores])
 
@@ -294,10 +294,10 @@ def _divergence(
     expert: ScoreModel,
     number: int,
     space: Product,
-    state: dict[str, Tensor],
-    level: object,
-    probes: list[dict[str, Tensor]],
-) -> tuple[State, dict[str, Tensor]]:
+    state: Parts,
+    level: Level,
+    probes: list[Parts],
+) -> tuple[State, Parts]:
     # Derivatives along tangents: u -> S(move(y, u)) at u = 0, which is the plain Jacobian in Euclidean space.
     with torch.enable_grad():
         tangents = {

@@ -19,7 +19,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -29,6 +30,10 @@ from . import rotations
 #: A state or a tangent by the names of its components.
 Parts = dict[str, Tensor]
 State = Tensor | Parts
+#: A noise level s, or that of each component where a state has several.
+Level = float | dict[str, float]
+
+T = TypeVar("T")
 
 
 class Geometry(ABC):
@@ -202,6 +207,10 @@ class Product:
         """No sample has more dimensions than that."""
         return sum(geometry.most_dimensions() for geometry in self.components.values())
 
+    def map(self, function: Callable[..., T], *trees: Mapping[str, object]) -> dict[str, T]:
+        """`function` of each component's geometry and of what each tree has for that component, by components."""
+        return {name: function(geometry, *(tree[name] for tree in trees)) for name, geometry in self.components.items()}
+
     def move(self, y: Parts, tangent: Parts) -> Parts:
         """The point reached from y along a tangent."""
         return {name: geometry.move(y[name], tangent[name]) for name, geometry in self.components.items()}
@@ -213,3 +222,7 @@ class Product:
     def unpack(self, state: State) -> Parts:
         """The loop's view of a state."""
         return state if isinstance(state, dict) else {"": state}
+
+    def pack_level(self, level: dict[str, float]) -> Level:
+        """An expert's view of the level of each component."""
+        return level[""] if list(level) == [""] else dict(level)

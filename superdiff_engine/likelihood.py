@@ -27,7 +27,7 @@ from torch import Tensor
 
 from .density import End, Segment, Trapezoid
 from .errors import SuperDiffError
-from .geometry import Geometry, Product, State
+from .geometry import Geometry, Parts, Product, State
 from .sampling import level_grids
 from .score import ScoreModel, evaluate
 
@@ -85,21 +85,21 @@ def estimate_log_density(
         raise ValueError(f"The number of steps must be a multiple of {max(_SPANS)}, got {steps}.")
     if paths < 1:
         raise ValueError(f"paths must be at least 1, got {paths}.")
-    walk = _Walk(experts, product, {name: grid[::-1] for name, grid in grids.items()})
+    noising = _Paths(experts, product, {name: grid[::-1] for name, grid in grids.items()})
     generator = torch.Generator().manual_seed(seed)
-    found = []
+    estimates = []
     for path in range(paths):
 
-        def told(share: float, before: int = path) -> None:
+        def report_path(share: float, before: int = path) -> None:
             report((before + share) / paths)
 
-        found.append(walk.path(points, generator, told))
-    values = torch.stack(found)
+        estimates.append(noising.estimate(points, generator, report_path))
+    values = torch.stack(estimates)
     error = values.std(0) / math.sqrt(paths) if paths > 1 else torch.full_like(values[0], float("nan"))
     return Likelihoods(values.mean(0), error, values)
 
 
-class _Walk:
+class _Paths:
     """Noise paths of given experts over ascending levels of each component."""
 
     def __init__(self, experts: Sequence[ScoreModel], space: Product, levels: dict[str, list[float]]) -> None:
@@ -107,19 +107,20 @@ class _Walk:
         self.steps = len(next(iter(levels.values()))) - 1
         self.estimator = Trapezoid()
 
-    def path(self, points: State, generator: torch.Generator, report: Callable[[float], None]) -> Tensor:
+    def estimate(self, points: State, generator: torch.Generator, report: Callable[[float], None]) -> Tensor:
         """One path's estimate, [experts, points]."""
+
+        def draw(geometry: Geometry, y: Tensor, variance: float) -> Tensor:
+            return math.sqrt(variance) * geometry.noise(len(y), generator, y.dtype, str(y.device))
+
         y = {name: value.clone() for name, value in self.space.unpack(points).items()}
         here = self._ends(y, 0)
         last = dict.fromkeys(_SPANS, here)
-        noises: dict[int, list[dict[str, Tensor]]] = {span: [] for span in _SPANS}
+        noises: dict[int, list[Parts]] = {span: [] for span in _SPANS}
         total = torch.zeros((), dtype=torch.float64)
         for step in range(1, self.steps + 1):
-            noise = {}
-            for name, geometry in self._components():
-                draw = geometry.noise(len(y[name]), generator, y[name].dtype, str(y[name].device))
-                noise[name] = math.sqrt(self._variance(name, step - 1, step)) * draw
-                y[name] = geometry.move(y[name], noise[name])
+            noise = self.space.map(draw, y, self._variances(step - 1, step))
+            y = self.space.move(y, noise)
             here = self._ends(y, step)
             for span, part in _SPANS.items():
                 noises[span].append(noise)
@@ -128,37 +129,42 @@ class _Walk:
                     total = total + part * self._change(here, last[span], summed, step - span, step)
                     last[span], noises[span] = here, []
             report(step / self.steps)
-        priors = [geometry.log_prior(y[name], self.levels[name][-1]).cpu() for name, geometry in self._components()]
-        return total + torch.stack(priors).sum(0)
+        return total + _total(self.space.map(_log_prior, y, self._level(self.steps)))
 
-    def _components(self) -> list[tuple[str, Geometry]]:
-        return list(self.space.components.items())
+    def _level(self, step: int) -> dict[str, float]:
+        return {name: grid[step] for name, grid in self.levels.items()}
 
-    def _variance(self, name: str, lower: int, upper: int) -> float:
-        return self.levels[name][upper] ** 2 - self.levels[name][lower] ** 2
+    def _variances(self, lower: int, upper: int) -> dict[str, float]:
+        return {name: grid[upper] ** 2 - grid[lower] ** 2 for name, grid in self.levels.items()}
 
-    def _ends(self, y: dict[str, Tensor], step: int) -> dict[str, End]:
-        at = {name: grid[step] for name, grid in self.levels.items()}
-        level = next(iter(at.values()))
-        scores = evaluate(self.experts, self.space.pack(y), level if list(at) == [""] else at)
-        trees = [self.space.unpack(score) for score in scores]
-        ends = {}
-        for name, geometry in self._components():
-            tangents = [geometry.project(tree[name]) for tree in trees]
+    def _ends(self, y: Parts, step: int) -> dict[str, End]:
+        level = self._level(step)
+        scores = evaluate(self.experts, self.space.pack(y), self.space.pack_level(level))
+
+        def end(geometry: Geometry, *scores: Tensor) -> End:
+            tangents = [geometry.project(score) for score in scores]
             if not all(bool(tangent.isfinite().all()) for tangent in tangents):
+                first = next(iter(level.values()))
                 raise SuperDiffError(
-                    f"An expert's score is not finite at level {level:.4g}: these samples are too far off."
+                    f"An expert's score is not finite at level {first:.4g}: these samples are too far off."
                 )
-            ends[name] = End(tangents, torch.stack([geometry.inner(tangent, tangent) for tangent in tangents]))
-        return ends
+            return End.of(geometry, tangents)
 
-    def _change(
-        self, start: dict[str, End], end: dict[str, End], noise: dict[str, Tensor], lower: int, upper: int
-    ) -> Tensor:
+        return self.space.map(end, *(self.space.unpack(score) for score in scores))
+
+    def _change(self, start: dict[str, End], end: dict[str, End], noise: Parts, lower: int, upper: int) -> Tensor:
         """Log q at `end` less that at `start`, [experts, points], along -noise."""
-        changes = []
-        for name, geometry in self._components():
-            variance = self._variance(name, lower, upper)
-            segment = Segment(variance, variance, torch.zeros_like(noise[name]), -noise[name], start[name])
-            changes.append(self.estimator.increment(geometry, segment, end[name]).cpu())
-        return torch.stack(changes).sum(0)
+
+        def change(geometry: Geometry, start: End, end: End, noise: Tensor, variance: float) -> Tensor:
+            segment = Segment(variance, variance, torch.zeros_like(noise), -noise, start)
+            return self.estimator.increment(geometry, segment, end).cpu()
+
+        return _total(self.space.map(change, start, end, noise, self._variances(lower, upper)))
+
+
+def _log_prior(geometry: Geometry, y: Tensor, level: float) -> Tensor:
+    return geometry.log_prior(y, level).cpu()
+
+
+def _total(parts: Parts) -> Tensor:
+    return torch.stack(list(parts.values())).sum(0)

@@ -8,9 +8,16 @@ with the gain g and the noise of `solvers`. A noise scale below 1 multiplies tha
 sampled (FrameDiff, arXiv 2302.02277): the samples stay nearer to the peaks of the density. The estimator is told the
 variance that the noise then has.
 
-The order within a step: scores at y; the estimator closes the last increment with them; the noise is drawn; the
-operator weighs, knowing that very noise; the sample moves. One network evaluation an expert and step; Heun's correction
-takes one more, of scores alone.
+The order within a step:
+
+    S_i at (y, s)                                        the experts' scores
+    log q_i += increment of the step before              the estimator, which knows both its ends now
+    noise                                                drawn
+    kappa = weights(log q, what the step will change)    the operator, which knows that very noise
+    y' = y + mix + noise                                 the solver
+
+One network evaluation an expert and step; Heun's correction takes one more, of scores alone. All of it happens in each
+component of a product of spaces: what has a value in each (`Product.map`) is a dictionary by their names.
 
 What a run goes on with is finite: `_Loop` looks at samples, scores and log-densities at every level, and ends the run
 with one sentence (`errors.StepError`) where they are not. What was yielded before is kept by whoever asked for it.
@@ -20,18 +27,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from .compose import CoinFlip, Operator, Prediction, Single
-from .density import DEFAULT_ESTIMATOR, End, Segment, check_estimator, get_estimator
+from .compose import Operator, Prediction
+from .density import DEFAULT_ESTIMATOR, End, Estimator, Segment, check_estimator, get_estimator
 from .errors import ArgumentError, DensityError, ScoreError, StepError
 from .geometry import Geometry, Parts, Product, State
 from .noise import check_levels
 from .score import Guidance, ScoreModel, evaluate
-from .solvers import DEFAULT_SOLVER, Start, get_solver
+from .solvers import DEFAULT_SOLVER, Solver, Start, get_solver, variance_step
 
 
 @dataclass(frozen=True)
@@ -99,22 +106,82 @@ def sample(
         DensityError: when a log-density is not finite; likewise.
         StepError: when the samples are not finite, or the weights explode (AND with ridge 0 where experts agree).
     """
-    loop = _Loop(
-        experts,
-        operator,
-        levels,
-        batch,
-        seed,
-        estimator,
-        solver,
-        space,
-        guidance,
-        per_component,
-        noise_scale,
-        device,
-        dtype,
+    if not experts:
+        raise ArgumentError("There are no experts; give at least one.")
+    product = Product.of(experts[0].space if space is None else space)
+    arguments = Arguments(
+        experts=tuple(experts),
+        operator=operator,
+        space=product,
+        levels=level_grids(levels, list(product.components)),
+        batch=batch,
+        seed=seed,
+        estimator=None if estimator == "none" else get_estimator(estimator),
+        solver=get_solver(solver),
+        guidance=guidance,
+        per_component=per_component,
+        noise_scale=noise_scale,
+        device=device,
+        dtype=experts[0].dtype if dtype is None else dtype,
     )
-    return loop.steps()
+    arguments.check()
+    return _Loop(arguments).steps()
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """What `sample` was asked for, with every name and default in its place resolved; attributes as documented there.
+
+    Attributes:
+        levels: the grid of each component, all of one length.
+        estimator: None where log-densities are not followed.
+    """
+
+    experts: tuple[ScoreModel, ...]
+    operator: Operator
+    space: Product
+    levels: dict[str, list[float]]
+    batch: int
+    seed: int
+    estimator: Estimator | None
+    solver: Solver
+    guidance: Guidance | None
+    per_component: bool
+    noise_scale: float
+    device: str
+    dtype: torch.dtype
+
+    def check(self) -> None:
+        """Raise ArgumentError where they do not fit together."""
+        if self.batch < 1:
+            raise ArgumentError(f"batch must be at least 1, got {self.batch}.")
+        if not 0 < self.noise_scale <= 1:
+            raise ArgumentError(f"noise_scale must be above 0 and at most 1, got {self.noise_scale}.")
+        if not self.solver.allows(self.noise_scale):
+            raise ArgumentError(f"The solver '{self.solver.name}' has no noise; leave noise_scale at 1.")
+        if self.estimator is not None:
+            check_estimator(self.estimator, self.solver, self.noise_scale, self.space.most_dimensions())
+        if self.estimator is None and self.operator.needs_density:
+            raise ArgumentError(f"{type(self.operator).__name__} needs log-densities; choose an estimator.")
+        if self.per_component and self.operator.whole_samples:
+            raise ArgumentError(self.operator.whole_samples)
+
+    @property
+    def steps(self) -> int:
+        """How many steps there are."""
+        return len(next(iter(self.levels.values()))) - 1
+
+    def level(self, index: int) -> dict[str, float]:
+        """The level of each component where step `index` begins."""
+        return {name: grid[index] for name, grid in self.levels.items()}
+
+    def first_level(self, index: int) -> float:
+        """That of the first component, which steps and messages name."""
+        return next(iter(self.levels.values()))[index]
+
+    def ends(self, index: int) -> dict[str, tuple[float, float]]:
+        """(s, s') of a step, in each component."""
+        return {name: (grid[index], grid[index + 1]) for name, grid in self.levels.items()}
 
 
 def side_generator(seed: int) -> torch.Generator:
@@ -125,274 +192,211 @@ def side_generator(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed((seed + 0x5D1F) % 2**63)
 
 
+@dataclass(frozen=True)
+class _Scores:
+    """What was said of the samples at one level: by the experts, and by guidance's reference where there is one."""
+
+    ends: dict[str, End]
+    reference: dict[str, Tensor | None]
+
+
 class _Loop:
     """One run's state; `steps` reads like the derivation above."""
 
-    def __init__(
-        self,
-        experts: Sequence[ScoreModel],
-        operator: Operator,
-        levels: Tensor | dict[str, Tensor],
-        batch: int,
-        seed: int,
-        estimator: str,
-        solver: str,
-        space: Geometry | Product | None,
-        guidance: Guidance | None,
-        per_component: bool,
-        noise_scale: float,
-        device: str,
-        dtype: torch.dtype | None,
-    ) -> None:
-        if not experts:
-            raise ArgumentError("There are no experts; give at least one.")
-        if batch < 1:
-            raise ArgumentError(f"batch must be at least 1, got {batch}.")
-        self.experts, self.operator, self.batch, self.guidance = list(experts), operator, batch, guidance
-        self.space = Product.of(experts[0].space if space is None else space)
-        self.names = list(self.space.components)
-        self.levels = level_grids(levels, self.names)
-        self.solver = get_solver(solver)
-        if not 0 < noise_scale <= 1:
-            raise ArgumentError(f"noise_scale must be above 0 and at most 1, got {noise_scale}.")
-        if not self.solver.allows(noise_scale):
-            raise ArgumentError(f"The solver '{solver}' has no noise; leave noise_scale at 1.")
-        self.noise_scale = noise_scale
-        self.estimator = None if estimator == "none" else get_estimator(estimator)
-        if self.estimator is not None:
-            check_estimator(self.estimator, self.solver, noise_scale, self.space.most_dimensions())
-        if self.estimator is None and operator.needs_density:
-            raise ArgumentError(f"{type(operator).__name__} needs log-densities; choose an estimator.")
-        if per_component and isinstance(operator, CoinFlip):
-            raise ArgumentError("A coin flip chooses an expert for the whole sample; it has no weights by component.")
-        self.per_component, self.device = per_component, device
-        self.dtype = getattr(experts[0], "dtype", torch.float32) if dtype is None else dtype
-        self.generator = torch.Generator().manual_seed(seed)
-        self.side = side_generator(seed)
-        operator.start(len(self.experts), batch, self.side)
+    def __init__(self, arguments: Arguments) -> None:
+        self.arguments, self.space = arguments, arguments.space
+        self.operator, self.estimator, self.solver = arguments.operator, arguments.estimator, arguments.solver
+        self.generator = torch.Generator().manual_seed(arguments.seed)
+        self.side = side_generator(arguments.seed)
+        count = len(arguments.experts)
+        self.operator.start(count, arguments.batch, self.side)
         # Without densities, an expert that never weighs in need not be evaluated.
-        alone = operator.index if self.estimator is None and isinstance(operator, Single) else None
-        self.active = list(range(len(self.experts))) if alone is None else [alone]
+        self.active = list(range(count) if self.estimator is not None else self.operator.weighing(count))
 
     def steps(self) -> Iterator[Step]:
-        steps = len(self.levels[self.names[0]]) - 1
-        y = {
-            name: geometry.prior(self.batch, self.levels[name][0], self.generator, self.dtype, self.device)
-            for name, geometry in self.space.components.items()
-        }
-        log_density = {
-            name: geometry.log_prior(y[name], self.levels[name][0]).cpu().repeat(len(self.experts), 1)
-            * (self.estimator is not None)
-            for name, geometry in self.space.components.items()
-        }
+        """The run."""
+        y, log_density = self._prior()
         segments: dict[str, Segment] = {}
-        weights: dict[str, Tensor] = {}
-        for index in range(steps + 1):
-            ends, reference = self._scores(y, index)
-            if self.estimator is not None:
-                for name, segment in segments.items():
-                    geometry = self.space.components[name]
-                    ends[name] = self.estimator.observe(geometry, segment, ends[name])
-                    log_density[name] = (
-                        log_density[name] + self.estimator.increment(geometry, segment, ends[name]).cpu()
-                    )
+        weights: Parts = {}
+        for index in range(self.arguments.steps + 1):
+            scores = self._scores(y, index)
+            if self.estimator is not None and segments:
+                scores, log_density = self._close(self.estimator, segments, scores, log_density)
             self._check_densities(log_density, index)
-            last = index == steps
-            plan = {} if last else {name: self._plan(name, index) for name in self.names}
-            predictions = {} if last else self._predict(plan, ends, reference, index)
-            weights = self._weigh(log_density, predictions, weights, last, index)
-            mixed = {name: self._mix(name, ends[name].scores, reference, weights[name], index) for name in self.names}
+            last = index == self.arguments.steps
+            noise = {} if last else self._noise(index)
+            if not (last and weights and self.operator.needs_prediction):  # else no step is left to steer
+                weights = self._weights(log_density, self._predictions(scores, noise, index), index)
+            mixed = self._mixed(scores, weights, index)
             yield self._step(index, y, mixed, log_density, weights)
             if last:
                 return
             mix = self.solver.step(self._start(y, mixed, weights, index))
-            for name, (_, noise) in plan.items():
-                h, variance = self._variance_step(name, index), self._noise_variance(name, index)
-                segments[name] = Segment(h, variance, mix[name], noise, ends[name])
-            y = self._move(y, segments)
+            segments = self.space.map(self._segment, self.arguments.ends(index), mix, noise, scores.ends)
+            y = self.space.move(y, {name: segment.displacement for name, segment in segments.items()})
 
-    def _start(self, y: Parts, mixed: Parts, weights: Parts, index: int) -> Start:
-        def score_at_end(reached: Parts) -> Parts:
-            # The log-densities are followed along the step that is taken, so this point needs no divergence.
-            ends, reference = self._scores(reached, index + 1, divergences_too=False)
-            return {
-                name: self._mix(name, ends[name].scores, reference, weights[name], index + 1) for name in self.names
-            }
+    def _prior(self) -> tuple[Parts, Parts]:
+        """The samples at the highest level, and their log-densities, the same for all experts."""
+        run = self.arguments
 
-        levels = {name: (grid[index], grid[index + 1]) for name, grid in self.levels.items()}
-        return Start(self.space, levels, y, mixed, score_at_end)
+        def draw(geometry: Geometry, s: float) -> Tensor:
+            return geometry.prior(run.batch, s, self.generator, run.dtype, run.device)
 
-    def _variance_step(self, name: str, index: int) -> float:
-        s, lower = self.levels[name][index : index + 2]
-        return s * s - lower * lower
+        def log_prior(geometry: Geometry, y: Tensor, s: float) -> Tensor:
+            return geometry.log_prior(y, s).cpu().repeat(len(run.experts), 1) * (self.estimator is not None)
 
-    def _plan(self, name: str, index: int) -> tuple[float, Tensor | None]:
-        """The coming step's gain g, and its noise."""
-        gain = self.solver.gain(*self.levels[name][index : index + 2])
-        if not self.solver.noisy:
-            return gain, None
-        draw = self.space.components[name].noise(self.batch, self.generator, self.dtype, self.device)
-        return gain, math.sqrt(self._noise_variance(name, index)) * draw
-
-    def _noise_variance(self, name: str, index: int) -> float:
-        return self.solver.noise_variance(*self.levels[name][index : index + 2]) * self.noise_scale**2
-
-    def _level(self, index: int) -> float | dict[str, float]:
-        values = {name: self.levels[name][index] for name in self.names}
-        return values[""] if self.names == [""] else values
+        y = self.space.map(draw, run.level(0))
+        return y, self.space.map(log_prior, y, run.level(0))
 
     @torch.no_grad()
-    def _scores(
-        self, y: dict[str, Tensor], index: int, divergences_too: bool = True
-    ) -> tuple[dict[str, End], dict[str, Tensor] | None]:
+    def _scores(self, y: Parts, index: int, divergences_too: bool = True) -> _Scores:
         """The experts' scores (with divergences, where the estimator wants them), and that of guidance's reference."""
-        if not all(bool(part.isfinite().all()) for part in y.values()):
+        run, guidance = self.arguments, self.arguments.guidance
+        if not _all_finite(y):
             raise StepError(
                 "The samples are no longer finite",
                 "try more steps, or weights, biases and guidance that are smaller",
                 index,
-                self.levels[self.names[0]][index],
+                run.first_level(index),
             )
-        level, packed = self._level(index), self.space.pack(y)
-        active = [self.experts[position] for position in self.active]
-        reference = None if self.guidance is None else self.guidance.reference
+        level, packed = self.space.pack_level(run.level(index)), self.space.pack(y)
+        active = [run.experts[position] for position in self.active]
+        references = [] if guidance is None else [guidance.reference]
         found = None
         if self.estimator is not None and divergences_too:
             found = self.estimator.divergences(active, self.space, packed, level, self.side)
         if found is None:
-            scores, divergences = evaluate([*active, *([reference] if reference else [])], packed, level), None
+            scores, divergences = evaluate([*active, *references], packed, level), None
         else:
-            scores, divergences = found
-            scores = [*scores, *(evaluate([reference], packed, level) if reference else [])]
+            scores, divergences = [*found[0], *evaluate(references, packed, level)], found[1]
         trees = [self.space.unpack(score) for score in scores]
-        for position, tree in enumerate(trees):
-            if not all(bool(tree[name].isfinite().all()) for name in self.names):
-                culprit = self.active[position] if position < len(active) else len(self.experts)
-                title = (self.experts[culprit] if position < len(active) else reference).title  # type: ignore[union-attr]
-                raise ScoreError(culprit, title, index, self.levels[self.names[0]][index])
-        ends = {}
-        for name in self.names:
-            geometry = self.space.components[name]
-            tangents = [geometry.project(tree[name]) for tree in trees[: len(active)]]
-            squares = torch.stack([geometry.inner(tangent, tangent) for tangent in tangents])
-            ends[name] = End(tangents, squares, None if divergences is None else divergences[name])
-        unconditional = None
-        if reference is not None:
-            unconditional = {name: self.space.components[name].project(trees[-1][name]) for name in self.names}
-        return ends, unconditional
+        asked = [*zip(self.active, active, strict=True), *((len(run.experts), one) for one in references)]
+        for (position, expert), tree in zip(asked, trees, strict=True):
+            if not _all_finite(tree):
+                raise ScoreError(position, expert.title, index, run.first_level(index))
+        projected = [self.space.map(_projected, tree) for tree in trees]
 
-    def _predict(
-        self,
-        plan: dict[str, tuple[float, Tensor | None]],
-        ends: dict[str, End],
-        reference: dict[str, Tensor] | None,
-        index: int,
-    ) -> dict[str, Prediction]:
-        """How the coming step will change the log-densities, by component; empty if the operator does not ask.
+        def end(geometry: Geometry, divergence: Tensor | None, *tangents: Tensor) -> End:
+            return End.of(geometry, list(tangents), divergence)
 
-        The plain Ito change, or the chain rule's without noise: <mix + noise, S_i> - h/2 (|S_i|^2 [+ div S_i]).
+        none = dict.fromkeys(self.space.components)
+        ends = self.space.map(end, none if divergences is None else divergences, *projected[: len(active)])
+        return _Scores(ends, dict(projected[-1]) if references else dict(none))
+
+    def _close(
+        self, estimator: Estimator, segments: dict[str, Segment], scores: _Scores, log_density: Parts
+    ) -> tuple[_Scores, Parts]:
+        """What the estimator makes of the step that led here: the scores as it has observed them, log q_i here."""
+        ends = self.space.map(estimator.observe, segments, scores.ends)
+        changes = self.space.map(estimator.increment, segments, ends)
+        return replace(scores, ends=ends), {name: log_density[name] + changes[name].cpu() for name in changes}
+
+    def _noise(self, index: int) -> dict[str, Tensor | None]:
+        """The noise of the coming step, None where the solver has none."""
+        run = self.arguments
+
+        def draw(geometry: Geometry, ends: tuple[float, float]) -> Tensor | None:
+            if not self.solver.noisy:
+                return None
+            unit = geometry.noise(run.batch, self.generator, run.dtype, run.device)
+            return math.sqrt(self._noise_variance(ends)) * unit
+
+        return self.space.map(draw, run.ends(index))
+
+    def _noise_variance(self, ends: tuple[float, float]) -> float:
+        return self.solver.noise_variance(*ends) * self.arguments.noise_scale**2
+
+    def _predictions(self, scores: _Scores, noise: dict[str, Tensor | None], index: int) -> dict[str, Prediction]:
+        """How the coming step will change the log-densities; empty if the operator does not ask, or no step comes.
+
+        The plain Ito change, or the chain rule's without noise: <mix + noise, S_i> - h/2 (|S_i|^2 [+ div S_i]), where
+        guidance w makes of mix g (w sum_j kappa_j S_j + (1 - w) S_0).
         """
-        if not self.operator.needs_prediction:
+        if not (noise and self.operator.needs_prediction):
             return {}
-        predictions = {}
-        for name, (gain, noise) in plan.items():
-            geometry, end, h = self.space.components[name], ends[name], self._variance_step(name, index)
-            guidance = 1.0 if self.guidance is None else self.guidance.at(self.levels[name][index])
-            scores = end.scores
-            slope = torch.stack([torch.stack([geometry.inner(a, b) for b in scores]) for a in scores])
+
+        def predict(
+            geometry: Geometry,
+            ends: tuple[float, float],
+            end: End,
+            reference: Tensor | None,
+            noise: Tensor | None,
+        ) -> Prediction:
+            gain, h, guidance = self.solver.gain(*ends), variance_step(*ends), self._guidance_at(ends[0])
+            slope = torch.stack([torch.stack([geometry.inner(a, b) for b in end.scores]) for a in end.scores])
             constant = -0.5 * h * end.squares
-            if not self.solver.noisy and end.divergences is not None:
+            if noise is None and end.divergences is not None:
                 constant = constant - 0.5 * h * end.divergences
             fixed = noise
             if reference is not None:
-                pull = gain * (1 - guidance) * reference[name]
+                pull = gain * (1 - guidance) * reference
                 fixed = pull if noise is None else noise + pull
             if fixed is not None:
-                constant = constant + torch.stack([geometry.inner(fixed, score) for score in scores])
-            level = self.levels[name][index]
-            predictions[name] = Prediction(constant.cpu(), (gain * guidance * slope).cpu(), level)
-        return predictions
+                constant = constant + torch.stack([geometry.inner(fixed, score) for score in end.scores])
+            return Prediction(constant.cpu(), (gain * guidance * slope).cpu(), ends[0])
 
-    def _weigh(
-        self,
-        log_density: dict[str, Tensor],
-        predictions: dict[str, Prediction],
-        previous: dict[str, Tensor],
-        last: bool,
-        index: int,
-    ) -> dict[str, Tensor]:
-        if last and self.operator.needs_prediction and previous:
-            return previous  # no step is left to steer
-        if self.per_component:
-            weights = {name: self.operator.weights(log_density[name], predictions.get(name)) for name in self.names}
+        return self.space.map(predict, self.arguments.ends(index), scores.ends, scores.reference, noise)
+
+    def _guidance_at(self, s: float) -> float:
+        return 1.0 if self.arguments.guidance is None else self.arguments.guidance.at(s)
+
+    def _weights(self, log_density: Parts, predictions: dict[str, Prediction], index: int) -> Parts:
+        """The weights of each component, from its own log-densities or from their sums; raises StepError."""
+        run = self.arguments
+        if run.per_component:
+            weights = {name: self.operator.weights(value, predictions.get(name)) for name, value in log_density.items()}
         else:
-            joint = None
-            if predictions:
-                joint = Prediction(
-                    torch.stack([p.constant for p in predictions.values()]).sum(0),
-                    torch.stack([p.slope for p in predictions.values()]).sum(0),
-                    max(p.level for p in predictions.values()),
-                )
-            common = self.operator.weights(_total(log_density), joint)
-            weights = dict.fromkeys(self.names, common)
+            joint = Prediction.joint(list(predictions.values())) if predictions else None
+            weights = dict.fromkeys(log_density, self.operator.weights(_total(log_density), joint))
         if not all(self.operator.sound(value) for value in weights.values()):
-            raise StepError(
-                f"The weights of {len(self.experts)} experts explode",
-                self.operator.advice,
-                index,
-                self.levels[self.names[0]][index],
-            )
+            what = f"The weights of {len(run.experts)} experts explode"
+            raise StepError(what, self.operator.advice, index, run.first_level(index))
         return weights
 
-    def _check_densities(self, log_density: dict[str, Tensor], index: int) -> None:
+    def _check_densities(self, log_density: Parts, index: int) -> None:
         for value in log_density.values():
             wrong = (~value.isfinite()).any(1).nonzero()
             if len(wrong):
                 expert = int(wrong[0])
-                raise DensityError(expert, self.experts[expert].title, index, self.levels[self.names[0]][index])
+                title = self.arguments.experts[expert].title
+                raise DensityError(expert, title, index, self.arguments.first_level(index))
 
-    def _mix(
-        self,
-        name: str,
-        scores: list[Tensor],
-        reference: dict[str, Tensor] | None,
-        weights: Tensor,
-        index: int,
-    ) -> Tensor:
+    def _mixed(self, scores: _Scores, weights: Parts, index: int) -> Parts:
         """sum_i kappa_i S_i, guided."""
-        shape = (self.batch,) + (1,) * (scores[0].ndim - 1)
-        chosen = weights[self.active].to(scores[0])
-        mixed = torch.stack([weight.view(shape) * score for weight, score in zip(chosen, scores, strict=True)]).sum(0)
-        if self.guidance is None or reference is None:
-            return mixed
-        return torch.lerp(reference[name], mixed, self.guidance.at(self.levels[name][index]))
 
-    def _move(self, y: dict[str, Tensor], segments: dict[str, Segment]) -> dict[str, Tensor]:
-        moved = {}
-        for name, segment in segments.items():
-            displacement = segment.mix if segment.noise is None else segment.mix + segment.noise
-            moved[name] = self.space.components[name].move(y[name], displacement)
-        return moved
+        def mix(geometry: Geometry, s: float, end: End, reference: Tensor | None, weights: Tensor) -> Tensor:
+            shape = (self.arguments.batch,) + (1,) * (end.scores[0].ndim - 1)
+            chosen = weights[self.active].to(end.scores[0])
+            parts = [weight.view(shape) * score for weight, score in zip(chosen, end.scores, strict=True)]
+            mixed = torch.stack(parts).sum(0)
+            return mixed if reference is None else torch.lerp(reference, mixed, self._guidance_at(s))
 
-    def _step(
-        self,
-        index: int,
-        y: dict[str, Tensor],
-        mixed: dict[str, Tensor],
-        log_density: dict[str, Tensor],
-        weights: dict[str, Tensor],
-    ) -> Step:
-        denoised = {
-            name: geometry.move(y[name], self.levels[name][index] ** 2 * mixed[name])
-            for name, geometry in self.space.components.items()
-        }
+        return self.space.map(mix, self.arguments.level(index), scores.ends, scores.reference, weights)
+
+    def _start(self, y: Parts, mixed: Parts, weights: Parts, index: int) -> Start:
+        def score_at_end(reached: Parts) -> Parts:
+            # The log-densities are followed along the step that is taken, so this point needs no divergence.
+            return self._mixed(self._scores(reached, index + 1, divergences_too=False), weights, index + 1)
+
+        return Start(self.space, self.arguments.ends(index), y, mixed, score_at_end)
+
+    def _segment(
+        self, geometry: Geometry, ends: tuple[float, float], mix: Tensor, noise: Tensor | None, start: End
+    ) -> Segment:
+        return Segment(variance_step(*ends), self._noise_variance(ends), mix, noise, start)
+
+    def _step(self, index: int, y: Parts, mixed: Parts, log_density: Parts, weights: Parts) -> Step:
+        def denoise(geometry: Geometry, s: float, y: Tensor, mixed: Tensor) -> Tensor:
+            return geometry.move(y, s**2 * mixed)
+
+        apart = torch.stack(list(weights.values())).mean(0) if self.arguments.per_component else None
         return Step(
             index=index,
-            level=self.levels[self.names[0]][index],
+            level=self.arguments.first_level(index),
             samples=self.space.pack(y),
-            denoised=self.space.pack(denoised),
+            denoised=self.space.pack(self.space.map(denoise, self.arguments.level(index), y, mixed)),
             log_density=_total(log_density),
-            weights=torch.stack(list(weights.values())).mean(0) if self.per_component else weights[self.names[0]],
+            weights=next(iter(weights.values())) if apart is None else apart,
             component_log_density=dict(log_density),
             component_weights=dict(weights),
         )
@@ -411,5 +415,13 @@ def level_grids(levels: Tensor | dict[str, Tensor], names: list[str]) -> dict[st
     return grids
 
 
-def _total(parts: dict[str, Tensor]) -> Tensor:
+def _total(parts: Parts) -> Tensor:
     return torch.stack(list(parts.values())).sum(0)
+
+
+def _all_finite(parts: Parts) -> bool:
+    return all(bool(part.isfinite().all()) for part in parts.values())
+
+
+def _projected(geometry: Geometry, tangent: Tensor) -> Tensor:
+    return geometry.project(tangent)

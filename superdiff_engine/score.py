@@ -20,16 +20,20 @@ from typing import Any, Literal, Protocol, get_args, runtime_checkable
 import torch
 from torch import Tensor
 
-from .geometry import Euclidean, Geometry, Product, State
+from .geometry import Euclidean, Geometry, Level, Product, State
 from .noise import Schedule
 
-Level = float | dict[str, float]
-Prediction = Literal["epsilon", "v_prediction", "sample", "flow"]
+#: What a network predicts.
+Parametrisation = Literal["epsilon", "v_prediction", "sample", "flow"]
 
 
 @runtime_checkable
 class ScoreModel(Protocol):
-    """An expert: a family of densities q_s(y), one for each level, known by their score."""
+    """An expert: a family of densities q_s(y), one for each level, known by their score.
+
+    An expert takes the states of its own space, and levels likewise: a tensor and a number, or a dictionary of them by
+    component. Only whoever made it knows which, hence the open types of `score`'s arguments.
+    """
 
     @property
     def title(self) -> str:
@@ -39,7 +43,11 @@ class ScoreModel(Protocol):
     def space(self) -> Geometry | Product:
         """Where samples live."""
 
-    def score(self, y: State, level: Any) -> State:
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of its samples."""
+
+    def score(self, y: Any, level: Any) -> State:
         """Grad log q at y [batch, ...] and `level` (a float; for products a dictionary of floats, as y is)."""
         ...
 
@@ -58,16 +66,19 @@ class NetworkScore:
         ValueError: for an unknown kind of prediction.
     """
 
+    #: Of its samples, whatever the network runs in.
+    dtype = torch.float32
+
     def __init__(
         self,
         network: Callable[[Tensor, Tensor], Tensor],
         schedule: Schedule,
-        prediction: Prediction,
+        prediction: Parametrisation,
         shape: Sequence[int],
         title: str = "network",
     ) -> None:
-        if prediction not in get_args(Prediction):
-            raise ValueError(f"prediction must be one of {', '.join(get_args(Prediction))}, got '{prediction}'.")
+        if prediction not in get_args(Parametrisation):
+            raise ValueError(f"prediction must be one of {', '.join(get_args(Parametrisation))}, got '{prediction}'.")
         self.network, self.schedule, self.prediction, self.title = network, schedule, prediction, title
         self.space = Euclidean(shape)
 
@@ -80,7 +91,7 @@ class NetworkScore:
         return score_from_prediction(self.prediction, out, x, alpha, sigma)
 
 
-def score_from_prediction(prediction: str, out: Tensor, x: Tensor, alpha: float, sigma: float) -> Tensor:
+def score_from_prediction(prediction: Parametrisation, out: Tensor, x: Tensor, alpha: float, sigma: float) -> Tensor:
     """The canonical score from a network's output at x_t = x, by the table above; shape of `x`."""
     level = sigma / alpha
     if prediction == "sample":
@@ -103,6 +114,8 @@ class EDMScore:
         network: F, maps (c_in y, c_noise [batch]) to [batch, *shape].
         data_std: sigma_data.
     """
+
+    dtype = torch.float32
 
     def __init__(
         self,
@@ -127,7 +140,7 @@ class EDMScore:
 class SharedNetwork(Protocol):
     """A network that scores several conditions (prompts, say) in one batched call."""
 
-    def scores(self, y: State, level: Any, conditions: Sequence[Any]) -> list[State]:
+    def scores(self, y: Any, level: Any, conditions: Sequence[Any]) -> list[State]:
         """One score a condition, each of the shape of y."""
         ...
 
@@ -140,8 +153,9 @@ class ConditionedScore:
     condition: Any
     space: Geometry | Product
     title: str = "condition"
+    dtype: torch.dtype = torch.float32
 
-    def score(self, y: State, level: Any) -> State:
+    def score(self, y: Any, level: Any) -> State:
         """The score under this condition alone."""
         return self.network.scores(y, level, [self.condition])[0]
 
@@ -165,19 +179,17 @@ class Guidance:
         return self.weight(level) if callable(self.weight) else self.weight
 
 
-def evaluate(experts: Sequence[ScoreModel], y: State, level: Any) -> list[State]:
+def evaluate(experts: Sequence[ScoreModel], y: State, level: Level) -> list[State]:
     """All experts' scores at y; experts that share one network go through it in one batched call."""
-    scores: list[State | None] = [None] * len(experts)
-    groups: dict[int, list[int]] = {}
-    for position, expert in enumerate(experts):
+    shared: dict[int, list[ConditionedScore]] = {}
+    for expert in experts:
         if isinstance(expert, ConditionedScore):
-            groups.setdefault(id(expert.network), []).append(position)
-        else:
-            scores[position] = expert.score(y, level)
-    for members in groups.values():
-        shared = [experts[position] for position in members]
-        network = shared[0].network  # type: ignore[attr-defined]
-        results = network.scores(y, level, [expert.condition for expert in shared])  # type: ignore[attr-defined]
-        for position, result in zip(members, results, strict=True):
-            scores[position] = result
-    return scores  # type: ignore[return-value]
+            shared.setdefault(id(expert.network), []).append(expert)
+    results = {
+        network: iter(members[0].network.scores(y, level, [member.condition for member in members]))
+        for network, members in shared.items()
+    }
+    return [
+        next(results[id(expert.network)]) if isinstance(expert, ConditionedScore) else expert.score(y, level)
+        for expert in experts
+    ]

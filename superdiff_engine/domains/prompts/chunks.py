@@ -222,6 +222,7 @@ class PromptEach:
     conditions: tuple[Condition, ...]
     space: Any
     title: str = "a prompt each"
+    dtype: torch.dtype = torch.float32
 
     @classmethod
     def of(cls, network: TextToImage, prompts: Sequence[str]) -> PromptEach:

@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ...errors import ModelError
 from ...noise import DiscreteVP, Flow, Schedule
+from ...score import Parametrisation
 from ...system.memory import is_out_of_memory
 from .. import sources
 from ..hub import fetch_pipeline
@@ -88,7 +89,7 @@ class LoadedPipeline:
     pipe: Any
     family: Family
     schedule: Schedule
-    prediction: str
+    prediction: Parametrisation
     settings: PromptSettings
     title: str
     notes: tuple[str, ...]
@@ -250,7 +251,7 @@ def _read_scheduler(folder: Path, kind: str | None, family: Family) -> Any:
         raise ModelError(f"The scheduler of {title} cannot be built: {first_line(error)}") from None
 
 
-def _read_schedule(scheduler: Any, family: Family, title: str) -> tuple[Schedule, str]:
+def _read_schedule(scheduler: Any, family: Family, title: str) -> tuple[Schedule, Parametrisation]:
     kind = type(scheduler).__name__
     if family.flow:
         if not kind.startswith("FlowMatch"):

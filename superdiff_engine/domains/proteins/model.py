@@ -105,6 +105,8 @@ class ProteinScore:
         dtype: "float32" or "bfloat16", of the matrix products; frames and sums stay in float32.
     """
 
+    dtype = torch.float32
+
     def __init__(
         self, model: ProteinModel, residues: Sequence[int], device: str = "cpu", dtype: str = "float32"
     ) -> None:
