@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .geometry import Geometry, Product
     from .recipes.document import Expert, Recipe
     from .sampling import Step
-    from .score import Guidance
+    from .score import Guidance, ScoreModel
     from .tables.table import Layout
     from .trace import Trace
 
@@ -41,7 +41,7 @@ class ModelInfo:
 class Prepared:
     """What a run walks with: its experts, and the guidance of their mix."""
 
-    experts: list[Any]
+    experts: Sequence[ScoreModel]
     guidance: Guidance | None = None
 
 

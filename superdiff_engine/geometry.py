@@ -74,7 +74,7 @@ class Geometry(ABC):
         for index in self._present().nonzero().flatten().tolist():
             tangent = torch.zeros(batch, math.prod(self.tangent_shape), dtype=dtype, device=device)
             tangent[:, index] = 1
-            yield self.project(tangent.unflatten(1, self.tangent_shape))
+            yield self.project(torch.unflatten(tangent, 1, self.tangent_shape))
 
     def most_dimensions(self) -> int:
         """How many tangents `basis` has: no sample has more dimensions than that."""
@@ -184,6 +184,11 @@ class SO3(Geometry):
 
     def move(self, y: Tensor, tangent: Tensor) -> Tensor:
         return y @ rotations.exponential(tangent)
+
+
+def total(parts: Parts) -> Tensor:
+    """The sum over components, of log-densities say."""
+    return torch.stack(list(parts.values())).sum(0)
 
 
 class Product:

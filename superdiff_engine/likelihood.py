@@ -27,7 +27,7 @@ from torch import Tensor
 
 from .density import End, Segment, Trapezoid
 from .errors import SuperDiffError
-from .geometry import Geometry, Parts, Product, State
+from .geometry import Geometry, Parts, Product, State, total
 from .sampling import level_grids
 from .score import ScoreModel, evaluate
 
@@ -117,7 +117,7 @@ class _Paths:
         here = self._ends(y, 0)
         last = dict.fromkeys(_SPANS, here)
         noises: dict[int, list[Parts]] = {span: [] for span in _SPANS}
-        total = torch.zeros((), dtype=torch.float64)
+        change = torch.zeros((), dtype=torch.float64)
         for step in range(1, self.steps + 1):
             noise = self.space.map(draw, y, self._variances(step - 1, step))
             y = self.space.move(y, noise)
@@ -126,10 +126,10 @@ class _Paths:
                 noises[span].append(noise)
                 if step % span == 0:
                     summed = {name: torch.stack([one[name] for one in noises[span]]).sum(0) for name in noise}
-                    total = total + part * self._change(here, last[span], summed, step - span, step)
+                    change = change + part * self._change(here, last[span], summed, step - span, step)
                     last[span], noises[span] = here, []
             report(step / self.steps)
-        return total + _total(self.space.map(_log_prior, y, self._level(self.steps)))
+        return change + total(self.space.map(_log_prior, y, self._level(self.steps)))
 
     def _level(self, step: int) -> dict[str, float]:
         return {name: grid[step] for name, grid in self.levels.items()}
@@ -159,12 +159,8 @@ class _Paths:
             segment = Segment(variance, variance, torch.zeros_like(noise), -noise, start)
             return self.estimator.increment(geometry, segment, end).cpu()
 
-        return _total(self.space.map(change, start, end, noise, self._variances(lower, upper)))
+        return total(self.space.map(change, start, end, noise, self._variances(lower, upper)))
 
 
 def _log_prior(geometry: Geometry, y: Tensor, level: float) -> Tensor:
     return geometry.log_prior(y, level).cpu()
-
-
-def _total(parts: Parts) -> Tensor:
-    return torch.stack(list(parts.values())).sum(0)

@@ -28,7 +28,7 @@ def hat(vector: Tensor) -> Tensor:
     """The skew-symmetric matrix [..., 3, 3] of a vector [..., 3]."""
     x, y, z = vector.unbind(-1)
     zero = torch.zeros_like(x)
-    return torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).unflatten(-1, (3, 3))
+    return torch.unflatten(torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1), -1, (3, 3))
 
 
 def exponential(vector: Tensor) -> Tensor:
@@ -46,7 +46,7 @@ def logarithm(rotation: Tensor) -> Tensor:
     """The rotation vector [..., 3], of length 0 to pi, of a rotation [..., 3, 3]; by way of the quaternion."""
     w, x, y, z = quaternion(rotation).unbind(-1)
     imaginary = torch.stack([x, y, z], -1)
-    length = imaginary.norm(dim=-1)
+    length: Tensor = imaginary.norm(dim=-1)
     angle = 2 * torch.atan2(length, w)
     factor = torch.where(length > 1e-8, angle / length.clamp_min(1e-30), 2 / w.clamp_min(0.5))
     return factor[..., None] * imaginary
@@ -69,7 +69,7 @@ def quaternion(rotation: Tensor) -> Tensor:
     z = torch.stack([w[..., 3], xz, yz, 1 - xx - yy + zz], -1)
     candidates = torch.stack([w, x, y, z], -2)
     chosen = candidates.gather(-2, largest[..., None, None].expand(*largest.shape, 1, 4)).squeeze(-2)
-    unit = chosen / chosen.norm(dim=-1, keepdim=True)
+    unit: Tensor = chosen / chosen.norm(dim=-1, keepdim=True)
     return torch.where(unit[..., :1] < 0, -unit, unit)
 
 
@@ -77,14 +77,15 @@ def uniform(shape: Sequence[int], generator: torch.Generator, dtype: torch.dtype
     """Uniform rotations [*shape, 3, 3], from normalised Gaussian quaternions."""
     q = torch.randn((*shape, 4), generator=generator, dtype=dtype)
     w, x, y, z = (q / q.norm(dim=-1, keepdim=True)).unbind(-1)
-    return torch.stack(
+    rows = torch.stack(
         [
             1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y),
             2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x),
             2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y),
         ],
         -1,
-    ).unflatten(-1, (3, 3))  # fmt: skip
+    )  # fmt: skip
+    return torch.unflatten(rows, -1, (3, 3))
 
 
 def igso3_log_density(angle: Tensor, variance: float) -> Tensor:
@@ -114,7 +115,7 @@ def igso3_log_density(angle: Tensor, variance: float) -> Tensor:
 def igso3_score(rotation: Tensor, variance: float) -> Tensor:
     """Gradient of log f at `rotation` [..., 3, 3], in the body frame, [..., 3]."""
     vector = logarithm(rotation)
-    angle = vector.norm(dim=-1)
+    angle: Tensor = vector.norm(dim=-1)
     # Differentiable itself, for divergences, when gradients are on.
     keep = torch.is_grad_enabled() and angle.requires_grad
     with torch.enable_grad():
@@ -171,7 +172,8 @@ class HeatKernels:
         place = (upper - 1 + (uniform - before) / (after - before).clamp_min(1e-300)) / (rows.shape[1] - 1)
         axis = torch.randn(len(index), count, 3, generator=generator, dtype=torch.float64)
         angle = place * self.reach[index].unsqueeze(1)
-        return (angle.unsqueeze(2) * axis / axis.norm(dim=2, keepdim=True)).float()
+        length: Tensor = axis.norm(dim=2, keepdim=True)
+        return (angle.unsqueeze(2) * axis / length).float()
 
     def score(self, vector: Tensor, index: Tensor) -> Tensor:
         """Gradient of the log-density, in the body frame, at rotation vectors [batch, count, 3]; the like of `vector`.
@@ -182,7 +184,8 @@ class HeatKernels:
         """
         steps = self._slopes.shape[1] - 1
         reach = self.reach[index].unsqueeze(1)
-        place = (vector.double().norm(dim=2) / reach).clamp_max(1) * steps
+        angle: Tensor = vector.double().norm(dim=2)
+        place = (angle / reach).clamp_max(1) * steps
         lower = place.floor().long().clamp_max(steps - 1)
         part = place - lower
         rows = self._slopes[index]

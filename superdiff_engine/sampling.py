@@ -35,7 +35,7 @@ from torch import Tensor
 from .compose import Operator, Prediction
 from .density import DEFAULT_ESTIMATOR, End, Estimator, Segment, check_estimator, get_estimator
 from .errors import ArgumentError, DensityError, ScoreError, StepError
-from .geometry import Geometry, Parts, Product, State
+from .geometry import Geometry, Parts, Product, State, total
 from .noise import check_levels
 from .score import Guidance, ScoreModel, evaluate
 from .solvers import DEFAULT_SOLVER, Solver, Start, get_solver, variance_step
@@ -347,7 +347,7 @@ class _Loop:
             weights = {name: self.operator.weights(value, predictions.get(name)) for name, value in log_density.items()}
         else:
             joint = Prediction.joint(list(predictions.values())) if predictions else None
-            weights = dict.fromkeys(log_density, self.operator.weights(_total(log_density), joint))
+            weights = dict.fromkeys(log_density, self.operator.weights(total(log_density), joint))
         if not all(self.operator.sound(value) for value in weights.values()):
             what = f"The weights of {len(run.experts)} experts explode"
             raise StepError(what, self.operator.advice, index, run.first_level(index))
@@ -395,7 +395,7 @@ class _Loop:
             level=self.arguments.first_level(index),
             samples=self.space.pack(y),
             denoised=self.space.pack(self.space.map(denoise, self.arguments.level(index), y, mixed)),
-            log_density=_total(log_density),
+            log_density=total(log_density),
             weights=next(iter(weights.values())) if apart is None else apart,
             component_log_density=dict(log_density),
             component_weights=dict(weights),
@@ -413,10 +413,6 @@ def level_grids(levels: Tensor | dict[str, Tensor], names: list[str]) -> dict[st
     for grid in grids.values():
         check_levels(grid)
     return grids
-
-
-def _total(parts: Parts) -> Tensor:
-    return torch.stack(list(parts.values())).sum(0)
 
 
 def _all_finite(parts: Parts) -> bool:

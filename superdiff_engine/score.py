@@ -131,9 +131,10 @@ class EDMScore:
         """[batch, *shape]."""
         s, data = float(level), self.data_std
         total = s * s + data * data
+        root: float = total**0.5
         noise = torch.full((len(y),), s, dtype=y.dtype, device=y.device).log() / 4
-        out = self.network(y / total**0.5, noise).to(y.dtype)
-        denoised = (data * data / total) * y + (s * data / total**0.5) * out
+        out = self.network(y / root, noise).to(y.dtype)
+        denoised = (data * data / total) * y + (s * data / root) * out
         return (denoised - y) / s**2
 
 

@@ -173,5 +173,5 @@ def replay_npz(trace: Trace) -> bytes:
     arrays |= {f"mean_{name}": values for name, values in curves.components.items()}
     arrays |= {f"weight_{name}": values for name, values in curves.component_weights.items()}
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **arrays)  # type: ignore[arg-type]
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)
     return buffer.getvalue()

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from torch import Tensor
 
 from .domain import Domain, Prepared
 from .recipes.document import Recipe
 from .sampling import Step, sample
+from .score import ScoreModel
 
 
-def levels_of(recipe: Recipe, domain: Domain, experts: Sequence[Any]) -> Tensor:
+def levels_of(recipe: Recipe, domain: Domain, experts: Sequence[ScoreModel]) -> Tensor:
     """[steps + 1] levels, decreasing, float64: the recipe's grid, with the experts' own range where it is left open.
 
     Raises:

@@ -26,6 +26,7 @@ from ..domains import get_domain
 from ..errors import OutputError, SuperDiffError
 from ..recipes.document import Recipe
 from ..sampling import Step
+from ..score import ScoreModel
 from ..system.devices import check_dtype, resolve_device
 from ..system.downloads import DownloadStopped
 from ..system.interrupts import Interrupted
@@ -67,7 +68,7 @@ class Run(Work):
         self._previews, self._replace = previews, replace
         self._output: OutputFolder | None = None
         self._last: Step | None = None
-        self._experts: Sequence[Any] = ()
+        self._experts: Sequence[ScoreModel] = ()
         self._own_notes: list[str] = []
         self._log: list[str] = [f"run {self.id}", f"torch {torch.__version__}"]
         self._ending: BaseException | None = None
@@ -186,7 +187,7 @@ class Run(Work):
         if self._cancel.is_set():
             return
         experts = self._experts = prepared.experts
-        self.titles = [getattr(expert, "title", title) for expert, title in zip(experts, self.titles, strict=True)]
+        self.titles = [expert.title for expert in experts]
         levels = levels_of(recipe, domain, experts)
         self._log.append(f"device {device}, levels {levels[0]:.6g} to {levels[-1]:.6g}")
         threads = torch.get_num_threads() if domain.threads is None or device != "cpu" else domain.threads
