@@ -7,9 +7,10 @@ import torch
 
 from oracles import CentredGaussian, Pair, RotationMixture, brute_force_trace, in_64_dimensions, last, overlapping
 from superdiff_engine import Or, Single, karras_levels, log_levels, sample
-from superdiff_engine.density import Exact
+from superdiff_engine.density import ESTIMATORS, Exact
 from superdiff_engine.domains.plane import GaussianMixture
 from superdiff_engine.rotations import uniform
+from superdiff_engine.solvers import SOLVERS
 
 
 def error_of_difference(experts, step):
@@ -253,3 +254,10 @@ def test_rotations_at_levels_of_their_own_keep_their_log_density_under_scaled_no
         exact = torch.stack([expert.parts[name].log_density(step.samples[name], ends[name]) for expert in experts])
         own = ((part - exact) * step.weights).sum(0)
         assert abs(own.mean().item()) < 0.3 + 3 * own.std().item() / 16
+
+
+def test_an_estimator_says_where_its_numbers_are_biased():
+    """Only Ito's takes the noise's variance to be the step's, and only the ancestral solver's is less."""
+    cautious = {(e.name, s.name) for e in ESTIMATORS.values() for s in SOLVERS.values() if e.caution(s)}
+    assert cautious == {("ito", "ancestral")}
+    assert ESTIMATORS["ito"].caution(SOLVERS["ancestral"]).startswith("The ancestral solver adds less noise than")

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from oracles import overlapping
-from superdiff_engine import VE, ConditionedScore, DiscreteVP, EDMScore, Flow, NetworkScore
+from superdiff_engine import VE, ConditionedScore, DiscreteVP, EDMScore, Flow, NetworkScore, ScoreModel
 from superdiff_engine.score import evaluate
 
 PATHS = {
@@ -87,3 +87,12 @@ def test_experts_that_share_a_network_are_evaluated_in_one_call():
 def test_an_unknown_prediction_is_refused():
     with pytest.raises(ValueError, match="v_prediction"):
         NetworkScore(lambda x, t: x, VE(), "noise", (2,))
+
+
+def test_every_expert_says_what_a_run_asks_of_it():
+    mixture, _ = overlapping()
+    network = NetworkScore(lambda x, t: x, VE(), "epsilon", (2,))
+    condition = ConditionedScore(None, None, mixture.space)
+    experts = [mixture, network, EDMScore(lambda y, noise: y, (2,)), condition]
+    assert all(isinstance(expert, ScoreModel) for expert in experts)
+    assert [expert.dtype for expert in experts] == [torch.float64, *[torch.float32] * 3]
