@@ -6,10 +6,12 @@ import pandas as pd
 import streamlit as st
 
 from superdiff_engine.domains import domains
+from superdiff_engine.recipes.operators import OPERATORS
+from superdiff_engine.recipes.parameters import PerExpert
 from superdiff_engine.system.assets import assets_folder
 
 from .guard import guarded, plain
-from .words import OPERATORS, SOURCES
+from .words import SOURCES
 
 WORDS: list[tuple[str, str]] = [
     (
@@ -95,11 +97,12 @@ def draw_guide() -> None:
                 st.markdown(f"**{title}**\n\n{text}")
     st.markdown("### Operators")
     with st.grid(columns=3, min_column_width=280, gap="small", border=True) as cells:
-        for words in OPERATORS.values():
+        for operator in OPERATORS.values():
             with cells.cell():
-                st.markdown(f"**{words.title}**\n\n{words.line}\n\n${words.formula}$")
-                if words.bias:
-                    st.caption(f"Bias: {words.bias}")
+                st.markdown(f"**{operator.title}**\n\n{operator.line}\n\n${operator.formula}$")
+                for parameter in operator.parameters:
+                    if isinstance(parameter, PerExpert) and parameter.meaning:
+                        st.caption(f"{parameter.noun.capitalize()}: {parameter.meaning}")
     with guarded("the list of models"):
         _models()
     st.markdown("### Where it comes from")

@@ -35,6 +35,8 @@ class ModelInfo:
     title: str
     description: str
     source: str  # "exact", "embedded", "local" or "hub"
+    #: Whether it is no model but a mixture that the user draws and the recipe brings along.
+    drawn: bool = False
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,21 @@ class Shown:
 ALL = Shown()
 #: In every file samples and experts count from 0; this says so in its head.
 COUNTING = "samples and experts count from 0"
+
+
+@dataclass(frozen=True)
+class Wording:
+    """How experts are told in words what to make: each has a prompt.
+
+    hint: what an empty prompt's place says; chosen: whether a prompt is made of the domain's `suggestions`, with commas
+    between them, else it is any text; one_model: whether all experts of a recipe are of one model; between: what stands
+    between the prompts of several experts in one prompt for all of them.
+    """
+
+    hint: str
+    chosen: bool = False
+    one_model: bool = False
+    between: str = ", "
 
 
 @dataclass(frozen=True)
@@ -169,14 +186,14 @@ class Domain(ABC):
     level_unit: str
     #: CPU threads for a run; None leaves torch its own choice.
     threads: int | None = None
-    #: Whether experts are prompts of a model; only then do recipes have prompts, guidance and pipeline settings.
-    prompted = False
+    #: How experts are worded; None where recipes have no prompts.
+    wording: Wording | None = None
+    #: Whether a run can be guided.
+    guided = False
+    #: Whether recipes may say how a text-to-image pipeline runs: its size in pixels, and ways to save memory or time.
+    pipelines = False
     #: Whether models of the user's own folders and of a hub can be asked for, as "local/NAME" and "hub/OWNER/NAME".
     foreign = False
-    #: Whether each prompt may be of another model, and whether prompts are chosen from `suggestions` only.
-    own_models = False
-    #: What an empty prompt's place says.
-    prompt_hint = "What should the pictures show?"
     #: Names of the components of a sample, for charts and messages; weights may differ by component.
     components: tuple[str, ...] = ("samples",)
     #: The size of samples, where a recipe may choose it.

@@ -15,8 +15,7 @@ import torch
 from diffusers import DDPMPipeline, DDPMScheduler
 from tiny_pipelines import tiny_unet
 
-from studio.form import state as form_state
-from studio.words import ESTIMATORS, OPERATORS, SOLVERS
+from studio.form.to_recipe import estimators
 from superdiff_engine import density, solvers
 from superdiff_engine.domains import domains, get_domain
 from superdiff_engine.domains.checked import make_recipe
@@ -24,7 +23,9 @@ from superdiff_engine.domains.molecules import domain as molecules
 from superdiff_engine.domains.proteins import domain as proteins
 from superdiff_engine.errors import RecipeError
 from superdiff_engine.recipes.document import Recipe
+from superdiff_engine.recipes.operators import OPERATORS
 from superdiff_engine.runs.run import Run
+from superdiff_engine.runs.wording import ESTIMATORS, SOLVERS
 
 #: What each domain's recipes say beside the fields that are walked.
 FIXED = {
@@ -85,7 +86,7 @@ def combinations(name):
         }
 
 
-def offered(document, monkeypatch):
+def offered(document):
     """The estimators that the form offers beside the other fields of a document."""
     size = get_domain(document["domain"]).size
     state = {
@@ -94,18 +95,17 @@ def offered(document, monkeypatch):
         "f.noise_scale": document["noise_scale"],
         "f.size": None if size is None else document.get(size.field),
     }
-    monkeypatch.setattr(form_state, "state", lambda: state)
-    return form_state.estimators()
+    return estimators(state)
 
 
 @pytest.mark.parametrize("name", FIXED)
-def test_every_combination_runs_or_is_refused_in_a_sentence(name, monkeypatch):
+def test_every_combination_runs_or_is_refused_in_a_sentence(name):
     accepted = refused = 0
     for document in combinations(name):
         # Where a solver has no noise the form leaves the scale at 1, and a coin flip's weights whole.
         possible = document["noise_scale"] == 1 or solvers.SOLVERS[document["solver"]].noisy
         possible &= not (document["per_component"] and document["operator"]["name"] == "coin_flip")
-        expected = possible and document["estimator"] in offered(document, monkeypatch)
+        expected = possible and document["estimator"] in offered(document)
         try:
             recipe = make_recipe(document)
         except RecipeError as error:

@@ -2,46 +2,53 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import pandas as pd
 import streamlit as st
 
-from superdiff_engine.domains import Domain, ModelInfo, get_domain
+from superdiff_engine.domain import Domain, ModelInfo, Wording
+from superdiff_engine.domains import get_domain
 from superdiff_engine.recipes.document import MOST_EXPERTS
 
 from ..charts.palette import dot
 from ..guard import callback, plain
 from . import memory as form_memory
+from . import slots as form_slots
 from . import state as form_state
+from .fields import limits
+from .to_recipe import NEW_MODES, revisions
 
 _KEEP: Literal["session"] = "session"
+#: The lowest mass that is more than nothing.
+_ABOVE_ZERO = math.ulp(0.0)
 
 
 def draw_form_experts() -> None:
     """The list of experts, and what belongs to all of them."""
-    keep = st.session_state
-    slots = keep["experts"]
-    domain = get_domain(keep["f.domain"])
+    session = st.session_state
+    slots = session["experts"]
+    domain = get_domain(session["f.domain"])
     infos = {info.id: info for info in domain.models()}
     titles = {key: info.title for key, info in infos.items()}
-    if domain.prompted and not domain.own_models:
+    one_model = domain.wording is not None and domain.wording.one_model
+    if one_model:
         _model_choice("Model", "f.text_model", list(infos), titles, labelled=True)
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        worded = domain.prompted and not domain.own_models
-        meaning = "The prompts to compose." if worded else "The models to compose."
-        title = "Prompts" if worded else "Experts"
+        meaning = "The prompts to compose." if one_model else "The models to compose."
+        title = "Prompts" if one_model else "Experts"
         st.markdown(f"##### {title}", help=f"{meaning} Each keeps its number and colour in every chart.")
         st.button(
             "Add",
             icon=":material/add:",
-            on_click=callback(form_state.add_expert),
-            disabled=len(slots) >= MOST_EXPERTS or not (infos or domain.prompted),
+            on_click=callback(form_slots.add_expert),
+            disabled=len(slots) >= MOST_EXPERTS or not (infos or domain.wording),
             key="add-expert",
             type="tertiary",
             help=f"Add an expert (at most {MOST_EXPERTS})",
         )
-    if not infos and not domain.prompted:
+    if not infos and domain.wording is None:
         st.info(
             "No models of this domain were found; `superdiff models` in a terminal lists where they are looked for."
         )
@@ -50,7 +57,7 @@ def draw_form_experts() -> None:
         _expert(position, slot, domain, infos)
     if domain.foreign:
         _revisions()
-    if domain.prompted:
+    if domain.guided:
         _guidance(domain)
     if domain.size is not None:
         st.number_input(
@@ -68,7 +75,7 @@ def draw_form_experts() -> None:
 
 def _revisions() -> None:
     """The revisions of a hub's models that a recipe brought along."""
-    pinned = form_state.revisions()
+    pinned = revisions(form_state.state())
     for model, revision in pinned.items():
         st.caption(plain(f"{model}: revision {revision[:12]}, as in the recipe."))
     if pinned:
@@ -76,36 +83,36 @@ def _revisions() -> None:
             "Take the newest",
             icon=":material/update:",
             key="newest-revision",
-            on_click=callback(form_state.forget_revisions),
+            on_click=callback(form_slots.forget_revisions),
             type="tertiary",
             help="What the hub has now, instead of the revision that the recipe names.",
         )
 
 
 def _expert(position: int, slot: int, domain: Domain, infos: dict[str, ModelInfo]) -> None:
-    keep = st.session_state
+    session, wording = st.session_state, domain.wording
     titles = {key: info.title for key, info in infos.items()}
-    count = len(keep["experts"])
+    count, model_key = len(session["experts"]), f"f.model.{slot}"
     with st.container(horizontal=True, vertical_alignment="center", gap="xxsmall", wrap=False, key=f"expert-{slot}"):
         st.markdown(dot(position), width="content")
-        if domain.prompted and not domain.own_models:
-            _prompt(position, slot, domain)
+        if wording is not None and wording.one_model:
+            _prompt(position, slot, domain, wording)
         else:
-            _model_choice(f"Expert {position + 1}", f"f.model.{slot}", list(infos), titles)
+            _model_choice(f"Expert {position + 1}", model_key, list(infos), titles)
         _row_button("up", "arrow_upward", slot, f"Move expert {position + 1} up", position == 0)
         _row_button("down", "arrow_downward", slot, f"Move expert {position + 1} down", position == count - 1)
         _row_button("remove", "close", slot, f"Remove expert {position + 1}", count == 1)
-    if domain.own_models:
-        _terms(f"Properties {position + 1}", f"f.terms.{slot}", domain, keep[f"f.model.{slot}"] or "")
-    if keep[f"f.model.{slot}"] == "custom" and not domain.prompted:
+    if wording is not None and wording.chosen:
+        _terms(f"Properties {position + 1}", f"f.terms.{slot}", domain.suggestions(session[model_key] or ""), wording)
+    if session[model_key] in infos and infos[session[model_key]].drawn:
         _modes(position, slot)
 
 
 def _row_button(name: str, icon: str, slot: int, meaning: str, disabled: bool) -> None:
     actions = {
-        "up": lambda: form_state.move_expert(slot, -1),
-        "down": lambda: form_state.move_expert(slot, 1),
-        "remove": lambda: form_state.remove_expert(slot),
+        "up": lambda: form_slots.move_expert(slot, -1),
+        "down": lambda: form_slots.move_expert(slot, 1),
+        "remove": lambda: form_slots.remove_expert(slot),
     }
     st.button(
         "",
@@ -118,15 +125,14 @@ def _row_button(name: str, icon: str, slot: int, meaning: str, disabled: bool) -
     )
 
 
-def _terms(label: str, key: str, domain: Domain, model: str) -> None:
+def _terms(label: str, key: str, known: list[str], wording: Wording) -> None:
     """Properties to choose from, all of which the expert is to have."""
-    known = domain.suggestions(model)
     chosen = [term for term in st.session_state[key] if term not in known]
     st.multiselect(
         label,
         [*known, *chosen],
         key=key,
-        placeholder=domain.prompt_hint,
+        placeholder=wording.hint,
         label_visibility="collapsed",
         persist_state=_KEEP,
     )
@@ -151,7 +157,7 @@ def _with_chosen(options: list[str], key: str) -> list[str]:
     return options if chosen in options or not chosen else [*options, chosen]
 
 
-def _prompt(position: int, slot: int, domain: Domain) -> None:
+def _prompt(position: int, slot: int, domain: Domain, wording: Wording) -> None:
     key, label, suggestions = (
         f"f.prompt.{slot}",
         f"Prompt {position + 1}",
@@ -164,7 +170,7 @@ def _prompt(position: int, slot: int, domain: Domain) -> None:
             key=key,
             index=None,
             accept_new_options=True,
-            placeholder=domain.prompt_hint,
+            placeholder=wording.hint,
             label_visibility="collapsed",
             persist_state=_KEEP,
         )
@@ -173,7 +179,7 @@ def _prompt(position: int, slot: int, domain: Domain) -> None:
         label,
         key=key,
         max_chars=2000,
-        placeholder=domain.prompt_hint,
+        placeholder=wording.hint,
         label_visibility="collapsed",
         persist_state=_KEEP,
     )
@@ -183,7 +189,7 @@ def _guidance(domain: Domain) -> None:
     with st.grid(columns=2, min_column_width=130, gap="xsmall"):
         st.number_input(
             "Guidance w",
-            **form_state.limits("f.guidance"),
+            **limits("f.guidance"),
             step=0.5,
             format="%g",
             key="f.guidance",
@@ -191,7 +197,7 @@ def _guidance(domain: Domain) -> None:
             help="How strongly the samples follow the prompts; 1 is none. Average and AND share it out between their "
             "prompts: for two, take twice as much. The log-densities stay those of the prompts without guidance.",
         )
-        if domain.own_models:
+        if domain.wording is not None and domain.wording.chosen:
             known = domain.suggestions(st.session_state[f"f.model.{st.session_state['experts'][0]}"])
             st.multiselect(
                 "Led away from",
@@ -214,16 +220,16 @@ def _guidance(domain: Domain) -> None:
 
 def _modes(position: int, slot: int) -> None:
     """An editable table of modes. The editor's changes are relative to the table it began with, so that one is kept."""
-    keep = st.session_state
+    session = st.session_state
     editor = f"editor.{slot}"
-    current = keep.get(f"modes.{slot}")
+    current = session.get(f"modes.{slot}")
     if current is None:
-        current = pd.DataFrame(form_state.NEW_MODES)
-    if editor not in keep or f"modes-begun.{slot}" not in keep:
-        keep[f"modes-begun.{slot}"] = current.reset_index(drop=True)
+        current = pd.DataFrame(NEW_MODES)
+    if editor not in session or f"modes-begun.{slot}" not in session:
+        session[f"modes-begun.{slot}"] = current.reset_index(drop=True)
     number = st.column_config.NumberColumn
-    keep[f"modes.{slot}"] = st.data_editor(
-        keep[f"modes-begun.{slot}"],
+    session[f"modes.{slot}"] = st.data_editor(
+        session[f"modes-begun.{slot}"],
         key=editor,
         num_rows="dynamic",
         hide_index=True,
@@ -235,7 +241,7 @@ def _modes(position: int, slot: int) -> None:
             "variance": number("variance", min_value=1e-4, max_value=100.0, default=0.16, format="plain"),
             "mass": number(
                 "mass",
-                min_value=form_state.ABOVE_ZERO,
+                min_value=_ABOVE_ZERO,
                 max_value=1e6,
                 default=1.0,
                 format="plain",

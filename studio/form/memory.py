@@ -15,6 +15,7 @@ from superdiff_engine.recipes.document import Recipe
 from superdiff_engine.recipes.links import link_of, text_of_link
 
 from . import state as form_state
+from . import to_recipe
 from .state import state
 
 #: What belongs to the whole form, not to one domain's part of it.
@@ -25,54 +26,54 @@ _MOST_WRONG = 12
 
 def change_domain(name: str) -> None:
     """Switch to a domain (a callback): to what was entered there before, else to its first example."""
-    keep = state()
-    known = keep.setdefault("forms", {})
-    known[keep["form-of"]] = _values()
+    session = state()
+    known = session.setdefault("forms", {})
+    known[session["form-of"]] = _values()
     if name in known:
-        keep["form-of"] = keep["f.domain"] = name
-        keep["example-turn"] += 1
+        session["form-of"] = session["f.domain"] = name
+        session["example-turn"] += 1
         for key, value in known[name].items():
-            keep[key] = value
+            session[key] = value
     else:
         form_state.open_domain(name)
 
 
 def keep_prompts() -> None:
     """What is entered for another model may be entered in another way, and stays. Call it before prompts are drawn."""
-    keep = state()
-    models = [keep.get("f.text_model"), *(keep.get(f"f.model.{slot}") for slot in keep["experts"])]
-    if keep.get("models-drawn") != models:
-        keep["models-drawn"] = models
-        for slot in keep["experts"]:
+    session = state()
+    models = [session.get("f.text_model"), *(session.get(f"f.model.{slot}") for slot in session["experts"])]
+    if session.get("models-drawn") != models:
+        session["models-drawn"] = models
+        for slot in session["experts"]:
             for key in (f"f.prompt.{slot}", f"f.terms.{slot}"):
-                keep[key] = keep.get(key)
+                session[key] = session.get(key)
 
 
 def drop_edited_example() -> None:
     """An edited form no longer carries the example's name. Call it before the choice of examples is drawn."""
-    keep = state()
-    if keep.get("f.example") is None:
+    session = state()
+    if session.get("f.example") is None:
         return
     values = _values()
-    begun = keep.get("example-values")
+    begun = session.get("example-values")
     if begun is None:
         # The form has been drawn once with the example as it is.
-        keep["example-values"] = values
+        session["example-values"] = values
     elif not _same(values, begun):
-        keep["f.example"] = None
-        keep["example-turn"] += 1
+        session["f.example"] = None
+        session["example-turn"] += 1
 
 
 def _values() -> dict[str, Any]:
     """All that the form of the domain holds: experts, fields, modes, and what the example began with."""
-    keep = state()
-    slots = {str(slot) for slot in keep["experts"]}
-    found = {"experts": list(keep["experts"])}
-    for key in list(keep):
+    session = state()
+    slots = {str(slot) for slot in session["experts"]}
+    found = {"experts": list(session["experts"])}
+    for key in list(session):
         head, _, slot = str(key).rpartition(".")
         whole = str(key).startswith("f.") and (not slot.isdigit() or slot in slots) and key not in _COMMON
         if whole or (head == "modes" and slot in slots) or key == "example-values":
-            found[key] = keep[key]
+            found[key] = session[key]
     return found
 
 
@@ -89,19 +90,19 @@ def _plain(value: Any) -> Any:
 
 def to_query() -> dict[str, str]:
     """The form as parameters of an address: as a recipe, or as what comes nearest while something in it is wrong."""
-    keep = state()
+    session = state()
     try:
-        document = form_state.document()
+        document = to_recipe.document(session)
         try:
-            keep["form-query"] = {"recipe": make_recipe(document).to_link()}
+            session["form-query"] = {"recipe": make_recipe(document).to_link()}
         except RecipeError:
             nearest = _nearest(document)
             if nearest is not None:
-                keep["form-query"] = {"form": link_of(nearest)}
+                session["form-query"] = {"form": link_of(nearest)}
     except (ValueError, TypeError, KeyError):
         pass  # a table in the middle of an edit: the form as it was before
-    choices = {"seed": "new"} if not keep["f.lock"] else {}
-    return keep.get("form-query", {}) | choices | ({} if keep["f.save"] else {"record": "off"})
+    choices = {"seed": "new"} if not session["f.lock"] else {}
+    return session.get("form-query", {}) | choices | ({} if session["f.save"] else {"record": "off"})
 
 
 def _nearest(document: dict[str, Any]) -> dict[str, Any] | None:
@@ -135,11 +136,11 @@ def from_query(query: dict[str, str]) -> None:
     Raises:
         RecipeError: when a link is damaged or asks for what is not there; in one sentence.
     """
-    keep = state()
+    session = state()
     if "seed" in query:
-        keep["f.lock"] = query["seed"] != "new"
+        session["f.lock"] = query["seed"] != "new"
     if "record" in query:
-        keep["f.save"] = query["record"] != "off"
+        session["f.save"] = query["record"] != "off"
     if "recipe" in query:
         recipe = recipe_from_link(query["recipe"])
         examples = get_domain(recipe.domain).examples()

@@ -11,6 +11,7 @@ from superdiff_engine.domains import get_domain
 from superdiff_engine.domains.checked import make_recipe
 from superdiff_engine.errors import RecipeError
 from superdiff_engine.recipes.document import Recipe
+from superdiff_engine.recipes.operators import COMPARED, OPERATORS, OperatorRecipe, each_alone, of_one_expert
 
 from .. import session
 from ..charts import finished as figures
@@ -19,7 +20,6 @@ from ..charts.palette import expert_colours
 from ..guard import callback, guarded
 from ..jobs import Job
 from ..views import view_of
-from ..words import OPERATORS
 from .exports import draw_downloads
 from .live import draw_small_progress
 from .progress import names_of
@@ -31,42 +31,33 @@ from .table import draw_figures_of
 _SIDE_BY_SIDE, _STRIP = 3, 4
 
 
-def with_operator(recipe: Recipe, name: str) -> Recipe:
-    """The same recipe with another operator; biases are kept where the new one has them."""
-    document = recipe.model_dump()
-    operator: dict[str, object] = {"name": name}
-    bias = getattr(recipe.operator, "bias", None)
-    if bias is not None and OPERATORS[name].bias:
-        operator["bias"] = bias
-    if name == "fixed":
-        operator["weights"] = [1 / len(recipe.experts)] * len(recipe.experts)
-    document["operator"] = operator
-    return make_recipe(document)
+def with_operator(recipe: Recipe, operator: OperatorRecipe) -> Recipe:
+    """The same recipe with another operator; raises RecipeError where it does not fit."""
+    return make_recipe(recipe.model_dump() | {"operator": operator.model_dump()})
 
 
 def variants(recipe: Recipe) -> list[Recipe]:
     """What to see a run beside: AND, OR, average, a joint prompt and every expert alone, but for what it is itself."""
-    found = []
-    for name in ("and", "or", "average"):
+    found, count = [], len(recipe.experts)
+    for operator in COMPARED:
         with suppress(RecipeError):  # AND of properties that exclude each other
-            found.append(with_operator(recipe, name))
-    if recipe.experts[0].prompt is not None and len(recipe.experts) > 1:
-        words = [expert.prompt for expert in recipe.experts if expert.prompt]
-        joint = (", " if get_domain(recipe.domain).own_models else " and ").join(words)
-        document = with_operator(recipe, "average").model_dump() | {
-            "experts": [{"model": recipe.experts[0].model, "prompt": joint}]
+            found.append(with_operator(recipe, operator.like(recipe.operator, count)))
+    wording = get_domain(recipe.domain).wording
+    if wording is not None and recipe.experts[0].prompt is not None and count > 1:
+        joint = wording.between.join(expert.prompt for expert in recipe.experts if expert.prompt)
+        document = recipe.model_dump() | {
+            "experts": [{"model": recipe.experts[0].model, "prompt": joint}],
+            "operator": of_one_expert().model_dump(),
         }
         with suppress(RecipeError):  # properties that exclude each other have no joint prompt
             found.append(make_recipe(document))
-    for index in range(len(recipe.experts)):
-        alone = recipe.model_dump() | {"operator": {"name": "single", "index": index}}
-        found.append(make_recipe(alone))
-    return [other for other in found if _shown_operator(other) != _shown_operator(recipe)]
+    found += [with_operator(recipe, operator) for operator in each_alone(count)]
+    return [other for other in found if _composition(other) != _composition(recipe)]
 
 
-def _shown_operator(recipe: Recipe) -> tuple[object, ...]:
-    operator = recipe.operator
-    return operator.name, getattr(operator, "index", None), len(recipe.experts)
+def _composition(recipe: Recipe) -> tuple[object, ...]:
+    """What is composed how, but for numbers."""
+    return (*recipe.operator.choice(), len(recipe.experts))
 
 
 def draw_run_beside(job: Job) -> None:
@@ -91,18 +82,20 @@ def _choice(job: Job, label: str) -> None:
         )
         rest = variants(job.recipe)[: session.MOST_COMPARED - len(st.session_state["shown"])]
         if rest and len(st.session_state["shown"]) == 1:
+            titles = [kind.title if kind.title.isupper() else kind.title.lower() for kind in COMPARED]
             st.button(
                 "Run all beside",
                 icon=":material/view_column:",
                 key="run-all-beside",
                 on_click=callback(lambda: session.run_beside(*rest)),
-                help="AND, OR, average, joint prompt and each expert alone, on the same seed, in one press",
+                help=f"{', '.join(titles)}, joint prompt and each expert alone, on the same seed, in one press",
             )
 
 
 def _run_other(job: Job, name: str) -> None:
     try:
-        session.run_beside(with_operator(job.recipe, name))
+        operator = OPERATORS[name].like(job.recipe.operator, len(job.recipe.experts))
+        session.run_beside(with_operator(job.recipe, operator))
     except RecipeError as error:
         st.session_state["problem"] = str(error)
 

@@ -76,8 +76,10 @@ def check_recipe(recipe: Recipe) -> None:
                 f"this recipe is for {recipe.domain}."
             )
     domain = get_domain(recipe.domain)
-    worded = recipe.guidance or recipe.pipeline or any(expert.prompt is not None for expert in recipe.experts)
-    if worded and not domain.prompted:
+    prompted = any(expert.prompt is not None for expert in recipe.experts)
+    # A domain with prompts but without pipelines says so in `check`.
+    lacking = domain.wording is None and (prompted or recipe.pipeline)
+    if lacking or (recipe.guidance and not domain.guided):
         raise RecipeError(f"Prompts, guidance and pipeline settings need a model of text; {domain.title} has none.")
     for field in ("atoms", "residues"):
         if getattr(recipe, field) is not None and (domain.size is None or domain.size.field != field):

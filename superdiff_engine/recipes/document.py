@@ -38,6 +38,8 @@ else:
 MOST_EXPERTS = 8
 #: A mixture that the user edits in the plane stays within this distance of the origin.
 PLANE_EXTENT = 10.0
+#: The id of an expert whose mixture stands in the recipe itself.
+DRAWN = "custom"
 
 
 @dataclass(frozen=True)
@@ -114,8 +116,8 @@ class Expert(Strict):
 
     @model_validator(mode="after")
     def _mixture(self) -> Expert:
-        if (self.model == "custom") != (self.mixture is not None):
-            raise ValueError("an expert has a mixture exactly when its model is 'custom'")
+        if (self.model == DRAWN) != (self.mixture is not None):
+            raise ValueError(f"an expert has a mixture exactly when its model is '{DRAWN}'")
         if self.revision is not None and not self.model.startswith("hub/"):
             raise ValueError("only a model of a hub (hub/OWNER/NAME) has a revision; remove 'revision'")
         return self

@@ -1,42 +1,124 @@
-"""Operators as recipes ask for them: how experts are composed, and with which numbers."""
+"""Operators as recipes ask for them: what each is, its parameters, and all that forms, headings and comparisons show.
+
+A new operator is a class here, with its `parameters`, in `OPERATORS`; whoever shows operators reads them from there.
+"""
 
 from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, GetCoreSchemaHandler, GetPydanticSchema, model_validator
 from pydantic_core import CoreSchema, core_schema
 
 from .. import compose
+from .parameters import Chosen, Number, Parameter, PerExpert
 from .strict import Strict
 
 Bias = Annotated[float, Field(ge=-1e4, le=1e4)]
 
 
 class OperatorRecipe(Strict):
-    """An operator in a recipe, told apart by its `name`."""
+    """An operator in a recipe, told apart by its `name`.
+
+    Attributes:
+        title: for people.
+        line: one line about its samples.
+        formula: its weights, as LaTeX.
+        parameters: all that it can be told.
+        aims_at: what a sample is to be: likely to all experts, to a mean of them, or to one of them.
+        whole_samples: whether it weighs whole samples only, and never their components apart.
+    """
+
+    title: ClassVar[str]
+    line: ClassVar[str]
+    formula: ClassVar[str]
+    parameters: ClassVar[tuple[Parameter, ...]] = ()
+    aims_at: ClassVar[Literal["all", "mean", "one"]]
+    whole_samples: ClassVar[bool] = False
 
     name: str
 
     def check(self, experts: int, per_component: bool) -> None:
         """Raise ValueError, in words for users, where it does not fit a recipe with so many experts."""
+        for parameter in self.parameters:
+            value = getattr(self, parameter.field)
+            if isinstance(parameter, PerExpert) and value is not None and len(value) != experts:
+                raise ValueError(f"{parameter.field} needs {experts} values, one an expert, got {len(value)}")
+            if isinstance(parameter, Chosen) and value >= experts:
+                raise ValueError(f"{parameter.field} {value} names no expert, there are {experts} (0 is the first)")
 
     @abstractmethod
     def build(self) -> compose.Operator:
         """The operator itself."""
 
+    @classmethod
+    def like(cls, other: OperatorRecipe, experts: int) -> Self:
+        """One of this class for so many experts, with the parameters that it shares with another."""
+        theirs = {parameter.name: getattr(other, parameter.field) for parameter in other.parameters}
+        told = {one.field: theirs.get(one.name, one.start(experts)) for one in cls.parameters}
+        return cls(**{field: value for field, value in told.items() if value is not None})
+
+    def words(self) -> list[str]:
+        """Its title, then every parameter that is not the default, in a few words each."""
+        by_field = {parameter.field: parameter for parameter in self.parameters}
+        parts = [self.title]
+        for field, described in type(self).model_fields.items():
+            value, parameter = getattr(self, field), by_field.get(field)
+            if field == "name" or value is None:
+                continue
+            if value != described.default or (parameter is not None and parameter.always):
+                parts.append(f"{field} {value}" if parameter is None else parameter.say(value))
+        return [part for part in parts if part]
+
+    def choice(self) -> tuple[object, ...]:
+        """What it has in common with those that differ from it in numbers only."""
+        chosen = [getattr(self, one.field) for one in self.parameters if isinstance(one, Chosen)]
+        return (self.name, *chosen)
+
+
+def _bias(meaning: str) -> PerExpert:
+    return PerExpert(
+        field="bias",
+        name="bias",
+        title="Expert",
+        noun="bias",
+        words="bias {}",
+        step=0.1,
+        group="Biases, in nats",
+        meaning=meaning,
+    )
+
 
 class OrRecipe(OperatorRecipe):
     """kappa = softmax(temperature * log q + bias)."""
 
+    title = "OR"
+    line = (
+        "Samples that at least one expert would make. The more likely an expert finds a sample, the more say it gets."
+    )
+    formula = r"\kappa = \mathrm{softmax}(T \log q + \ell)"
+    parameters = (
+        Number(
+            field="temperature",
+            name="temperature",
+            title="Temperature T",
+            noun="temperature",
+            words="T = {}",
+            always=True,
+            step=0.5,
+            help="How sharply the log-densities decide. 1 samples the mixture of the experts; 0 ignores the densities; "
+            "large values let the likeliest expert take all.",
+        ),
+        _bias("Log-odds in nats. A bias of 1.1 makes an expert three times as likely to be chosen."),
+    )
+    aims_at = "one"
+
     name: Literal["or"] = "or"
     temperature: float = Field(1.0, ge=0, le=1e6)
     bias: list[Bias] | None = None
-
-    def check(self, experts: int, per_component: bool) -> None:
-        _check_length("bias", self.bias, experts)
 
     def build(self) -> compose.Operator:
         return compose.Or(self.temperature, self.bias)
@@ -47,13 +129,40 @@ class AndRecipe(OperatorRecipe):
     the level `lowest` the weights are even.
     """
 
+    title = "AND"
+    line = "Samples that all experts find equally likely: the weights steer until the log-densities are level."
+    formula = r"\log q_1 - \ell_1 = \log q_2 - \ell_2 = \ldots"
+    parameters = (
+        _bias("Offset in nats: an expert with a bias of 2 is held 2 nats more likely than one with 0."),
+        Number(
+            field="ridge",
+            name="ridge",
+            title="Ridge of AND, in nats",
+            noun="ridge",
+            words="ridge {}",
+            step=0.5,
+            detail=True,
+            help="Calms the weights where the experts agree. 0 is the paper's exact system: a run stops where its "
+            "weights explode.",
+        ),
+        Number(
+            field="lowest",
+            name="holds",
+            title="AND holds down to level s",
+            noun="level that AND holds down to",
+            words="down to s = {}",
+            step=0.5,
+            detail=True,
+            help="Below this level the weights are even, as average's are. 0 holds the log-densities equal to the end, "
+            "as the paper does; 1.5 gives the emoji's details to both prompts.",
+        ),
+    )
+    aims_at = "all"
+
     name: Literal["and"] = "and"
     bias: list[Bias] | None = None
     ridge: float = Field(1.0, ge=0, le=1e6)
     lowest: float = Field(0.0, ge=0, le=1e6)
-
-    def check(self, experts: int, per_component: bool) -> None:
-        _check_length("bias", self.bias, experts)
 
     def build(self) -> compose.Operator:
         return compose.And(self.bias, self.ridge, self.lowest)
@@ -61,6 +170,11 @@ class AndRecipe(OperatorRecipe):
 
 class AverageRecipe(OperatorRecipe):
     """Equal weights."""
+
+    title = "Average"
+    line = "All experts have the same say at every step. Simple, and often neither OR nor AND."
+    formula = r"\kappa_i = 1 / M"
+    aims_at = "mean"
 
     name: Literal["average"] = "average"
 
@@ -71,6 +185,24 @@ class AverageRecipe(OperatorRecipe):
 class FixedRecipe(OperatorRecipe):
     """Weights given by the user; they sum to 1."""
 
+    title = "Fixed weights"
+    line = "You set the weights; they stay the same at every step and sum to 1."
+    formula = r"\kappa_i = w_i, \quad \textstyle\sum_i w_i = 1"
+    parameters = (
+        PerExpert(
+            field="weights",
+            name="weight",
+            title="Weight",
+            noun="weight",
+            words="{}",
+            between=" : ",
+            step=0.1,
+            shares=True,
+            help="Weights may be negative; they must sum to 1.",
+        ),
+    )
+    aims_at = "mean"
+
     name: Literal["fixed"] = "fixed"
     weights: list[Annotated[float, Field(ge=-100, le=100)]]
 
@@ -80,9 +212,6 @@ class FixedRecipe(OperatorRecipe):
             raise ValueError(f"weights must sum to 1, these sum to {math.fsum(self.weights):.6g}")
         return self
 
-    def check(self, experts: int, per_component: bool) -> None:
-        _check_length("weights", self.weights, experts)
-
     def build(self) -> compose.Operator:
         return compose.Fixed(self.weights)
 
@@ -90,12 +219,22 @@ class FixedRecipe(OperatorRecipe):
 class SingleRecipe(OperatorRecipe):
     """One expert alone, by its position (0 is the first)."""
 
+    title = "One alone"
+    line = "One expert makes the samples. The others only watch and report their log-density."
+    formula = r"\kappa_i = 1, \quad \kappa_{j \neq i} = 0"
+    parameters = (
+        Chosen(
+            field="index",
+            name="single",
+            title="The expert that makes the samples",
+            words="expert {}",
+            always=True,
+        ),
+    )
+    aims_at = "one"
+
     name: Literal["single"] = "single"
     index: int = Field(0, ge=0)
-
-    def check(self, experts: int, per_component: bool) -> None:
-        if self.index >= experts:
-            raise ValueError(f"index {self.index} names no expert, there are {experts} (0 is the first)")
 
     def build(self) -> compose.Operator:
         return compose.Single(self.index)
@@ -104,11 +243,18 @@ class SingleRecipe(OperatorRecipe):
 class CoinFlipRecipe(OperatorRecipe):
     """One expert a sample, drawn with odds exp(bias)."""
 
+    title = "Coin flip"
+    line = "Every sample is given to one expert by lot, from start to end. What OR should be at least as good as."
+    formula = r"P(\kappa_i = 1) \propto e^{\ell_i}"
+    parameters = (_bias("Log-odds in nats. A bias of 1.1 makes an expert three times as likely to be drawn."),)
+    aims_at = "one"
+    whole_samples = True
+
     name: Literal["coin_flip"] = "coin_flip"
     bias: list[Bias] | None = None
 
     def check(self, experts: int, per_component: bool) -> None:
-        _check_length("bias", self.bias, experts)
+        super().check(experts, per_component)
         if per_component:
             raise ValueError("a coin flip chooses an expert for the whole sample; remove per_component")
 
@@ -121,6 +267,28 @@ OPERATORS: dict[str, type[OperatorRecipe]] = {
     operator.model_fields["name"].default: operator
     for operator in (OrRecipe, AndRecipe, AverageRecipe, FixedRecipe, SingleRecipe, CoinFlipRecipe)
 }
+#: What a run of any operator is compared with first, in this order.
+COMPARED: tuple[type[OperatorRecipe], ...] = (AndRecipe, OrRecipe, AverageRecipe)
+
+
+def each_alone(experts: int) -> list[OperatorRecipe]:
+    """The operators that leave the samples to one of so many experts, the first expert's first."""
+    return [SingleRecipe(index=index) for index in range(experts)]
+
+
+def of_one_expert() -> OperatorRecipe:
+    """What a recipe with a single expert says where nothing is composed."""
+    return AverageRecipe()
+
+
+def all_parameters() -> Iterator[tuple[type[OperatorRecipe], Parameter]]:
+    """Every parameter of the operators, once, with the first operator that has it."""
+    named: set[str] = set()
+    for operator in OPERATORS.values():
+        for parameter in operator.parameters:
+            if parameter.name not in named:
+                named.add(parameter.name)
+                yield operator, parameter
 
 
 def _every(source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -130,8 +298,3 @@ def _every(source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
 
 #: A field of this type takes every operator in `OPERATORS`.
 AnyOperator = Annotated[OperatorRecipe, GetPydanticSchema(_every)]
-
-
-def _check_length(name: str, values: list[float] | None, experts: int) -> None:
-    if values is not None and len(values) != experts:
-        raise ValueError(f"{name} needs {experts} values, one an expert, got {len(values)}")

@@ -76,7 +76,7 @@ def _no_pair(recipe: Recipe) -> str:
 
 def _unguided(recipe: Recipe) -> str:
     domain = get_domain(recipe.domain)
-    return "" if domain.prompted else f"only prompts are guided, and {domain.title} has none"
+    return "" if domain.guided else f"only prompts are guided, and {domain.title} has none"
 
 
 #: By the names that axes have in text, in the order in which they are offered.

@@ -1,4 +1,4 @@
-"""Recipes in words: what operators, solvers and estimators are called, and what in a recipe is not the default."""
+"""Recipes in words: what solvers and estimators are called, and what in a recipe is not the default."""
 
 from __future__ import annotations
 
@@ -9,15 +9,7 @@ from .. import density, solvers
 from ..domains import get_domain
 from ..recipes.document import GuidanceRecipe, PipelineRecipe, Recipe
 from ..solvers import DEFAULT_SOLVER
-
-OPERATORS: dict[str, str] = {
-    "or": "OR",
-    "and": "AND",
-    "average": "Average",
-    "fixed": "Fixed weights",
-    "single": "One alone",
-    "coin_flip": "Coin flip",
-}
+from ..system.texts import short_number
 
 #: The default first.
 SOLVERS: dict[str, str] = {
@@ -36,29 +28,6 @@ SAVINGS: dict[str, str] = {
 }
 
 
-def operator_words(operator: Any) -> list[str]:
-    """An operator of a recipe, its title first, then every number of it that is not the default."""
-    parts = [OPERATORS[operator.name]]
-    for name, field in type(operator).model_fields.items():
-        value = getattr(operator, name)
-        if name != "name" and (name in _ALWAYS or value != field.default) and value is not None:
-            said = _OPERATOR_WORDS.get(name, lambda value, name=name: f"{name} {value}")(value)
-            parts += [said] if said else []
-    return parts
-
-
-#: Numbers of an operator that are said whatever they are.
-_ALWAYS = {"temperature", "index"}
-_OPERATOR_WORDS: dict[str, Callable[[Any], str]] = {
-    "temperature": lambda value: f"T = {_number(value)}",
-    "bias": lambda values: f"bias {', '.join(map(_number, values))}" if any(values) else "",
-    "ridge": lambda value: f"ridge {_number(value)}",
-    "lowest": lambda value: f"down to s = {_number(value)}",
-    "weights": lambda values: " : ".join(map(_number, values)),
-    "index": lambda value: f"expert {value + 1}",
-}
-
-
 def usual_recipe(domain: str) -> Recipe | None:
     """The recipe that a domain begins with, which has its defaults; None where the domain has no model."""
     return next(iter(get_domain(domain).examples().values()), None)
@@ -67,7 +36,7 @@ def usual_recipe(domain: str) -> Recipe | None:
 def differences(recipe: Recipe) -> dict[str, str]:
     """What a recipe has that its domain's usual recipe has not, in words, by its place in the recipe.
 
-    The operator is described by `operator_words`; experts are named by their titles, so that only what these do not say
+    The operator says itself by its `words`; experts are named by their titles, so that only what these do not say
     stands here: a model that prompts are of, the modes of a mixture.
     """
     usual = usual_recipe(recipe.domain)
@@ -100,11 +69,6 @@ def _facts(recipe: Recipe) -> dict[str, Any]:
     return facts
 
 
-def _number(value: float) -> str:
-    """A number as short as it can be without becoming another."""
-    return f"{value:g}" if float(f"{value:g}") == value else repr(value)
-
-
 def _size(value: int | None, recipe: Recipe) -> str:
     size = get_domain(recipe.domain).size
     if size is None:
@@ -113,7 +77,7 @@ def _size(value: int | None, recipe: Recipe) -> str:
 
 
 def _level(words: str) -> Callable[[Any, Recipe], str]:
-    return lambda value, recipe: f"{words} {'as the models have it' if value is None else f's = {_number(value)}'}"
+    return lambda value, recipe: f"{words} {'as the models have it' if value is None else f's = {short_number(value)}'}"
 
 
 def _side(words: str) -> Callable[[Any, Recipe], str]:
@@ -135,15 +99,15 @@ _WORDS: dict[str, Callable[[Any, Recipe], str]] = {
     "levels.spacing": lambda value, recipe: "levels even in log s" if value == "log" else "Karras' levels",
     "levels.highest": _level("highest level"),
     "levels.lowest": _level("lowest level"),
-    "levels.rho": lambda value, recipe: f"rho {_number(value)}",
+    "levels.rho": lambda value, recipe: f"rho {short_number(value)}",
     "solver": lambda value, recipe: SOLVERS[value],
     "estimator": lambda value, recipe: f"log q: {ESTIMATORS[value]}",
-    "noise_scale": lambda value, recipe: f"noise scale {_number(value)}",
+    "noise_scale": lambda value, recipe: f"noise scale {short_number(value)}",
     "batch": lambda value, recipe: f"{value} samples",
     "seed": lambda value, recipe: f"seed {value}",
     "device": lambda value, recipe: f"device {value}",
     "dtype": lambda value, recipe: value,
-    "guidance.weight": lambda value, recipe: "no guidance" if value == 1 else f"guidance {_number(value)}",
+    "guidance.weight": lambda value, recipe: "no guidance" if value == 1 else f"guidance {short_number(value)}",
     "guidance.negative_prompt": lambda value, recipe: f"led away from '{value}'" if value else "led away from nothing",
     "guidance.highest": _level("guidance up to"),
     "guidance.lowest": _level("guidance from"),

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from studio.form import state as form_state
+from studio.form.to_recipe import document
+from studio.form.to_widgets import terms_of, unshown, widget_values
 from superdiff_engine.domains import domains
 from superdiff_engine.domains.checked import make_recipe, parse_recipe, recipe_from_link
 from superdiff_engine.errors import RecipeError, SuperDiffError
@@ -183,16 +184,16 @@ def check_parsing(seed: int, number: int) -> str:
         return "one sentence"
     if parse_recipe(recipe.to_json()) != recipe or recipe_from_link(recipe.to_link()) != recipe:
         raise Broken("comes back changed from JSON or a link")
-    form: dict[str, Any] = {}
-    before, form_state.state = form_state.state, lambda: form
+    form = widget_values(recipe, 0)
+    problem = unshown(recipe, form)
+    if problem:
+        check_sentence(problem)
+        return "a recipe, of which the form says what it cannot show"
     try:
-        form_state.load(recipe)
-        shown = form_state.recipe_now()
+        shown = make_recipe(document(form))
     except SuperDiffError as error:
         check_sentence(str(error))
         return "a recipe, of which the form says what it cannot show"
-    finally:
-        form_state.state = before
     if shown != recipe and not _same_run(shown, recipe):
         raise Broken("the form makes another run of it, and does not say so")
     return "a recipe"
@@ -204,7 +205,7 @@ def _same_run(shown: Recipe, recipe: Recipe) -> bool:
     def plain(one: Recipe) -> dict[str, Any]:
         document = one.model_dump(exclude_none=True, exclude={"guidance", "pipeline"})
         for expert in document["experts"]:
-            expert["prompt"] = ", ".join(form_state.terms_of(expert.get("prompt")))
+            expert["prompt"] = ", ".join(terms_of(expert.get("prompt")))
             if "mixture" in expert:
                 expert["mixture"].setdefault("masses", [1.0] * len(expert["mixture"]["means"]))
         if not any(document["operator"].get("bias", [])):

@@ -10,7 +10,7 @@ from superdiff_engine.domains import domains
 from superdiff_engine.domains.checked import make_recipe
 from superdiff_engine.recipes.document import Recipe
 from superdiff_engine.recipes.operators import OPERATORS, OperatorRecipe
-from superdiff_engine.runs.wording import differences, operator_words, usual_recipe
+from superdiff_engine.runs.wording import differences, usual_recipe
 
 PLANE = {"experts": [{"model": "ring"}, {"model": "grid"}]}
 MOLECULES = {
@@ -97,7 +97,7 @@ def test_there_is_a_case_for_every_field():
 def test_whatever_differs_is_named(place):
     change, words = OTHER[place]
     recipe = make_recipe({"domain": "plane"} | PLANE | change)
-    said = [*operator_words(recipe.operator), *differences(recipe).values()]
+    said = [*recipe.operator.words(), *differences(recipe).values()]
     assert any(words in one for one in said), said
 
 

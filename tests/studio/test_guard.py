@@ -8,7 +8,7 @@ from streamlit.testing.v1 import AppTest
 
 import studio
 from studio import session
-from studio.form import state as form_state
+from studio.form import slots
 from superdiff_engine.errors import SuperDiffError
 
 STUDIO = Path(studio.__file__).parent
@@ -47,7 +47,7 @@ def test_a_callback_that_raises_is_a_sentence_and_the_page_stays(tmp_path, monke
 
     monkeypatch.setenv("SUPERDIFF_RUNS", str(tmp_path))
     session.registry.clear()
-    monkeypatch.setattr(form_state, "add_expert", fail)
+    monkeypatch.setattr(slots, "add_expert", fail)
     app = AppTest.from_file(str(STUDIO / "app.py"), default_timeout=60).run()
     next(found for found in app.button if found.key == "add-expert").click().run()
     assert not app.exception

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ...domain import ALL, Domain, Export, ModelInfo, Prepared, Result, Shown, Size, look_at_embedded, settling
+from ...domain import ALL, Domain, Export, ModelInfo, Prepared, Result, Shown, Size, Wording, look_at_embedded, settling
 from ...errors import ModelError, RecipeError
 from ...geometry import Product
 from ...recipes.document import Expert, GuidanceRecipe, Levels, Recipe
@@ -47,9 +47,8 @@ class Molecules(Domain):
     title = "Molecules"
     sample_is_picture = True
     level_unit = "1.4 Angstrom for positions"
-    prompted = True
-    own_models = True
-    prompt_hint = "Any property"
+    wording = Wording("Any property", chosen=True)
+    guided = True
     components = ("positions", "types", "bonds")
     size = Size("atoms", "Atoms, hydrogens included", FEWEST_ATOMS, MOST_ATOMS, "as in QM9")
     dtypes = ("float32", "bfloat16")  # float16 has too small a range
@@ -71,7 +70,7 @@ class Molecules(Domain):
     def remarks(self, recipe: Recipe) -> list[str]:
         """What no molecule can satisfy at once, where the operator does not insist on it."""
         rivals = contradictions(recipe)
-        if not rivals or recipe.operator.name not in ("average", "fixed"):
+        if not rivals or recipe.operator.aims_at != "mean":
             return []
         return [f"No molecule satisfies both '{rivals[0][0].text}' and '{rivals[0][1].text}'."]
 
@@ -107,7 +106,7 @@ class Molecules(Domain):
         if recipe.guidance is not None:
             words_of(WHOLE).parse(recipe.guidance.negative_prompt)
         rivals = contradictions(recipe)
-        if rivals and recipe.operator.name == "and":
+        if rivals and recipe.operator.aims_at == "all":
             raise RecipeError(
                 f"No molecule satisfies both '{rivals[0][0].text}' and '{rivals[0][1].text}', so AND has nothing to "
                 "find. Choose OR, or other prompts."

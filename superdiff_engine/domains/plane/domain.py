@@ -13,7 +13,7 @@ import torch
 
 from ...domain import ALL, Domain, Export, ModelInfo, Result, Shown
 from ...geometry import Euclidean
-from ...recipes.document import Expert, Levels, Mixture, Recipe
+from ...recipes.document import DRAWN, Expert, Levels, Mixture, Recipe
 from ...recipes.operators import AndRecipe, OrRecipe
 from ...sampling import Step
 from ..picture_files import png
@@ -66,7 +66,7 @@ class Plane(Domain):
     def listing(self) -> Iterator[ModelInfo]:
         for name, (title, text, _) in MIXTURES.items():
             yield ModelInfo(name, title, text, "exact")
-        yield ModelInfo("custom", "Your own mixture", "modes that you place yourself", "exact")
+        yield ModelInfo(DRAWN, "Your own mixture", "modes that you place yourself", "exact", drawn=True)
 
     def examples(self) -> dict[str, Recipe]:
         def recipe(models: Sequence[str], operator: OrRecipe | AndRecipe, steps: int = 100) -> Recipe:

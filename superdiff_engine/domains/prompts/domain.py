@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from ...domain import ALL, Domain, Export, ModelInfo, Prepared, Result, Shown, look_at, look_at_embedded
+from ...domain import ALL, Domain, Export, ModelInfo, Prepared, Result, Shown, Wording, look_at, look_at_embedded
 from ...errors import ModelError, RecipeError
 from ...geometry import Euclidean
 from ...recipes.document import Expert, GuidanceRecipe, Levels, PipelineRecipe, Recipe
@@ -43,7 +43,9 @@ class Prompts(Domain):
     title = "Prompts"
     sample_is_picture = True
     level_unit = "standard deviations of the latents"
-    prompted = True
+    wording = Wording("What should the pictures show?", one_model=True, between=" and ")
+    guided = True
+    pipelines = True
     foreign = True
 
     def listing(self) -> Iterator[ModelInfo | ModelError]:

@@ -6,7 +6,9 @@ import math
 import pytest
 from studio_page import open_link
 
-from studio.form import state as form_state
+from studio.form import to_widgets
+from studio.form.to_recipe import document
+from studio.form.to_widgets import unshown, widget_values
 from superdiff_engine.domains import domains
 from superdiff_engine.domains.checked import make_recipe
 
@@ -76,13 +78,13 @@ def test_the_form_shows_a_recipe_to_the_last_digit(name, tmp_path, monkeypatch):
     app = open_link(json.loads(recipe.to_json()), tmp_path, monkeypatch)
     app.run()
     assert not app.exception and not app.error, [error.value for error in app.error]
-    assert same(make_recipe(form_state.document(Held(app.session_state))), recipe)
+    assert same(make_recipe(document(Held(app.session_state))), recipe)
 
 
 def test_every_example_is_shown_as_it_is():
     for domain in domains().values():
         for recipe in domain.examples().values():
-            assert form_state.unshown(recipe, form_state._values(recipe, 0)) == ""
+            assert unshown(recipe, widget_values(recipe, 0)) == ""
 
 
 @pytest.mark.parametrize(
@@ -98,14 +100,14 @@ def test_every_example_is_shown_as_it_is():
 def test_a_value_that_a_widget_would_change_is_named(change, words):
     """As if a field rounded, cut off or dropped what it is given."""
     recipe = recipe_of(operator={"name": "and"}, seed=7, levels={"lowest": 0.5, "steps": 3})
-    assert form_state.unshown(recipe, form_state._values(recipe, 0)) == ""
-    sentence = form_state.unshown(recipe, form_state._values(recipe, 0) | dict([change]))
+    assert unshown(recipe, widget_values(recipe, 0)) == ""
+    sentence = unshown(recipe, widget_values(recipe, 0) | dict([change]))
     assert sentence.startswith("The form cannot show this recipe as it is")
     assert all(word in sentence for word in words)
 
 
 def test_a_recipe_that_the_form_would_change_leaves_it_as_it_was(tmp_path, monkeypatch):
-    monkeypatch.setattr(form_state, "SAVINGS", {})  # as a form without these switches
+    monkeypatch.setattr(to_widgets, "SAVINGS", {})  # as a form without these switches
     link = json.loads(recipe_of(**HARD["prompts"]).to_json())
     app = open_link(link, tmp_path, monkeypatch)
     app.run()

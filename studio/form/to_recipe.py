@@ -1,0 +1,115 @@
+"""From the form's widgets to a recipe."""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from superdiff_engine.domains import Domain, get_domain
+from superdiff_engine.recipes.document import DRAWN
+from superdiff_engine.solvers import SOLVERS
+
+from . import fields
+from .parameters import chosen_operator, operator_document
+
+#: What a form holds: the values of its widgets by their keys ("f.steps"), and which experts it has ("experts").
+Values = MutableMapping[str, Any]
+
+#: What a new mixture of one's own starts as.
+NEW_MODES = {"x": [-1.5, 1.5], "y": [0.0, 0.0], "variance": [0.16, 0.16], "mass": [1.0, 1.0]}
+
+
+def document(values: Values) -> dict[str, Any]:
+    """What a form says, as a recipe's dictionary (not yet validated)."""
+    domain, operator = get_domain(values["f.domain"]), chosen_operator(values)
+    found: dict[str, Any] = {
+        "domain": values["f.domain"],
+        "experts": [_expert(values, slot, domain) for slot in values["experts"]],
+        "operator": operator_document(values),
+        "levels": {},
+    }
+    for field in fields.SAMPLING:
+        _put(found, field.place, values[field.key])
+    found |= {
+        "noise_scale": noise_scale(values),
+        "seed": values["f.seed"].strip(),
+        "per_component": values["f.apart"] and len(domain.components) > 1 and not operator.whole_samples,
+    }
+    if domain.guided:
+        found["guidance"] = _guidance(values, domain)
+    if domain.pipelines:
+        found["pipeline"] = _pipeline(values)
+    if domain.size is not None:
+        found[domain.size.field] = values["f.size"]
+    return found
+
+
+def noise_scale(values: Values) -> float:
+    """Of the noise; 1 for a solver that has none, whatever was chosen for another."""
+    return float(values["f.noise_scale"]) if SOLVERS[values["f.solver"]].noisy else 1.0
+
+
+def estimators(values: Values) -> list[str]:
+    """Those that the domain allows with this solver, noise scale and size of samples."""
+    domain = get_domain(values["f.domain"])
+    return domain.estimators_for(values["f.solver"], noise_scale(values), values["f.size"])
+
+
+def revisions(values: Values) -> dict[str, str]:
+    """The models of the form's experts that stand at a revision of a hub, with it."""
+    return {expert["model"]: expert["revision"] for expert in document(values)["experts"] if expert["revision"]}
+
+
+def _expert(values: Values, slot: int, domain: Domain) -> dict[str, Any]:
+    wording = domain.wording
+    one_model = wording is not None and wording.one_model
+    expert: dict[str, Any] = {"model": values.get("f.text_model" if one_model else f"f.model.{slot}") or ""}
+    if wording is not None:
+        expert["prompt"] = (
+            ", ".join(values[f"f.terms.{slot}"]) if wording.chosen else values.get(f"f.prompt.{slot}") or ""
+        )
+    expert["revision"] = _revision(values, slot, expert["model"])
+    if expert["model"] == DRAWN:
+        expert["mixture"] = _mixture(values.get(f"modes.{slot}"))
+    return expert
+
+
+def _revision(values: Values, slot: int, model: str) -> str | None:
+    """The revision that came with an expert's model; forgotten once another model is chosen."""
+    known, revision = values.get(f"f.revision.{slot}") or (model, None)
+    if known != model:
+        values[f"f.revision.{slot}"] = revision = None
+    return revision
+
+
+def _mixture(table: pd.DataFrame | None) -> dict[str, Any]:
+    modes = (pd.DataFrame(NEW_MODES) if table is None else table).dropna(how="all")
+    # A cell that is still empty while a row is being typed counts as its default.
+    modes = modes.fillna({"x": 0.0, "y": 0.0, "variance": 0.16, "mass": 1.0})
+    return {
+        "means": modes[["x", "y"]].astype(float).values.tolist(),
+        "variances": modes["variance"].astype(float).tolist(),
+        "masses": modes["mass"].astype(float).tolist(),
+    }
+
+
+def _guidance(values: Values, domain: Domain) -> dict[str, Any] | None:
+    chosen = domain.wording is not None and domain.wording.chosen
+    negative = ", ".join(values["f.away"]) if chosen else values["f.negative"] or ""
+    if values["f.guidance"] == 1 and not negative:
+        return None
+    return {"negative_prompt": negative} | {field.place[-1]: values[field.key] for field in fields.GUIDANCE}
+
+
+def _pipeline(values: Values) -> dict[str, Any] | None:
+    savings = dict.fromkeys(values["f.savings"], True)
+    size = {field.place[-1]: values[field.key] for field in fields.PIPELINE}
+    return savings | size if savings or any(size.values()) else None
+
+
+def _put(document: dict[str, Any], place: Sequence[str], value: Any) -> None:
+    for name in place[:-1]:
+        document = document[name]
+    document[place[-1]] = value
