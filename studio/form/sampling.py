@@ -6,9 +6,10 @@ from typing import Literal
 
 import streamlit as st
 
+from superdiff_engine.density import get_estimator
 from superdiff_engine.domains import get_domain
-from superdiff_engine.runs.wording import ESTIMATORS, SAVINGS, SOLVERS
-from superdiff_engine.solvers import get_solver
+from superdiff_engine.runs.wording import SAVINGS
+from superdiff_engine.solvers import DEFAULT_SOLVER, SOLVERS, get_solver
 
 from ..guard import callback
 from . import state as form_state
@@ -36,8 +37,8 @@ def draw_sampling() -> None:
         st.number_input("Samples", **limits("f.batch"), step=16, key="f.batch", persist_state=_KEEP)
     st.selectbox(
         "Solver",
-        list(SOLVERS),
-        format_func=SOLVERS.__getitem__,
+        list(dict.fromkeys([DEFAULT_SOLVER, *SOLVERS])),
+        format_func=lambda name: get_solver(name).title,
         key="f.solver",
         persist_state=_KEEP,
         help="How a step is taken. An SDE adds fresh noise at every step; an ODE does not, so the same seed flows "
@@ -58,7 +59,7 @@ def draw_sampling() -> None:
     st.selectbox(
         "Log-density estimator",
         estimators(session),
-        format_func=ESTIMATORS.__getitem__,
+        format_func=lambda name: get_estimator(name).title,
         key="f.estimator",
         persist_state=_KEEP,
         help="How log q is followed. The Itô estimators come free with an SDE; an ODE needs a divergence.",

@@ -9,7 +9,7 @@ import pandas as pd
 
 from superdiff_engine.domains import Domain, get_domain
 from superdiff_engine.recipes.document import DRAWN
-from superdiff_engine.solvers import SOLVERS
+from superdiff_engine.solvers import get_solver
 
 from . import fields
 from .parameters import chosen_operator, operator_document
@@ -48,7 +48,7 @@ def document(values: Values) -> dict[str, Any]:
 
 def noise_scale(values: Values) -> float:
     """Of the noise; 1 for a solver that has none, whatever was chosen for another."""
-    return float(values["f.noise_scale"]) if SOLVERS[values["f.solver"]].noisy else 1.0
+    return float(values["f.noise_scale"]) if get_solver(values["f.solver"]).noisy else 1.0
 
 
 def estimators(values: Values) -> list[str]:

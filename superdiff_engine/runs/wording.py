@@ -1,22 +1,15 @@
-"""Recipes in words: what solvers and estimators are called, and what in a recipe is not the default."""
+"""Recipes in words: what in a recipe is not its domain's default."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from .. import density, solvers
+from ..density import get_estimator
 from ..domains import get_domain
 from ..recipes.document import GuidanceRecipe, PipelineRecipe, Recipe
-from ..solvers import DEFAULT_SOLVER
+from ..solvers import get_solver
 from ..system.texts import short_number
-
-#: The default first.
-SOLVERS: dict[str, str] = {
-    name: solvers.SOLVERS[name].title for name in dict.fromkeys([DEFAULT_SOLVER, *solvers.SOLVERS])
-}
-
-ESTIMATORS: dict[str, str] = {name: estimator.title for name, estimator in density.ESTIMATORS.items()}
 
 #: Ways of a text-to-image pipeline to save memory or time, by their names in recipes.
 SAVINGS: dict[str, str] = {
@@ -100,8 +93,8 @@ _WORDS: dict[str, Callable[[Any, Recipe], str]] = {
     "levels.highest": _level("highest level"),
     "levels.lowest": _level("lowest level"),
     "levels.rho": lambda value, recipe: f"rho {short_number(value)}",
-    "solver": lambda value, recipe: SOLVERS[value],
-    "estimator": lambda value, recipe: f"log q: {ESTIMATORS[value]}",
+    "solver": lambda value, recipe: get_solver(value).title,
+    "estimator": lambda value, recipe: f"log q: {get_estimator(value).title}",
     "noise_scale": lambda value, recipe: f"noise scale {short_number(value)}",
     "batch": lambda value, recipe: f"{value} samples",
     "seed": lambda value, recipe: f"seed {value}",
