@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from superdiff_engine.domains.colours import STRUCTURE_COLOURS
-from superdiff_engine.domains.proteins.judging import contact_map, torsions
+from superdiff_engine.domains.proteins.checks import contact_map, torsions
 
 from .palette import PICKED
 

@@ -14,7 +14,7 @@ from ast import literal_eval
 from superdiff_engine.domains.checked import parse_recipe
 from superdiff_engine.errors import RecipeError
 from superdiff_engine.recipes.document import Recipe
-from superdiff_engine.system.reading import LARGEST_RECIPE
+from superdiff_engine.system.sandbox import LARGEST_RECIPE
 
 LARGEST_FILE = 32 * 1024 * 1024
 #: The keyword of the PNG text chunk that holds the recipe.

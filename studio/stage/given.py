@@ -11,7 +11,7 @@ from superdiff_engine.domains.checked import parse_recipe
 from superdiff_engine.errors import SuperDiffError
 from superdiff_engine.likelihood import Likelihoods
 from superdiff_engine.runs.given import Scoring
-from superdiff_engine.system.reading import Reading
+from superdiff_engine.system.sandbox import Reading
 from superdiff_engine.walk import levels_of
 
 from ..charts.live import at_level

@@ -66,7 +66,7 @@ class OwnFiles:
         label: which files, and their limits.
         types: endings of their names.
         one: what a sample is called.
-        reader: the function that reads a file, in a process apart (`reading.read_apart`).
+        reader: the function that reads a file, in a process apart (`sandbox.read_apart`).
         take: samples out of its answer, and arrays about them. Raises SuperDiffError.
         columns: the first columns of the table, from the arrays; the first of them names the samples.
         draw: shows sample `index` of the arrays, under a name for the scene.

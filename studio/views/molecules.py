@@ -18,10 +18,10 @@ from superdiff_engine.domains.molecules.chemistry import Relaxation, relax
 from superdiff_engine.domains.molecules.domain import prompts_of
 from superdiff_engine.domains.molecules.drawing import depict
 from superdiff_engine.domains.molecules.files import sdf
-from superdiff_engine.domains.molecules.judging import first_of_their_kind, satisfied, verdicts_of
+from superdiff_engine.domains.molecules.checks import first_of_their_kind, satisfied, verdicts_of
 from superdiff_engine.domains.molecules.reading import LARGEST_SDF, ReadMolecules
 from superdiff_engine.errors import SuperDiffError
-from superdiff_engine.system.reading import as_text
+from superdiff_engine.system.sandbox import as_text
 from superdiff_engine.trace import Frame
 
 from ..charts.live import at_level

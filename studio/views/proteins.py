@@ -17,7 +17,7 @@ from superdiff_engine.domains.proteins import mpnn
 from superdiff_engine.domains.proteins.domain import experts_of
 from superdiff_engine.domains.proteins.drawing import depict
 from superdiff_engine.domains.proteins.files import mmcif, pdb, trajectory_pdb
-from superdiff_engine.domains.proteins.judging import chain_of, judge_proteins, secondary_structure
+from superdiff_engine.domains.proteins.checks import chain_of, checked_proteins, secondary_structure
 from superdiff_engine.domains.proteins.local import ASKED_AT, DRAWS, local_weights
 from superdiff_engine.domains.proteins.reading import FEWEST, LARGEST_FILE, MOST, ReadProtein
 from superdiff_engine.trace import Frame
@@ -66,7 +66,7 @@ def scene(
 
 def _take_own(found: dict[str, Any]) -> tuple[ReadProtein, dict[str, np.ndarray]]:
     given = ReadProtein.from_plain(found)
-    arrays = judge_proteins(torch.from_numpy(given.backbone).unsqueeze(0), [len(given.backbone)])
+    arrays = checked_proteins(torch.from_numpy(given.backbone).unsqueeze(0), [len(given.backbone)])
     return given, arrays | {"sequence": np.array([given.sequence])}
 
 

@@ -40,7 +40,7 @@ from ..errors import SuperDiffError
 from ..system.downloads import Download, watching
 from ..system.files import drop_partials
 from ..system.terminal import Terminal, VisibleGroup, log_visibly
-from ..system.texts import visible
+from ..system.visible_text import visible
 
 if TYPE_CHECKING:
     from ..runs.grid import Sweep

@@ -14,7 +14,7 @@ from ..recipes.document import Recipe, Surroundings
 from ..recipes.links import text_of_link
 from ..recipes.sentences import sentence_of
 from ..system.files import read_bounded
-from ..system.reading import LARGEST_RECIPE
+from ..system.sandbox import LARGEST_RECIPE
 from . import domain_of_model, domains, get_domain
 from .sources import written_local
 

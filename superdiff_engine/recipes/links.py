@@ -9,7 +9,7 @@ import zlib
 from typing import Any
 
 from ..errors import RecipeError
-from ..system.reading import LARGEST_RECIPE
+from ..system.sandbox import LARGEST_RECIPE
 
 
 def link_of(document: dict[str, Any]) -> str:

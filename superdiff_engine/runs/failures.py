@@ -42,6 +42,6 @@ def out_of_memory(recipe: Recipe | None) -> str:
         choose.append("smaller pictures")
     if recipe.batch == 1:
         what, choose = what.replace("1 samples", "1 sample"), [*choose[1:], "a machine with more memory"]
-    if recipe.device != "cpu" and recipe.dtype == "float32" and recipe.domain != "plane":
+    if recipe.device != "cpu" and recipe.dtype == "float32" and len(get_domain(recipe.domain).dtypes) > 1:
         choose.append("float16 or bfloat16 on a GPU")
     return f"The memory ran out with {what}; choose {' or '.join(choose)}."

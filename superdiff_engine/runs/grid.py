@@ -33,7 +33,7 @@ from ..errors import OutputError, RecipeError, SuperDiffError
 from ..recipes.document import Recipe
 from ..sampling import Step
 from ..system.files import write_whole
-from ..system.texts import visible
+from ..system.visible_text import visible
 from .axes import PARAMETERS, Axis, number_text, varied, with_value
 from .failures import explain
 from .folder import OutputFolder, output_file

@@ -31,7 +31,7 @@ from ..system.devices import check_dtype, resolve_device
 from ..system.downloads import DownloadStopped
 from ..system.interrupts import Interrupted
 from ..system.memory import is_out_of_memory
-from ..system.texts import visible
+from ..system.visible_text import visible
 from ..trace import Frame, Trace, replay_npz
 from ..walk import levels_of, walk
 from .failures import explain

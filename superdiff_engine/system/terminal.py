@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 from typer.core import TyperGroup
 
-from .texts import visible
+from .visible_text import visible
 
 _LOGGER = "superdiff"
 

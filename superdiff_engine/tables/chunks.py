@@ -14,12 +14,12 @@ import numpy as np
 from ..domain import Domain
 from ..errors import SuperDiffError
 from ..recipes.document import Recipe
+from ..system.file_cache import file_cached
 from ..system.files import write_whole
-from ..system.remembered import remembered
 from ..walk import walk
 
 
-@remembered(8)
+@file_cached(8)
 def digest(path: Path) -> str:
     """A short hash of a file, such as a model's weights."""
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16]

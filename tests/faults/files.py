@@ -34,7 +34,7 @@ from superdiff_engine.errors import SuperDiffError
 from superdiff_engine.recipes.document import Recipe
 from superdiff_engine.runs.formats import samples_npz
 from superdiff_engine.runs.run import Run
-from superdiff_engine.system.reading import read_apart
+from superdiff_engine.system.sandbox import read_apart
 
 from .ledger import Broken, Ledger, check_sentence, walk
 from .mutate import generator, mutate_bytes, mutate_document, mutate_lines

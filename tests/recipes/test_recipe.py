@@ -12,7 +12,7 @@ from superdiff_engine.domains import domains
 from superdiff_engine.domains.checked import load_recipe, make_recipe, parse_recipe, recipe_from_link
 from superdiff_engine.errors import RecipeError
 from superdiff_engine.runs.run import Run
-from superdiff_engine.system.reading import LARGEST_RECIPE
+from superdiff_engine.system.sandbox import LARGEST_RECIPE
 
 GOOD = {"domain": "plane", "experts": [{"model": "overlap_a"}, {"model": "overlap_b"}]}
 

@@ -246,7 +246,7 @@ def test_partial_files_of_the_dead_are_swept_and_those_of_the_living_stay(tmp_pa
     writing = """
 import os, sys, time
 from pathlib import Path
-from superdiff_engine.files import write_whole
+from superdiff_engine.system.files import write_whole
 def fsync(file):
     print("there", flush=True)
     time.sleep(60)

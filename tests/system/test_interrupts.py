@@ -38,15 +38,15 @@ POOL = """
 import sys, time
 from superdiff_engine import interrupts
 from superdiff_engine.evaluation import make_missing
-from superdiff_engine.workers import Workers
-from superdiff_engine.files import write_whole
+from superdiff_engine.system.workers import Workers
+from superdiff_engine.system.files import write_whole
 from pathlib import Path
 import multiprocessing, os
 
 class Slow:
     def __init__(self, folder): self.folder = folder
     def __call__(self, number):
-        import superdiff_engine.files as files
+        import superdiff_engine.system.files as files
         real = os.fsync
         def fsync(file):
             (Path(self.folder) / f"pid{{number}}").write_text(str(os.getpid()))

@@ -18,6 +18,7 @@ import numpy as np
 from rdkit import Chem, RDConfig, RDLogger
 from rdkit.Chem import QED, Crippen, rdForceFieldHelpers, rdMolDescriptors
 
+from ..superposition import superposed_distance
 from .atoms import ELEMENTS, PROPERTY_NAMES, VALENCES
 
 #: RDKit's own reports of what it cannot sanitise: here they are counted and shown, not printed.
@@ -97,7 +98,7 @@ class Verdict:
     reason: str
 
 
-def judge(elements: np.ndarray, positions: np.ndarray, bonds: np.ndarray) -> Verdict:
+def verdict_on(elements: np.ndarray, positions: np.ndarray, bonds: np.ndarray) -> Verdict:
     """Whether arrays as `build_molecule` takes them are a valid molecule."""
     built = build_molecule(elements, positions, bonds)
     off = valence_errors(elements, bonds)
@@ -162,15 +163,5 @@ def relax(molecule: Any, steps: int = 500) -> Relaxation | None:
     after = field.CalcEnergy()
     positions = moved.GetConformer().GetPositions()
     return Relaxation(
-        positions, before - after, superposed_rmsd(molecule.GetConformer().GetPositions(), positions), not missing
+        positions, before - after, superposed_distance(molecule.GetConformer().GetPositions(), positions), not missing
     )
-
-
-def superposed_rmsd(first: np.ndarray, second: np.ndarray) -> float:
-    """Root-mean-square distance of matched points [atoms, 3] after the best rotation and shift (Kabsch 1976)."""
-    a, b = first - first.mean(0), second - second.mean(0)
-    left, values, right = np.linalg.svd(a.T @ b)
-    if np.linalg.det(left @ right) < 0:
-        values[-1] *= -1
-    square = (a**2).sum() + (b**2).sum() - 2 * values.sum()
-    return float(np.sqrt(max(square, 0.0) / len(first)))

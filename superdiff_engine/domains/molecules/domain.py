@@ -165,11 +165,11 @@ class Molecules(Domain):
         return {name: getattr(decoded, name) for name in ("elements", "positions", "bonds", "atoms")}
 
     def decode(self, step: Step, experts: Sequence[Any]) -> dict[str, np.ndarray]:
-        """The arrays of `judging.judge_molecules`."""
+        """The arrays of `checks.checked_molecules`."""
         denoised: Any = step.denoised
-        from .judging import judge_molecules  # RDKit: not before there are molecules
+        from .checks import checked_molecules  # RDKit: not before there are molecules
 
-        return judge_molecules(decode(denoised, experts[0].network.atoms))
+        return checked_molecules(decode(denoised, experts[0].network.atoms))
 
     def preview_png(self, result: Result) -> bytes | None:
         from .drawing import grid
@@ -178,8 +178,8 @@ class Molecules(Domain):
 
     def picture_png(self, result: Result, index: int) -> bytes:
         """A flat depiction of molecule `index`, as a PNG with the recipe inside."""
+        from .checks import verdicts_of
         from .drawing import depict
-        from .judging import verdicts_of
 
         (verdict,) = verdicts_of(result.decoded, [index])
         drawn = Image.open(io.BytesIO(depict(verdict.molecule, width=600, height=600))).convert("RGBA")
@@ -193,9 +193,9 @@ class Molecules(Domain):
         return exports(result, shown)
 
     def describe(self, result: Result) -> dict[str, Any]:
-        from .judging import figures
+        from .checks import summary
 
-        return figures(result.decoded, prompts_of(result.recipe)) if "elements" in result.decoded else {}
+        return summary(result.decoded, prompts_of(result.recipe)) if "elements" in result.decoded else {}
 
     def tables(self) -> Mapping[str, Layout]:
         from .evaluate import LAYOUTS

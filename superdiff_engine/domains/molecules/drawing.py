@@ -12,7 +12,7 @@ from rdkit import Chem
 from rdkit.Chem import rdDepictor
 from rdkit.Chem.Draw import rdMolDraw2D
 
-from .judging import verdicts_of
+from .checks import verdicts_of
 
 CELL = 220
 #: How many molecules a grid shows at most.

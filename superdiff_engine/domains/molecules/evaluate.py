@@ -2,7 +2,7 @@ r"""The paper's Table 4 for molecules: `superdiff evaluate molecules`.
 
 Each pair of properties that conflict mildly is asked for from the same noise and sizes by each prompt alone, both in
 one prompt (joint), average, AND, OR, coin flip. Each prompt gets the same guidance: average and AND, whose weights add
-up to one, run with twice of it, and in the rows `..._half` without that. What is measured of the molecules: `figures`.
+up to one, run with twice of it, and in the rows `..._half` without that. What is measured of the molecules: `measures`.
 
 The row `unconditional`, and `qm9` of test molecules, add EDM's stability (Hoogeboom et al. 2022, arXiv 2203.17003).
 The rows `networks/...` are of the two networks that learned from disjoint parts of QM9, each alone and composed;
@@ -46,10 +46,10 @@ from ...tables.table import (
     with_known_rows,
     write_table,
 )
+from .checks import checked_molecules
 from .domain import CHAINS, JUDGED_AT, RINGS, WHOLE, Molecules, find_folder, find_model, words_of
-from .figures import area_under_curve, figures_of, share, strains
 from .files import ReadMolecules
-from .judging import judge_molecules
+from .measures import area_under_curve, measures_of, share, strains
 from .model import Decoded
 from .properties import Term
 from .reference import Reference, load_reference
@@ -201,7 +201,7 @@ def chunk_file(row: str, chunk: int, settings: Settings) -> Path:
 
 
 def make_chunk(row: str, chunk: int, settings: Settings) -> None:
-    """Sample a chunk and keep it: the arrays of `judging.judge_molecules` and of `strains`, seconds, and
+    """Sample a chunk and keep it: the arrays of `checks.checked_molecules` and of `strains`, seconds, and
     log_density [batch, 2] of two prompts.
     """
     recipe = recipe_of(row, chunk, settings)
@@ -243,7 +243,7 @@ def native_row(reference: Reference, settings: Settings) -> dict[str, np.ndarray
     """Test molecules of QM9 in the place of samples, as many as a row has, or as the reference holds."""
     names = ("elements", "positions", "bonds", "atoms")
     parts = [getattr(reference, name)[: settings.samples] for name in names]
-    arrays = judge_molecules(Decoded(*parts))
+    arrays = checked_molecules(Decoded(*parts))
     return arrays | strains(arrays) | {"seconds": np.array(0.0)}
 
 
@@ -368,9 +368,9 @@ def _table(settings: Settings, reference: Reference, workers: int, made: dict[st
         arrays = native_row(reference, settings) if name == NATIVE else read_row(name, settings)
         if arrays is not None:
             seconds = round(float(arrays["seconds"]) / workers, 1)
-            figures = figures_of(arrays, reference, terms_of(name))
+            values = measures_of(arrays, reference, terms_of(name))
             count = len(arrays["atoms"])
-            made[name] = Row(name=name, weights=weights, samples=count, seconds=seconds, values=figures)
+            made[name] = Row(name=name, weights=weights, samples=count, seconds=seconds, values=values)
     return Table(
         command=(
             f"superdiff evaluate molecules --samples {settings.samples} --steps {settings.steps} "

@@ -15,8 +15,8 @@ from rdkit import Chem
 
 from ...domain import ALL, COUNTING, Export, Result, Shown
 from .atoms import ELEMENTS, PROPERTY_NAMES
+from .checks import first_of_their_kind, verdicts_of
 from .chemistry import Verdict, relax
-from .judging import first_of_their_kind, verdicts_of
 from .reading import LARGEST_SDF, MOST_READ, ReadMolecules, read_sdf
 from .records import RECIPE_FIELD
 

@@ -28,7 +28,7 @@ from torch import Tensor
 
 from ...geometry import Centred, Euclidean, Product
 from ...score import ConditionedScore
-from ...system.remembered import remembered
+from ...system.file_cache import file_cached
 from ...training import saved
 from ...training.saved import SETTINGS, WEIGHTS, load_network, save_card, save_network, size_of, trained_row
 from ...training.trainer import TrainingFacts
@@ -248,13 +248,13 @@ Made by `superdiff train {folder.name}`; measured by `superdiff evaluate molecul
 """
 
 
-@remembered(8, SETTINGS)
+@file_cached(8, SETTINGS)
 def load_settings(folder: Path) -> MoleculeSettings:
     """What is known of a model, without its weights; raises ModelError with one sentence."""
     return saved.load_settings(folder, MoleculeSettings, "molecule")
 
 
-@remembered(4, SETTINGS, WEIGHTS)
+@file_cached(4, SETTINGS, WEIGHTS)
 def load_model(folder: Path, device: str = "cpu") -> MoleculeModel:
     """A molecule model from its folder; raises ModelError with one sentence."""
     settings = load_settings(folder)

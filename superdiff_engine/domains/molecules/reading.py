@@ -1,7 +1,7 @@
 """Molecules out of an SDF: every record is read, or named with its number and the reason.
 
 What is read comes from strangers: size, records, atoms and time are bounded. This module needs RDKit and numpy only, so
-that a process apart (`superdiff_engine.system.reading`) is quick to start.
+that a process apart (`superdiff_engine.system.sandbox`) is quick to start.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ import numpy as np
 from rdkit import Chem, RDLogger, rdBase
 
 from ...errors import SuperDiffError, quoted
-from ...system.reading import LARGEST_RECIPE, as_text
+from ...system.sandbox import LARGEST_RECIPE, as_text
 from .atoms import ELEMENTS, FEWEST_ATOMS, MOST_ATOMS, PAIRS, pair_indices
-from .chemistry import BOND_TYPES, judge
+from .chemistry import BOND_TYPES, verdict_on
 from .records import FARTHEST, Record, Refused, mol_block, records, size_sentence
 
 LARGEST_SDF = 8 * 1024 * 1024
@@ -161,7 +161,7 @@ def read_plain(content: bytes, add_hydrogens: bool = False, seconds: float = SEC
     """`read_sdf` with RDKit's verdicts on what was read, as JSON can hold it, for a process apart.
 
     Returns:
-        the fields of ReadMolecules, and for each molecule valid, smiles and reason as `judging.judge_molecules` has.
+        the fields of ReadMolecules, and for each molecule valid, smiles and reason as `checks.checked_molecules` has.
     """
     until = time.monotonic() + seconds
     read = read_sdf(content, add_hydrogens, seconds)
@@ -172,8 +172,9 @@ def read_plain(content: bytes, add_hydrogens: bool = False, seconds: float = SEC
         else:
             square = np.zeros((MOST_ATOMS, MOST_ATOMS), np.uint8)
             square[pair_indices()] = read.bonds[row]
-            judged = judge(read.elements[row][:count], read.positions[row][:count], (square + square.T)[:count, :count])
-            verdicts.append((judged.valid, judged.smiles, judged.reason))
+            bonds = (square + square.T)[:count, :count]
+            verdict = verdict_on(read.elements[row][:count], read.positions[row][:count], bonds)
+            verdicts.append((verdict.valid, verdict.smiles, verdict.reason))
     valid, smiles, reasons = (list(column) for column in zip(*verdicts, strict=True))
     return read.plain() | {"valid": valid, "smiles": smiles, "reason": reasons}
 

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from ...system.reading import LARGEST_RECIPE
+from ...system.sandbox import LARGEST_RECIPE
 from .atoms import FEWEST_ATOMS, MOST_ATOMS
 
 #: The data field of an SDF that holds the recipe, as JSON in one line.

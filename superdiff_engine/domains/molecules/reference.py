@@ -16,8 +16,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from ...errors import ModelError
+from ...system.file_cache import file_cached
 from ...system.files import write_whole
-from ...system.remembered import remembered
 from .atoms import PROPERTY_NAMES
 from .data import Molecules
 
@@ -75,7 +75,7 @@ def smiles_hashes(smiles: Sequence[str] | np.ndarray) -> np.ndarray:
     return np.frombuffer(digests, np.int64)
 
 
-@remembered(2, FILE)
+@file_cached(2, FILE)
 def load_reference(folder: Path) -> Reference:
     """The reference beside a model; raises ModelError."""
     try:

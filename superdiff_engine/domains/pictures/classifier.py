@@ -19,8 +19,8 @@ from torch.nn import functional
 
 from ...errors import ModelError
 from ...system.assets import assets_folder
+from ...system.file_cache import file_cached
 from ...system.files import write_whole
-from ...system.remembered import remembered
 from ...training.saved import WEIGHTS
 from ...training.trainer import Draws, TrainingFacts, TrainingTask
 from .data import CLASS_NAMES, Pictures
@@ -118,7 +118,7 @@ class Reference:
     covariance: Tensor
 
 
-@remembered(1, WEIGHTS, folder=lambda: assets_folder() / CLASSIFIER)
+@file_cached(1, WEIGHTS, folder=lambda: assets_folder() / CLASSIFIER)
 def load_classifier() -> GarmentClassifier:
     """The embedded classifier, ready to use; raises ModelError."""
     network = GarmentClassifier()

@@ -27,8 +27,8 @@ from ...errors import ModelError
 from ...noise import DiscreteVP
 from ...score import NetworkScore
 from ...system.assets import assets_folder
+from ...system.file_cache import file_cached
 from ...system.files import write_whole
-from ...system.remembered import remembered
 from ...training.trainer import TrainingFacts
 from ..hub import fetch_pipeline
 from ..sources import (
@@ -153,7 +153,7 @@ def load_expert(model: str, device: str = "cpu", dtype: str = "float32", revisio
     return _load(_folder(model, revision), device, dtype)
 
 
-@remembered(16)
+@file_cached(16)
 def _load(folder: Path, device: str, dtype: str) -> PictureScore:
     settings = read_settings(folder, PictureSettings)
     _check_parts(read_json(folder / INDEX), folder_title(folder))

@@ -21,8 +21,8 @@ from typing import Any, cast
 
 import torch
 
+from ...system.file_cache import file_cached
 from ...system.files import write_whole
-from ...system.remembered import remembered
 from .emoji import STYLES, Concept
 
 #: Tokens of a caption, start and end included: the text encoder's max_position_embeddings.
@@ -172,7 +172,7 @@ def _clip_tables(model: dict[str, Any]) -> tuple[dict[str, int], list[tuple[str,
     return {token: index for index, token in enumerate(ordered)}, [(pair[0], pair[1]) for pair in merges]
 
 
-@remembered(4)
+@file_cached(4)
 def load_tokenizer(folder: Path) -> Any:
     """The CLIPTokenizer of a folder that `save_tokenizer` wrote."""
     from transformers import CLIPTokenizer

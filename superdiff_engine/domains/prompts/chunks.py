@@ -27,8 +27,8 @@ from ...recipes.operators import AndRecipe, AverageRecipe, OperatorRecipe, OrRec
 from ...sampling import Step, sample
 from ...system.assets import assets_folder
 from ...system.devices import fast_dtype
+from ...system.file_cache import file_cached
 from ...system.files import write_whole
-from ...system.remembered import remembered
 from ...tables.table import CACHE, make_missing
 from ...walk import levels_of, walk
 from ..sources import read_settings
@@ -199,7 +199,7 @@ def chunks_of(row: str, settings: Settings, known: Sequence[Concept]) -> list[Ch
     return pair_chunks(kind, settings, int(steps) if steps else None)
 
 
-@remembered(4)
+@file_cached(4)
 def _digest(folder: Path) -> str:
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*")):

@@ -19,7 +19,7 @@ from ...sampling import Step
 from ...score import Guidance
 from ...system.assets import assets_folder
 from ...system.devices import fast_dtype
-from ...system.remembered import remembered
+from ...system.file_cache import file_cached
 from ...tables.table import Layout
 from ..hub import pin_revisions
 from ..picture_files import grid_with_recipe, picture_exports, picture_png
@@ -184,7 +184,7 @@ class Prompts(Domain):
         return {"prompts": LAYOUT, "prompts_clip": LAYOUT, "prompts_steps": STEPS_LAYOUT}
 
 
-@remembered(1, "superdiff.json")
+@file_cached(1, "superdiff.json")
 def _embedded_settings(folder: Path) -> PromptSettings:
     """Read once, not at every turn of the page: the vocabulary is long."""
     return read_settings(folder, PromptSettings)

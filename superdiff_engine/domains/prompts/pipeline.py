@@ -27,8 +27,8 @@ from torch import Tensor
 from ...errors import ModelError
 from ...geometry import Euclidean, State
 from ...score import ConditionedScore, Guidance, score_from_prediction
+from ...system.file_cache import file_cached
 from ...system.memory import is_out_of_memory
-from ...system.remembered import remembered
 from ..picture_files import to_uint8
 from .encoding import Condition, encode, zeros_like
 from .loading import LoadedPipeline, PipelineOptions, load_pipeline
@@ -45,7 +45,7 @@ PLAIN = PipelineOptions()
 Size = tuple[int, int]
 
 
-@remembered(2)
+@file_cached(2)
 def load_text_to_image(
     folder: Path, device: str = "cpu", dtype: str = "float32", options: PipelineOptions = PLAIN
 ) -> TextToImage:

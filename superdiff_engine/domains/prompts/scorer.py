@@ -29,7 +29,7 @@ from torch.nn import functional
 
 from ...errors import ModelError
 from ...system.assets import assets_folder
-from ...system.remembered import remembered
+from ...system.file_cache import file_cached
 from ...training.saved import SETTINGS, WEIGHTS
 from .emoji import Concept
 from .saving import SCORER
@@ -168,7 +168,7 @@ class Scorer:
     digest: str
 
 
-@remembered(1, WEIGHTS, SETTINGS, folder=lambda folder=None: folder or assets_folder() / SCORER)
+@file_cached(1, WEIGHTS, SETTINGS, folder=lambda folder=None: folder or assets_folder() / SCORER)
 def load_scorer(folder: Path | None = None) -> Scorer:
     """The embedded scorer, or that of another folder; raises ModelError."""
     folder = assets_folder() / SCORER if folder is None else folder

@@ -20,8 +20,8 @@ from pathlib import Path
 
 import numpy as np
 
+from .checks import radius_of_gyration
 from .frames import MOST_RESIDUES
-from .judging import radius_of_gyration
 
 DATABASE = Path("/usr/share/promod3/loop_data/structure_db.dat")
 #: Of whole chains that are learned, and of the longest ones of which windows may be.

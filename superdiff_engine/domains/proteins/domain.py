@@ -135,11 +135,11 @@ class Proteins(Domain):
         return {"backbone": atoms, "residues": residues}
 
     def decode(self, step: Step, experts: Sequence[Any]) -> dict[str, np.ndarray]:
-        """The arrays of `judging.judge_proteins`."""
-        from .judging import judge_proteins
+        """The arrays of `checks.checked_proteins`."""
+        from .checks import checked_proteins
 
         denoised: Any = step.denoised
-        return judge_proteins(decode(denoised), experts[0].residues)
+        return checked_proteins(decode(denoised), experts[0].residues)
 
     def preview_png(self, result: Result) -> bytes | None:
         from ..picture_files import png
@@ -153,9 +153,9 @@ class Proteins(Domain):
         return exports(result)
 
     def describe(self, result: Result) -> dict[str, Any]:
-        from .judging import figures
+        from .checks import summary
 
-        return figures(result.decoded) if "backbone" in result.decoded else {}
+        return summary(result.decoded) if "backbone" in result.decoded else {}
 
     def tables(self) -> Mapping[str, Layout]:
         from .evaluate import LAYOUT

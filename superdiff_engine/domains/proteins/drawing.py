@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from ..colours import STRUCTURE_COLOURS, rgb
-from .judging import chain_of
+from .checks import chain_of
 
 CELL = 220
 #: How many proteins a grid shows at most; points of the curve between two residues; drawn larger, then reduced.

@@ -3,7 +3,7 @@ r"""The paper's Table 3 at the scale of the embedded models: `superdiff evaluate
 Each row has samples of 60, 80, 100 and 120 residues, from the same noise in all rows but `native`, which are test
 chains of the PDB near these lengths, `native_noisy`, the same with 1 Angstrom of noise on the residues' places (what
 the score of a bad backbone is like), and `native_alpha` and `native_beta`, the test chains near these lengths of the
-kind that each expert learns from. Of every row: `figures`.
+kind that each expert learns from. Of every row: `measures`.
 
 Steps have `NOISE_SCALE` times their noise, as FrameDiff's and other protein models' have; a row of full noise and one
 of less are beside them.
@@ -42,11 +42,11 @@ from ...tables.table import (
     write_table,
 )
 from . import mpnn
+from .checks import checked_proteins
 from .data import Chains, load_chains
 from .domain import ALPHA, BETA, NOISE_SCALE, WHOLE, Proteins, find_folder, find_model
 from .drawing import grid
-from .figures import NEAR_LENGTH, NEIGHBOURS, figures_of, tm_score
-from .judging import judge_proteins
+from .measures import NEAR_LENGTH, NEIGHBOURS, measures_of, tm_score
 from .train import learned_by
 
 LENGTHS = (60, 80, 100, 120)
@@ -183,7 +183,7 @@ def _digests() -> dict[str, str]:
 
 
 def make_chunk(row: str, residues: int, seed: int, settings: Settings) -> None:
-    """Sample a chunk and keep the arrays of `judging.judge_proteins`."""
+    """Sample a chunk and keep the arrays of `checks.checked_proteins`."""
     path = chunk_file(row, residues, seed, settings)
     chunks.keep(path, chunks.draw(recipe_of(row, residues, seed, settings), Proteins()))
 
@@ -220,7 +220,7 @@ def native_row(test: Chains, settings: Settings, kind: str = WHOLE, moved: float
             backbone = test.backbone[test.rows(int(index))]
             shift = moved * generator.standard_normal((len(backbone), 1, 3), np.float32)
             atoms[row, : len(backbone)] = torch.from_numpy(backbone + shift)
-        found.append(judge_proteins(atoms, test.residues[near].tolist()) | {"seconds": np.array(0.0)})
+        found.append(checked_proteins(atoms, test.residues[near].tolist()) | {"seconds": np.array(0.0)})
     return found
 
 
@@ -268,7 +268,7 @@ def evaluate(
                 parts: Any = native_row(test, settings, *NATIVE[row]) if row in NATIVE else read_row(row, settings)
                 seconds = sum(float(arrays["seconds"]) for arrays in parts) / workers
                 count = sum(len(arrays["residues"]) for arrays in parts)
-                values = figures_of(parts, training, fold, pool)
+                values = measures_of(parts, training, fold, pool)
                 found = Row(name=row, weights=_digests()[row], samples=count, seconds=round(seconds, 1), values=values)
                 row_file(row, settings, fold).parent.mkdir(parents=True, exist_ok=True)
                 write_whole(row_file(row, settings, fold), found.model_dump_json().encode())

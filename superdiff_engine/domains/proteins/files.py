@@ -15,7 +15,7 @@ import numpy as np
 
 from ...domain import COUNTING, Export, Result
 from ...recipes.document import Recipe
-from .judging import chain_of
+from .checks import chain_of
 from .reading import ATOMS, CATEGORY, FEWEST, LARGEST_FILE, MOST, REMARK, ReadProtein, read_protein
 
 __all__ = [

@@ -1,7 +1,7 @@
 """A protein chain out of a PDB or mmCIF file, as Gemmi reads them (Wojdyr 2022), and what was left out of it.
 
 What is read comes from strangers: bytes are bounded, coordinates that are no numbers or out of range count as missing.
-This module needs Gemmi and numpy only, so that a process apart (`superdiff_engine.system.reading`) is quick to start.
+This module needs Gemmi and numpy only, so that a process apart (`superdiff_engine.system.sandbox`) is quick to start.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import gemmi
 import numpy as np
 
 from ...errors import SuperDiffError
-from ...system.reading import LARGEST_RECIPE, as_text
+from ...system.sandbox import LARGEST_RECIPE, as_text
 from .oxygen import with_oxygen
 
 #: Remark of a PDB file that carries the recipe, in lines of 60 characters of JSON; the category of an mmCIF file.

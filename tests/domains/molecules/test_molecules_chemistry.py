@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from rdkit import Chem
 from rdkit.Chem import AllChem, rdDetermineBonds
-from scipy.spatial.transform import Rotation
 
 from superdiff_engine.domains.molecules import atoms, chemistry, data
 from superdiff_engine.domains.molecules.properties import Vocabulary
@@ -104,7 +103,7 @@ def test_missing_data_say_how_to_get_them(tmp_path):
 
 @pytest.mark.parametrize("smiles", ["CCO", "c1cc[nH]c1", "C#CC=O", "Oc1cnoc1", "FC1CC1", "N#CC1CO1", "CC(N)=O"])
 def test_a_molecule_of_rdkit_is_valid_and_keeps_its_smiles_and_properties(smiles):
-    verdict = chemistry.judge(*arrays(smiles))
+    verdict = chemistry.verdict_on(*arrays(smiles))
     assert verdict.valid and verdict.smiles == Chem.CanonSmiles(smiles)
     flat = {one.name: chemistry.MEASURES[one.name](Chem.MolFromSmiles(smiles)) for one in atoms.PROPERTIES}
     assert chemistry.properties_of(verdict.molecule) == pytest.approx(flat)
@@ -114,9 +113,9 @@ def test_what_is_not_valid_says_why():
     elements, positions, bonds = arrays("CCO")
     more = bonds.copy()
     more[0, 1] = more[1, 0] = 2
-    assert chemistry.judge(elements, positions, more).reason == "C with 5 bonds"
+    assert chemistry.verdict_on(elements, positions, more).reason == "C with 5 bonds"
     two = np.concatenate([elements, elements])
-    apart = chemistry.judge(two, np.concatenate([positions, positions + 9]), np.kron(np.eye(2, dtype=int), bonds))
+    apart = chemistry.verdict_on(two, np.concatenate([positions, positions + 9]), np.kron(np.eye(2, dtype=int), bonds))
     assert not apart.valid and apart.reason == "2 fragments" and apart.smiles == ""
     assert chemistry.valence_errors(elements, more).tolist() == [True, True] + [False] * 7
 
@@ -124,7 +123,7 @@ def test_what_is_not_valid_says_why():
 def test_relaxation_lowers_the_energy_to_what_rdkit_reaches_itself():
     elements, positions, bonds = arrays("CC(N)C=O")
     rng = np.random.default_rng(0)
-    shaken = chemistry.judge(elements, positions + rng.normal(0, 0.1, positions.shape), bonds).molecule
+    shaken = chemistry.verdict_on(elements, positions + rng.normal(0, 0.1, positions.shape), bonds).molecule
     found = chemistry.relax(shaken)
     own = Chem.Mol(shaken)
     before = AllChem.MMFFGetMoleculeForceField(own, AllChem.MMFFGetMoleculeProperties(own)).CalcEnergy()
@@ -133,15 +132,6 @@ def test_relaxation_lowers_the_energy_to_what_rdkit_reaches_itself():
     assert found.converged and found.energy == pytest.approx(before - after, rel=1e-3) and found.energy > 5
     assert 0.02 < found.rmsd < 1.0
     assert chemistry.relax(shaken).energy == found.energy  # the molecule itself has not moved
-
-
-def test_superposition_agrees_with_scipy():
-    rng = np.random.default_rng(1)
-    points, other = rng.normal(size=(2, 12, 3))
-    _, distance = Rotation.align_vectors(points - points.mean(0), other - other.mean(0))
-    assert chemistry.superposed_rmsd(points, other) == pytest.approx(distance / np.sqrt(12))
-    turned = points @ Rotation.random(random_state=2).as_matrix() + 3.0
-    assert chemistry.superposed_rmsd(points, turned) == pytest.approx(0, abs=1e-6)
 
 
 def quartered():

@@ -12,7 +12,7 @@ from tiny_molecules import column, known_arrays
 
 from superdiff_engine.domains import Shown, get_domain
 from superdiff_engine.domains.checked import make_recipe, parse_recipe
-from superdiff_engine.domains.molecules import drawing, files, judging
+from superdiff_engine.domains.molecules import checks, drawing, files
 from superdiff_engine.errors import RecipeError, SuperDiffError
 from superdiff_engine.runs.run import Run
 from superdiff_engine.system import devices
@@ -131,16 +131,16 @@ def test_what_no_molecule_can_be_is_refused_under_and_only():
 
 def test_verdicts_and_properties_are_those_of_rdkit_from_smiles():
     known = ["CCO", "c1ccncc1", "CC(=O)N", "FC(F)F", "CCO"]
-    arrays = judging.judge_molecules(known_arrays(known))
+    arrays = checks.checked_molecules(known_arrays(known))
     assert arrays["valid"].all() and arrays["smiles"][0] == "CCO"
     for text, found in zip(known, arrays["properties"], strict=True):
         assert found[column("logp")] == pytest.approx(Crippen.MolLogP(Chem.MolFromSmiles(text)), abs=1e-4)
-    assert judging.first_of_their_kind(arrays).tolist() == [True, True, True, True, False]
-    assert judging.stability(arrays) == (1.0, 1.0)
+    assert checks.first_of_their_kind(arrays).tolist() == [True, True, True, True, False]
+    assert checks.stability(arrays) == (1.0, 1.0)
     terms = get_domain("molecules")
     aromatic = next(term for term in _terms(terms, "aromatic ring"))
-    assert judging.satisfied([aromatic], arrays["properties"]).tolist() == [False, True, False, False, False]
-    assert judging.satisfied([], arrays["properties"]).all()
+    assert checks.satisfied([aromatic], arrays["properties"]).tolist() == [False, True, False, False, False]
+    assert checks.satisfied([], arrays["properties"]).all()
 
 
 def _terms(domain, text):
@@ -152,10 +152,10 @@ def _terms(domain, text):
 def test_a_broken_molecule_is_counted_and_said_and_satisfies_nothing():
     decoded = known_arrays(["CCO", "CCO"])
     decoded.bonds[1][0] = 3  # a carbon with six bonds
-    arrays = judging.judge_molecules(decoded)
+    arrays = checks.checked_molecules(decoded)
     assert arrays["valid"].tolist() == [True, False] and arrays["reason"][1] == "C with 6 bonds"
-    assert judging.satisfied([], arrays["properties"]).tolist() == [True, False]
-    said = judging.figures(arrays, [("x", [])])
+    assert checks.satisfied([], arrays["properties"]).tolist() == [True, False]
+    said = checks.summary(arrays, [("x", [])])
     assert said["valid molecules"] == "1 of 2" and said["unique among the valid"] == "1 of 1"
     assert drawing.grid(arrays).size == (2 * drawing.CELL, drawing.CELL)
 
@@ -166,7 +166,7 @@ def result():
     found = Run(recipe("high logP", "", batch=4)).execute()
     decoded = known_arrays(["CCO", "c1ccncc1", "CCO", "CC#N"])
     decoded.bonds[3][0] = 2
-    found.decoded.update(judging.judge_molecules(decoded))
+    found.decoded.update(checks.checked_molecules(decoded))
     return found
 
 

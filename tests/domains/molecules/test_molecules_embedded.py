@@ -5,9 +5,9 @@ import pytest
 
 from superdiff_engine.domains.checked import make_recipe
 from superdiff_engine.domains.molecules.atoms import PROPERTY_NAMES
+from superdiff_engine.domains.molecules.checks import first_of_their_kind, satisfied
 from superdiff_engine.domains.molecules.domain import NAMES, words_of
 from superdiff_engine.domains.molecules.evaluate import density_figures
-from superdiff_engine.domains.molecules.judging import first_of_their_kind, satisfied
 from superdiff_engine.domains.molecules.reference import load_reference
 from superdiff_engine.runs.run import Run
 from superdiff_engine.system.assets import assets_folder

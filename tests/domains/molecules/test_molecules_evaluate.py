@@ -7,11 +7,11 @@ from scipy.spatial.transform import Rotation
 from scipy.stats import mannwhitneyu
 from tiny_molecules import column, known_arrays
 
-from superdiff_engine.domains.molecules import data, evaluate, figures, reference
+from superdiff_engine.domains.molecules import data, evaluate, measures, reference
 from superdiff_engine.domains.molecules.atoms import PROPERTY_NAMES
+from superdiff_engine.domains.molecules.checks import checked_molecules
 from superdiff_engine.domains.molecules.chemistry import properties_of
 from superdiff_engine.domains.molecules.domain import WHOLE, words_of
-from superdiff_engine.domains.molecules.judging import judge_molecules
 from superdiff_engine.runs.run import Run
 from superdiff_engine.tables import chunks
 from superdiff_engine.tables.table import read_table
@@ -47,11 +47,11 @@ def test_the_reference_comes_back_and_knows_its_molecules(known):
 
 
 def test_figures_of_known_molecules(known):
-    arrays = judge_molecules(known_arrays(SMILES))
+    arrays = checked_molecules(known_arrays(SMILES))
     arrays["strain"] = np.array([1.0, 2.0, np.nan, 3.0, 4.0, np.nan])
     arrays["moved"] = arrays["strain"] / 10
     terms = [words_of(WHOLE).parse(prompt)[0] for prompt in ("aromatic ring", "low TPSA")]
-    found = figures.figures_of(arrays, known, terms)
+    found = measures.measures_of(arrays, known, terms)
     assert terms[1].holds(arrays["properties"][:, column("tpsa")]).tolist()[1]  # pyridine: 12.9 below the tiny bound
     assert found["both"].value == pytest.approx(1 / 6) and found["valid"].value == 1.0
     assert found["unique"].value == pytest.approx(5 / 6) and found["novel"].value == 0.0
@@ -60,11 +60,11 @@ def test_figures_of_known_molecules(known):
     low = arrays["properties"][:, column("tpsa")] < terms[1].highest
     assert found["neither"].value == pytest.approx((~low).mean())  # pyridine satisfies both
     arrays["log_density"] = np.array([[5.0, 4.0], [1.0, 1.0], [-2.0, 3.0]] * 2)
-    told = figures.figures_of(arrays, known, terms)
+    told = measures.measures_of(arrays, known, terms)
     assert told["gap"].value == 2.0
     # Only pyridine has both; its gap of 0 ties with one of five others. Nothing satisfies the ring alone.
     assert told["level"].value == 1.0 - 1 / 10 and "apart" not in told
-    ringed = figures.figures_of(arrays, known)["apart"].value
+    ringed = measures.measures_of(arrays, known)["apart"].value
     # Names that keep the molecules: their RingInfo does not outlive them.
     parsed = [Chem.MolFromSmiles(one) for one in SMILES]
     has_ring = np.array([bool(molecule.GetRingInfo().NumRings()) for molecule in parsed])
@@ -73,12 +73,12 @@ def test_figures_of_known_molecules(known):
     # Only pyridine has an aromatic ring, so all others' lower property is 0.
     rank = 1 - known.rank("tpsa", arrays["properties"][[1], column("tpsa")])[0]
     assert found["minimum"].value == pytest.approx(rank / 6)
-    broken = judge_molecules(known_arrays(["CCO", "CCO"]))
+    broken = checked_molecules(known_arrays(["CCO", "CCO"]))
     broken["properties"][:] = np.nan
     broken["valid"][:] = False
     broken["smiles"][:] = ""
     broken["strain"] = broken["moved"] = np.full(2, np.nan)
-    nothing = figures.figures_of(broken, known, evaluate.terms_of("logp_tpsa/and"))
+    nothing = measures.measures_of(broken, known, evaluate.terms_of("logp_tpsa/and"))
     assert nothing["neither"].value == 1.0
     assert nothing["both"].value == nothing["minimum"].value == nothing["unique"].value == 0.0
     assert "strain" not in nothing
@@ -87,8 +87,8 @@ def test_figures_of_known_molecules(known):
 def test_strain_is_the_energy_that_rdkit_gets_back():
     from rdkit.Chem import rdForceFieldHelpers
 
-    arrays = judge_molecules(known_arrays(["CCO", "CC(=O)N"]))
-    found = figures.strains(arrays)
+    arrays = checked_molecules(known_arrays(["CCO", "CC(=O)N"]))
+    found = measures.strains(arrays)
     molecule = Chem.AddHs(Chem.MolFromSmiles("CCO"))
     conformer = Chem.Conformer(9)
     for index in range(9):
@@ -112,10 +112,10 @@ def test_strain_is_the_energy_that_rdkit_gets_back():
 def test_area_under_the_curve_agrees_with_scipy():
     generator = np.random.default_rng(0)
     positive, negative = generator.normal(0.7, 1, 80), generator.normal(0, 1, 80)
-    found = figures.area_under_curve(positive, negative)
+    found = measures.area_under_curve(positive, negative)
     assert found.value == pytest.approx(mannwhitneyu(positive, negative).statistic / 6400)
     draws = [
-        figures.area_under_curve(generator.choice(positive, 80), generator.choice(negative, 80)).value
+        measures.area_under_curve(generator.choice(positive, 80), generator.choice(negative, 80)).value
         for _ in range(400)
     ]
     assert found.error == pytest.approx(np.std(draws), rel=0.25)

@@ -343,7 +343,7 @@ def test_a_small_training_learns_two_molecules_and_samples_them(monkeypatch):
         verdicts = []
         for row in range(24):
             bonds = model.square(torch.from_numpy(found.bonds[row : row + 1]).float(), 5)[0].numpy().astype(int)
-            verdicts.append(chemistry.judge(found.elements[row, :5], found.positions[row, :5], bonds))
+            verdicts.append(chemistry.verdict_on(found.elements[row, :5], found.positions[row, :5], bonds))
         made = [verdict.smiles for verdict in verdicts]
         valid += sum(one in lengths for one in made)
         asked += made.count(smiles)

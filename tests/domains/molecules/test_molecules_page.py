@@ -17,8 +17,8 @@ from studio.views import molecules
 from superdiff_engine.domains import ALL
 from superdiff_engine.domains.checked import make_recipe
 from superdiff_engine.domains.molecules import files
-from superdiff_engine.domains.molecules.judging import judge_molecules
-from superdiff_engine.system import reading
+from superdiff_engine.domains.molecules.checks import checked_molecules
+from superdiff_engine.system import sandbox as reading
 
 RECIPE = {
     "domain": "molecules",
@@ -67,7 +67,7 @@ def test_the_molecule_shown_first_is_a_valid_one_with_the_most_prompts(app, monk
     (run,) = finish(app)
     decoded = known_arrays(["CC#N", "CCO", "c1ccncc1", "CCO"])
     decoded.bonds[0][0] = 2
-    run.result.decoded.update(judge_molecules(decoded))
+    run.result.decoded.update(checked_molecules(decoded))
 
     def first_shown(holds):
         monkeypatch.setattr(molecules, "_holds", lambda result: np.array(holds, bool))
@@ -87,7 +87,7 @@ def test_the_gallery_filters_sorts_and_relaxes(app):
     (run,) = finish(app)
     decoded = known_arrays(["CCO", "c1ccncc1", "CCO", "CC#N"])
     decoded.bonds[3][0] = 2
-    run.result.decoded.update(judge_molecules(decoded))
+    run.result.decoded.update(checked_molecules(decoded))
     app.run()
     assert "4 of 4 molecules" in words(app) and "CCO" in [code.value for code in app.code]
     job_id = run.id
@@ -113,7 +113,7 @@ def test_the_gallery_filters_sorts_and_relaxes(app):
 def test_an_sdf_of_the_users_own_is_judged_and_its_recipe_taken_back(app):
     press(app, "run")
     (run,) = finish(app)
-    run.result.decoded.update(judge_molecules(known_arrays(["CCO", "c1ccncc1", "CCO", "CC#N"])))
+    run.result.decoded.update(checked_molecules(known_arrays(["CCO", "c1ccncc1", "CCO", "CC#N"])))
     text = files.sdf(run.result, [0, 1]).replace("molecule_00000", "<script>alert(1)</script>")
     slot = app.session_state["experts"][0]
     next(found for found in app.multiselect if found.key == f"f.terms.{slot}").set_value([])
@@ -161,7 +161,7 @@ def test_no_coordinate_that_the_viewer_does_not_survive_reaches_it():
 
 
 def test_scenes_hold_every_atom_and_bond_side_by_side():
-    arrays = judge_molecules(known_arrays(["CCO", "C#N"]))
+    arrays = checked_molecules(known_arrays(["CCO", "C#N"]))
     shown = molecules.scene(arrays, [0, 1])
     assert shown["elements"][9:] == ["C", "N", "H"] and len(shown["positions"]) == 12
     assert sorted(map(tuple, shown["bonds"]))[-2:] == [(9, 10, 3), (9, 11, 1)]
@@ -219,7 +219,7 @@ def test_what_is_saved_is_what_is_shown(app):
     (run,) = finish(app)
     decoded = known_arrays(["CC#N", "CCO", "c1ccncc1", "CCO"])
     decoded.bonds[0][0] = 2  # not valid
-    run.result.decoded.update(judge_molecules(decoded))
+    run.result.decoded.update(checked_molecules(decoded))
     app.run()
     job = session.registry().find(run.id)
 

@@ -13,7 +13,7 @@ from tiny_proteins import whole_helix
 from superdiff_engine import estimate_log_density, karras_levels
 from superdiff_engine.domains import get_domain
 from superdiff_engine.domains.checked import make_recipe, parse_recipe
-from superdiff_engine.domains.proteins import drawing, files, judging
+from superdiff_engine.domains.proteins import checks, drawing, files
 from superdiff_engine.errors import RecipeError, SuperDiffError
 from superdiff_engine.runs.run import Run
 from superdiff_engine.sampling import Step
@@ -92,7 +92,7 @@ def test_the_preview_is_a_cloud_of_a_proteins_size_that_settles(level, radius):
     step = Step(0, level, samples, denoised, torch.zeros(2, 8), torch.full((2, 8), 0.5), {}, {})
     shown = domain.preview(step, prepared.experts, 4)
     assert shown["backbone"].shape == (4, 80, 4, 3)
-    radii = [judging.radius_of_gyration(chain[:, 1]) for chain in shown["backbone"]]
+    radii = [checks.radius_of_gyration(chain[:, 1]) for chain in shown["backbone"]]
     assert radius[0] <= min(radii) and max(radii) <= radius[1]
 
 
@@ -116,17 +116,17 @@ def test_log_densities_of_turned_and_shifted_chains_are_the_same():
 
 def test_a_helix_is_seen_as_one_and_measured():
     chain = whole_helix(30)
-    assert judging.secondary_structure(chain).count("H") >= 26
-    phi, psi = judging.torsions(chain)
+    assert checks.secondary_structure(chain).count("H") >= 26
+    phi, psi = checks.torsions(chain)
     assert np.nanmedian(phi) == pytest.approx(-60, abs=8) and np.nanmedian(psi) == pytest.approx(-47, abs=8)
     assert np.isnan(phi[0]) and np.isnan(psi[-1]) and np.isfinite(phi[1:]).all()
     alpha = chain[:, 1]
-    assert judging.bond_share(alpha) == 1 and judging.clash_share(alpha) == 0
+    assert checks.bond_share(alpha) == 1 and checks.clash_share(alpha) == 0
     squeezed = alpha * 0.5
-    assert judging.bond_share(squeezed) == 0 and judging.clash_share(squeezed) > 0.05
+    assert checks.bond_share(squeezed) == 0 and checks.clash_share(squeezed) > 0.05
     rod = np.stack([np.zeros(50), np.zeros(50), np.linspace(0, 12, 50)], 1)
-    assert judging.radius_of_gyration(rod) == pytest.approx(12 / np.sqrt(12), rel=0.03)
-    assert np.array_equal(judging.contact_map(rod), judging.contact_map(rod).T)
+    assert checks.radius_of_gyration(rod) == pytest.approx(12 / np.sqrt(12), rel=0.03)
+    assert np.array_equal(checks.contact_map(rod), checks.contact_map(rod).T)
 
 
 def test_a_mirror_image_is_never_drawn():
@@ -142,7 +142,7 @@ def result_of_a_run():
     """A run's result with helices in the place of what random weights draw, which is full of gaps."""
     result = Run(recipe(operator={"name": "or"})).execute()
     chains = torch.from_numpy(np.stack([whole_helix(40) + 3 * row for row in range(3)]))
-    return replace(result, decoded=judging.judge_proteins(chains, [40] * 3))
+    return replace(result, decoded=checks.checked_proteins(chains, [40] * 3))
 
 
 def test_files_hold_what_was_made_and_the_recipe():

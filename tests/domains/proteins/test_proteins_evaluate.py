@@ -11,10 +11,10 @@ from scipy.spatial.transform import Rotation
 from test_proteins_data import write_database
 from tiny_proteins import whole_helix
 
-from superdiff_engine.domains.proteins import drawing, evaluate, figures, files, mpnn
+from superdiff_engine.domains.proteins import drawing, evaluate, files, measures, mpnn
+from superdiff_engine.domains.proteins.checks import checked_proteins
 from superdiff_engine.domains.proteins.data import load_chains
 from superdiff_engine.domains.proteins.domain import ALPHA, BETA, WHOLE
-from superdiff_engine.domains.proteins.judging import judge_proteins
 from superdiff_engine.errors import SuperDiffError
 from superdiff_engine.tables.table import read_table
 
@@ -45,23 +45,13 @@ def database(tmp_path, monkeypatch):
     return write_database(tmp_path / "structure_db.dat", rows)
 
 
-def test_superposed_distance_is_scipys():
-    rng = np.random.default_rng(0)
-    first, second = rng.normal(size=(2, 30, 3))
-    _, theirs = Rotation.align_vectors(first - first.mean(0), second - second.mean(0))
-    assert figures.superposed_distance(first, second) == pytest.approx(theirs / np.sqrt(30), rel=1e-6)
-    turned = first @ Rotation.from_euler("xyz", [1, 2, 3]).as_matrix().T + 7
-    assert figures.superposed_distance(first, turned) < 1e-6
-    assert figures.superposed_distance(first, -first) > 0.1  # a mirror image is another shape
-
-
 def test_tm_scores_and_clusters():
     straight, other = whole_helix(60)[:, 1], bent(60, 120)[:, 1]
-    assert figures.tm_score(straight, straight @ np.diag([1, -1, -1]) + 3) == pytest.approx(1, abs=1e-3)
-    assert figures.tm_score(straight, other) < 0.75
+    assert measures.tm_score(straight, straight @ np.diag([1, -1, -1]) + 3) == pytest.approx(1, abs=1e-3)
+    assert measures.tm_score(straight, other) < 0.75
     scores = np.array([[1, 0.9, 0.2], [0.9, 1, 0.2], [0.2, 0.2, 1]])
-    assert figures.cluster_count(scores) == 2 and figures.cluster_count(np.ones((4, 4))) == 1
-    assert figures.cluster_count(np.eye(5)) == 5
+    assert measures.cluster_count(scores) == 2 and measures.cluster_count(np.ones((4, 4))) == 1
+    assert measures.cluster_count(np.eye(5)) == 5
 
 
 def test_noisy_chains_are_the_native_ones_moved_by_an_angstrom(database):
@@ -91,11 +81,11 @@ def test_figures_of_known_chains(database, monkeypatch):
     training = load_chains(database)
     twins = torch.from_numpy(np.stack([bent(60, 0), bent(60, 0)]))
     apart = torch.from_numpy(np.stack([bent(80, 0), bent(80, 120)]))
-    parts = [judge_proteins(twins, [60, 60]), judge_proteins(apart, [80, 80])]
-    found = figures.figures_of(parts, training)
+    parts = [checked_proteins(twins, [60, 60]), checked_proteins(apart, [80, 80])]
+    found = measures.measures_of(parts, training)
     assert found["helix"].value > 0.9 and found["both_kinds"].value == 0 and found["bonds_ok"].value > 0.99
     assert found["nearest_tm"].value > 0.8  # the straight helix is a training chain
-    stranger = figures.tm_score(bent(80, 120)[:, 1], bent(80, 0)[:, 1])
+    stranger = measures.tm_score(bent(80, 120)[:, 1], bent(80, 0)[:, 1])
     assert stranger < 0.9
     assert found["clusters"].value == (1 + (1 if stranger > 0.5 else 2)) / 4
     assert found["pairwise_tm"].value == pytest.approx((1 + stranger) / 2, abs=0.01)
@@ -114,13 +104,13 @@ def test_a_structure_predictor_is_a_command(tmp_path):
     )
     tool.chmod(tool.stat().st_mode | stat.S_IXUSR)
     command = f"{sys.executable} {tool}"
-    assert figures.folded_distance(chain, "A" * 40, command) < 0.01
+    assert measures.folded_distance(chain, "A" * 40, command) < 0.01
     with pytest.raises(SuperDiffError, match="40 residues for 39"):
-        figures.folded_distance(chain[:39], "A" * 40, command)
+        measures.folded_distance(chain[:39], "A" * 40, command)
     with pytest.raises(SuperDiffError, match="failed"):
-        figures.folded_distance(chain, "G" * 40, command)
+        measures.folded_distance(chain, "G" * 40, command)
     with pytest.raises(SuperDiffError, match="failed"):
-        figures.folded_distance(chain, "A" * 40, str(tmp_path / "nothing"))
+        measures.folded_distance(chain, "A" * 40, str(tmp_path / "nothing"))
 
 
 def test_without_proteinmpnn_the_way_to_it_is_named(monkeypatch):

@@ -13,8 +13,8 @@ from studio.charts import backbones
 from studio.views import proteins
 from superdiff_engine.domains.checked import make_recipe
 from superdiff_engine.domains.proteins import files, mpnn
+from superdiff_engine.domains.proteins.checks import checked_proteins
 from superdiff_engine.domains.proteins.domain import experts_of
-from superdiff_engine.domains.proteins.judging import judge_proteins
 from superdiff_engine.domains.proteins.local import DRAWS, local_weights
 
 RECIPE = {
@@ -46,7 +46,7 @@ def test_a_run_from_the_form_is_shown_chain_by_chain(app, monkeypatch):
     assert run.recipe.per_component and run.recipe.residues == 40
     assert set(run.trace.curves().components) == {"positions", "rotations"}
     chains = torch.from_numpy(np.stack([whole_helix(40)] * 3))
-    run.result = replace(run.result, decoded=judge_proteins(chains, [40] * 3))
+    run.result = replace(run.result, decoded=checked_proteins(chains, [40] * 3))
     app.session_state[f"pick-{run.id}"] = 2
     app.run()
     assert not app.exception and not app.error
@@ -85,7 +85,7 @@ def test_a_protein_of_the_users_own_is_judged_and_its_recipe_taken_back(app):
 
 def test_scenes_hold_every_chain_apart():
     chains = torch.from_numpy(np.stack([whole_helix(40), whole_helix(40) + 1]))
-    arrays = judge_proteins(chains, [40, 36])
+    arrays = checked_proteins(chains, [40, 36])
     shown = proteins.scene(arrays, [0, 1])["chains"]
     assert [len(chain["positions"]) for chain in shown] == [40, 36]
     assert [len(chain["structure"]) for chain in shown] == [40, 36] and set(shown[0]["structure"]) <= set("HE-")

@@ -7,11 +7,11 @@ import torch
 from tiny_proteins import whole_helix
 
 from superdiff_engine.domains.proteins import files
+from superdiff_engine.domains.proteins.checks import checked_proteins
 from superdiff_engine.domains.proteins.files import mmcif, pdb, read_protein
-from superdiff_engine.domains.proteins.judging import judge_proteins
 from superdiff_engine.domains.proteins.reading import ReadProtein, read_plain
 from superdiff_engine.errors import SuperDiffError
-from superdiff_engine.system.reading import Limits, read_apart
+from superdiff_engine.system.sandbox import Limits, read_apart
 
 READER = "superdiff_engine.domains.proteins.reading:read_plain"
 CHAIN = whole_helix(40)
@@ -206,7 +206,7 @@ def test_o_is_placed_in_the_plane_of_the_peptide_bond():
     read = read_protein(bare.encode())
     # The helix has its O by the frames' formula, which is in torch and knows nothing of files.
     assert np.abs(read.backbone - CHAIN).max() < 2e-2
-    found, known = (judge_proteins(torch.from_numpy(one)[None], [40]) for one in (read.backbone, CHAIN))
+    found, known = (checked_proteins(torch.from_numpy(one)[None], [40]) for one in (read.backbone, CHAIN))
     assert found["helix"] == known["helix"] > 0.9
     assert read.notes == ("40 residues have no O: it is put in the plane of the peptide bond.",)
     carbon, oxygen, alpha, following = (

@@ -1,4 +1,4 @@
-r"""What is measured of a row of proteins, each figure with its standard error.
+r"""What is measured of a row of proteins, each measure with its standard error.
 
     bonds_ok        share of successive CA that are 3.8 +- 0.2 Angstrom apart
     clashes         share of pairs of CA, neighbours apart, closer than 3.6 Angstrom
@@ -32,9 +32,10 @@ import numpy as np
 
 from ...errors import SuperDiffError
 from ...tables.table import Value
+from ..superposition import superposed_distance
 from . import mpnn
+from .checks import BOTH, chain_of, radius_of_gyration
 from .data import Chains
-from .judging import BOTH, chain_of, radius_of_gyration
 from .reading import read_protein
 
 #: Angstrom of scRMSD below which a backbone counts as designable.
@@ -73,10 +74,10 @@ def mean_of(values: np.ndarray) -> Value:
     return Value(value=float(known.mean()), error=error)
 
 
-def figures_of(
+def measures_of(
     parts: Sequence[dict[str, np.ndarray]], training: Chains, fold: str | None = None, pool: Executor | None = None
 ) -> dict[str, Value]:
-    """All figures of a row.
+    """All measures of a row.
 
     Args:
         parts: arrays of each length's samples.
@@ -162,12 +163,3 @@ def folded_distance(backbone: np.ndarray, sequence: str, command: str) -> float:
     if len(other) != len(backbone):
         raise SuperDiffError(f"The structure predictor gave {len(other)} residues for {len(backbone)}.")
     return superposed_distance(backbone[:, 1], other)
-
-
-def superposed_distance(first: np.ndarray, second: np.ndarray) -> float:
-    """Root mean square distance of points [n, 3] after the best shift and turn (Kabsch 1976)."""
-    a, b = first - first.mean(0), second - second.mean(0)
-    u, s, v = np.linalg.svd(a.T @ b)
-    s[2] *= np.sign(np.linalg.det(u @ v))
-    square = (np.square(a).sum() + np.square(b).sum() - 2 * s.sum()) / len(a)
-    return float(np.sqrt(max(0.0, square)))

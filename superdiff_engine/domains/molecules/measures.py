@@ -1,4 +1,4 @@
-r"""What is measured of a row of molecules, each figure with its standard error.
+r"""What is measured of a row of molecules, each measure with its standard error.
 
     both, neither   shares that satisfy both prompts, and none of them (those that are not valid satisfy none)
     minimum         the lower of the two normalised properties, mean over all and mean of the ten best; a property is
@@ -29,8 +29,8 @@ from rdkit.Chem import RemoveHs, rdFingerprintGenerator
 
 from ...tables.table import Value
 from .atoms import PROPERTY_NAMES
+from .checks import first_of_their_kind, satisfied, stability, verdicts_of
 from .chemistry import relax
-from .judging import first_of_their_kind, satisfied, stability, verdicts_of
 from .properties import Term
 from .reference import Reference
 
@@ -83,11 +83,11 @@ def diversity(arrays: dict[str, np.ndarray], most: int = 500) -> float:
     return 1 - float(np.mean(similar)) if similar else 0.0
 
 
-def figures_of(arrays: dict[str, np.ndarray], reference: Reference, terms: Sequence[Term] = ()) -> dict[str, Value]:
-    """All figures of a row's molecules.
+def measures_of(arrays: dict[str, np.ndarray], reference: Reference, terms: Sequence[Term] = ()) -> dict[str, Value]:
+    """All measures of a row's molecules.
 
     Args:
-        arrays: of `judging.judge_molecules` and `strains`, and log_density [n, 2] in nats of two experts.
+        arrays: of `checks.checked_molecules` and `strains`, and log_density [n, 2] in nats of two experts.
         reference: facts about QM9.
         terms: what the two prompts ask for; none for molecules without a prompt.
     """

@@ -1,4 +1,4 @@
-"""Files of strangers, read in a process apart: none can hang, fill or end the one that asks.
+"""A sandbox for files of strangers, a process apart: none can hang, fill or end the one that asks.
 
 `read_apart` starts a Python that knows one function and is given the file's bytes. It has bounds on seconds, memory and
 the length of its answer, may write no file, and is killed when it passes them or when whoever waits has had enough. The
@@ -26,7 +26,7 @@ from typing import Any, Generic, TypeVar
 __all__ = ["LARGEST_RECIPE", "Limits", "Reading", "as_text", "read_apart"]
 
 T = TypeVar("T")
-log = logging.getLogger("superdiff.reading")
+log = logging.getLogger("superdiff.sandbox")
 #: Characters of a recipe that is taken out of a file.
 LARGEST_RECIPE = 64 * 1024
 #: Files that are read at the same time; others wait their turn.
@@ -269,12 +269,15 @@ def _call(function: str, content: bytes, options: dict[str, Any]) -> dict[str, A
     import types
     from importlib import import_module
 
-    # The package's own __init__ imports all of the engine, torch included: a bare one stands in its place.
     folder = Path(__file__).resolve().parents[1]
-    bare = types.ModuleType(folder.name)
-    bare.__path__ = [str(folder)]
-    sys.modules[folder.name] = bare
     module, _, name = function.partition(":")
+    # The packages' own __init__ import all of the engine, torch included: bare ones stand in their places.
+    parts = module.split(".")[:-1]
+    own = [parts[:depth] for depth in range(1, len(parts) + 1) if parts[0] == folder.name]
+    for package in own or [[folder.name]]:
+        bare = types.ModuleType(".".join(package))
+        bare.__path__ = [str(folder.parent.joinpath(*package))]
+        sys.modules[bare.__name__] = bare
     errors = import_module(f"{folder.name}.errors")
     try:
         return getattr(import_module(module), name)(content, **options)

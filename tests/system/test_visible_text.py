@@ -15,7 +15,7 @@ from superdiff_engine.domains.checked import make_recipe
 from superdiff_engine.errors import RecipeError
 from superdiff_engine.runs.run import Run
 from superdiff_engine.system import terminal
-from superdiff_engine.system.texts import visible
+from superdiff_engine.system.visible_text import visible
 
 
 def obeyed(text):

@@ -1,4 +1,4 @@
-"""What a run's molecules are worth: RDKit's verdict on each, their properties, figures about all of them together."""
+"""RDKit's verdict on each of a run's molecules, their properties, and a summary of all of them together."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .atoms import MOST_ATOMS, PROPERTY_NAMES, pair_indices
-from .chemistry import Verdict, judge, properties_of, valence_errors
+from .chemistry import Verdict, properties_of, valence_errors, verdict_on
 from .model import Decoded
 from .properties import Term
 
@@ -26,11 +26,11 @@ def verdicts_of(arrays: dict[str, np.ndarray], rows: Sequence[int] | None = None
     for row in range(len(arrays["atoms"])) if rows is None else rows:
         count = int(arrays["atoms"][row])
         bonds = square_bonds(arrays["bonds"][row], count)
-        found.append(judge(arrays["elements"][row][:count], arrays["positions"][row][:count], bonds))
+        found.append(verdict_on(arrays["elements"][row][:count], arrays["positions"][row][:count], bonds))
     return found
 
 
-def judge_molecules(decoded: Decoded) -> dict[str, np.ndarray]:
+def checked_molecules(decoded: Decoded) -> dict[str, np.ndarray]:
     """The arrays that a result keeps of its molecules.
 
     Returns:
@@ -77,11 +77,11 @@ def first_of_their_kind(arrays: dict[str, np.ndarray]) -> np.ndarray:
     return first & arrays["valid"]
 
 
-def figures(arrays: dict[str, np.ndarray], prompts: Sequence[tuple[str, Sequence[Term]]]) -> dict[str, Any]:
+def summary(arrays: dict[str, np.ndarray], prompts: Sequence[tuple[str, Sequence[Term]]]) -> dict[str, Any]:
     """Figures about a run's molecules by label, for people.
 
     Args:
-        arrays: of `judge_molecules`.
+        arrays: of `checked_molecules`.
         prompts: (title, terms) of each expert.
     """
     count, valid = len(arrays["atoms"]), int(arrays["valid"].sum())

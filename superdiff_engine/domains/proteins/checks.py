@@ -1,4 +1,4 @@
-"""What is measured of backbones: geometry, secondary structure, torsion angles, contacts."""
+"""Checks of backbones: geometry, secondary structure, torsion angles, contacts."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def _dihedral(a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray) -> np.
     return np.degrees(np.arctan2((np.cross(axis, v) * w).sum(1), (v * w).sum(1)))
 
 
-def judge_proteins(backbones: Tensor, residues: Sequence[int]) -> dict[str, np.ndarray]:
+def checked_proteins(backbones: Tensor, residues: Sequence[int]) -> dict[str, np.ndarray]:
     """Arrays of finished backbones.
 
     Args:
@@ -88,7 +88,7 @@ def judge_proteins(backbones: Tensor, residues: Sequence[int]) -> dict[str, np.n
     atoms = backbones.detach().cpu().numpy().astype(np.float32)
     count, longest = atoms.shape[:2]
     structure = np.zeros((count, longest), "S1")
-    figures: dict[str, np.ndarray] = {
+    shares: dict[str, np.ndarray] = {
         name: np.zeros(count) for name in ("bonds_ok", "clashes", "helix", "strand", "radius")
     }
     for row, length in enumerate(residues):
@@ -96,21 +96,21 @@ def judge_proteins(backbones: Tensor, residues: Sequence[int]) -> dict[str, np.n
         chain = atoms[row, :length]
         letters = secondary_structure(chain)
         structure[row, :length] = list(letters)
-        figures["bonds_ok"][row] = bond_share(chain[:, 1])
-        figures["clashes"][row] = clash_share(chain[:, 1])
-        figures["radius"][row] = radius_of_gyration(chain[:, 1])
-        figures["helix"][row] = letters.count("H") / length
-        figures["strand"][row] = letters.count("E") / length
-    return figures | {"backbone": atoms, "residues": np.array(residues, np.int64), "structure": structure}
+        shares["bonds_ok"][row] = bond_share(chain[:, 1])
+        shares["clashes"][row] = clash_share(chain[:, 1])
+        shares["radius"][row] = radius_of_gyration(chain[:, 1])
+        shares["helix"][row] = letters.count("H") / length
+        shares["strand"][row] = letters.count("E") / length
+    return shares | {"backbone": atoms, "residues": np.array(residues, np.int64), "structure": structure}
 
 
 def chain_of(arrays: dict[str, np.ndarray], row: int) -> tuple[np.ndarray, str]:
-    """(backbone [residues, 4, 3], its secondary structure) of one sample of `judge_proteins`."""
+    """(backbone [residues, 4, 3], its secondary structure) of one sample of `checked_proteins`."""
     length = int(arrays["residues"][row])
     return arrays["backbone"][row, :length], arrays["structure"][row, :length].tobytes().decode()
 
 
-def figures(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+def summary(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
     """Means over the samples, by a label that says the unit."""
     both = (arrays["helix"] >= BOTH) & (arrays["strand"] >= BOTH)
     return {

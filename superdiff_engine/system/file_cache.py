@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Generic, ParamSpec, TypeVar
 
 Given = ParamSpec("Given")
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 Stamp = tuple[tuple[str, tuple[int, ...] | None], ...]
 
 
@@ -55,18 +55,18 @@ def _state(path: Path) -> tuple[int, ...] | None:
     return seen.st_dev, seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns
 
 
-class Remembered(Generic[Given, Found]):
-    """A function whose last results are kept as long as the files that it reads stay what they are (`remembered`)."""
+class FileCached(Generic[Given, Result]):
+    """A function whose last results are kept as long as the files that it reads stay what they are (`file_cached`)."""
 
     def __init__(
-        self, function: Callable[Given, Found], most: int, files: Sequence[str], folder: Callable[..., Path] | None
+        self, function: Callable[Given, Result], most: int, files: Sequence[str], folder: Callable[..., Path] | None
     ) -> None:
         functools.update_wrapper(self, function)
         self._function, self._most, self._files, self._folder = function, most, files, folder
         self._signature, self._lock = inspect.signature(function), threading.Lock()
-        self._kept: OrderedDict[tuple[Any, ...], tuple[Stamp, Found]] = OrderedDict()
+        self._kept: OrderedDict[tuple[Any, ...], tuple[Stamp, Result]] = OrderedDict()
 
-    def __call__(self, *args: Given.args, **kwargs: Given.kwargs) -> Found:
+    def __call__(self, *args: Given.args, **kwargs: Given.kwargs) -> Result:
         bound = self._signature.bind(*args, **kwargs)
         bound.apply_defaults()
         given = tuple(bound.arguments.values())
@@ -93,9 +93,9 @@ class Remembered(Generic[Given, Found]):
             self._kept.clear()
 
 
-def remembered(
+def file_cached(
     most: int, *files: str, folder: Callable[..., Path] | None = None
-) -> Callable[[Callable[Given, Found]], Remembered[Given, Found]]:
+) -> Callable[[Callable[Given, Result]], FileCached[Given, Result]]:
     """Decorates a function that reads files of a folder: its last results are kept until one of the files changes.
 
     What is out of date, or one too many, is let go before the next is made: there may not be room for both. Safe to
@@ -106,4 +106,4 @@ def remembered(
         files: names of the files in the folder that the function reads; none for all (see `stamp`).
         folder: which one it reads, of the function's own arguments; None where that is the first of them.
     """
-    return lambda function: Remembered(function, most, files, folder)
+    return lambda function: FileCached(function, most, files, folder)

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from superdiff_engine.system.remembered import remembered
+from superdiff_engine.system.file_cache import file_cached
 
 
 @pytest.fixture
@@ -15,7 +15,7 @@ def reader(tmp_path):
     (folder / "config.json").write_text("one")
     (folder / "unet" / "weights").write_text("1234")
 
-    @remembered(2)
+    @file_cached(2)
     def load(place, device="cpu"):
         text = (place / "unet" / "weights").read_text() + device
         read.append(text)
@@ -82,7 +82,7 @@ def test_only_so_many_are_kept_and_the_longest_unused_goes(reader):
 
 def test_named_files_alone_count(tmp_path):
     read = []
-    load = remembered(1, "a")(read.append)
+    load = file_cached(1, "a")(read.append)
     (tmp_path / "a").write_text("a")
     load(tmp_path)
     (tmp_path / "b").write_text("b")
@@ -94,7 +94,7 @@ def test_named_files_alone_count(tmp_path):
 
 
 def test_a_failure_is_not_kept(tmp_path):
-    @remembered(1)
+    @file_cached(1)
     def load(place):
         raise ValueError(place)
 

@@ -1,12 +1,15 @@
 """Files are read in a process apart, within bounds, and never longer than somebody waits."""
 
+import subprocess
+import sys
 import threading
 import time
 
 import pytest
 
 from superdiff_engine.errors import SuperDiffError
-from superdiff_engine.system.reading import Limits, Reading, read_apart
+from superdiff_engine.system import sandbox
+from superdiff_engine.system.sandbox import Limits, Reading, read_apart
 
 HOSTILE = """
 def given(content, **options):
@@ -120,3 +123,14 @@ def test_what_broke_a_reader_is_in_the_log_and_not_in_the_sentence(hostile, capl
         read_apart(hostile + "broken", b"")
     assert "ZeroDivisionError" in caplog.text and "return 1 / 0" in caplog.text
     assert "Zero" not in str(told.value)
+
+
+def test_the_readers_of_the_domains_start_without_torch():
+    script = """
+import runpy, sys
+call = runpy.run_path(sys.argv[1])["_call"]
+for domain, name in (("molecules", "read_plain"), ("proteins", "read_plain")):
+    print("error" in call(f"superdiff_engine.domains.{domain}.reading:{name}", b"nothing", {}), "torch" in sys.modules)
+"""
+    asked = subprocess.run([sys.executable, "-c", script, sandbox.__file__], capture_output=True, text=True)
+    assert asked.stdout.split() == ["True", "False"] * 2, asked.stderr
