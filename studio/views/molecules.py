@@ -14,11 +14,11 @@ from PIL import Image
 from superdiff_engine.domain import Result
 from superdiff_engine.domains import Shown
 from superdiff_engine.domains.molecules.atoms import ELEMENTS, PROPERTIES, pair_indices
+from superdiff_engine.domains.molecules.checks import first_of_their_kind, satisfied, verdicts_of
 from superdiff_engine.domains.molecules.chemistry import Relaxation, relax
 from superdiff_engine.domains.molecules.domain import prompts_of
 from superdiff_engine.domains.molecules.drawing import depict
 from superdiff_engine.domains.molecules.files import sdf
-from superdiff_engine.domains.molecules.checks import first_of_their_kind, satisfied, verdicts_of
 from superdiff_engine.domains.molecules.reading import LARGEST_SDF, ReadMolecules
 from superdiff_engine.errors import SuperDiffError
 from superdiff_engine.system.sandbox import as_text

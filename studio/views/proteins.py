@@ -14,10 +14,10 @@ import torch
 from superdiff_engine.domain import Result
 from superdiff_engine.domains.colours import STRUCTURE_COLOURS, rgb
 from superdiff_engine.domains.proteins import mpnn
+from superdiff_engine.domains.proteins.checks import chain_of, checked_proteins, secondary_structure
 from superdiff_engine.domains.proteins.domain import experts_of
 from superdiff_engine.domains.proteins.drawing import depict
 from superdiff_engine.domains.proteins.files import mmcif, pdb, trajectory_pdb
-from superdiff_engine.domains.proteins.checks import chain_of, checked_proteins, secondary_structure
 from superdiff_engine.domains.proteins.local import ASKED_AT, DRAWS, local_weights
 from superdiff_engine.domains.proteins.reading import FEWEST, LARGEST_FILE, MOST, ReadProtein
 from superdiff_engine.trace import Frame

@@ -23,7 +23,7 @@ RECIPE = {
 #: Begins like the command, with one thing made slow, and says when it is there.
 SLOW = """
 import sys, time
-from superdiff_engine import cli
+from superdiff_engine.cli import app
 from superdiff_engine.domains.plane import Plane
 before = getattr(Plane, {name!r})
 def slow(*arguments):
@@ -36,8 +36,8 @@ app.main()
 """
 POOL = """
 import sys, time
-from superdiff_engine import interrupts
-from superdiff_engine.evaluation import make_missing
+from superdiff_engine.system import interrupts
+from superdiff_engine.tables.table import make_missing
 from superdiff_engine.system.workers import Workers
 from superdiff_engine.system.files import write_whole
 from pathlib import Path
