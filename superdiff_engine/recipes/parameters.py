@@ -11,7 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..system.texts import short_number
+
+def short_number(value: float) -> str:
+    """A number as short as it can be without becoming another."""
+    return f"{value:g}" if float(f"{value:g}") == value else repr(value)
 
 
 @dataclass(frozen=True, kw_only=True)

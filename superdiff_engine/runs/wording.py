@@ -8,8 +8,8 @@ from typing import Any
 from ..density import get_estimator
 from ..domains import get_domain
 from ..recipes.document import GuidanceRecipe, PipelineRecipe, Recipe
+from ..recipes.parameters import short_number
 from ..solvers import get_solver
-from ..system.texts import short_number
 
 #: Ways of a text-to-image pipeline to save memory or time, by their names in recipes.
 SAVINGS: dict[str, str] = {

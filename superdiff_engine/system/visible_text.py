@@ -19,10 +19,5 @@ def visible(text: str, keep: str = "\n\t") -> str:
     return "".join(letter if shown else _written(ord(letter)) for letter, shown in zip(text, seen, strict=True))
 
 
-def short_number(value: float) -> str:
-    """A number as short as it can be without becoming another."""
-    return f"{value:g}" if float(f"{value:g}") == value else repr(value)
-
-
 def _written(code: int) -> str:
     return f"\\x{code:02x}" if code < 1 << 8 else f"\\u{code:04x}" if code < 1 << 16 else f"\\U{code:08x}"
