@@ -26,13 +26,13 @@ def registry() -> Jobs:
 
 def start_session() -> None:
     """Once a tab: open what the address line names, a recipe or runs; errors are kept as one sentence."""
-    keep = st.session_state
-    if keep.get("started"):
+    state = st.session_state
+    if state.get("started"):
         return
-    keep["started"] = True
-    keep["tab"] = registry().open_tab()
-    keep["shown"] = []
-    keep["problem"] = ""
+    state["started"] = True
+    state["tab"] = registry().open_tab()
+    state["shown"] = []
+    state["problem"] = ""
     form_state.ensure()
     named = [job_id for job_id in st.query_params.get("run", "").split(",") if job_id][:MOST_COMPARED]
     jobs: list[Job] = []
@@ -40,14 +40,14 @@ def start_session() -> None:
         try:
             jobs.append(registry().recall(job_id))
         except SuperDiffError as error:
-            keep["problem"] = str(error)
+            state["problem"] = str(error)
     show([job.id for job in jobs])
     try:
         if jobs:
             form_state.load(jobs[0].recipe)
         form_memory.from_query(st.query_params.to_dict())
     except SuperDiffError as error:
-        keep["problem"] = str(error)
+        state["problem"] = str(error)
 
 
 def this_tab() -> Tab:
@@ -83,27 +83,27 @@ def show(job_ids: list[str]) -> None:
 
 def run_form() -> None:
     """Run what the form describes (a callback)."""
-    keep = st.session_state
-    keep["problem"] = ""
+    state = st.session_state
+    state["problem"] = ""
     try:
-        if not keep["f.lock"]:
+        if not state["f.lock"]:
             form_state.roll_seed()
-        show([registry().submit(form_state.recipe_now(), keep["f.save"], this_tab()).id])
+        show([registry().submit(form_state.recipe_now(), state["f.save"], this_tab()).id])
     except SuperDiffError as error:
-        keep["problem"] = str(error)
+        state["problem"] = str(error)
 
 
 def run_beside(*recipes: Recipe) -> None:
     """Run other recipes beside what is shown (a callback)."""
-    keep = st.session_state
-    keep["problem"] = ""
+    state = st.session_state
+    state["problem"] = ""
     for recipe in recipes:
         try:
-            job = registry().submit(recipe, keep["f.save"], this_tab())
+            job = registry().submit(recipe, state["f.save"], this_tab())
         except SuperDiffError as error:
-            keep["problem"] = str(error)
+            state["problem"] = str(error)
             return
-        show([*keep["shown"], job.id][-MOST_COMPARED:])
+        show([*state["shown"], job.id][-MOST_COMPARED:])
 
 
 def remove(job_id: str) -> None:

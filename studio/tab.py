@@ -23,11 +23,11 @@ def _component() -> Any:
 
 def address() -> str:
     """The query of the address that opens this tab again: its runs, and its form."""
-    keep = st.session_state
-    query = {"run": ",".join(keep["shown"])} if keep["shown"] else {}
+    state = st.session_state
+    query = {"run": ",".join(state["shown"])} if state["shown"] else {}
     query |= form_memory.to_query()
     found = urlencode(query, safe=",")
-    return found if len(found) <= _LONGEST else urlencode({"run": ",".join(keep["shown"])}, safe=",")
+    return found if len(found) <= _LONGEST else urlencode({"run": ",".join(state["shown"])}, safe=",")
 
 
 def draw_tab(page: str) -> None:
