@@ -52,7 +52,8 @@ from .classifier import CLASSIFIER, classifier_accuracy, load_classifier, load_r
 from .data import EXPERT_CLASSES
 from .domain import HIGHEST_LEVEL, LOWEST_LEVEL, to_uint8
 from .metrics import measure
-from .model import WEIGHTS, load_expert, write_card
+from .model import WEIGHTS, load_expert
+from .saving import write_card
 
 #: The solver behind each half of the table.
 SOLVERS = {"ode": "ode", "sde": "ancestral"}

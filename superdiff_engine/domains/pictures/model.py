@@ -10,12 +10,11 @@ Pictures are tensors [channels, height, width] in [-1, 1].
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -28,7 +27,6 @@ from ...noise import DiscreteVP
 from ...score import NetworkScore
 from ...system.assets import assets_folder
 from ...system.file_cache import file_cached
-from ...system.files import write_whole
 from ...training.trainer import TrainingFacts
 from ..hub import fetch_pipeline
 from ..sources import (
@@ -45,10 +43,7 @@ from ..sources import (
     read_settings,
 )
 from ..weights import OTHER_WEIGHTS, choose_network, read_network
-from .data import CLASS_NAMES, EXPERT_CLASSES
-
-if TYPE_CHECKING:
-    from ...tables.table import Table
+from .data import EXPERT_CLASSES
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 NETWORK = "UNet2DModel"
@@ -56,7 +51,6 @@ PARTS = ("unet", "scheduler")
 #: Classes of pipelines of pictures, also where model_index.json lists none of their parts.
 PIPELINES = ("DDPMPipeline", "DDIMPipeline", "PNDMPipeline")
 SCHEDULER = "scheduler_config.json"
-FIGURES = ("fashion_fid", "fashion_is")
 
 
 class PictureSettings(BaseModel):
@@ -157,8 +151,8 @@ def load_expert(model: str, device: str = "cpu", dtype: str = "float32", revisio
 def _load(folder: Path, device: str, dtype: str) -> PictureScore:
     settings = read_settings(folder, PictureSettings)
     _check_parts(read_json(folder / INDEX), folder_title(folder))
-    schedule, prediction = _read_scheduler(_part(folder, "scheduler"))
-    unet, variant = _read_unet(folder)
+    schedule, prediction = _read_scheduler(part_of(folder, "scheduler"))
+    unet, variant = read_unet(folder)
     shape = _picture_shape(unet.config, settings, folder_title(folder))
     network = PictureNetwork(unet, settings.pixel_unshuffle, device, getattr(torch, dtype))
     title = settings.title or folder_title(folder).rpartition("/")[2]
@@ -189,7 +183,7 @@ def _download(repository: str, revision: str | None) -> Path:
     return fetch_pipeline(repository, revision, choose)
 
 
-def _part(folder: Path, name: str) -> Path:
+def part_of(folder: Path, name: str) -> Path:
     """The folder of a pipeline's component; old repositories keep everything at the top."""
     return folder / name if (folder / name).is_dir() else folder
 
@@ -221,9 +215,9 @@ def _read_scheduler(folder: Path) -> tuple[DiscreteVP, Literal["epsilon", "v_pre
         raise ModelError(f"{path} describes no usable noise schedule: {error}") from None
 
 
-def _read_unet(folder: Path) -> tuple[Any, str]:
+def read_unet(folder: Path) -> tuple[Any, str]:
     """The network in float32, and which variant of its weights was there."""
-    place = _part(folder, "unet")
+    place = part_of(folder, "unet")
     config = read_json(place / "config.json")
     if config.get("class_embed_type") is not None or config.get("num_class_embeds") is not None:
         raise ModelError(f"{place / 'config.json'} is of a model with class labels; an unconditional one is needed.")
@@ -242,97 +236,3 @@ def _picture_shape(config: Any, settings: PictureSettings, name: str) -> tuple[i
     if shape[0] not in (1, 3) or settings.picture_shape not in (None, shape):
         raise ModelError(f"{name} makes states of shape {shape}; grey or RGB pictures of one size are needed.")
     return shape
-
-
-def save_expert(name: str, unet: Any, facts: TrainingFacts, folder: Path, patch: int = 2) -> None:
-    """Write an embedded expert as a diffusers pipeline folder, with superdiff.json and a model card.
-
-    Weights are stored in float16 (half the size; `load_expert` computes in float32 all the same).
-
-    Args:
-        name: one of EXPERT_CLASSES.
-        unet: trained with v-prediction on DDPM's linear schedule, on pixel-unshuffled pictures.
-        facts: of its training, for the model card.
-        folder: to write.
-        patch: the factor of pixel_unshuffle.
-    """
-    from diffusers import DDPMPipeline, DDPMScheduler
-
-    scheduler = DDPMScheduler(
-        num_train_timesteps=1000, beta_schedule="linear", prediction_type="v_prediction", clip_sample=False
-    )
-    half = copy.deepcopy(unet)
-    nn.Module.to(half, "cpu", torch.float16, memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    pipeline: Any = DDPMPipeline(half, scheduler)
-    pipeline.save_pretrained(folder, safe_serialization=True)
-    (folder / "unet" / WEIGHTS).chmod(0o644)  # safetensors makes it readable for its owner only
-    classes = EXPERT_CLASSES[name]
-    letters = name.removeprefix("garments_").upper()
-    described = "all ten garments" if len(classes) == len(CLASS_NAMES) else ", ".join(CLASS_NAMES[i] for i in classes)
-    size = int(unet.config.sample_size) * patch
-    settings = PictureSettings(
-        title=f"Garments {letters}",
-        description=described[0].upper() + described[1:],
-        pixel_unshuffle=patch,
-        picture_shape=(int(unet.config.in_channels) // patch**2, size, size),
-        classes=list(classes),
-        training=facts,
-    )
-    write_whole(folder / "superdiff.json", (settings.model_dump_json(indent=2) + "\n").encode())
-    write_card(folder, None)
-
-
-def write_card(folder: Path, table: Table | None) -> None:
-    """Write an embedded expert's README.md, from its superdiff.json and the rows of `table` (None: not measured)."""
-    settings = read_settings(folder, PictureSettings)
-    facts, name = settings.training, folder.name
-    weights = _part(folder, "unet") / WEIGHTS
-    parameters = sum(value.numel() for value in _read_unet(folder)[0].parameters())
-    quality = "Not measured yet: run `superdiff evaluate pictures`."
-    if table is not None:
-        lines = ["| solver | samples | steps | Fashion-FID | Fashion-IS |", "| --- | --- | --- | --- | --- |"]
-        for row in table.rows:
-            if row.name.startswith(f"{name.removeprefix('garments_')}/"):
-                fid, score = (f"{row.values[key].value:.2f} ± {row.values[key].error:.2f}" for key in FIGURES)
-                solver = row.name.rpartition("/")[2].upper()
-                lines.append(f"| {solver} | {row.samples} | {table.steps} | {fid} | {score} |")
-        quality = "\n".join(lines)
-    garments = ", ".join(CLASS_NAMES[index] for index in settings.classes or [])
-    trained = "unknown"
-    if facts is not None:
-        trained = (
-            f"{facts.minutes:.0f} minutes on {facts.hardware}: {facts.steps:,} steps of {facts.batch} pictures, "
-            f"last mean loss {facts.loss:.4f} (v-prediction)"
-        )
-    size = weights.stat().st_size / 1e6
-    kinds = "five kinds of garment" if len(settings.classes or []) == 5 else "ten kinds of garment"
-    card = f"""# {settings.title}
-
-An unconditional diffusion model of garments ({settings.description}): a diffusers DDPM pipeline that
-SuperDiff Studio embeds as the expert `{name}`.
-
-| | |
-| --- | --- |
-| Data | Fashion-MNIST (arXiv 1708.07747), Debian package dataset-fashion-mnist: training pictures of these classes |
-| Classes | {garments} |
-| Licence | MIT (data and weights) |
-| Network | UNet2DModel, {parameters / 1e6:.2f} million parameters, on pictures rearranged to 4 x 14 x 14 |
-| File | {size:.1f} MB, float16 |
-| Schedule | DDPM, linear betas, 1000 steps, v-prediction |
-| Training | {trained} |
-
-## Measured quality
-
-{quality}
-
-Fashion-FID and Fashion-IS use this project's own classifier (assets/garment_classifier): no published FID compares.
-
-## Limits
-
-28 x 28 grey pictures of {kinds}, after a short training on a CPU: some samples have frayed outlines or mix
-two garments. A plain diffusers pipeline does not know of the rearranged pixels: apply
-`torch.nn.functional.pixel_shuffle(x, {settings.pixel_unshuffle})` to its output.
-
-Made by `superdiff train {name}`.
-"""
-    write_whole(folder / "README.md", card.encode())

@@ -29,7 +29,7 @@ from ...training.training import Options, Training
 from .classifier import CLASSIFIER, ClassifierTask, GarmentClassifier, reference_of, save_classifier
 from .data import EXPERT_CLASSES, Pictures, load_splits, write_garments
 from .metrics import measure
-from .model import save_expert
+from .saving import save_expert
 
 PATCH = 2
 

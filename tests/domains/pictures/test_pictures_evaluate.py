@@ -7,7 +7,8 @@ from superdiff_engine import CoinFlip, Single, SuperDiffError, sample
 from superdiff_engine.domains.pictures import evaluate as module
 from superdiff_engine.domains.pictures import model
 from superdiff_engine.domains.pictures.evaluate import Settings, evaluate, read_row
-from superdiff_engine.domains.pictures.model import TrainingFacts, load_expert, save_expert
+from superdiff_engine.domains.pictures.model import TrainingFacts, load_expert
+from superdiff_engine.domains.pictures.saving import save_expert
 from superdiff_engine.domains.pictures.train import TRAININGS
 from superdiff_engine.noise import karras_levels
 from superdiff_engine.tables.table import coin_flips, read_table

@@ -9,7 +9,8 @@ from tiny_pipelines import tiny_unet
 
 from superdiff_engine import ModelError, Single, sample
 from superdiff_engine.domains.pictures import model
-from superdiff_engine.domains.pictures.model import WEIGHTS, list_models, load_expert, owns, save_expert, write_card
+from superdiff_engine.domains.pictures.model import WEIGHTS, list_models, load_expert, owns
+from superdiff_engine.domains.pictures.saving import save_expert, write_card
 from superdiff_engine.tables.table import Row, Table, Value
 
 
