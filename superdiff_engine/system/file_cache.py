@@ -33,10 +33,10 @@ def stamp(folder: Path, files: Sequence[str] = ()) -> Stamp:
 def _files_of(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return [folder]
-    found: list[Path] = []
+    files: list[Path] = []
     for place in (folder, *(inner for inner in _listed(folder) if inner.is_dir())):
-        found += [path for path in _listed(place) if not path.is_dir()]
-    return found
+        files += [path for path in _listed(place) if not path.is_dir()]
+    return files
 
 
 def _listed(folder: Path) -> list[Path]:

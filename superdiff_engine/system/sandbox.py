@@ -86,16 +86,16 @@ def read_apart(
     finally:
         _places.release()
     try:
-        found = json.loads(answer)
+        answered = json.loads(answer)
     except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict):
+        answered = None
+    if not isinstance(answered, dict):
         raise SuperDiffError("This file could not be read: it ended the process that reads files.")
-    if "trouble" in found:
-        log.warning("reading a file with %s: %s", function, as_text(found["trouble"], 4000))
-    if "error" in found:
-        raise SuperDiffError(str(found["error"])[:500])
-    return found
+    if "trouble" in answered:
+        log.warning("reading a file with %s: %s", function, as_text(answered["trouble"], 4000))
+    if "error" in answered:
+        raise SuperDiffError(str(answered["error"])[:500])
+    return answered
 
 
 def _ask(function: str, content: bytes, limits: Limits, options: dict[str, Any], stop: threading.Event) -> bytes:
@@ -237,8 +237,8 @@ def _main() -> None:
     os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     _bound(order["seconds"], order["memory"])
     try:
-        found = _call(order["function"], sys.stdin.buffer.read(), order["options"])
-        text = json.dumps(found, allow_nan=False)
+        answered = _call(order["function"], sys.stdin.buffer.read(), order["options"])
+        text = json.dumps(answered, allow_nan=False)
     except (ImportError, MemoryError):
         text = json.dumps({"error": f"This file takes more than {_megabytes(order['memory'])} of memory to read."})
     with os.fdopen(answer, "wb") as out:

@@ -33,17 +33,17 @@ class VisibleGroup(TyperGroup):
 
     def make_context(self, *args: Any, **settings: Any) -> Any:
         """As typer's."""
-        with _told_visibly():
+        with _visible_errors():
             return super().make_context(*args, **settings)
 
     def invoke(self, ctx: Any) -> Any:
         """As typer's."""
-        with _told_visibly():
+        with _visible_errors():
             return super().invoke(ctx)
 
 
 @contextmanager
-def _told_visibly() -> Iterator[None]:
+def _visible_errors() -> Iterator[None]:
     """Errors that carry a message for the terminal leave this block with one that can be printed."""
     try:
         yield

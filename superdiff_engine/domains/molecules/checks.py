@@ -22,12 +22,12 @@ def square_bonds(bonds: np.ndarray, atoms: int) -> np.ndarray:
 
 def verdicts_of(arrays: dict[str, np.ndarray], rows: Sequence[int] | None = None) -> list[Verdict]:
     """RDKit's verdict on each molecule of a result's decoded arrays, or on some rows of them."""
-    found = []
+    verdicts = []
     for row in range(len(arrays["atoms"])) if rows is None else rows:
         count = int(arrays["atoms"][row])
         bonds = square_bonds(arrays["bonds"][row], count)
-        found.append(verdict_on(arrays["elements"][row][:count], arrays["positions"][row][:count], bonds))
-    return found
+        verdicts.append(verdict_on(arrays["elements"][row][:count], arrays["positions"][row][:count], bonds))
+    return verdicts
 
 
 def checked_molecules(decoded: Decoded) -> dict[str, np.ndarray]:
@@ -86,16 +86,16 @@ def summary(arrays: dict[str, np.ndarray], prompts: Sequence[tuple[str, Sequence
     """
     count, valid = len(arrays["atoms"]), int(arrays["valid"].sum())
     atoms, molecules = stability(arrays)
-    found: dict[str, Any] = {
+    summed: dict[str, Any] = {
         "valid molecules": f"{valid} of {count}",
         "unique among the valid": f"{int(first_of_their_kind(arrays).sum())} of {valid}",
         "atoms with the right valence": f"{100 * atoms:.1f} %",
         "molecules with only such atoms": f"{100 * molecules:.1f} %",
     }
     holds = [satisfied(terms, arrays["properties"]) for _, terms in prompts]
-    told = [number for number, (_, terms) in enumerate(prompts) if terms]
-    for number in told:
-        found[f"satisfy prompt {number + 1} ({prompts[number][0]})"] = f"{int(holds[number].sum())} of {count}"
-    if len(told) > 1:
-        found["satisfy all prompts"] = f"{int(np.all(holds, 0).sum())} of {count}"
-    return found
+    prompted = [number for number, (_, terms) in enumerate(prompts) if terms]
+    for number in prompted:
+        summed[f"satisfy prompt {number + 1} ({prompts[number][0]})"] = f"{int(holds[number].sum())} of {count}"
+    if len(prompted) > 1:
+        summed["satisfy all prompts"] = f"{int(np.all(holds, 0).sum())} of {count}"
+    return summed

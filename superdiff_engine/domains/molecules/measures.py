@@ -64,10 +64,10 @@ def normalised(term: Term, properties: np.ndarray, reference: Reference) -> np.n
     known = ~np.isnan(values)
     if term.property in _MEASURED:
         rank = reference.rank(term.property, np.where(known, values, 0.0))
-        found = rank if term.lowest is not None else 1 - rank
+        scores = rank if term.lowest is not None else 1 - rank
     else:
-        found = term.holds(values).astype(float)
-    return np.where(known, found, 0.0)
+        scores = term.holds(values).astype(float)
+    return np.where(known, scores, 0.0)
 
 
 def diversity(arrays: dict[str, np.ndarray], most: int = 500) -> float:
@@ -93,7 +93,7 @@ def measures_of(arrays: dict[str, np.ndarray], reference: Reference, terms: Sequ
     """
     valid = arrays["valid"]
     first = first_of_their_kind(arrays)
-    found = {
+    measures = {
         "valid": share(valid),
         "unique": share(first[valid]),
         "novel": share(reference.novel(arrays["smiles"][first])),
@@ -102,37 +102,37 @@ def measures_of(arrays: dict[str, np.ndarray], reference: Reference, terms: Sequ
         atoms, molecules = stability(arrays)
         count = len(valid)
         # Atoms of one molecule are not independent: the error is that of as many draws as there are molecules.
-        found["atom_stable"] = Value(value=atoms, error=math.sqrt(atoms * (1 - atoms) / count))
-        found["molecule_stable"] = Value(value=molecules, error=math.sqrt(molecules * (1 - molecules) / count))
+        measures["atom_stable"] = Value(value=atoms, error=math.sqrt(atoms * (1 - atoms) / count))
+        measures["molecule_stable"] = Value(value=molecules, error=math.sqrt(molecules * (1 - molecules) / count))
         ringed = valid & (arrays["properties"][:, PROPERTY_NAMES.index("rings")] > 0)
         one, other = ringed, valid & ~ringed
-        found["ringed"] = share(ringed[valid])
+        measures["ringed"] = share(ringed[valid])
     else:
         one, other = (satisfied([term], arrays["properties"]) for term in terms)
         lower = np.min([normalised(term, arrays["properties"], reference) for term in terms], axis=0)
-        found["both"] = share(one & other)
-        found["neither"] = share(~(one | other))
-        found["minimum"] = Value(value=float(lower.mean()), error=float(lower.std() / math.sqrt(len(lower))))
+        measures["both"] = share(one & other)
+        measures["neither"] = share(~(one | other))
+        measures["minimum"] = Value(value=float(lower.mean()), error=float(lower.std() / math.sqrt(len(lower))))
         draws = np.random.default_rng(0).choice(lower, (200, len(lower)))
         tops = np.sort(draws, axis=1)[:, -10:].mean(1)
-        found["minimum_top10"] = Value(value=float(np.sort(lower)[-10:].mean()), error=float(tops.std()))
+        measures["minimum_top10"] = Value(value=float(np.sort(lower)[-10:].mean()), error=float(tops.std()))
     if "log_density" in arrays:
         difference = arrays["log_density"][:, 0] - arrays["log_density"][:, 1]
         gap = np.abs(difference)
-        found["gap"] = Value(value=float(gap.mean()), error=float(gap.std() / math.sqrt(len(gap))))
+        measures["gap"] = Value(value=float(gap.mean()), error=float(gap.std() / math.sqrt(len(gap))))
         for name, score, yes, no in (
             ("apart", difference, one & ~other, other & ~one),
             ("level", -gap, one & other, ~(one & other)),
         ):
             if yes.any() and no.any():
-                found[name] = area_under_curve(score[yes], score[no])
-    found["diversity"] = Value(value=diversity(arrays))
+                measures[name] = area_under_curve(score[yes], score[no])
+    measures["diversity"] = Value(value=diversity(arrays))
     for name in ("strain", "moved"):
         known = arrays[name][~np.isnan(arrays[name])]
         if len(known):
             draws = np.median(np.random.default_rng(0).choice(known, (200, len(known))), axis=1)
-            found[name] = Value(value=float(np.median(known)), error=float(draws.std()))
-    return found
+            measures[name] = Value(value=float(np.median(known)), error=float(draws.std()))
+    return measures
 
 
 def area_under_curve(positive: np.ndarray, negative: np.ndarray) -> Value:

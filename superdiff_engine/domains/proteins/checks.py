@@ -30,8 +30,8 @@ def secondary_structure(backbone: np.ndarray) -> str:
 
     if len(backbone) < 6:
         return "-" * len(backbone)
-    found = pydssp.assign(torch.from_numpy(np.asarray(backbone, np.float32)), out_type="index")
-    return "".join("-HE"[int(kind)] for kind in found)
+    kinds = pydssp.assign(torch.from_numpy(np.asarray(backbone, np.float32)), out_type="index")
+    return "".join("-HE"[int(kind)] for kind in kinds)
 
 
 def bond_share(alpha: np.ndarray) -> float:

@@ -54,8 +54,8 @@ def tm_score(first: np.ndarray, second: np.ndarray) -> float:
         import tmtools  # type: ignore[import-not-found, import-untyped, unused-ignore]
     except ImportError:
         raise SuperDiffError("TM-scores need the package tmtools; install it with 'pip install tmtools'.") from None
-    found = tmtools.tm_align(first.astype(float), second.astype(float), "A" * len(first), "A" * len(second))
-    return float(found.tm_norm_chain1)
+    aligned = tmtools.tm_align(first.astype(float), second.astype(float), "A" * len(first), "A" * len(second))
+    return float(aligned.tm_norm_chain1)
 
 
 def cluster_count(scores: np.ndarray, bound: float = 0.5) -> int:
@@ -90,10 +90,10 @@ def measures_of(
     joined = {
         name: np.concatenate([arrays[name] for arrays in parts]) for name in ("bonds_ok", "clashes", "helix", "strand")
     }
-    found = {name: mean_of(values) for name, values in joined.items()}
-    found["both_kinds"] = mean_of((joined["helix"] >= BOTH) & (joined["strand"] >= BOTH))
+    measures = {name: mean_of(values) for name, values in joined.items()}
+    measures["both_kinds"] = mean_of((joined["helix"] >= BOTH) & (joined["strand"] >= BOTH))
     radii = _radii(training)
-    found["radius_error"] = mean_of(
+    measures["radius_error"] = mean_of(
         np.array([abs(radius_of_gyration(chain[:, 1]) / radii(len(chain)) - 1) for chain in chains])
     )
     pairs, groups = [], 0
@@ -108,18 +108,18 @@ def measures_of(
     # Pairs share samples: the error is that of as many draws as there are samples.
     every = np.concatenate(pairs)
     if len(every):
-        found["pairwise_tm"] = Value(value=float(every.mean()), error=float(every.std() / math.sqrt(len(chains))))
-    found["clusters"] = Value(value=groups / len(chains))
+        measures["pairwise_tm"] = Value(value=float(every.mean()), error=float(every.std() / math.sqrt(len(chains))))
+    measures["clusters"] = Value(value=groups / len(chains))
     places = [chain[:, 1] for chain in chains]
     near = {size: _of_like_length(size, training) for size in {len(place) for place in places}}
-    found["nearest_tm"] = mean_of(np.array(list(each(_nearest, places, [near[len(place)] for place in places]))))
+    measures["nearest_tm"] = mean_of(np.array(list(each(_nearest, places, [near[len(place)] for place in places]))))
     if mpnn.is_installed():
         designs = [best for best, *_ in each(mpnn.design, chains)]
-        found["mpnn_score"] = mean_of(np.array([one.score for one in designs]))
+        measures["mpnn_score"] = mean_of(np.array([one.score for one in designs]))
         if fold is not None:
             distances = [folded_distance(chain, one.sequence, fold) for chain, one in zip(chains, designs, strict=True)]
-            found["designable"] = mean_of(np.array(distances) < DESIGNABLE)
-    return found
+            measures["designable"] = mean_of(np.array(distances) < DESIGNABLE)
+    return measures
 
 
 def _radii(chains: Chains) -> Callable[[int], float]:
