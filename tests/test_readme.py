@@ -166,3 +166,34 @@ def test_its_headline_of_the_plane_is_what_the_benchmark_measured():
     exact = re.search(r"as many exact samples show ([\d.]+ ± [\d.]+) in the plane", measured)[1]
     assert figures(line) == [row, exact]
     assert "2048 samples" in measured and "over 5 seeds" in measured and "| 5 x 2,048 |" in line
+
+
+#: Names with a dot in docs/architecture.md that are not of this code.
+ELSEWHERE = re.compile(r"python -m .*|server\.allowedHosts|[\w.]+\.(json|parquet|npz|png|log)")
+
+
+def sources():
+    return [
+        path for room in ("superdiff_engine", "studio", "tests", "benchmarks") for path in (ROOT / room).rglob("*.py")
+    ]
+
+
+def is_defined(dotted):
+    """Whether "module.name" or "Class.name" (also with folders before it) is somewhere in the code."""
+    *_, owner, name = dotted.split("/")[-1].split(".")
+    owning = re.compile(rf"^class {owner}\b", re.MULTILINE)
+    defining = re.compile(rf"^\s*(?:def |class |self\.)?{name}\b[^\n]*[:=(]", re.MULTILINE)
+    texts = ((path.stem, path.read_text()) for path in sources())
+    return any((stem == owner or owning.search(text)) and defining.search(text) for stem, text in texts)
+
+
+def test_the_code_that_architecture_names_is_there():
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    paths = [path.as_posix() for path in sources()]
+    for name in re.findall(r"[\w/]+\.py\b", text):
+        pattern = "/" + re.escape(name).replace("NAME", r"\w+") + "$"
+        assert any(re.search(pattern, path) for path in paths), name
+    for name in re.findall(r"`([\w/]+(?:\.\w+)+)`", text):
+        assert ELSEWHERE.fullmatch(name) or name.endswith(".py") or is_defined(name), name
+    for room in re.findall(r"^ +(\w+)/  ", text, re.MULTILINE):
+        assert any(f"/{room}/" in path for path in paths) or (ROOT / room).is_dir(), room
