@@ -1,4 +1,4 @@
-"""Recipes by the name that the README's examples import them by: the document, and how to read one."""
+"""Recipes by the name that docs/models.md imports them by: the document, and how to read one."""
 
 from .domains.checked import load_recipe, make_recipe, parse_recipe, recipe_from_link
 from .recipes.document import Expert, Levels, Mixture, Recipe

@@ -1,4 +1,4 @@
-"""Given samples by the name that the README's examples import them by."""
+"""Given samples by the name that docs/models.md imports them by."""
 
 from .runs.given import Scoring
 
