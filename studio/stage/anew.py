@@ -39,14 +39,14 @@ def draw_anew(job: Job, result: Result, names: list[str]) -> None:
     elif scoring.run.state == "failed":
         show_sentence(scoring.run.message)
     elif scoring.run.result is not None:
-        found = scoring.run.result
-        columns: dict[str, np.ndarray] = {"sample": np.arange(found.mean.shape[1])}
+        likelihoods = scoring.run.result
+        columns: dict[str, np.ndarray] = {"sample": np.arange(likelihoods.mean.shape[1])}
         for place, name in enumerate(names):
-            columns[f"{at_level(result.level, name)}, anew"] = found.mean[place].numpy()
-            columns[f"± of {name}"] = found.error[place].numpy()
+            columns[f"{at_level(result.level, name)}, anew"] = likelihoods.mean[place].numpy()
+            columns[f"± of {name}"] = likelihoods.error[place].numpy()
         if len(names) > 1:
             columns["log q₁ − log q₂ of the run"] = result.log_density[0] - result.log_density[1]
-            columns["log q₁ − log q₂ anew"], columns["± of the difference"] = difference(found)
+            columns["log q₁ − log q₂ anew"], columns["± of the difference"] = difference(likelihoods)
         st.dataframe(
             pd.DataFrame(columns),
             hide_index=True,

@@ -31,10 +31,10 @@ def _look(fast: bool) -> None:
 
 
 def _others() -> list[AnyJob]:
-    keep = st.session_state
-    drawn = set(keep["shown"])
-    if keep.get("own-job") and keep.get("own-domain") == keep["f.domain"]:
-        drawn.add(keep["own-job"])
+    state = st.session_state
+    drawn = set(state["shown"])
+    if state.get("own-job") and state.get("own-domain") == state["f.domain"]:
+        drawn.add(state["own-job"])
     shown = session.shown_jobs()
     if len(shown) == 1 and shown[0].finished:
         grid = session.newest_grid(shown[0])

@@ -39,7 +39,7 @@ def show_only(job: Job, shown: Shown) -> None:
 
 def downloads(job: Job, shown: Shown = ALL) -> list[Download]:
     """All files of a run: those of its domain, of what is shown of it, then those of every run."""
-    run, found = job.run, []
+    run, files = job.run, []
     result = run.result
     if result is not None:
         for export in get_domain(run.recipe.domain).exports(result, shown):
@@ -47,15 +47,15 @@ def downloads(job: Job, shown: Shown = ALL) -> list[Download]:
             name = (
                 f"{job.id}-{stem}{'' if shown.rows is None else '-shown'}{'-relaxed' if shown.relaxed else ''}.{ending}"
             )
-            found.append(Download(export.title, name, export.mime, export.make))
-        found.append(Download("Samples (NPZ)", f"{job.id}-samples.npz", "application/zip", lambda: samples_npz(result)))
+            files.append(Download(export.title, name, export.mime, export.make))
+        files.append(Download("Samples (NPZ)", f"{job.id}-samples.npz", "application/zip", lambda: samples_npz(result)))
     if len(run.trace):
-        found.append(Download("Trace (CSV)", f"{job.id}-trace.csv", "text/csv", lambda: trace_csv(run.trace)))
+        files.append(Download("Trace (CSV)", f"{job.id}-trace.csv", "text/csv", lambda: trace_csv(run.trace)))
     recipe = run.recipe
-    found.append(
+    files.append(
         Download("Recipe (JSON)", f"{job.id}-recipe.json", "application/json", lambda: recipe.to_json().encode())
     )
-    return found
+    return files
 
 
 def picture_download(job: Job, result: Result, index: int) -> Download:

@@ -106,13 +106,13 @@ def _size(sweep: Sweep) -> str:
 
 def _run(job_id: str, axes: tuple[Axis, Axis | None]) -> None:
     """Queue the grid (a callback)."""
-    keep = st.session_state
-    keep[f"grid-problem-{job_id}"] = ""
+    state = st.session_state
+    state[f"grid-problem-{job_id}"] = ""
     try:
         recipe = session.registry().recall(job_id).recipe
-        session.registry().submit_grid(Sweep(recipe, *axes), job_id, keep["f.save"], session.this_tab())
+        session.registry().submit_grid(Sweep(recipe, *axes), job_id, state["f.save"], session.this_tab())
     except SuperDiffError as error:
-        keep[f"grid-problem-{job_id}"] = str(error)
+        state[f"grid-problem-{job_id}"] = str(error)
 
 
 @st.fragment(run_every=TICK)
