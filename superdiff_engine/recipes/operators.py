@@ -14,7 +14,7 @@ from pydantic import Field, GetCoreSchemaHandler, GetPydanticSchema, model_valid
 from pydantic_core import CoreSchema, core_schema
 
 from .. import compose
-from .parameters import Chosen, Number, Parameter, PerExpert
+from .parameters import Chosen, Number, Parameter, PerExpert, Varied
 from .strict import Strict
 
 Bias = Annotated[float, Field(ge=-1e4, le=1e4)]
@@ -89,6 +89,7 @@ def _bias(meaning: str) -> PerExpert:
         step=0.1,
         group="Biases, in nats",
         meaning=meaning,
+        varied=Varied("bias of expert 1", "-2, 0, 2", "nats"),
     )
 
 
@@ -109,6 +110,7 @@ class OrRecipe(OperatorRecipe):
             words="T = {}",
             always=True,
             step=0.5,
+            varied=Varied("temperature T", "0, 1, 10"),
             help="How sharply the log-densities decide. 1 samples the mixture of the experts; 0 ignores the densities; "
             "large values let the likeliest expert take all.",
         ),
@@ -142,6 +144,7 @@ class AndRecipe(OperatorRecipe):
             words="ridge {}",
             step=0.5,
             detail=True,
+            varied=Varied("ridge", "0, 1, 10", "nats"),
             help="Calms the weights where the experts agree. 0 is the paper's exact system: a run stops where its "
             "weights explode.",
         ),
@@ -198,6 +201,7 @@ class FixedRecipe(OperatorRecipe):
             between=" : ",
             step=0.1,
             shares=True,
+            varied=Varied("weight of expert 1", "0, 0.25, 0.5, 0.75, 1"),
             help="Weights may be negative; they must sum to 1.",
         ),
     )

@@ -17,6 +17,15 @@ def short_number(value: float) -> str:
     return f"{value:g}" if float(f"{value:g}") == value else repr(value)
 
 
+@dataclass(frozen=True)
+class Varied:
+    """An axis of a grid: its title, values to begin with as a user would write them, and their unit ("" for none)."""
+
+    title: str
+    suggested: str
+    unit: str = ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Parameter(ABC):
     """A field of an operator's recipe, as it is asked for and said.
@@ -29,6 +38,7 @@ class Parameter(ABC):
         words: how a heading says it, with the value for "{}".
         always: whether it is said where it is the default too.
         detail: whether a form shows it among the details of sampling, not beside the operator.
+        varied: how a grid varies it (of an expert's numbers, the first one's); None where no grid does.
     """
 
     field: str
@@ -38,6 +48,7 @@ class Parameter(ABC):
     words: str
     always: bool = False
     detail: bool = False
+    varied: Varied | None = None
 
     @abstractmethod
     def say(self, value: Any) -> str:

@@ -19,7 +19,9 @@ from ..domains import get_domain
 from ..domains.checked import make_recipe
 from ..errors import RecipeError
 from ..recipes.document import Recipe
-from ..recipes.operators import OPERATORS
+from ..recipes.operators import OPERATORS, all_parameters
+from ..recipes.parameters import Parameter as OperatorParameter
+from ..recipes.parameters import PerExpert, Varied
 
 MOST_VALUES = 12
 
@@ -61,10 +63,6 @@ class Parameter:
         return self.get(recipe.model_dump())
 
 
-def _biases(document: Document) -> list[float]:
-    return document["operator"]["bias"] or [0.0] * len(document["experts"])
-
-
 def _alone(recipe: Recipe) -> str:
     return "one expert alone has no others to be preferred to" if len(recipe.experts) < 2 else ""
 
@@ -79,42 +77,42 @@ def _unguided(recipe: Recipe) -> str:
     return "" if domain.guided else f"only prompts are guided, and {domain.title} has none"
 
 
+def _of_operators() -> dict[str, Parameter]:
+    """What the operators say that a grid can vary."""
+    return {told.name: _of_operator(told, told.varied) for _, told in all_parameters() if told.varied is not None}
+
+
+def _of_operator(told: OperatorParameter, axis: Varied) -> Parameter:
+    field = told.field
+
+    def each(document: Document) -> list[float]:
+        return document["operator"][field] or [0.0] * len(document["experts"])
+
+    def first(document: Document) -> float:
+        return each(document)[0]
+
+    def put_first(document: Document, value: float) -> None:
+        document["operator"][field] = [value, *each(document)[1:]]
+
+    def put_share(document: Document, value: float) -> None:
+        document["operator"][field] = [value, 1 - value]
+
+    if not isinstance(told, PerExpert):
+        return Parameter(
+            axis.title,
+            axis.unit,
+            axis.suggested,
+            lambda document: document["operator"][field],
+            lambda document, value: document["operator"].update({field: value}),
+            field=field,
+        )
+    put, needless = (put_share, _no_pair) if told.shares else (put_first, _alone)
+    return Parameter(axis.title, axis.unit, axis.suggested, first, put, field=field, needless=needless)
+
+
 #: By the names that axes have in text, in the order in which they are offered.
 PARAMETERS: dict[str, Parameter] = {
-    "temperature": Parameter(
-        "temperature T",
-        "",
-        "0, 1, 10",
-        lambda document: document["operator"]["temperature"],
-        lambda document, value: document["operator"].update(temperature=value),
-        field="temperature",
-    ),
-    "bias": Parameter(
-        "bias of expert 1",
-        "nats",
-        "-2, 0, 2",
-        lambda document: _biases(document)[0],
-        lambda document, value: document["operator"].update(bias=[value, *_biases(document)[1:]]),
-        field="bias",
-        needless=_alone,
-    ),
-    "ridge": Parameter(
-        "ridge",
-        "nats",
-        "0, 1, 10",
-        lambda document: document["operator"]["ridge"],
-        lambda document, value: document["operator"].update(ridge=value),
-        field="ridge",
-    ),
-    "weight": Parameter(
-        "weight of expert 1",
-        "",
-        "0, 0.25, 0.5, 0.75, 1",
-        lambda document: document["operator"]["weights"][0],
-        lambda document, value: document["operator"].update(weights=[value, 1 - value]),
-        field="weights",
-        needless=_no_pair,
-    ),
+    **_of_operators(),
     "guidance": Parameter(
         "guidance w",
         "",
