@@ -1,7 +1,7 @@
 r"""Operators: from log-densities to weights kappa.
 
 For a step whose noise is drawn already, the change of expert i's log-density is known before the step is taken, and
-it is linear in the weights (design of the loop: `sample.py`):
+it is linear in the weights (design of the loop: `sampling`):
 
     p_i(kappa) = c_i + sum_j G_ij kappa_j                                       `Prediction`
 
@@ -22,7 +22,7 @@ from torch import Tensor
 from .errors import ArgumentError
 
 #: The largest weight of AND. A network in float32 knows its score to about 1e-6 of it, and this makes it 2% of the
-#: drift. Without a ridge, exact mixtures whose system is not singular stay below 500 (tests/test_sample.py).
+#: drift. Without a ridge, exact mixtures whose system is not singular stay below 500 (tests/test_sampling.py).
 MOST_WEIGHT = 2.0**14
 
 

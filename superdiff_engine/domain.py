@@ -19,7 +19,7 @@ from .solvers import get_solver
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from .geometry import Geometry, Product
+    from .geometry import Geometry, Product, State
     from .recipes.document import Expert, Recipe
     from .sampling import Step
     from .score import Guidance, ScoreModel
@@ -333,7 +333,7 @@ class Domain(ABC):
         where a domain's page can show a part.
         """
 
-    def place(self, recipe: Recipe, given: Any, device: str) -> tuple[list[Any], Any, float]:
+    def place(self, recipe: Recipe, given: Any, device: str) -> tuple[Sequence[ScoreModel], State, float]:
         """Experts, points and level for judging samples of the user's own.
 
         Args:

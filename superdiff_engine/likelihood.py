@@ -29,7 +29,7 @@ from .density import End, Segment, Trapezoid
 from .errors import SuperDiffError
 from .geometry import Geometry, Parts, Product, State, total
 from .sampling import level_grids
-from .score import ScoreModel, evaluate
+from .score import ScoreModel, scores_of
 
 #: How many steps each sum takes at once, with its part in the result.
 _SPANS = {1: 8 / 3, 2: -6 / 3, 4: 1 / 3}
@@ -139,7 +139,7 @@ class _Paths:
 
     def _ends(self, y: Parts, step: int) -> dict[str, End]:
         level = self._level(step)
-        scores = evaluate(self.experts, self.space.pack(y), self.space.pack_level(level))
+        scores = scores_of(self.experts, self.space.pack(y), self.space.pack_level(level))
 
         def end(geometry: Geometry, *scores: Tensor) -> End:
             tangents = [geometry.project(score) for score in scores]

@@ -37,7 +37,7 @@ from .density import DEFAULT_ESTIMATOR, End, Estimator, Segment, check_estimator
 from .errors import ArgumentError, DensityError, ScoreError, StepError
 from .geometry import Geometry, Parts, Product, State, total
 from .noise import check_levels
-from .score import Guidance, ScoreModel, evaluate
+from .score import Guidance, ScoreModel, scores_of
 from .solvers import DEFAULT_SOLVER, Solver, Start, get_solver, variance_step
 
 
@@ -266,9 +266,9 @@ class _Loop:
         if self.estimator is not None and divergences_too:
             found = self.estimator.divergences(active, self.space, packed, level, self.side)
         if found is None:
-            scores, divergences = evaluate([*active, *references], packed, level), None
+            scores, divergences = scores_of([*active, *references], packed, level), None
         else:
-            scores, divergences = [*found[0], *evaluate(references, packed, level)], found[1]
+            scores, divergences = [*found[0], *scores_of(references, packed, level)], found[1]
         trees = [self.space.unpack(score) for score in scores]
         asked = [*zip(self.active, active, strict=True), *((len(run.experts), one) for one in references)]
         for (position, expert), tree in zip(asked, trees, strict=True):

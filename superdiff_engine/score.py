@@ -180,7 +180,7 @@ class Guidance:
         return self.weight(level) if callable(self.weight) else self.weight
 
 
-def evaluate(experts: Sequence[ScoreModel], y: State, level: Level) -> list[State]:
+def scores_of(experts: Sequence[ScoreModel], y: State, level: Level) -> list[State]:
     """All experts' scores at y; experts that share one network go through it in one batched call."""
     shared: dict[int, list[ConditionedScore]] = {}
     for expert in experts:

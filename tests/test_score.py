@@ -7,7 +7,7 @@ import torch
 
 from oracles import overlapping
 from superdiff_engine import VE, ConditionedScore, DiscreteVP, EDMScore, Flow, NetworkScore, ScoreModel
-from superdiff_engine.score import evaluate
+from superdiff_engine.score import scores_of
 
 PATHS = {
     "vp_linear": DiscreteVP.linear(),
@@ -77,7 +77,7 @@ def test_experts_that_share_a_network_are_evaluated_in_one_call():
     network, (plain, _) = Shared(), overlapping()
     experts = [ConditionedScore(network, 2.0, plain.space), plain, ConditionedScore(network, 3.0, plain.space)]
     y = torch.randn(4, 2, dtype=torch.float64)
-    scores = evaluate(experts, y, 1.0)
+    scores = scores_of(experts, y, 1.0)
     assert calls == [[2.0, 3.0]]
     assert torch.equal(scores[0], 2 * y) and torch.equal(scores[2], 3 * y)
     assert torch.equal(scores[1], plain.score(y, 1.0))

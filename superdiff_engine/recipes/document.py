@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 from pydantic import (
     AfterValidator,
@@ -86,7 +86,7 @@ def _model_id(model: str, info: ValidationInfo) -> str:
     return model
 
 
-def _known_domain(name: Any, info: ValidationInfo) -> Any:
+def _known_domain(name: object, info: ValidationInfo) -> object:
     if info.context and name not in info.context.domains:
         *others, last = [f"'{domain}'" for domain in info.context.domains]
         raise ValueError(f"it must be {', '.join(others)} or {last}")

@@ -15,11 +15,11 @@ from PIL import Image
 
 from ...domain import ALL, Domain, Export, ModelInfo, Prepared, Result, Shown, Size, Wording, look_at_embedded, settling
 from ...errors import ModelError, RecipeError
-from ...geometry import Product
+from ...geometry import Product, State
 from ...recipes.document import Expert, GuidanceRecipe, Levels, Recipe
 from ...recipes.operators import AndRecipe, AverageRecipe, CoinFlipRecipe, OperatorRecipe, OrRecipe, SingleRecipe
 from ...sampling import Step
-from ...score import ConditionedScore, Guidance
+from ...score import ConditionedScore, Guidance, ScoreModel
 from ...system.assets import assets_folder
 from ...tables.table import Layout
 from ..picture_files import png
@@ -130,7 +130,7 @@ class Molecules(Domain):
         bounds = (guidance.lowest or 0.0, guidance.highest or float("inf"))
         weight = guidance.weight
 
-        def at(level: Any) -> float:
+        def at(level: float) -> float:
             return weight if bounds[0] < float(level) <= bounds[1] else 1.0
 
         return Prepared(experts, Guidance(reference, at))
@@ -138,7 +138,7 @@ class Molecules(Domain):
     def space(self, experts: Sequence[Any]) -> Product:
         return experts[0].space
 
-    def place(self, recipe: Recipe, given: ReadMolecules, device: str) -> tuple[list[Any], Any, float]:
+    def place(self, recipe: Recipe, given: ReadMolecules, device: str) -> tuple[Sequence[ScoreModel], State, float]:
         """The recipe's experts for molecules of an SDF, their state, and JUDGED_AT."""
         _, experts = experts_of(recipe, [int(count) for count in given.atoms], device)
         arrays = (given.elements, given.positions, given.bonds, given.atoms)

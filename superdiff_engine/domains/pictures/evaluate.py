@@ -211,7 +211,7 @@ def _is_there(row: str, chunk: int, settings: Settings) -> bool:
 def make_chunk(row: str, chunk: int, settings: Settings) -> None:
     """Sample one batch of a row and keep it: pictures uint8 [batch, 28, 28], seconds."""
     kind, solver = KINDS[row.partition("/")[0]], SOLVERS[row.partition("/")[2]]
-    experts: list[Any] = [load_expert(name, "cpu", settings.dtype) for name in kind.experts]
+    experts = [load_expert(name, "cpu", settings.dtype) for name in kind.experts]
     started = time.monotonic()
     dimensions = Product.of(experts[0].space).most_dimensions()
     fitting = fitting_estimators(get_solver(solver), 1.0, dimensions)

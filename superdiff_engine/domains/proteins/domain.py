@@ -14,10 +14,11 @@ from torch import Tensor
 from ...density import ESTIMATORS
 from ...domain import ALL, Domain, Export, ModelInfo, Prepared, Result, Shown, Size, look_at_embedded, settling
 from ...errors import ModelError
-from ...geometry import Product
+from ...geometry import Product, State
 from ...recipes.document import Expert, Levels, Recipe
 from ...recipes.operators import AndRecipe, AverageRecipe, CoinFlipRecipe, OperatorRecipe, OrRecipe, SingleRecipe
 from ...sampling import Step
+from ...score import ScoreModel
 from ...system.assets import assets_folder
 from ...tables.table import Layout
 from ..sizes import draw_sizes, sizes_in_turn
@@ -113,7 +114,7 @@ class Proteins(Domain):
     def component_levels(self, levels: Tensor) -> dict[str, Tensor]:
         return {"positions": levels, "rotations": rotation_level(levels)}
 
-    def place(self, recipe: Recipe, given: ReadProtein, device: str) -> tuple[list[Any], Any, float]:
+    def place(self, recipe: Recipe, given: ReadProtein, device: str) -> tuple[Sequence[ScoreModel], State, float]:
         """The recipe's experts for a chain from a file, its state, and JUDGED_AT."""
         turned, alpha = frames_of(torch.from_numpy(given.backbone))
         state = {"positions": (alpha - alpha.mean(0)) / ANGSTROM, "rotations": turned}
