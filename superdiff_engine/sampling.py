@@ -262,13 +262,14 @@ class _Loop:
         level, packed = self.space.pack_level(run.level(index)), self.space.pack(y)
         active = [run.experts[position] for position in self.active]
         references = [] if guidance is None else [guidance.reference]
-        found = None
+        differentiated = None
         if self.estimator is not None and divergences_too:
-            found = self.estimator.divergences(active, self.space, packed, level, self.side)
-        if found is None:
+            differentiated = self.estimator.divergences(active, self.space, packed, level, self.side)
+        if differentiated is None:
             scores, divergences = scores_of([*active, *references], packed, level), None
         else:
-            scores, divergences = [*found[0], *scores_of(references, packed, level)], found[1]
+            scores, divergences = differentiated
+            scores = [*scores, *scores_of(references, packed, level)]
         trees = [self.space.unpack(score) for score in scores]
         asked = [*zip(self.active, active, strict=True), *((len(run.experts), one) for one in references)]
         for (position, expert), tree in zip(asked, trees, strict=True):
