@@ -45,7 +45,7 @@ from ..system.visible_text import visible
 if TYPE_CHECKING:
     from ..runs.grid import Sweep
     from ..runs.run import Run
-    from ..training.trainer import TrainingProgress
+    from ..training.task import TrainingProgress
     from ..training.training import Training
 
 #: Settings of an evaluation: a dataclass.

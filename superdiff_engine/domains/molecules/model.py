@@ -31,7 +31,7 @@ from ...score import ConditionedScore
 from ...system.file_cache import file_cached
 from ...training import saved
 from ...training.saved import SETTINGS, WEIGHTS, load_network, save_card, save_network, size_of, trained_row
-from ...training.trainer import TrainingFacts
+from ...training.task import TrainingFacts
 from .arrays import Structures
 from .atoms import ELEMENTS, MOST_ATOMS, PAIRS, pair_indices
 from .network import MoleculeNetwork

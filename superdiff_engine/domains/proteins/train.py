@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from ... import rotations
 from ...errors import ModelError
 from ...training.saved import SETTINGS
-from ...training.trainer import Draws, TrainingFacts, TrainingPlan, TrainingProgress, TrainingTask
+from ...training.task import Draws, TrainingFacts, TrainingPlan, TrainingProgress, TrainingTask
 from ...training.training import RefiningOptions, Report, Training, option
 from .data import FEWEST_RESIDUES, HELIX, LONGEST, STRAND, Chains
 from .frames import IDEAL, MOST_RESIDUES, frames_of
