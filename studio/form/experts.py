@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from typing import Literal
 
-import pandas as pd
 import streamlit as st
 
 from superdiff_engine.domain import Domain, ModelInfo, Wording
@@ -18,11 +16,10 @@ from . import memory as form_memory
 from . import slots as form_slots
 from . import state as form_state
 from .fields import limits
-from .to_recipe import NEW_MODES, revisions
+from .mixture import draw_modes
+from .to_recipe import revisions
 
 _KEEP: Literal["session"] = "session"
-#: The lowest mass that is more than nothing.
-_ABOVE_ZERO = math.ulp(0.0)
 
 
 def draw_form_experts() -> None:
@@ -105,7 +102,7 @@ def _expert(position: int, slot: int, domain: Domain, infos: dict[str, ModelInfo
     if wording is not None and wording.chosen:
         _terms(f"Properties {position + 1}", f"f.terms.{slot}", domain.suggestions(session[model_key] or ""), wording)
     if session[model_key] in infos and infos[session[model_key]].drawn:
-        _modes(position, slot)
+        draw_modes(position, slot)
 
 
 def _row_button(name: str, icon: str, slot: int, meaning: str, disabled: bool) -> None:
@@ -216,36 +213,3 @@ def _guidance(domain: Domain) -> None:
                 placeholder="none",
                 help="What guidance leads away from.",
             )
-
-
-def _modes(position: int, slot: int) -> None:
-    """An editable table of modes. The editor's changes are relative to the table it began with, so that one is kept."""
-    session = st.session_state
-    editor = f"editor.{slot}"
-    current = session.get(f"modes.{slot}")
-    if current is None:
-        current = pd.DataFrame(NEW_MODES)
-    if editor not in session or f"modes-begun.{slot}" not in session:
-        session[f"modes-begun.{slot}"] = current.reset_index(drop=True)
-    number = st.column_config.NumberColumn
-    session[f"modes.{slot}"] = st.data_editor(
-        session[f"modes-begun.{slot}"],
-        key=editor,
-        num_rows="dynamic",
-        hide_index=True,
-        alt=f"Modes of expert {position + 1}: place, variance and mass",
-        column_config={
-            # Plain, and without steps: all digits are shown.
-            "x": number("x", min_value=-10.0, max_value=10.0, default=0.0, format="plain"),
-            "y": number("y", min_value=-10.0, max_value=10.0, default=0.0, format="plain"),
-            "variance": number("variance", min_value=1e-4, max_value=100.0, default=0.16, format="plain"),
-            "mass": number(
-                "mass",
-                min_value=_ABOVE_ZERO,
-                max_value=1e6,
-                default=1.0,
-                format="plain",
-                help="Relative to the others",
-            ),
-        },
-    )

@@ -5,20 +5,16 @@ from __future__ import annotations
 from collections.abc import MutableMapping, Sequence
 from typing import Any
 
-import pandas as pd
-
 from superdiff_engine.domains import Domain, get_domain
 from superdiff_engine.recipes.document import DRAWN
 from superdiff_engine.solvers import get_solver
 
 from . import fields
+from .mixture import mixture_of
 from .parameters import chosen_operator, operator_document
 
 #: What a form holds: the values of its widgets by their keys ("f.steps"), and which experts it has ("experts").
 Values = MutableMapping[str, Any]
-
-#: What a new mixture of one's own starts as.
-NEW_MODES = {"x": [-1.5, 1.5], "y": [0.0, 0.0], "variance": [0.16, 0.16], "mass": [1.0, 1.0]}
 
 
 def document(values: Values) -> dict[str, Any]:
@@ -72,7 +68,7 @@ def _expert(values: Values, slot: int, domain: Domain) -> dict[str, Any]:
         )
     expert["revision"] = _revision(values, slot, expert["model"])
     if expert["model"] == DRAWN:
-        expert["mixture"] = _mixture(values.get(f"modes.{slot}"))
+        expert["mixture"] = mixture_of(values.get(f"modes.{slot}"))
     return expert
 
 
@@ -82,17 +78,6 @@ def _revision(values: Values, slot: int, model: str) -> str | None:
     if known != model:
         values[f"f.revision.{slot}"] = revision = None
     return revision
-
-
-def _mixture(table: pd.DataFrame | None) -> dict[str, Any]:
-    modes = (pd.DataFrame(NEW_MODES) if table is None else table).dropna(how="all")
-    # A cell that is still empty while a row is being typed counts as its default.
-    modes = modes.fillna({"x": 0.0, "y": 0.0, "variance": 0.16, "mass": 1.0})
-    return {
-        "means": modes[["x", "y"]].astype(float).values.tolist(),
-        "variances": modes["variance"].astype(float).tolist(),
-        "masses": modes["mass"].astype(float).tolist(),
-    }
 
 
 def _guidance(values: Values, domain: Domain) -> dict[str, Any] | None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import pandas as pd
-
 from superdiff_engine.domains import get_domain
-from superdiff_engine.recipes.document import GuidanceRecipe, Mixture, PipelineRecipe, Recipe
+from superdiff_engine.recipes.document import GuidanceRecipe, PipelineRecipe, Recipe
 from superdiff_engine.recipes.parameters import PerExpert
 from superdiff_engine.runs.wording import SAVINGS
 
 from . import fields, parameters
+from .mixture import table_of
 from .to_recipe import Values, document, estimators
 
 
@@ -26,7 +25,7 @@ def widget_values(recipe: Recipe, slots: int) -> dict[str, Any]:
         values[f"f.revision.{slot}"] = expert.revision and (expert.model, expert.revision)
         values[f"f.prompt.{slot}"], values[f"f.terms.{slot}"] = expert.prompt or "", terms_of(expert.prompt)
         if expert.mixture is not None:
-            values[f"modes.{slot}"] = _modes(expert.mixture)
+            values[f"modes.{slot}"] = table_of(expert.mixture)
     values["f.text_model"] = recipe.experts[0].model
     values["f.operator"] = recipe.operator.name
     values |= parameters.widget_values(recipe, numbered)
@@ -109,14 +108,3 @@ def _leaves(value: Any, place: str) -> Iterator[tuple[str, Any]]:
 
 def _parts(prompt: str | None) -> list[str]:
     return [part.strip() for part in (prompt or "").split(",") if part.strip()]
-
-
-def _modes(mixture: Mixture) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "x": [float(mean[0]) for mean in mixture.means],
-            "y": [float(mean[1]) for mean in mixture.means],
-            "variance": [float(value) for value in mixture.variances],
-            "mass": [float(value) for value in mixture.masses or [1.0] * len(mixture.means)],
-        }
-    )
