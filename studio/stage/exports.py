@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from superdiff_engine.domain import Result
-from superdiff_engine.domains import ALL, Shown, get_domain
+from superdiff_engine.domain import ALL, Result, Shown
+from superdiff_engine.domains import get_domain
 from superdiff_engine.runs.formats import samples_npz, trace_csv
 
 from ..jobs import Job

@@ -25,7 +25,7 @@ from .failures import explain
 from .work import Work
 
 if TYPE_CHECKING:
-    from ..domains import Domain
+    from ..domain import Domain
 
 STEPS, PATHS = 100, 4
 

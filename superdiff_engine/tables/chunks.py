@@ -10,13 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
+from ..compose import CoinFlip
 from ..domain import Domain
 from ..errors import SuperDiffError
 from ..recipes.document import Recipe
+from ..sampling import side_generator
 from ..system.file_cache import file_cached
 from ..system.files import write_whole
 from ..walk import walk
+
+#: Where parts of tables are kept, by a hash of all that decides them.
+CACHE = Path.home() / ".cache" / "superdiff" / "evaluation"
 
 
 @file_cached(8)
@@ -51,8 +57,7 @@ def draw(recipe: Recipe, domain: Domain, densities: bool = False) -> dict[str, n
     last: Any = None
     for last in walk(recipe, domain, prepared, densities=densities):
         pass
-    decoded = domain.decode(last, prepared.experts)
-    arrays = {} if decoded is None else decoded.arrays()
+    arrays = domain.decode(last, prepared.experts)
     if densities:
         arrays["log_density"] = last.log_density.T.cpu().numpy()
     return arrays | {"seconds": np.array(time.monotonic() - started)}
@@ -94,3 +99,10 @@ def pick(heads: np.ndarray, first: dict[str, np.ndarray], second: dict[str, np.n
         if name != "seconds"
     }
     return picked | {"seconds": (first["seconds"] + second["seconds"]) / 2}
+
+
+def coin_flips(batch: int, seed: int) -> np.ndarray:
+    """Whether each of a run's `batch` samples falls to the first of two experts, by the operator CoinFlip; boolean."""
+    flip = CoinFlip()
+    flip.start(2, batch, side_generator(seed))
+    return flip.weights(torch.zeros(2, batch), None)[0].numpy() > 0

@@ -11,24 +11,23 @@ A domain says in its `train.py` which models it trains, and the command line rel
     training.write_pack(path, data)        writes what it learns from as one file, and returns the path
 
 An option that only some trainings have is a field of their own class. Where it is given to another training, its
-metadata hold the sentence that is said then (`refusal`).
+metadata hold the sentence that is said then (`system.options.option`).
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 import torch
 from torch import nn
 
-from ..errors import ModelError
 from ..system.assets import assets_folder
-from .task import TrainingFacts, TrainingPlan, TrainingProgress, TrainingTask
-from .trainer import checkpoints_folder, train
+from ..system.options import option
+from .trainer import TrainingFacts, TrainingPlan, TrainingProgress, TrainingTask, checkpoints_folder, train
 
 #: Called about every ten seconds.
 Report = Callable[[TrainingProgress], None]
@@ -36,22 +35,6 @@ Report = Callable[[TrainingProgress], None]
 
 def silent(progress: TrainingProgress) -> None:
     """A report to nobody."""
-
-
-def option(help: str, least: float | None = None, elsewhere: str = "") -> dict[str, Any]:
-    """The metadata of a field of options.
-
-    Args:
-        help: for the command line.
-        least: the smallest number allowed.
-        elsewhere: what is said where it is given to a training that lacks it; "{name}" stands for the model.
-    """
-    return {"help": help, "least": least, "elsewhere": elsewhere}
-
-
-def refusal(metadata: Mapping[str, Any], name: str) -> ModelError:
-    """What is said of an option, by its field's metadata, that the training of the model `name` lacks."""
-    return ModelError(metadata["elsewhere"].format(name=name))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,8 +165,8 @@ class Training(ABC, Generic[Asked, Data]):
             The folder that was written.
 
         Raises:
-            ModelError: for data that are not this model's, or when there is nothing to begin with.
-            TrainingError: when the loss stops being finite.
+            ModelError: for data that are not this model's, when there is nothing to begin with, or when the loss stops
+                being finite.
             FileNotFoundError: when the data are not there; the message says how to get them.
             OutputError: when the checkpoint or the folder cannot be written.
             Interrupted: if a signal asked this process to stop, after the checkpoint was written.

@@ -1,6 +1,5 @@
 """The command line as a user types it: sampling, listing, and one sentence for what is wrong."""
 
-import importlib
 import json
 import os
 import signal
@@ -10,6 +9,7 @@ import sys
 import time
 import urllib.request
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -17,14 +17,14 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from superdiff_engine.cli.app import TRAINABLE, app
+from superdiff_engine.cli.app import app
+from superdiff_engine.domains import evaluation_of, evaluations, training_of, trainings
 from superdiff_engine.domains.checked import load_recipe
-from superdiff_engine.domains.molecules import evaluate as molecules
 from superdiff_engine.domains.pictures import train as garments
-from superdiff_engine.domains.proteins import evaluate as proteins
 from superdiff_engine.errors import RecipeError, SuperDiffError
+from superdiff_engine.tables.evaluation import Evaluation
 from superdiff_engine.training.packs import read_pack, write_pack
-from superdiff_engine.training.task import TrainingProgress
+from superdiff_engine.training.trainer import TrainingProgress
 
 RECIPE = {
     "domain": "plane",
@@ -61,8 +61,12 @@ def test_models_lists_every_domain():
 
 
 def test_everything_that_can_be_trained_is_offered():
-    trainings = {name: importlib.import_module(f"superdiff_engine.domains.{name}.train") for name in TRAINABLE.values()}
-    assert {model: name for name, training in trainings.items() for model in training.TRAININGS} == TRAINABLE
+    """The names that a domain's folder says without importing its training are those that the training knows."""
+    for domain in set(trainings().values()):
+        named = [model for model, owner in trainings().items() if owner == domain]
+        training = import_module(f"superdiff_engine.domains.{domain}.train")
+        assert list(training.TRAININGS) == named
+        assert [training_of(name) for name in named] == list(training.TRAININGS.values())
 
 
 def test_interrupting_keeps_what_there_is(tmp_path):
@@ -160,13 +164,69 @@ def test_a_pack_is_written_instead_of_a_training(tmp_path, monkeypatch):
     assert "--data" in said and read_pack(path, "garments")["pictures"].sum() == 9
 
 
-@pytest.mark.parametrize(("domain", "module"), [("molecules", molecules), ("proteins", proteins)])
-def test_an_evaluation_without_options_has_the_settings_of_its_domain(domain, module, monkeypatch):
+@pytest.fixture
+def asked(monkeypatch):
+    """What evaluations are asked for, in the place of making tables: settings, rows, path."""
     seen = []
-    monkeypatch.setattr(module, "evaluate", lambda settings, *_, **__: seen.append(settings))
+    monkeypatch.setattr(
+        Evaluation, "run", lambda self, settings, row, out, say: seen.append((settings, row, out)) or []
+    )
+    return seen
+
+
+@pytest.mark.parametrize("domain", ["pictures", "prompts", "molecules", "proteins"])
+def test_an_evaluation_without_options_has_the_settings_of_its_domain(domain, asked):
+    settings = evaluation_of(domain).settings
     CliRunner().invoke(app, ["evaluate", domain])
-    CliRunner().invoke(app, ["evaluate", domain, "--steps", "7", "--seed", "3"])
-    assert seen == [module.Settings(), module.Settings(steps=7, seed=3)]
+    CliRunner().invoke(
+        app, ["evaluate", "--steps", "7", domain, "--seed", "3", "--row", "a", "--row", "b", "--out", "t"]
+    )
+    assert asked == [(settings(), None, None), (settings(steps=7, seed=3), ["a", "b"], Path("t"))]
+
+
+#: Every option that domains have, as it is typed and as their settings hold it.
+OPTIONS = {
+    "pictures": {"samples": 4, "batch": 2},
+    "molecules": {"samples": 4, "batch": 2, "guidance": 1.5},
+    "proteins": {"samples": 4, "batch": 2, "noise_scale": 0.5, "fold": "fold it", "sheet": True},
+    "prompts": {
+        "samples": 4, "seeds": 3, "guidance": 0.0, "clip": Path("clip"), "model": "local/mine", "style": "flat",
+        "dtype": "float32", "sheet": True,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("domain", OPTIONS)
+def test_the_options_of_a_domain_are_its_own(domain, asked):
+    typed = [
+        "--sheet" if value is True else f"--{name.replace('_', '-')}={value}" for name, value in OPTIONS[domain].items()
+    ]
+    result = CliRunner().invoke(app, ["evaluate", domain, *typed])
+    assert asked == [(evaluation_of(domain).settings(**OPTIONS[domain]), None, None)], result.output
+    asked.clear()
+    shown = CliRunner().invoke(app, ["evaluate", domain, "--help"]).output
+    for name in {name for options in OPTIONS.values() for name in options}:
+        option = f"--{name.replace('_', '-')}"
+        assert (f"{option} " in shown) == (name in OPTIONS[domain]), option
+        if name not in OPTIONS[domain]:
+            refused = CliRunner().invoke(app, ["evaluate", domain, option, "1"]).exception
+            assert isinstance(refused, SuperDiffError) and f"{option} is an option of" in str(refused)
+    assert CliRunner().invoke(app, ["evaluate", domain, "--samples", "1"]).exit_code == 2
+    assert CliRunner().invoke(app, ["evaluate", domain, "--sampels", "4"]).exit_code == 2
+    assert not asked
+
+
+def test_help_imports_nothing_large():
+    code = "import sys; from superdiff_engine.cli.app import app; app({words}, standalone_mode=False); "
+    code += "sys.exit('torch' in sys.modules)"
+    for words, names in {
+        ("evaluate", "--help"): evaluations(),
+        ("train", "--help"): ("garments_a", "proteins_beta"),
+    }.items():
+        command = [sys.executable, "-c", code.format(words=list(words))]
+        result = subprocess.run(command, capture_output=True, text=True)
+        assert result.returncode == 0, result.stderr
+        assert all(name in result.stdout for name in names)
 
 
 def test_unknown_names_are_one_sentence():

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from superdiff_engine.cli import app as cli
+from superdiff_engine.cli import models as models_command
 from superdiff_engine.domains import get_domain, model_notices
 from superdiff_engine.domains.checked import make_recipe
 from superdiff_engine.domains.sources import folder_title, local_name, local_pipelines
@@ -132,9 +133,9 @@ def test_what_is_not_offered_is_said_once(models, tmp_path, monkeypatch):
 def test_the_listing_shows_brackets_and_whole_ids(models, monkeypatch):
     pipeline(models / "model [v1] (pruned, a very long name of more than fifty letters)")
     (local,) = local_pipelines()
-    monkeypatch.setattr(cli, "console", Terminal(width=100, file=io.StringIO()))
+    monkeypatch.setattr(models_command, "console", Terminal(width=100, file=io.StringIO()))
     CliRunner().invoke(cli.app, ["models"])
-    said = cli.console.file.getvalue()
+    said = models_command.console.file.getvalue()
     assert local.id in said and "[v1]" in said
 
 

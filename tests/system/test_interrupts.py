@@ -23,7 +23,7 @@ RECIPE = {
 #: Begins like the command, with one thing made slow, and says when it is there.
 SLOW = """
 import sys, time
-from superdiff_engine.cli import app
+from superdiff_engine.cli import app as cli
 from superdiff_engine.domains.plane import Plane
 before = getattr(Plane, {name!r})
 def slow(*arguments):
@@ -32,12 +32,12 @@ def slow(*arguments):
     return before(*arguments)
 setattr(Plane, {name!r}, slow)
 sys.argv = ["superdiff", *sys.argv[1:]]
-app.main()
+cli.main()
 """
 POOL = """
 import sys, time
 from superdiff_engine.system import interrupts
-from superdiff_engine.tables.table import make_missing
+from superdiff_engine.tables.pool import make_missing
 from superdiff_engine.system.workers import Workers
 from superdiff_engine.system.files import write_whole
 from pathlib import Path
@@ -65,10 +65,9 @@ if __name__ == "__main__":
 TRAINING = """
 import sys
 from pathlib import Path
-from superdiff_engine.cli import app
+from superdiff_engine.cli import app as cli
 from superdiff_engine.domains.pictures import train as garments
-from superdiff_engine.training.task import TrainingPlan
-from superdiff_engine.training.trainer import train
+from superdiff_engine.training.trainer import TrainingPlan, train
 from test_training import PlaneTask
 
 class Told(PlaneTask):
@@ -81,7 +80,7 @@ def trained(training, options, report):
 
 garments.GarmentTraining.train = trained
 sys.argv = ["superdiff", "train", "garments_a"]
-app.main()
+cli.main()
 """
 
 
@@ -95,7 +94,8 @@ def begin(tmp_path):
         code = ["-m", "superdiff_engine.cli.app"] if script is None else [str(script)]
         command = [sys.executable, *code, *map(str, arguments)]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        paths = os.pathsep.join([str(Path(__file__).parents[1] / "training"), os.environ.get("PYTHONPATH", "")])
+        tests = Path(__file__).parents[1]
+        paths = os.pathsep.join([str(tests), str(tests / "training"), os.environ.get("PYTHONPATH", "")])
         environment = os.environ | {"PYTHONPATH": paths}
         started.append(subprocess.Popen(command, text=True, start_new_session=True, env=environment, **pipes))
         return started[-1]

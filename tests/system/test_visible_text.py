@@ -10,6 +10,7 @@ from nasty import CONTROLS, NASTY, SHORT, WRITTEN
 from typer.testing import CliRunner
 
 from superdiff_engine.cli import app as cli
+from superdiff_engine.cli import models
 from superdiff_engine.domains import get_domain
 from superdiff_engine.domains.checked import make_recipe
 from superdiff_engine.errors import RecipeError
@@ -58,7 +59,7 @@ def local_model(folder, title):
 def test_the_list_of_models_shows_titles_as_typed(tmp_path, monkeypatch, title):
     local_model(tmp_path, title)
     monkeypatch.setenv("SUPERDIFF_MODELS", str(tmp_path))
-    monkeypatch.setattr(cli, "console", terminal.Terminal(width=500))
+    monkeypatch.setattr(models, "console", terminal.Terminal(width=500))
     result = CliRunner().invoke(cli.app, ["models"])
     assert result.exit_code == 0 and visible(title) in result.stdout
     assert obeyed(result.stdout) == set()

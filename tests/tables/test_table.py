@@ -3,20 +3,10 @@ from dataclasses import replace
 
 import pytest
 
-from superdiff_engine.domains import domains
+from superdiff_engine.domains import layouts
 from superdiff_engine.errors import OutputError, SuperDiffError
-from superdiff_engine.tables.table import (
-    Column,
-    Layout,
-    Row,
-    Table,
-    Value,
-    markdown_table,
-    read_table,
-    update_readme,
-    with_known_rows,
-    write_table,
-)
+from superdiff_engine.tables.markdown import Column, Layout, markdown_table, update_readme
+from superdiff_engine.tables.table import Row, Table, Value, read_table, with_known_rows, write_table
 
 TABLE = Table(
     command="superdiff evaluate tiny",
@@ -103,7 +93,7 @@ def test_tables_that_are_missing_or_wrong_give_one_sentence(tmp_path):
 
 
 def test_every_layout_names_what_its_rows_hold():
-    known = {name: layout for domain in domains().values() for name, layout in domain.tables().items()}
+    known = layouts()
     assert {"pictures", "prompts"} <= set(known)
     for layout in known.values():
         assert set(layout.paper) <= set(layout.row_titles)

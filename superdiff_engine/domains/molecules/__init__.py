@@ -9,6 +9,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Molecules"]
 
+#: The models that train.py trains.
+TRAINED = ("molecules", "molecules_rings", "molecules_chains")
+
 
 def __getattr__(name: str) -> Any:
     # Only when it is asked for: a training needs none of the libraries that the domain shows its samples with.

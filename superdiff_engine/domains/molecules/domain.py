@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from PIL import Image
 
@@ -20,10 +21,8 @@ from ...recipes.operators import AndRecipe, AverageRecipe, CoinFlipRecipe, Opera
 from ...sampling import Step
 from ...score import ConditionedScore, Guidance, ScoreModel
 from ...system.assets import assets_folder
-from ...tables.table import Layout
 from ..picture_files import png
 from ..sizes import draw_sizes, sizes_in_turn
-from .arrays import DecodedMolecules, MoleculePreview
 from .atoms import ELEMENTS, FEWEST_ATOMS, MOST_ATOMS
 from .model import HIGHEST_LEVEL, LOWEST_LEVEL, MoleculeModel, MoleculeScores, decode, encode, load_model, load_settings
 from .properties import Term, Vocabulary, contradict
@@ -39,12 +38,11 @@ PREVIEWED = 64
 JUDGED_AT = 0.02
 
 
-class Molecules(Domain[MoleculePreview, DecodedMolecules]):
+class Molecules(Domain):
     """Property prompts of molecule models, or different models."""
 
     name = "molecules"
-    preview_type = MoleculePreview
-    decoded_type = DecodedMolecules
+    order = 3
     judged_at = JUDGED_AT
     title = "Molecules"
     sample_is_picture = True
@@ -154,51 +152,50 @@ class Molecules(Domain[MoleculePreview, DecodedMolecules]):
             for number, why in zip(given.numbers, given.unplaced, strict=True)
         ]
 
-    def preview(self, step: Step, experts: Sequence[Any], most: int) -> MoleculePreview:
-        """Of at most 64 molecules."""
+    def preview(self, step: Step, experts: Sequence[Any], most: int) -> dict[str, np.ndarray]:
+        """Molecules on their way: elements, positions (Angstrom), bonds and atoms, of at most 64.
+
+        Elements and bonds are those of the denoised mean; positions are those of `base.settling`.
+        """
         count, s = min(most, PREVIEWED), step.level
         states: Any = (step.samples, step.denoised)
         noisy, denoised = ({name: part[:count] for name, part in state.items()} for state in states)
         moving = settling(noisy["positions"], denoised["positions"], s)
         decoded = decode(denoised | {"positions": moving}, experts[0].network.atoms[:count])
-        return MoleculePreview.of(decoded.arrays())
+        return {name: getattr(decoded, name) for name in ("elements", "positions", "bonds", "atoms")}
 
-    def decode(self, step: Step, experts: Sequence[Any]) -> DecodedMolecules:
+    def decode(self, step: Step, experts: Sequence[Any]) -> dict[str, np.ndarray]:
+        """The arrays of `checks.checked_molecules`."""
         denoised: Any = step.denoised
         from .checks import checked_molecules  # RDKit: not before there are molecules
 
         return checked_molecules(decode(denoised, experts[0].network.atoms))
 
-    def preview_png(self, result: Result[DecodedMolecules]) -> bytes | None:
+    def preview_png(self, result: Result) -> bytes | None:
         from .drawing import grid
 
-        return None if result.decoded is None else png(grid(result.decoded), result.recipe)
+        return png(grid(result.decoded), result.recipe) if "elements" in result.decoded else None
 
-    def picture_png(self, result: Result[DecodedMolecules], index: int) -> bytes:
+    def picture_png(self, result: Result, index: int) -> bytes:
         """A flat depiction of molecule `index`, as a PNG with the recipe inside."""
         from .checks import verdicts_of
         from .drawing import depict
 
-        (verdict,) = verdicts_of(result.require_decoded(), [index])
+        (verdict,) = verdicts_of(result.decoded, [index])
         drawn = Image.open(io.BytesIO(depict(verdict.molecule, width=600, height=600))).convert("RGBA")
         white = Image.new("RGB", drawn.size, "white")
         white.paste(drawn, mask=drawn)
         return png(white, result.recipe)
 
-    def exports(self, result: Result[DecodedMolecules], shown: Shown = ALL) -> list[Export]:
+    def exports(self, result: Result, shown: Shown = ALL) -> list[Export]:
         from .files import exports
 
         return exports(result, shown)
 
-    def describe(self, result: Result[DecodedMolecules]) -> dict[str, Any]:
+    def describe(self, result: Result) -> dict[str, Any]:
         from .checks import summary
 
-        return {} if result.decoded is None else summary(result.decoded, prompts_of(result.recipe))
-
-    def tables(self) -> Mapping[str, Layout]:
-        from .evaluate import LAYOUTS
-
-        return LAYOUTS
+        return summary(result.decoded, prompts_of(result.recipe)) if "elements" in result.decoded else {}
 
 
 def prompts_of(recipe: Recipe) -> list[tuple[str, list[Term]]]:
@@ -257,3 +254,7 @@ def words_of(name: str) -> Vocabulary:
         if name in NAMES:
             return load_settings(assets_folder() / name).vocabulary
     return Vocabulary.unmeasured()
+
+
+#: What the registry of domains finds.
+DOMAIN = Molecules()

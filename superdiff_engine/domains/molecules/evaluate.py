@@ -18,10 +18,11 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -30,27 +31,17 @@ from ...likelihood import estimate_log_density
 from ...noise import karras_levels
 from ...recipes.document import Expert, GuidanceRecipe, Levels, Recipe
 from ...recipes.operators import AndRecipe, AverageRecipe, OperatorRecipe, OrRecipe, SingleRecipe
-from ...system.files import write_whole
+from ...system.options import option
 from ...tables import chunks
-from ...tables.table import (
-    CACHE,
-    Column,
-    Layout,
-    Row,
-    Table,
-    Value,
-    chosen_rows,
-    coin_flips,
-    make_missing,
-    start_pool,
-    with_known_rows,
-    write_table,
-)
-from .arrays import DecodedMolecules, Structures
+from ...tables.chunks import CACHE, coin_flips
+from ...tables.evaluation import Evaluation, Parts, RowMaker, Say
+from ...tables.markdown import Column, Layout
+from ...tables.table import TABLES, Row, Table, Value, kept_row
 from .checks import checked_molecules
 from .domain import CHAINS, JUDGED_AT, RINGS, WHOLE, Molecules, find_folder, find_model, words_of
 from .files import ReadMolecules
 from .measures import area_under_curve, measures_of, share, strains
+from .model import Decoded
 from .properties import Term
 from .reference import Reference, load_reference
 
@@ -154,11 +145,11 @@ class Settings:
         batch: molecules a chunk.
     """
 
-    samples: int = 500
-    steps: int = 100
-    guidance: float = 4.0
-    seed: int = 0
-    batch: int = 50
+    samples: int = field(default=500, metadata=option("samples a row", least=2))
+    steps: int = field(default=100, metadata=option("of the sampler", least=1))
+    guidance: float = field(default=4.0, metadata=option("weight of guidance, 1 for none", least=0, most=100))
+    seed: int = field(default=0, metadata=option("seed of the first batch", least=0))
+    batch: int = field(default=50, metadata=option("samples at once", least=1))
 
     def samples_of(self, row: str) -> int:
         """How many molecules a row has."""
@@ -201,12 +192,12 @@ def chunk_file(row: str, chunk: int, settings: Settings) -> Path:
 
 
 def make_chunk(row: str, chunk: int, settings: Settings) -> None:
-    """Sample a chunk and keep it: the arrays of `DecodedMolecules` and of `strains`, seconds, and
+    """Sample a chunk and keep it: the arrays of `checks.checked_molecules` and of `strains`, seconds, and
     log_density [batch, 2] of two prompts.
     """
     recipe = recipe_of(row, chunk, settings)
     arrays = chunks.draw(recipe, Molecules(), densities=len(recipe.experts) > 1)
-    chunks.keep(chunk_file(row, chunk, settings), arrays | strains(DecodedMolecules.among(arrays)))
+    chunks.keep(chunk_file(row, chunk, settings), arrays | strains(arrays))
 
 
 def models_of(row: str) -> tuple[str, ...]:
@@ -243,11 +234,11 @@ def native_row(reference: Reference, settings: Settings) -> dict[str, np.ndarray
     """Test molecules of QM9 in the place of samples, as many as a row has, or as the reference holds."""
     names = ("elements", "positions", "bonds", "atoms")
     parts = [getattr(reference, name)[: settings.samples] for name in names]
-    molecules = checked_molecules(Structures(*parts))
-    return molecules.arrays() | strains(molecules) | {"seconds": np.array(0.0)}
+    arrays = checked_molecules(Decoded(*parts))
+    return arrays | strains(arrays) | {"seconds": np.array(0.0)}
 
 
-def density_figures(amount: float, reference: Reference, molecules: int, seed: int = 0) -> dict[str, Value]:
+def density_values(amount: float, reference: Reference, molecules: int, seed: int = 0) -> dict[str, Value]:
     """How well the log-density without a prompt tells test molecules from the same with displaced atoms.
 
     Args:
@@ -277,114 +268,104 @@ def density_figures(amount: float, reference: Reference, molecules: int, seed: i
     return {"auc": area_under_curve(scores[0], scores[1]), "paired": share(scores[0] > scores[1])}
 
 
-def evaluate(
-    settings: Settings | None = None,
-    rows: Sequence[str] | None = None,
-    out: Path = Path("docs/tables/molecules.json"),
-    progress: Callable[[str], None] = print,
-    workers: int | None = None,
-) -> Table:
-    """Make (or go on with) the table, and write it after every row; every finished row of these settings is in it, also
-    those that `out` holds already.
+class MoleculeRows(RowMaker):
+    """Makes the rows of the table of molecules."""
 
-    Args:
-        settings: None for the default ones.
-        rows: names as in ROWS; None for all.
-        out: the JSON file.
-        progress: takes one line at a time.
-        workers: processes that sample chunks side by side; None for one a core.
+    says_errors = False
 
-    Raises:
-        ModelError: when the embedded model is missing or damaged.
-        SuperDiffError: for a row that does not exist.
-        OutputError: when a file cannot be written.
-    """
-    asked = chosen_rows(rows, ROWS)
-    settings = Settings() if settings is None else settings
-    for model in dict.fromkeys(model for row in asked for model in models_of(row)):
-        find_model(model)  # a damaged model is reported here, in one sentence, and not by a worker
-    reference = load_reference(find_folder(WHOLE))
-    workers = (os.cpu_count() or 1) if workers is None else workers
-    made: dict[str, Row] = {}
-    with start_pool(workers) as pool:
-        for row in asked:
-            if row in DISPLACED:
-                _keep_density(row, settings, reference)
-            elif row != NATIVE:
-                pair, _, method = row.partition("/")
-                made_of = [f"{pair}/first", f"{pair}/second"] if method == "coin_flip" else [row]
-                wanted = [(part, chunk, settings) for part in made_of for chunk in settings.chunks(row)]
-                make_missing(row, wanted, _is_there, make_chunk, pool, progress)
-            table = with_known_rows(_table(settings, reference, workers, made), out, _digests())
-            write_table(table, out)
-            finished = table.row(row)
-            said = ", ".join(f"{name} {value.value:.3f}" for name, value in finished.values.items())
-            progress(f"{row}: {said}; {finished.seconds:.0f} s")
-    return table
+    def __init__(self, settings: Settings, out: Path, workers: int) -> None:
+        self.settings, self.out, self.workers = settings, out, workers
+        self.reference = load_reference(find_folder(WHOLE))
+        #: Rows that are whole, which do not change any more.
+        self.made: dict[str, Row] = {}
+
+    def parts(self, row: str) -> list[Parts]:
+        if row in DISPLACED or row == NATIVE:
+            return []
+        pair, _, method = row.partition("/")
+        made_of = [f"{pair}/first", f"{pair}/second"] if method == "coin_flip" else [row]
+        wanted = [(part, chunk, self.settings) for part in made_of for chunk in self.settings.chunks(row)]
+        return [Parts(row, wanted, _is_there, make_chunk)]
+
+    def measure(self, row: str, pool: Executor | None, say: Say) -> None:
+        if row in DISPLACED:
+            self.made[row] = kept_row(_density_file(row, self.settings), partial(self._density_row, row))
+
+    def table(self, row: str) -> Table:
+        for name, weights in self.weights().items():
+            if name not in self.made and (found := self._row(name, weights)) is not None:
+                self.made[name] = found
+        settings = self.settings
+        return Table(
+            command=(
+                f"superdiff evaluate molecules --samples {settings.samples} --steps {settings.steps} "
+                f"--guidance {settings.guidance:g}"
+            ),
+            seeds=[settings.seed + chunk for chunk in settings.chunks(ROWS[0])],
+            steps=settings.steps,
+            notes=(
+                f"{settings.samples} molecules a row, twice as many in the first, half as many in those of densities. "
+                f"{settings.steps} steps of Euler-Maruyama with the trapezoidal Ito estimator, sizes as in QM9, the "
+                f"same noise and sizes in all rows; guidance {settings.guidance:g} where a prompt asks for something, "
+                f"and {2 * settings.guidance:g} for average and AND, whose weights share it between two prompts. "
+                "Properties by RDKit. Errors: binomial, of the mean, or bootstrap (ten best, strain, RMSD); ROC AUC: "
+                f"Hanley and McNeil. Seconds are wall clock with {self.workers} processes of one thread."
+            ),
+            rows=[self.made[name] for name in ROWS if name in self.made],
+        )
+
+    def path(self, row: str) -> Path:
+        return self.out
+
+    def weights(self) -> dict[str, str]:
+        """Of each row whose models are there."""
+        there = {info.id for info in Molecules().models()}
+        return {row: chunks.digests(_weights(row)) for row in ROWS if there.issuperset(models_of(row))}
+
+    def _row(self, name: str, weights: str) -> Row | None:
+        """A row of what is kept; None while some of it is missing."""
+        if name in DISPLACED:
+            path = _density_file(name, self.settings)
+            return Row.model_validate_json(path.read_bytes()) if path.is_file() else None
+        arrays = native_row(self.reference, self.settings) if name == NATIVE else read_row(name, self.settings)
+        if arrays is None:
+            return None
+        return Row(
+            name=name,
+            weights=weights,
+            samples=len(arrays["atoms"]),
+            seconds=round(float(arrays["seconds"]) / self.workers, 1),
+            values=measures_of(arrays, self.reference, terms_of(name)),
+        )
+
+    def _density_row(self, row: str) -> Row:
+        started, count = time.monotonic(), min(self.settings.samples_of(row), len(self.reference.atoms))
+        found = density_values(DISPLACED[row], self.reference, count, self.settings.seed)
+        seconds = round(time.monotonic() - started, 1)
+        return Row(name=row, weights=chunks.digests(_weights(row)), samples=count, seconds=seconds, values=found)
+
+
+class MoleculeEvaluation(Evaluation[Settings]):
+    """The table of molecules."""
+
+    settings = Settings
+    layouts = LAYOUTS
+    rows = ROWS
+
+    def begin(self, settings: Settings, asked: Sequence[str], out: Path | None, workers: int) -> MoleculeRows:
+        for model in dict.fromkeys(model for row in asked for model in models_of(row)):
+            find_model(model)  # a damaged model is reported here, in one sentence, and not by a worker
+        return MoleculeRows(settings, TABLES / "molecules.json" if out is None else out, workers)
+
+
+#: What the registry of domains finds.
+EVALUATION = MoleculeEvaluation()
 
 
 def _is_there(row: str, chunk: int, settings: Settings) -> bool:
     return chunk_file(row, chunk, settings).is_file()
 
 
-def _digests() -> dict[str, str]:
-    """Of the weights of each row whose models are there."""
-    there = {info.id for info in Molecules().models()}
-    return {row: chunks.digests(_weights(row)) for row in ROWS if there.issuperset(models_of(row))}
-
-
 def _density_file(row: str, settings: Settings) -> Path:
-    key = json.dumps([row, "paired", JUDGED_AT, asdict(settings), _digests()[row]], sort_keys=True)
+    key = json.dumps([row, "paired", JUDGED_AT, asdict(settings), chunks.digests(_weights(row))], sort_keys=True)
     return CACHE / "molecules" / f"density_{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
-
-
-def _keep_density(row: str, settings: Settings, reference: Reference) -> None:
-    path = _density_file(row, settings)
-    if path.is_file():
-        return
-    started, count = time.monotonic(), min(settings.samples_of(row), len(reference.atoms))
-    found = density_figures(DISPLACED[row], reference, count, settings.seed)
-    kept = Row(
-        name=row,
-        weights=_digests()[row],
-        samples=count,
-        seconds=round(time.monotonic() - started, 1),
-        values=found,
-    )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, kept.model_dump_json().encode())
-
-
-def _table(settings: Settings, reference: Reference, workers: int, made: dict[str, Row]) -> Table:
-    """The table of what there is; `made` remembers rows, which do not change once they are whole."""
-    for name, weights in _digests().items():
-        if name in made:
-            continue
-        if name in DISPLACED:
-            path = _density_file(name, settings)
-            if path.is_file():
-                made[name] = Row.model_validate_json(path.read_bytes())
-            continue
-        arrays = native_row(reference, settings) if name == NATIVE else read_row(name, settings)
-        if arrays is not None:
-            seconds = round(float(arrays["seconds"]) / workers, 1)
-            values = measures_of(arrays, reference, terms_of(name))
-            count = len(arrays["atoms"])
-            made[name] = Row(name=name, weights=weights, samples=count, seconds=seconds, values=values)
-    return Table(
-        command=(
-            f"superdiff evaluate molecules --samples {settings.samples} --steps {settings.steps} "
-            f"--guidance {settings.guidance:g}"
-        ),
-        seeds=[settings.seed + chunk for chunk in settings.chunks(ROWS[0])],
-        steps=settings.steps,
-        notes=(
-            f"{settings.samples} molecules a row, twice as many in the first, half as many in those of densities. "
-            f"{settings.steps} steps of Euler-Maruyama with the trapezoidal Ito estimator, sizes as in QM9, the same "
-            f"noise and sizes in all rows; guidance {settings.guidance:g} where a prompt asks for something, and "
-            f"{2 * settings.guidance:g} for average and AND, whose weights share it between two prompts. Properties by "
-            "RDKit. Errors: binomial, of the mean, or bootstrap (ten best, strain, RMSD); ROC AUC: Hanley and McNeil. "
-            f"Seconds are wall clock with {workers} processes of one thread."
-        ),
-        rows=[made[name] for name in ROWS if name in made],
-    )

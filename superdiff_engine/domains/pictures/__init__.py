@@ -9,6 +9,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Pictures"]
 
+#: The models that train.py trains.
+TRAINED = ("garments_a", "garments_b", "garments_ab", "garment_classifier")
+
 
 def __getattr__(name: str) -> Any:
     # Only when it is asked for: a training needs none of the libraries that the domain shows its samples with.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
 from ...domain import ALL, Domain, Export, ModelInfo, Result, Shown
@@ -13,9 +14,8 @@ from ...geometry import Euclidean
 from ...recipes.document import Expert, Levels, Recipe
 from ...recipes.operators import AndRecipe, AverageRecipe, CoinFlipRecipe, OperatorRecipe, OrRecipe, SingleRecipe
 from ...sampling import Step
-from ...tables.table import Layout
 from ..hub import pin_revisions
-from ..picture_files import DecodedPictures, PicturePreview, grid_with_recipe, picture_exports, picture_png, to_uint8
+from ..picture_files import grid_with_recipe, picture_exports, picture_png, to_uint8
 from . import model
 from .data import CLASS_NAMES, EXPERT_CLASSES
 
@@ -25,12 +25,11 @@ LOWEST_LEVEL = 0.02
 HIGHEST_LEVEL = 80.0
 
 
-class Pictures(Domain[PicturePreview, DecodedPictures]):
+class Pictures(Domain):
     """Unconditional picture models."""
 
     name = "pictures"
-    preview_type = PicturePreview
-    decoded_type = DecodedPictures
+    order = 1
     title = "Pictures"
     sample_is_picture = True
     level_unit = "half the range from black to white"
@@ -94,24 +93,27 @@ class Pictures(Domain[PicturePreview, DecodedPictures]):
         highest = min(HIGHEST_LEVEL, *(expert.schedule.highest for expert in experts))
         return lowest, highest
 
-    def preview(self, step: Step, experts: Sequence[Any], most: int) -> PicturePreview:
+    def preview(self, step: Step, experts: Sequence[Any], most: int) -> dict[str, np.ndarray]:
+        """{"pictures": uint8 [n, H, W] or [n, H, W, 3]}: the denoised means, what the run would end in from here."""
         denoised: Any = step.denoised
-        return PicturePreview(to_uint8(denoised[:most]))
+        return {"pictures": to_uint8(denoised[:most])}
 
-    def decode(self, step: Step, experts: Sequence[Any]) -> DecodedPictures:
+    def decode(self, step: Step, experts: Sequence[Any]) -> dict[str, np.ndarray]:
+        """{"pictures": uint8 [batch, H, W] or [batch, H, W, 3]}."""
         denoised: Any = step.denoised
-        return DecodedPictures(to_uint8(denoised))
+        return {"pictures": to_uint8(denoised)}
 
-    def preview_png(self, result: Result[DecodedPictures]) -> bytes | None:
+    def preview_png(self, result: Result) -> bytes | None:
         return grid_with_recipe(result)
 
-    def picture_png(self, result: Result[DecodedPictures], index: int) -> bytes:
+    def picture_png(self, result: Result, index: int) -> bytes:
+        """Picture `index` of the result at its own size, as a PNG with the recipe inside."""
         return picture_png(result, index)
 
-    def exports(self, result: Result[DecodedPictures], shown: Shown = ALL) -> list[Export]:
+    def exports(self, result: Result, shown: Shown = ALL) -> list[Export]:
         return picture_exports(result)
 
-    def describe(self, result: Result[DecodedPictures]) -> dict[str, Any]:
+    def describe(self, result: Result) -> dict[str, Any]:
         """The share of each garment, by the embedded classifier; empty for experts of anything else."""
         if not all(expert.model in EXPERT_CLASSES for expert in result.recipe.experts):
             return {}
@@ -126,12 +128,11 @@ class Pictures(Domain[PicturePreview, DecodedPictures]):
         shares = (counts.double() / len(probabilities)).tolist()
         return {f"share of {name}": share for name, share in zip(CLASS_NAMES, shares, strict=True) if share > 0}
 
-    def tables(self) -> Mapping[str, Layout]:
-        from .evaluate import LAYOUT
-
-        return {"pictures": LAYOUT}
-
 
 def _size(shape: Sequence[int]) -> str:
     channels, height, width = shape
     return f"{height} x {width} {'grey' if channels == 1 else 'RGB'}"
+
+
+#: What the registry of domains finds.
+DOMAIN = Pictures()

@@ -13,12 +13,11 @@ import hashlib
 import io
 import json
 import math
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,20 +33,11 @@ from ...solvers import get_solver
 from ...system.assets import assets_folder
 from ...system.devices import fast_dtype
 from ...system.files import write_whole
-from ...tables.table import (
-    CACHE,
-    Column,
-    Layout,
-    Row,
-    Table,
-    Value,
-    chosen_rows,
-    coin_flips,
-    make_missing,
-    read_table,
-    start_pool,
-    write_table,
-)
+from ...system.options import option
+from ...tables.chunks import CACHE, coin_flips
+from ...tables.evaluation import Evaluation, Parts, RowMaker, Say
+from ...tables.markdown import Column, Layout
+from ...tables.table import TABLES, Row, Table, Value, read_table
 from .classifier import CLASSIFIER, classifier_accuracy, load_classifier, load_reference
 from .data import EXPERT_CLASSES
 from .domain import HIGHEST_LEVEL, LOWEST_LEVEL, to_uint8
@@ -118,90 +108,105 @@ LAYOUT = Layout(
         "or_t100/sde": ["4.00", "9.48"],
     },
 )
+LAYOUTS = {"pictures": LAYOUT}
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What all rows share. Levels are in the pictures' units (black -1, white 1)."""
+    """What all rows share. Levels are in the pictures' units (black -1, white 1).
 
-    steps: int = 50
-    batch: int = 125
-    seed: int = 0
-    dtype: str = "bfloat16"
+    Attributes:
+        samples: pictures a row.
+        steps: of the sampler.
+        batch: pictures a chunk.
+        seed: chunk k is sampled from the seed `seed + k`.
+        dtype: what the networks compute in: bfloat16 where that is fast, else float32.
+        lowest, highest, rho: of Karras's levels.
+    """
+
+    samples: int = field(default=2000, metadata=option("samples a row", least=2))
+    steps: int = field(default=50, metadata=option("of the sampler", least=1))
+    batch: int = field(default=125, metadata=option("samples at once", least=1))
+    seed: int = field(default=0, metadata=option("seed of the first batch", least=0))
+    dtype: str = field(default_factory=fast_dtype)
     lowest: float = LOWEST_LEVEL
     highest: float = HIGHEST_LEVEL
     rho: float = 7.0
+
+    @property
+    def chunks(self) -> range:
+        """The chunks of a row."""
+        return range(math.ceil(self.samples / self.batch))
 
     def folder(self, row: str) -> Path:
         """Where this row's chunks are kept; decided by the settings, the row, and its experts' weights."""
         experts = KINDS[row.partition("/")[0]].experts
         solver = SOLVERS[row.partition("/")[2]]
         digests = [hashlib.sha256(_weights(name).read_bytes()).hexdigest() for name in experts]
-        key = json.dumps([row, solver, asdict(self), digests], sort_keys=True)
+        # How many chunks there are decides nothing of any one of them.
+        decisive = {name: value for name, value in asdict(self).items() if name != "samples"}
+        key = json.dumps([row, solver, decisive, digests], sort_keys=True)
         return CACHE / hashlib.sha256(key.encode()).hexdigest()[:16]
 
 
-def evaluate(
-    samples: int = 2000,
-    steps: int = 50,
-    batch: int = 125,
-    seed: int = 0,
-    rows: Sequence[str] | None = None,
-    out: Path = Path("docs/tables/pictures.json"),
-    progress: Callable[[str], None] = print,
-    workers: int | None = None,
-    dtype: str | None = None,
-) -> Table:
-    """Make (or go on with) the table, and write it after every row; every finished row of these settings is in it.
+class PictureRows(RowMaker):
+    """Makes the rows of the table of pictures."""
 
-    Args:
-        samples: pictures a row.
-        steps: of the sampler.
-        batch: pictures a chunk.
-        seed: chunk k is sampled from the seed `seed + k`.
-        rows: names as in ROWS; None for all.
-        out: the JSON file.
-        progress: takes one line at a time.
-        workers: processes that sample chunks side by side, sharing the CPU's cores; None for one a core.
-        dtype: what the networks compute in; None for bfloat16 where that is fast, else float32.
+    def __init__(self, settings: Settings, out: Path, workers: int) -> None:
+        self.settings, self.out, self.workers = settings, out, workers
 
-    Raises:
-        ModelError: when an embedded model is missing or damaged.
-        SuperDiffError: for a row that does not exist.
-        OutputError: when a file cannot be written.
-    """
-    asked = chosen_rows(rows, ROWS)
-    settings = Settings(steps, batch, seed, fast_dtype() if dtype is None else dtype)
-    chunks = math.ceil(samples / batch)
-    workers = (os.cpu_count() or 1) if workers is None else workers
-    with start_pool(workers) as pool:
-        for row in asked:
-            _sample_row(row, chunks, settings, pool, progress)
-            table = _table(samples, chunks, settings, workers)
-            write_table(table, out)
-            made = table.row(row)
-            figures = ", ".join(f"{name} {value.value:.3f} +- {value.error:.3f}" for name, value in made.values.items())
-            progress(f"{row}: {figures}; {made.seconds:.0f} s")
-    if out.resolve() == (assets_folder().parent / "docs" / "tables" / "pictures.json").resolve():
-        for name in EXPERT_CLASSES:
-            if (assets_folder() / name).is_dir():
-                write_card(assets_folder() / name, read_table(out))
-    return table
+    def parts(self, row: str) -> list[Parts]:
+        kind, _, half = row.partition("/")
+        for name in KINDS[kind].experts:
+            load_expert(name)  # a damaged model is reported here, in one sentence, and not by a worker
+        if kind == "coin_flip":
+            return [part for side in ("a", "b") for part in self.parts(f"{side}/{half}")]
+        self.settings.folder(row).mkdir(parents=True, exist_ok=True)
+        return [Parts(row, [(row, chunk, self.settings) for chunk in self.settings.chunks], _is_there, make_chunk)]
+
+    def table(self, row: str) -> Table:
+        settings, rows = self.settings, []
+        for name in ROWS:
+            found = read_row(name, settings)
+            if found is None:
+                continue
+            pictures, seconds = found
+            values = _values(pictures[: settings.samples], settings.folder(name))
+            seconds = round(seconds / self.workers, 1)
+            rows.append(Row(name=name, samples=settings.samples, seconds=seconds, values=values))
+        return Table(
+            command=f"superdiff evaluate pictures --samples {settings.samples} --steps {settings.steps}",
+            seeds=[settings.seed + chunk for chunk in settings.chunks],
+            steps=settings.steps,
+            notes=_notes(settings, self.workers),
+            rows=rows,
+        )
+
+    def path(self, row: str) -> Path:
+        return self.out
+
+    def finish(self, pool: Executor | None, say: Say) -> list[Path]:
+        """The cards of the embedded models, where the table is the README's own."""
+        if self.out.resolve() == (assets_folder().parent / TABLES / "pictures.json").resolve():
+            for name in EXPERT_CLASSES:
+                if (assets_folder() / name).is_dir():
+                    write_card(assets_folder() / name, read_table(self.out))
+        return []
 
 
-def _sample_row(
-    row: str, chunks: int, settings: Settings, pool: Executor | None, progress: Callable[[str], None]
-) -> None:
-    """Make the chunks that are not there yet."""
-    kind, _, half = row.partition("/")
-    for name in KINDS[kind].experts:
-        load_expert(name)  # a damaged model is reported here, in one sentence, and not by a worker
-    if kind == "coin_flip":
-        for part in ("a", "b"):
-            _sample_row(f"{part}/{half}", chunks, settings, pool, progress)
-        return
-    settings.folder(row).mkdir(parents=True, exist_ok=True)
-    make_missing(row, [(row, chunk, settings) for chunk in range(chunks)], _is_there, make_chunk, pool, progress)
+class PictureEvaluation(Evaluation[Settings]):
+    """The table of pictures."""
+
+    settings = Settings
+    layouts = LAYOUTS
+    rows = ROWS
+
+    def begin(self, settings: Settings, asked: Sequence[str], out: Path | None, workers: int) -> PictureRows:
+        return PictureRows(settings, TABLES / "pictures.json" if out is None else out, workers)
+
+
+#: What the registry of domains finds.
+EVALUATION = PictureEvaluation()
 
 
 def _is_there(row: str, chunk: int, settings: Settings) -> bool:
@@ -236,56 +241,38 @@ def _chunk_file(folder: Path, chunk: int) -> Path:
     return folder / f"chunk_{chunk:04d}.npz"
 
 
-def read_row(row: str, chunks: int, settings: Settings) -> tuple[np.ndarray, float] | None:
+def read_row(row: str, settings: Settings) -> tuple[np.ndarray, float] | None:
     """Pictures uint8 [chunks * batch, 28, 28] and the seconds of one process; None while chunks are missing."""
     kind, _, half = row.partition("/")
     if kind == "coin_flip":
-        sides = [read_row(f"{part}/{half}", chunks, settings) for part in ("a", "b")]
+        sides = [read_row(f"{part}/{half}", settings) for part in ("a", "b")]
         if sides[0] is None or sides[1] is None:
             return None
-        heads = np.concatenate([coin_flips(settings.batch, settings.seed + chunk) for chunk in range(chunks)])
+        heads = np.concatenate([coin_flips(settings.batch, settings.seed + chunk) for chunk in settings.chunks])
         # Each sample needs its own expert's call only, half of each row's.
         return np.where(heads[:, None, None], sides[0][0], sides[1][0]), (sides[0][1] + sides[1][1]) / 2
     if not all(_weights(name).is_file() for name in KINDS[kind].experts):
         return None
     folder = settings.folder(row)
-    files = [_chunk_file(folder, chunk) for chunk in range(chunks)]
+    files = [_chunk_file(folder, chunk) for chunk in settings.chunks]
     if not all(file.is_file() for file in files):
         return None
     stored = [np.load(file) for file in files]
     return np.concatenate([part["pictures"] for part in stored]), float(sum(part["seconds"] for part in stored))
 
 
-def _table(samples: int, chunks: int, settings: Settings, workers: int) -> Table:
-    rows = []
-    for name in ROWS:
-        found = read_row(name, chunks, settings)
-        if found is None:
-            continue
-        pictures, seconds = found
-        values = _figures(pictures[:samples], settings.folder(name))
-        rows.append(Row(name=name, samples=samples, seconds=round(seconds / workers, 1), values=values))
-    return Table(
-        command=f"superdiff evaluate pictures --samples {samples} --steps {settings.steps}",
-        seeds=[settings.seed + chunk for chunk in range(chunks)],
-        steps=settings.steps,
-        notes=_notes(settings, workers),
-        rows=rows,
-    )
-
-
-def _figures(pictures: np.ndarray, folder: Path) -> dict[str, Value]:
-    """The figures of a row, kept beside its chunks: the bootstrap takes seconds."""
+def _values(pictures: np.ndarray, folder: Path) -> dict[str, Value]:
+    """What is measured of a row, kept beside its chunks: the bootstrap takes seconds."""
     judge = (assets_folder() / CLASSIFIER / "model.safetensors").read_bytes()
     key = hashlib.sha256(judge + pictures.tobytes()).hexdigest()[:16]
     kept = folder / f"figures_{key}.json"
     if kept.is_file():
-        return {name: Value(**figure) for name, figure in json.loads(kept.read_text()).items()}
+        return {name: Value(**value) for name, value in json.loads(kept.read_text()).items()}
     scaled = torch.from_numpy(pictures).float().div(127.5).sub(1).unsqueeze(1)
-    figures = {name: asdict(figure) for name, figure in measure(scaled, load_classifier(), load_reference()).items()}
+    values = {name: asdict(value) for name, value in measure(scaled, load_classifier(), load_reference()).items()}
     folder.mkdir(parents=True, exist_ok=True)
-    write_whole(kept, json.dumps(figures).encode())
-    return {name: Value(**figure) for name, figure in figures.items()}
+    write_whole(kept, json.dumps(values).encode())
+    return {name: Value(**value) for name, value in values.items()}
 
 
 def _notes(settings: Settings, workers: int) -> str:
@@ -303,7 +290,7 @@ def _notes(settings: Settings, workers: int) -> str:
 
 
 def _real_data() -> dict[str, dict[str, float]]:
-    """Figures of 2,000 real training pictures, kept in the classifier's config when it was trained."""
+    """What is measured of 2,000 real training pictures, kept in the classifier's config when it was trained."""
     config = json.loads((assets_folder() / CLASSIFIER / "config.json").read_text())
     return config.get("real_pictures", {})
 

@@ -11,14 +11,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...arrays import Decoded
 from ...domain import ALL, Domain, Export, ModelInfo, Result, Shown
 from ...geometry import Euclidean
 from ...recipes.document import DRAWN, Expert, Levels, Mixture, Recipe
 from ...recipes.operators import AndRecipe, OrRecipe
 from ...sampling import Step
 from ..picture_files import png
-from .arrays import PlanePreview
 from .drawing import draw_plane
 from .mixture import GaussianMixture
 
@@ -53,11 +51,11 @@ MIXTURES: dict[str, tuple[str, str, Mixture]] = {
 }
 
 
-class Plane(Domain[PlanePreview, Decoded]):
+class Plane(Domain):
     """Exact experts in two dimensions."""
 
     name = "plane"
-    preview_type = PlanePreview
+    order = 0
     title = "Plane"
     level_unit = "plane units"
     levels = (0.02, 20.0)
@@ -99,21 +97,22 @@ class Plane(Domain[PlanePreview, Decoded]):
     def space(self, experts: Sequence[Any]) -> Euclidean:
         return experts[0].space
 
-    def preview(self, step: Step, experts: Sequence[Any], most: int) -> PlanePreview:
+    def preview(self, step: Step, experts: Sequence[Any], most: int) -> dict[str, np.ndarray]:
+        """Positions [n, 2] in the view, estimated and exact log-densities and weights [experts, n], density grids."""
         samples: Any = step.samples
         shown = samples[:most].cpu()
         axis = torch.linspace(-HALF_WIDTH, HALF_WIDTH, GRID, dtype=torch.float64)
         grid = torch.cartesian_prod(axis, axis).flip(1) / to_view(step.level)
         contours = torch.stack([expert.log_density(grid, step.level).view(GRID, GRID) for expert in experts])
         exact = torch.stack([expert.log_density(shown, step.level) for expert in experts])
-        return PlanePreview(
-            positions=(shown * to_view(step.level)).numpy().astype(np.float32),
-            log_density=step.log_density[:, :most].cpu().numpy(),
-            exact=exact.double().numpy(),
-            weights=step.weights[:, :most].cpu().numpy(),
-            contours=contours.numpy().astype(np.float32),
-            extent=np.array([-HALF_WIDTH, HALF_WIDTH, -HALF_WIDTH, HALF_WIDTH]),
-        )
+        return {
+            "positions": (shown * to_view(step.level)).numpy().astype(np.float32),
+            "log_density": step.log_density[:, :most].cpu().numpy(),
+            "exact": exact.double().numpy(),
+            "weights": step.weights[:, :most].cpu().numpy(),
+            "contours": contours.numpy().astype(np.float32),
+            "extent": np.array([-HALF_WIDTH, HALF_WIDTH, -HALF_WIDTH, HALF_WIDTH]),
+        }
 
     def preview_png(self, result: Result) -> bytes:
         """The samples as the page shows them: over every expert's contour lines, with axes."""
@@ -166,3 +165,7 @@ def _samples_csv(result: Result) -> bytes:
     for number, row in enumerate(np.column_stack([result.samples["x"], result.log_density.T, result.weights.T])):
         writer.writerow([number, *(f"{value:.9g}" for value in row), f"{result.level:.9g}"])
     return text.getvalue().encode()
+
+
+#: What the registry of domains finds.
+DOMAIN = Plane()

@@ -9,6 +9,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Prompts"]
 
+#: The models that train.py trains.
+TRAINED = ("emoji_vae", "emoji", "emoji_scorer")
+
 
 def __getattr__(name: str) -> Any:
     # Only when it is asked for: a training needs none of the libraries that the domain shows its samples with.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
+
+import numpy as np
 
 from ...domain import ALL, Domain, Export, ModelInfo, Prepared, Result, Shown, Wording, look_at, look_at_embedded
 from ...errors import ModelError, RecipeError
@@ -18,9 +20,8 @@ from ...score import Guidance
 from ...system.assets import assets_folder
 from ...system.devices import fast_dtype
 from ...system.file_cache import file_cached
-from ...tables.table import Layout
 from ..hub import pin_revisions
-from ..picture_files import DecodedPictures, PicturePreview, grid_with_recipe, picture_exports, picture_png
+from ..picture_files import grid_with_recipe, picture_exports, picture_png
 from ..sources import LocalPipeline, is_foreign, local_pipelines, printable, read_settings
 from .captions import unknown_words
 from .encoding import recognise
@@ -34,12 +35,11 @@ PAPERS_KIND = "hub/stable-diffusion-v1-5/stable-diffusion-v1-5"
 LOWEST_LEVEL = 0.03
 
 
-class Prompts(Domain[PicturePreview, DecodedPictures]):
+class Prompts(Domain):
     """Prompts of a text-to-image pipeline."""
 
     name = "prompts"
-    preview_type = PicturePreview
-    decoded_type = DecodedPictures
+    order = 2
     title = "Prompts"
     sample_is_picture = True
     level_unit = "standard deviations of the latents"
@@ -145,15 +145,15 @@ class Prompts(Domain[PicturePreview, DecodedPictures]):
         lowest, highest = _network(experts).level_range
         return max(LOWEST_LEVEL, lowest), highest
 
-    def preview(self, step: Step, experts: Sequence[Any], most: int) -> PicturePreview:
-        """By a linear map of the denoised latents, one pixel a latent; of at most 64."""
+    def preview(self, step: Step, experts: Sequence[Any], most: int) -> dict[str, np.ndarray]:
+        """{"pictures": uint8 [n, h, w, 3]}: the denoised latents by a linear map, one pixel a latent."""
         denoised: Any = step.denoised
-        return PicturePreview(_network(experts).preview(denoised[: min(most, 64)]))
+        return {"pictures": _network(experts).preview(denoised[: min(most, 64)])}
 
-    def decode(self, step: Step, experts: Sequence[Any]) -> DecodedPictures:
-        """By the VAE."""
+    def decode(self, step: Step, experts: Sequence[Any]) -> dict[str, np.ndarray]:
+        """{"pictures": uint8 [batch, H, W, 3]}, by the VAE."""
         denoised: Any = step.denoised
-        return DecodedPictures(_network(experts).decode(denoised))
+        return {"pictures": _network(experts).decode(denoised)}
 
     def notes(self, experts: Sequence[Any]) -> list[str]:
         if not experts:
@@ -168,19 +168,15 @@ class Prompts(Domain[PicturePreview, DecodedPictures]):
             )
         return found
 
-    def preview_png(self, result: Result[DecodedPictures]) -> bytes | None:
+    def preview_png(self, result: Result) -> bytes | None:
         return grid_with_recipe(result)
 
-    def picture_png(self, result: Result[DecodedPictures], index: int) -> bytes:
+    def picture_png(self, result: Result, index: int) -> bytes:
+        """Picture `index` of the result at its own size, as a PNG with the recipe inside."""
         return picture_png(result, index)
 
-    def exports(self, result: Result[DecodedPictures], shown: Shown = ALL) -> list[Export]:
+    def exports(self, result: Result, shown: Shown = ALL) -> list[Export]:
         return picture_exports(result)
-
-    def tables(self) -> Mapping[str, Layout]:
-        from .evaluate import LAYOUT, STEPS_LAYOUT
-
-        return {"prompts": LAYOUT, "prompts_clip": LAYOUT, "prompts_steps": STEPS_LAYOUT}
 
 
 @file_cached(1, "superdiff.json")
@@ -215,3 +211,7 @@ def _guidance(network: TextToImage, recipe: GuidanceRecipe | None, size: tuple[i
         return network.guidance(recipe.weight, recipe.negative_prompt, size)
     bounds = (recipe.lowest or 0.0, recipe.highest or float("inf"))
     return network.guidance(interval_guidance(recipe.weight, *bounds), recipe.negative_prompt, size)
+
+
+#: What the registry of domains finds.
+DOMAIN = Prompts()

@@ -10,16 +10,16 @@ The judge is the embedded concept scorer (scorer.py) or a CLIP model from a fold
 as in the paper. Every pair is sampled from its own seed, the same in all rows, so rows are paired picture by picture.
 The 20 pairs are what varies: all standard errors are those of the mean over pairs, of rows and of differences.
 
-A row is made in chunks (one pair, or 32 concepts), kept in ~/.cache/superdiff/evaluation by a hash of all that decides
-them: an interrupted evaluation goes on where it was, and a chunk that two rows need is made once. A coin flip takes,
+A row is made in runs (one pair, or 32 concepts), kept in ~/.cache/superdiff/evaluation by a hash of all that decides
+them: an interrupted evaluation goes on where it was, and a run that two rows need is made once. A coin flip takes,
 sample by sample, what either prompt alone makes of the same noise, so its row is picked from these.
 """
 
 from __future__ import annotations
 
 import io
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from concurrent.futures import Executor
 from pathlib import Path
 
 from PIL import Image, ImageDraw
@@ -27,20 +27,15 @@ from PIL import Image, ImageDraw
 from ...errors import SuperDiffError
 from ...system.devices import check_dtype
 from ...system.files import write_whole
-from ...tables.table import TABLES, Column, Layout, Row, Table, chosen_rows, start_pool, write_table
-from .chunks import (
-    HELD_DOWN_TO,
-    SINGLES,
-    Settings,
-    chunks_of,
-    make_chunks,
-    pair_chunks,
-)
+from ...tables.evaluation import Evaluation, Parts, RowMaker, Say
+from ...tables.markdown import Column, Layout
+from ...tables.table import TABLES, Row, Table
 from .domain import EMBEDDED, find_model
 from .judges import ClipJudge, Judge, ScorerJudge
 from .pipeline import load_text_to_image
-from .reader import Reader
 from .scorer import load_scorer
+from .table_rows import RowReader
+from .table_runs import HELD_DOWN_TO, SINGLES, Settings, pair_runs, parts_of, runs_of
 
 #: In the order of their need: what the rest is compared with comes first.
 ROWS = (*SINGLES, "and", "and_early", "average", "joint", "joint_reversed", "overlay", "or", "coin_flip", "joint_or")
@@ -95,75 +90,61 @@ STEPS_LAYOUT = Layout(
     }
     | {"and_ridge_100/50": "AND, ridge 100 nats, 50 steps"},
 )
+LAYOUTS = {"prompts": LAYOUT, "prompts_clip": LAYOUT, "prompts_steps": STEPS_LAYOUT}
 
 
-def evaluate(
-    settings: Settings | None = None,
-    rows: Sequence[str] | None = None,
-    out: Path | None = None,
-    clip: Path | None = None,
-    sheet: Path | None = None,
-    progress: Callable[[str], None] = print,
-    workers: int | None = None,
-) -> list[Path]:
-    """Make (or go on with) the tables, and write them after every row; every finished row of these settings is in them.
+class PromptRows(RowMaker):
+    """Makes the rows of both tables of prompts."""
 
-    Args:
-        settings: None for the default ones.
-        rows: names as in ROWS and STUDY; None for all.
-        out: the JSON file of the first table; None for docs/tables/prompts.json (prompts_clip.json with CLIP). The
-            study of the number of steps goes beside it, with "_steps" in its name.
-        clip: the folder of a CLIP model to judge instead of the concept scorer.
-        sheet: where to draw the pictures of all pairs; None for no sheet.
-        progress: takes one line at a time.
-        workers: processes that sample side by side, sharing the CPU's cores; None for one a core.
+    def __init__(self, settings: Settings, judge: Judge, out: Path, workers: int) -> None:
+        self.settings, self.judge, self.out, self.workers = settings, judge, out, workers
+        self.reader = RowReader(settings, judge)
 
-    Returns:
-        The files that were written.
+    def parts(self, row: str) -> list[Parts]:
+        return [parts_of(row, runs_of(row, self.settings, self.judge.concepts), self.settings)]
 
-    Raises:
-        ModelError: when the generator or the judge is missing or damaged.
-        SuperDiffError: for a row that does not exist, a concept that the judge does not know, or another dtype.
-        OutputError: when a file cannot be written.
-    """
-    asked = chosen_rows(rows, (*ROWS, *STUDY))
-    settings = Settings() if settings is None else settings
-    if settings.dtype not in ("float32", "bfloat16"):
-        raise SuperDiffError(f"Tables are made in float32 or bfloat16, not in '{settings.dtype}'.")
-    check_dtype(settings.dtype, "cpu")
-    # What is damaged is said here, and not by a worker.
-    load_text_to_image(find_model(settings.model), "cpu", settings.dtype)
-    scorer = load_scorer()
-    judge: Judge = ScorerJudge(scorer) if clip is None else ClipJudge(clip, scorer.concepts)
-    reader = Reader(settings, judge)
-    out = TABLES / f"prompts{'' if clip is None else '_clip'}.json" if out is None else out
-    workers = (os.cpu_count() or 1) if workers is None else workers
-    written: dict[Path, None] = {}
-    with start_pool(workers) as pool:
-        for row in asked:
-            make_chunks(row, chunks_of(row, settings, judge.concepts), settings, pool, progress)
-            path = out if row in ROWS else out.with_stem(f"{out.stem}_steps")
-            table = _table(reader, ROWS if row in ROWS else STUDY, clip, workers)
-            write_table(table, path)
-            written[path] = None
-            progress(_line(table.row(row)))
-        if sheet is not None:
-            for kind in _SHEET_COLUMNS:
-                make_chunks(f"sheet, {kind}", pair_chunks(kind, settings), settings, pool, progress)
-            contact_sheet(reader, sheet)
-            written[sheet] = None
-    return list(written)
+    def table(self, row: str) -> Table:
+        return _table(self.reader, ROWS if row in ROWS else STUDY, self.workers)
+
+    def path(self, row: str) -> Path:
+        return self.out if row in ROWS else self.out.with_stem(f"{self.out.stem}_steps")
+
+    def finish(self, pool: Executor | None, say: Say) -> list[Path]:
+        if not self.settings.sheet:
+            return []
+        for kind in _SHEET_COLUMNS:
+            parts_of(f"sheet, {kind}", pair_runs(kind, self.settings), self.settings).make_missing(pool, say)
+        contact_sheet(self.reader, SHEET)
+        return [SHEET]
 
 
-def _line(row: Row) -> str:
-    figures = ", ".join(
-        f"{name} {value.value:.3f}" + ("" if value.error is None else f" +- {value.error:.3f}")
-        for name, value in row.values.items()
-    )
-    return f"{row.name}: {figures}; {row.seconds:.0f} s"
+class PromptEvaluation(Evaluation[Settings]):
+    """The tables of prompts: the first, and beside it the study of the number of steps, with "_steps" in its name."""
+
+    settings = Settings
+    layouts = LAYOUTS
+
+    @property
+    def rows(self) -> Sequence[str]:
+        return (*ROWS, *STUDY)
+
+    def begin(self, settings: Settings, asked: Sequence[str], out: Path | None, workers: int) -> PromptRows:
+        if settings.dtype not in ("float32", "bfloat16"):
+            raise SuperDiffError(f"Tables are made in float32 or bfloat16, not in '{settings.dtype}'.")
+        check_dtype(settings.dtype, "cpu")
+        # What is damaged is said here, and not by a worker.
+        load_text_to_image(find_model(settings.model), "cpu", settings.dtype)
+        scorer, clip = load_scorer(), settings.clip
+        judge: Judge = ScorerJudge(scorer) if clip is None else ClipJudge(clip, scorer.concepts)
+        usual = TABLES / f"prompts{'' if clip is None else '_clip'}.json"
+        return PromptRows(settings, judge, usual if out is None else out, workers)
 
 
-def _table(reader: Reader, names: Sequence[str], clip: Path | None, workers: int) -> Table:
+#: What the registry of domains finds.
+EVALUATION = PromptEvaluation()
+
+
+def _table(reader: RowReader, names: Sequence[str], workers: int) -> Table:
     settings = reader.settings
     rows = [row for name in names if (row := reader.row(name, workers)) is not None]
     # Without the rows' names the command would make the main table's rows instead.
@@ -171,11 +152,11 @@ def _table(reader: Reader, names: Sequence[str], clip: Path | None, workers: int
     chosen += f" --guidance {settings.guidance:g}"
     chosen += "" if settings.dtype == Settings().dtype else f" --dtype {settings.dtype}"
     chosen += "" if settings.model == EMBEDDED else f" --model {settings.model}"
-    some = settings.concepts is not None and settings.concepts < len(reader.judge.concepts)
-    chosen += f" --samples {settings.concepts}" if some else ""
+    some = settings.samples < len(reader.judge.concepts)
+    chosen += f" --samples {settings.samples}" if some else ""
     chosen += "" if settings.style is None else f' --style "{settings.style}"'
     ending = "" if settings.style is None else f'; every prompt ends in ", {settings.style}"'
-    chosen += "" if clip is None else f" --clip {clip.name}"
+    chosen += "" if settings.clip is None else f" --clip {settings.clip.name}"
     return Table(
         command=f"superdiff evaluate prompts --seeds {settings.seeds}{chosen}",
         seeds=[settings.seed + index for index in range(len(settings.pairs))],
@@ -195,7 +176,7 @@ def _table(reader: Reader, names: Sequence[str], clip: Path | None, workers: int
     )
 
 
-def _comparisons(reader: Reader, rows: Sequence[Row]) -> list[str]:
+def _comparisons(reader: RowReader, rows: Sequence[Row]) -> list[str]:
     """The paired differences of AND's lower score, and what the row of single prompts holds."""
     made = {row.name for row in rows}
     said = []
@@ -214,7 +195,7 @@ def _comparisons(reader: Reader, rows: Sequence[Row]) -> list[str]:
     return said
 
 
-def _enough_steps(reader: Reader, rows: Sequence[Row]) -> list[str]:
+def _enough_steps(reader: RowReader, rows: Sequence[Row]) -> list[str]:
     """The smallest number of steps whose lower score is within two standard errors of the most steps'."""
     made = {row.name for row in rows}
     most = f"and/{STEPS[-1]}"
@@ -240,10 +221,10 @@ _SHEET_COLUMNS = {
 }
 
 
-def contact_sheet(reader: Reader, path: Path) -> None:
-    """One row a pair: each prompt alone, AND from several seeds, average, joint prompt; all chunks must be there."""
+def contact_sheet(reader: RowReader, path: Path) -> None:
+    """One row a pair: each prompt alone, AND from several seeds, average, joint prompt; all runs must be there."""
     label, header, gap, side = 190, 18, 6, SHEET_SIDE
-    kinds = {kind: [reader.pictures(one) for one in pair_chunks(kind, reader.settings)] for kind in _SHEET_COLUMNS}
+    kinds = {kind: [reader.pictures(one) for one in pair_runs(kind, reader.settings)] for kind in _SHEET_COLUMNS}
     counts = {kind: min(count, reader.settings.seeds) for kind, (count, _) in _SHEET_COLUMNS.items()}
     width = label + sum(counts.values()) * side + len(counts) * gap
     sheet = Image.new("RGB", (width, header + len(reader.settings.pairs) * (side + 2)), "white")

@@ -63,7 +63,7 @@ def load_text_to_image(
     return TextToImage(load_pipeline(folder, device, dtype, options))
 
 
-class Chunks:
+class RowsAtOnce:
     """Rows through a network: all at once, and when the memory is short half as many from then on.
 
     Attributes:
@@ -132,7 +132,7 @@ class TextToImage:
         self.factor = int(self.pipe.vae_scale_factor)
         self.size: Size = (height * self.factor, width * self.factor)
         self._latent_rgb = _latent_map(loaded, self.channels)
-        self._rows, self._decoded = Chunks(), Chunks(DECODED_AT_ONCE)
+        self._rows, self._decoded = RowsAtOnce(), RowsAtOnce(DECODED_AT_ONCE)
         self._exact_vae = loaded.exact_vae
         self._of_model, self._splits_before = loaded.notes, 0
         self._of_decoding: list[str] = []

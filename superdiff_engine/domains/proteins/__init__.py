@@ -9,6 +9,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Proteins"]
 
+#: The models that train.py trains.
+TRAINED = ("proteins", "proteins_alpha", "proteins_beta")
+
 
 def __getattr__(name: str) -> Any:
     # Only when it is asked for: a training needs none of the libraries that the domain shows its samples with.

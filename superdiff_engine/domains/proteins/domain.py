@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +20,7 @@ from ...recipes.operators import AndRecipe, AverageRecipe, CoinFlipRecipe, Opera
 from ...sampling import Step
 from ...score import ScoreModel
 from ...system.assets import assets_folder
-from ...tables.table import Layout
 from ..sizes import draw_sizes, sizes_in_turn
-from .arrays import DecodedProteins, ProteinPreview
 from .frames import frames_of
 from .model import (
     ALPHA,
@@ -51,12 +49,11 @@ NOISE_SCALE = 0.7
 JUDGED_AT = 0.05
 
 
-class Proteins(Domain[ProteinPreview, DecodedProteins]):
+class Proteins(Domain):
     """Backbones drawn by models of different kinds of folds."""
 
     name = "proteins"
-    preview_type = ProteinPreview
-    decoded_type = DecodedProteins
+    order = 4
     judged_at = JUDGED_AT
     title = "Proteins"
     level_unit = "10 Angstrom for positions"
@@ -124,8 +121,11 @@ class Proteins(Domain[ProteinPreview, DecodedProteins]):
         experts = experts_of(recipe, [len(alpha)], device)
         return experts, {name: part.unsqueeze(0).to(device) for name, part in state.items()}, JUDGED_AT
 
-    def preview(self, step: Step, experts: Sequence[Any], most: int) -> ProteinPreview:
-        """Of at most 16 backbones."""
+    def preview(self, step: Step, experts: Sequence[Any], most: int) -> dict[str, np.ndarray]:
+        """Backbones on their way, Angstrom, of at most 16, and how many residues each has.
+
+        Positions are those of `base.settling`: a cloud that settles into the fold.
+        """
         count, s = min(most, PREVIEWED), step.level
         states: Any = (step.samples, step.denoised)
         noisy, denoised = ({name: part[:count] for name, part in state.items()} for state in states)
@@ -133,34 +133,30 @@ class Proteins(Domain[ProteinPreview, DecodedProteins]):
         atoms = decode(moving).cpu().numpy().astype(np.float32)
         residues = np.array(experts[0].residues[:count])
         atoms *= (np.arange(atoms.shape[1]) < residues[:, None])[:, :, None, None]
-        return ProteinPreview(atoms, residues)
+        return {"backbone": atoms, "residues": residues}
 
-    def decode(self, step: Step, experts: Sequence[Any]) -> DecodedProteins:
+    def decode(self, step: Step, experts: Sequence[Any]) -> dict[str, np.ndarray]:
+        """The arrays of `checks.checked_proteins`."""
         from .checks import checked_proteins
 
         denoised: Any = step.denoised
         return checked_proteins(decode(denoised), experts[0].residues)
 
-    def preview_png(self, result: Result[DecodedProteins]) -> bytes | None:
+    def preview_png(self, result: Result) -> bytes | None:
         from ..picture_files import png
         from .drawing import grid
 
-        return None if result.decoded is None else png(grid(result.decoded), result.recipe)
+        return png(grid(result.decoded), result.recipe) if "backbone" in result.decoded else None
 
-    def exports(self, result: Result[DecodedProteins], shown: Shown = ALL) -> list[Export]:
+    def exports(self, result: Result, shown: Shown = ALL) -> list[Export]:
         from .files import exports
 
         return exports(result)
 
-    def describe(self, result: Result[DecodedProteins]) -> dict[str, Any]:
+    def describe(self, result: Result) -> dict[str, Any]:
         from .checks import summary
 
-        return {} if result.decoded is None else summary(result.decoded)
-
-    def tables(self) -> Mapping[str, Layout]:
-        from .evaluate import LAYOUT
-
-        return {"proteins": LAYOUT}
+        return summary(result.decoded) if "backbone" in result.decoded else {}
 
 
 def experts_of(recipe: Recipe, residues: Sequence[int], device: str) -> list[ProteinScore]:
@@ -187,3 +183,7 @@ def find_folder(name: str) -> Path:
 def find_model(name: str, device: str = "cpu") -> ProteinModel:
     """An embedded protein model; raises ModelError."""
     return load_model(find_folder(name), device)
+
+
+#: What the registry of domains finds.
+DOMAIN = Proteins()

@@ -15,10 +15,11 @@ import hashlib
 import io
 import json
 import math
-import os
 import shlex
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,21 +29,13 @@ import torch
 from ...recipes.document import Expert, Levels, Recipe
 from ...recipes.operators import AndRecipe, AverageRecipe, OperatorRecipe, OrRecipe, SingleRecipe
 from ...system.files import write_whole
+from ...system.options import option
 from ...tables import chunks
-from ...tables.table import (
-    CACHE,
-    Column,
-    Layout,
-    Row,
-    Table,
-    chosen_rows,
-    make_missing,
-    start_pool,
-    with_known_rows,
-    write_table,
-)
+from ...tables.chunks import CACHE
+from ...tables.evaluation import Evaluation, Parts, RowMaker, Say
+from ...tables.markdown import Column, Layout
+from ...tables.table import TABLES, Row, Table, kept_row
 from . import mpnn
-from .arrays import DecodedProteins
 from .checks import checked_proteins
 from .data import Chains, load_chains
 from .domain import ALPHA, BETA, NOISE_SCALE, WHOLE, Proteins, find_folder, find_model
@@ -67,6 +60,7 @@ KINDS: dict[str, tuple[tuple[str, ...], OperatorRecipe]] = {
 OWN_NOISE = {"all_full_noise": 1.0, "beta_less_noise": 0.3}
 #: Rows of which pictures are drawn on request, as proteins_ROW.png, and what of them: the first samples of one length.
 SHEETS, SHEET_LENGTH, SHEET_SAMPLES = ("or", "and"), 100, 16
+IMAGES = Path("docs") / "images"
 #: Rows of test chains: of the kind which model learns from, and moved by how much, as of `native_row`.
 NATIVE = {
     "native": (WHOLE, 0.0),
@@ -116,11 +110,12 @@ LAYOUT = Layout(
         "and": [".752", ".141", ".306"],
     },
 )
+LAYOUTS = {"proteins": LAYOUT}
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What all rows share.
+    """What all rows share, how samples are folded, and whether pictures are drawn.
 
     Attributes:
         samples: of each length.
@@ -128,13 +123,29 @@ class Settings:
         seed: of the first length; length k has `seed + 1000 k`.
         batch: proteins a chunk.
         noise_scale: of the steps' noise.
+        fold: a structure predictor's command, for `designable`; None for no such column.
+        sheet: whether the rows SHEETS are drawn in IMAGES too.
     """
 
-    samples: int = 25
-    steps: int = 200
-    seed: int = 0
-    batch: int = 25
-    noise_scale: float = NOISE_SCALE
+    samples: int = field(default=25, metadata=option("samples of each length in a row", least=2))
+    steps: int = field(default=200, metadata=option("of the sampler", least=1))
+    seed: int = field(default=0, metadata=option("seed of the first batch", least=0))
+    batch: int = field(default=25, metadata=option("samples at once", least=1))
+    noise_scale: float = field(
+        default=NOISE_SCALE, metadata=option("of the steps' noise, 1 for all of it", least=0.1, most=1)
+    )
+    fold: str | None = field(
+        default=None,
+        metadata=option("structure predictor: a command that reads a FASTA file and writes a PDB file"),
+    )
+    sheet: bool = field(
+        default=False, metadata=option("also draw the README's pictures of the rows OR and AND in docs/images")
+    )
+
+    @property
+    def of_samples(self) -> dict[str, float]:
+        """The settings that decide what is sampled."""
+        return {name: getattr(self, name) for name in ("samples", "steps", "seed", "batch", "noise_scale")}
 
     @property
     def parts(self) -> list[tuple[int, int]]:
@@ -177,14 +188,8 @@ def _weights(row: str) -> list[Path]:
     return [find_folder(model) / "model.safetensors" for model in models_of(row)]
 
 
-def _digests() -> dict[str, str]:
-    """Of the weights of each row whose models are there."""
-    there = {info.id for info in Proteins().models()}
-    return {row: chunks.digests(_weights(row)) for row in ROWS if there.issuperset(models_of(row))}
-
-
 def make_chunk(row: str, residues: int, seed: int, settings: Settings) -> None:
-    """Sample a chunk and keep the arrays of `DecodedProteins`."""
+    """Sample a chunk and keep the arrays of `checks.checked_proteins`."""
     path = chunk_file(row, residues, seed, settings)
     chunks.keep(path, chunks.draw(recipe_of(row, residues, seed, settings), Proteins()))
 
@@ -221,104 +226,141 @@ def native_row(test: Chains, settings: Settings, kind: str = WHOLE, moved: float
             backbone = test.backbone[test.rows(int(index))]
             shift = moved * generator.standard_normal((len(backbone), 1, 3), np.float32)
             atoms[row, : len(backbone)] = torch.from_numpy(backbone + shift)
-        found.append(checked_proteins(atoms, test.residues[near].tolist()).arrays() | {"seconds": np.array(0.0)})
+        found.append(checked_proteins(atoms, test.residues[near].tolist()) | {"seconds": np.array(0.0)})
     return found
 
 
-def evaluate(
-    settings: Settings | None = None,
-    rows: Sequence[str] | None = None,
-    out: Path = Path("docs/tables/proteins.json"),
-    progress: Callable[[str], None] = print,
-    workers: int | None = None,
-    fold: str | None = None,
-    chains: Path | None = None,
-) -> Table:
-    """Make (or go on with) the table, and write it after every row; every finished row of these settings is in it, also
-    those that `out` holds already.
+def row_file(row: str, settings: Settings) -> Path:
+    """Where a row's values are kept: decided by its samples, what measures them, and how many packages there are."""
+    files = [] if row in NATIVE else [chunk_file(row, length, seed, settings).name for length, seed in settings.parts]
+    key = json.dumps([row, files, settings.of_samples, settings.fold, mpnn.is_installed()])
+    return CACHE / "proteins" / f"row_{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
+
+
+class ProteinRows(RowMaker):
+    """Makes the rows of the table of proteins."""
+
+    says_errors = says_seconds = False
+
+    def __init__(self, settings: Settings, out: Path, workers: int, chains: Path | None) -> None:
+        self.settings, self.out, self.workers = settings, out, workers
+        self.training, self.test = load_chains(chains).globular().split()
+        first = self.test.backbone[self.test.rows(0), 1]
+        tm_score(first, first)  # a missing package is named now
+
+    def parts(self, row: str) -> list[Parts]:
+        if row in NATIVE:
+            return []
+        # The longest first, so that no process waits long for another's last chunk.
+        order = sorted(self.settings.parts, reverse=True)
+        return [Parts(row, [(row, residues, seed, self.settings) for residues, seed in order], _is_there, make_chunk)]
+
+    def measure(self, row: str, pool: Executor | None, say: Say) -> None:
+        kept_row(row_file(row, self.settings), partial(self._row, row, pool, say))
+
+    def table(self, row: str) -> Table:
+        settings = self.settings
+        kept = [row_file(name, settings) for name in self.weights()]
+        lengths = ", ".join(str(length) for length in LENGTHS)
+        folded = "" if settings.fold is None else f" --fold {shlex.quote(settings.fold)}"
+        return Table(
+            command=(
+                f"superdiff evaluate proteins --samples {settings.samples} --steps {settings.steps} "
+                f"--noise-scale {settings.noise_scale:g}{folded}"
+            ),
+            seeds=[seed for _, seed in settings.parts],
+            steps=settings.steps,
+            notes=(
+                f"{settings.samples} samples of each of {lengths} residues; {settings.steps} ancestral steps with "
+                f"{settings.noise_scale:g} times their noise and the trapezoidal Ito estimator, joint weights, "
+                f"bfloat16 networks. The nearest training chain is looked for among {NEIGHBOURS} of lengths within "
+                f"{NEAR_LENGTH} residues. Errors are standard errors over samples. The paper's figures are "
+                "of FrameDiff and Proteus at 100 to 300 residues, for the pattern. No structure predictor is at hand, "
+                f"so designability is left out. Seconds are wall clock with {self.workers} processes of one thread."
+            ),
+            rows=[Row.model_validate_json(path.read_bytes()) for path in kept if path.is_file()],
+        )
+
+    def path(self, row: str) -> Path:
+        return self.out
+
+    def weights(self) -> dict[str, str]:
+        """Of each row whose models are there."""
+        there = {info.id for info in Proteins().models()}
+        return {row: chunks.digests(_weights(row)) for row in ROWS if there.issuperset(models_of(row))}
+
+    def finish(self, pool: Executor | None, say: Say) -> list[Path]:
+        if not self.settings.sheet:
+            return []
+        find_models(SHEETS)
+        return draw_sheets(IMAGES, self.settings, pool, say)
+
+    def _row(self, row: str, pool: Executor | None, say: Say) -> Row:
+        say(f"{row}: measuring")
+        native = row in NATIVE
+        parts: Any = native_row(self.test, self.settings, *NATIVE[row]) if native else read_row(row, self.settings)
+        return Row(
+            name=row,
+            weights=chunks.digests(_weights(row)),
+            samples=sum(len(arrays["residues"]) for arrays in parts),
+            seconds=round(sum(float(arrays["seconds"]) for arrays in parts) / self.workers, 1),
+            values=measures_of(parts, self.training, self.settings.fold, pool),
+        )
+
+
+class ProteinEvaluation(Evaluation[Settings]):
+    """The table of proteins.
 
     Args:
-        settings: None for the default ones.
-        rows: names as in ROWS; None for all.
-        out: the JSON file.
-        progress: takes one line at a time.
-        workers: processes that sample chunks side by side; None for one a core.
-        fold: a structure predictor's command, for `designable`.
         chains: structure_db.dat; None for where Debian puts it.
-
-    Raises:
-        ModelError: when an embedded model is missing or damaged.
-        SuperDiffError: for a row that does not exist, or a package that is missing.
-        FileNotFoundError: when the native chains are not there.
-        OutputError: when a file cannot be written.
     """
-    asked = chosen_rows(rows, ROWS)
-    settings = Settings() if settings is None else settings
-    _find_models(asked)
-    training, test = load_chains(chains).globular().split()
-    tm_score(test.backbone[test.rows(0), 1], test.backbone[test.rows(0), 1])  # a missing package is named now
-    workers = (os.cpu_count() or 1) if workers is None else workers
-    with start_pool(workers) as pool:
-        for row in asked:
-            if row not in NATIVE:
-                # The longest first, so that no process waits long for another's last chunk.
-                wanted = [(row, residues, seed, settings) for residues, seed in sorted(settings.parts, reverse=True)]
-                make_missing(row, wanted, _is_there, make_chunk, pool, progress)
-            if not row_file(row, settings, fold).is_file():
-                progress(f"{row}: measuring")
-                parts: Any = native_row(test, settings, *NATIVE[row]) if row in NATIVE else read_row(row, settings)
-                seconds = sum(float(arrays["seconds"]) for arrays in parts) / workers
-                count = sum(len(arrays["residues"]) for arrays in parts)
-                values = measures_of(parts, training, fold, pool)
-                found = Row(name=row, weights=_digests()[row], samples=count, seconds=round(seconds, 1), values=values)
-                row_file(row, settings, fold).parent.mkdir(parents=True, exist_ok=True)
-                write_whole(row_file(row, settings, fold), found.model_dump_json().encode())
-            table = with_known_rows(_table(settings, fold, workers), out, _digests())
-            write_table(table, out)
-            said = ", ".join(f"{name} {value.value:.3f}" for name, value in table.row(row).values.items())
-            progress(f"{row}: {said}")
-    return table
+
+    settings = Settings
+    layouts = LAYOUTS
+    rows = ROWS
+
+    def __init__(self, chains: Path | None = None) -> None:
+        self.chains = chains
+
+    def begin(self, settings: Settings, asked: Sequence[str], out: Path | None, workers: int) -> ProteinRows:
+        find_models(asked)
+        return ProteinRows(settings, TABLES / "proteins.json" if out is None else out, workers, self.chains)
 
 
-def draw_sheets(
-    folder: Path,
-    settings: Settings | None = None,
-    progress: Callable[[str], None] = print,
-    workers: int | None = None,
-) -> list[Path]:
+#: What the registry of domains finds.
+EVALUATION = ProteinEvaluation()
+
+
+def draw_sheets(folder: Path, settings: Settings, pool: Executor | None, say: Say = print) -> list[Path]:
     """Draw the first proteins of the rows SHEETS side by side, and sample those that are not there.
 
     Args:
         folder: where the pictures go, as proteins_ROW.png.
-        settings: None for the default ones.
-        progress: takes one line at a time.
-        workers: processes that sample chunks side by side; None for one a core.
+        settings: what all rows share.
+        pool: of processes; None to work here.
+        say: takes one line at a time.
 
     Returns:
         The files written.
 
     Raises:
-        ModelError: when an embedded model is missing or damaged.
         OutputError: when a file cannot be written.
     """
-    settings = Settings() if settings is None else settings
-    _find_models(SHEETS)
     written = []
-    with start_pool((os.cpu_count() or 1) if workers is None else workers) as pool:
-        for row in SHEETS:
-            wanted = [(row, residues, seed, settings) for residues, seed in settings.parts if residues == SHEET_LENGTH]
-            make_missing(f"picture of {row}", wanted, _is_there, make_chunk, pool, progress)
-            joined = chunks.join([chunk_file(*chunk) for chunk in wanted], settings.samples)
-            arrays = cast(dict[str, np.ndarray], joined)  # none is missing now
-            buffer = io.BytesIO()
-            grid(DecodedProteins.among(arrays), SHEET_SAMPLES).save(buffer, "PNG", optimize=True)
-            folder.mkdir(parents=True, exist_ok=True)
-            written.append(folder / f"proteins_{row}.png")
-            write_whole(written[-1], buffer.getvalue())
+    for row in SHEETS:
+        wanted = [(row, residues, seed, settings) for residues, seed in settings.parts if residues == SHEET_LENGTH]
+        Parts(f"picture of {row}", wanted, _is_there, make_chunk).make_missing(pool, say)
+        joined = chunks.join([chunk_file(*chunk) for chunk in wanted], settings.samples)
+        arrays = cast(dict[str, np.ndarray], joined)  # none is missing now
+        buffer = io.BytesIO()
+        grid(arrays, SHEET_SAMPLES).save(buffer, "PNG", optimize=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        written.append(folder / f"proteins_{row}.png")
+        write_whole(written[-1], buffer.getvalue())
     return written
 
 
-def _find_models(rows: Sequence[str]) -> None:
+def find_models(rows: Sequence[str]) -> None:
     """Load the models of rows: a damaged one is reported here, in one sentence, and not by a worker."""
     for model in dict.fromkeys(model for row in rows for model in models_of(row)):
         find_model(model)
@@ -326,33 +368,3 @@ def _find_models(rows: Sequence[str]) -> None:
 
 def _is_there(row: str, residues: int, seed: int, settings: Settings) -> bool:
     return chunk_file(row, residues, seed, settings).is_file()
-
-
-def row_file(row: str, settings: Settings, fold: str | None) -> Path:
-    """Where a row's figures are kept: decided by its samples, what measures them, and how many packages there are."""
-    files = [] if row in NATIVE else [chunk_file(row, length, seed, settings).name for length, seed in settings.parts]
-    key = json.dumps([row, files, asdict(settings), fold, mpnn.is_installed()])
-    return CACHE / "proteins" / f"row_{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
-
-
-def _table(settings: Settings, fold: str | None, workers: int) -> Table:
-    kept = [row_file(row, settings, fold) for row in _digests()]
-    lengths = ", ".join(str(length) for length in LENGTHS)
-    folded = "" if fold is None else f" --fold {shlex.quote(fold)}"
-    return Table(
-        command=(
-            f"superdiff evaluate proteins --samples {settings.samples} --steps {settings.steps} "
-            f"--noise-scale {settings.noise_scale:g}{folded}"
-        ),
-        seeds=[seed for _, seed in settings.parts],
-        steps=settings.steps,
-        notes=(
-            f"{settings.samples} samples of each of {lengths} residues; {settings.steps} ancestral steps with "
-            f"{settings.noise_scale:g} times their noise and the trapezoidal Ito estimator, joint weights, bfloat16 "
-            f"networks. The nearest training chain is looked for among {NEIGHBOURS} of lengths within {NEAR_LENGTH} "
-            f"residues. Errors are standard errors over samples. The paper's figures are "
-            "of FrameDiff and Proteus at 100 to 300 residues, for the pattern. No structure predictor is at hand, so "
-            f"designability is left out. Seconds are wall clock with {workers} processes of one thread."
-        ),
-        rows=[Row.model_validate_json(path.read_bytes()) for path in kept if path.is_file()],
-    )

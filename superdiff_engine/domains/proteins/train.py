@@ -21,9 +21,10 @@ from torch import Tensor, nn
 
 from ... import rotations
 from ...errors import ModelError
+from ...system.options import option
 from ...training.saved import SETTINGS
-from ...training.task import Draws, TrainingFacts, TrainingPlan, TrainingProgress, TrainingTask
-from ...training.training import RefiningOptions, Report, Training, option
+from ...training.trainer import Draws, TrainingFacts, TrainingPlan, TrainingProgress, TrainingTask
+from ...training.training import RefiningOptions, Report, Training
 from .data import FEWEST_RESIDUES, HELIX, LONGEST, STRAND, Chains
 from .frames import IDEAL, MOST_RESIDUES, frames_of
 from .model import (

@@ -5,13 +5,13 @@ import pytest
 from rdkit import Chem
 from scipy.spatial.transform import Rotation
 from scipy.stats import mannwhitneyu
-from tiny_molecules import column, known_molecules
+from tiny_molecules import column, known_arrays
 
 from superdiff_engine.domains.molecules import data, evaluate, measures, reference
 from superdiff_engine.domains.molecules.atoms import PROPERTY_NAMES
 from superdiff_engine.domains.molecules.checks import checked_molecules
 from superdiff_engine.domains.molecules.chemistry import properties_of
-from superdiff_engine.domains.molecules.domain import WHOLE, words_of
+from superdiff_engine.domains.molecules.domain import WHOLE, Molecules, words_of
 from superdiff_engine.runs.run import Run
 from superdiff_engine.tables import chunks
 from superdiff_engine.tables.table import read_table
@@ -20,7 +20,7 @@ SMILES = ["CCO", "c1ccncc1", "CC(N)=O", "FC(F)F", "CCO", "CC#N"]
 
 
 def molecules_of(smiles):
-    decoded = known_molecules(smiles)
+    decoded = known_arrays(smiles)
     properties = np.array(
         [[properties_of(Chem.MolFromSmiles(text))[name] for name in PROPERTY_NAMES] for text in smiles], np.float32
     )
@@ -47,7 +47,7 @@ def test_the_reference_comes_back_and_knows_its_molecules(known):
 
 
 def test_figures_of_known_molecules(known):
-    arrays = checked_molecules(known_molecules(SMILES)).arrays()
+    arrays = checked_molecules(known_arrays(SMILES))
     arrays["strain"] = np.array([1.0, 2.0, np.nan, 3.0, 4.0, np.nan])
     arrays["moved"] = arrays["strain"] / 10
     terms = [words_of(WHOLE).parse(prompt)[0] for prompt in ("aromatic ring", "low TPSA")]
@@ -73,7 +73,7 @@ def test_figures_of_known_molecules(known):
     # Only pyridine has an aromatic ring, so all others' lower property is 0.
     rank = 1 - known.rank("tpsa", arrays["properties"][[1], column("tpsa")])[0]
     assert found["minimum"].value == pytest.approx(rank / 6)
-    broken = checked_molecules(known_molecules(["CCO", "CCO"])).arrays()
+    broken = checked_molecules(known_arrays(["CCO", "CCO"]))
     broken["properties"][:] = np.nan
     broken["valid"][:] = False
     broken["smiles"][:] = ""
@@ -87,12 +87,12 @@ def test_figures_of_known_molecules(known):
 def test_strain_is_the_energy_that_rdkit_gets_back():
     from rdkit.Chem import rdForceFieldHelpers
 
-    judged = checked_molecules(known_molecules(["CCO", "CC(=O)N"]))
-    found = measures.strains(judged)
+    arrays = checked_molecules(known_arrays(["CCO", "CC(=O)N"]))
+    found = measures.strains(arrays)
     molecule = Chem.AddHs(Chem.MolFromSmiles("CCO"))
     conformer = Chem.Conformer(9)
     for index in range(9):
-        conformer.SetAtomPosition(index, judged.positions[0][index].tolist())
+        conformer.SetAtomPosition(index, arrays["positions"][0][index].tolist())
     conformer_id = molecule.AddConformer(conformer)
 
     def energy():
@@ -102,7 +102,7 @@ def test_strain_is_the_energy_that_rdkit_gets_back():
     before = energy()
     rdForceFieldHelpers.MMFFOptimizeMolecule(molecule, maxIters=2000)
     assert found["strain"][0] == pytest.approx(before - energy(), abs=0.05)
-    start = np.array(judged.positions[0][:9], float)
+    start = np.array(arrays["positions"][0][:9], float)
     end = np.array(molecule.GetConformer(conformer_id).GetPositions())
     turned, _ = Rotation.align_vectors(start - start.mean(0), end - end.mean(0))
     gap = start - start.mean(0) - turned.apply(end - end.mean(0))
@@ -123,11 +123,11 @@ def test_area_under_the_curve_agrees_with_scipy():
 
 def test_a_chunk_has_the_molecules_and_densities_of_a_run_of_its_recipe(known):
     recipe = evaluate.recipe_of("logp_tpsa/average", 0, evaluate.Settings(steps=4, batch=3))
-    drawn, run = chunks.draw(recipe, densities=True), Run(recipe).execute()
+    drawn, run = chunks.draw(recipe, Molecules(), densities=True), Run(recipe).execute()
     assert drawn["log_density"] == pytest.approx(run.log_density.T) and np.ptp(drawn["log_density"]) > 0
     for name in ("elements", "positions", "bonds", "atoms", "valid"):
-        assert np.array_equal(drawn[name], getattr(run.decoded, name))
-    assert "log_density" not in chunks.draw(recipe)  # an average needs none
+        assert np.array_equal(drawn[name], run.decoded[name])
+    assert "log_density" not in chunks.draw(recipe, Molecules())  # an average needs none
 
 
 def test_a_small_table_is_made_resumed_and_shown(known, tmp_path, monkeypatch):
@@ -135,7 +135,7 @@ def test_a_small_table_is_made_resumed_and_shown(known, tmp_path, monkeypatch):
     rows = ["unconditional", "logp_tpsa/first", "logp_tpsa/and", "logp_tpsa/coin_flip", "density/displaced_0_1"]
     said = []
     out = tmp_path / "molecules.json"
-    evaluate.evaluate(settings, rows, out, said.append, workers=1)
+    evaluate.EVALUATION.run(settings, rows, out, said.append, workers=1)
     table = read_table(out)
     made = {row.name for row in table.rows}
     # "high TPSA" alone belongs to two pairs, and is sampled once. Real molecules need no sampling.
@@ -146,11 +146,11 @@ def test_a_small_table_is_made_resumed_and_shown(known, tmp_path, monkeypatch):
     real = table.row("qm9")
     assert real.samples == 6 and real.values["valid"].value == 1.0 and real.values["novel"].value == 0.0
     before = [line for line in said if "chunks" in line]
-    evaluate.evaluate(settings, rows, out, said.append, workers=1)
+    evaluate.EVALUATION.run(settings, rows, out, said.append, workers=1)
     assert [line for line in said if "chunks" in line] == before  # nothing was sampled again
     # Elsewhere, without the samples, the finished rows stay, as long as the weights do.
     monkeypatch.setattr(evaluate, "CACHE", tmp_path / "elsewhere")
-    evaluate.evaluate(settings, ["logp_tpsa/or"], out, said.append, workers=1)
+    evaluate.EVALUATION.run(settings, ["logp_tpsa/or"], out, said.append, workers=1)
     assert {row.name for row in read_table(out).rows} == made | {"logp_tpsa/or"}
     monkeypatch.setattr(evaluate, "CACHE", tmp_path / "cache")
     # A coin flip's molecules are those that either prompt alone makes.

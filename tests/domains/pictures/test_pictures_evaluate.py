@@ -6,12 +6,13 @@ from tiny_pipelines import tiny_unet
 from superdiff_engine import CoinFlip, Single, SuperDiffError, sample
 from superdiff_engine.domains.pictures import evaluate as module
 from superdiff_engine.domains.pictures import model
-from superdiff_engine.domains.pictures.evaluate import Settings, evaluate, read_row
+from superdiff_engine.domains.pictures.evaluate import EVALUATION, Settings, read_row
 from superdiff_engine.domains.pictures.model import TrainingFacts, load_expert
 from superdiff_engine.domains.pictures.saving import save_expert
 from superdiff_engine.domains.pictures.train import TRAININGS
 from superdiff_engine.noise import karras_levels
-from superdiff_engine.tables.table import coin_flips, read_table
+from superdiff_engine.tables.chunks import coin_flips
+from superdiff_engine.tables.table import read_table
 from superdiff_engine.training.training import Options
 
 
@@ -59,38 +60,38 @@ def tiny_house(tmp_path, monkeypatch):
 def test_an_interrupted_evaluation_goes_on(tiny_house, monkeypatch):
     out, lines = tiny_house / "tables" / "pictures.json", []
     rows = ["coin_flip/sde", "or/sde", "and/ode"]
-    options = {"samples": 12, "steps": 2, "batch": 8, "out": out, "workers": 1, "dtype": "float32"}
-    evaluate(rows=rows[:1], progress=lines.append, **options)
+    settings = Settings(samples=12, steps=2, batch=8, dtype="float32")
+    EVALUATION.run(settings, rows[:1], out, lines.append, workers=1)
     assert [row.name for row in read_table(out).rows] == ["a/sde", "b/sde", "coin_flip/sde"]
     made = []
     make_chunk = module.make_chunk
 
-    def counted(row, chunk, settings):
+    def counted(row, chunk, given):
         if made and row == "or/sde":
             raise KeyboardInterrupt
         made.append((row, chunk))
-        make_chunk(row, chunk, settings)
+        make_chunk(row, chunk, given)
 
     monkeypatch.setattr(module, "make_chunk", counted)
     with pytest.raises(KeyboardInterrupt):
-        evaluate(rows=rows, progress=lines.append, **options)
+        EVALUATION.run(settings, rows, out, lines.append, workers=1)
     assert made == [("or/sde", 0)]  # the first row was there, the second got half way
     monkeypatch.setattr(module, "make_chunk", make_chunk)
-    table = evaluate(rows=rows, progress=lines.append, **options)
-    assert read_table(out) == table
+    assert EVALUATION.run(settings, rows, out, lines.append, workers=1) == [out]
+    table = read_table(out)
     assert [row.name for row in table.rows] == ["a/sde", "b/sde", "coin_flip/sde", "or/sde", "and/ode"]
     for row in table.rows:
         assert set(row.values) == {"fashion_fid", "fashion_is", "class_share"}
         assert row.samples == 12
     assert any("or/sde: 2 of 2 chunks" in line for line in lines)
-    pictures, seconds = read_row("or/sde", 2, Settings(2, 8, 0, "float32"))
+    pictures, seconds = read_row("or/sde", settings)
     assert pictures.shape == (16, 28, 28)
     assert seconds > 0
 
 
 def test_an_unknown_row_gives_one_sentence(tmp_path):
     with pytest.raises(SuperDiffError, match="no row 'xor/sde'"):
-        evaluate(rows=["xor/sde"], out=tmp_path / "x.json")
+        EVALUATION.run(Settings(), ["xor/sde"], tmp_path / "x.json")
 
 
 def test_training_without_data_says_how_to_get_them(tmp_path):

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -12,21 +13,21 @@ import torch
 from PIL import Image
 
 from superdiff_engine import CoinFlip, sample
-from superdiff_engine.domains.prompts import chunks, judges
 from superdiff_engine.domains.prompts import evaluate as module
-from superdiff_engine.domains.prompts import reader as reader_module
+from superdiff_engine.domains.prompts import judges, table_rows, table_runs
 from superdiff_engine.domains.prompts import scorer as scorer_module
-from superdiff_engine.domains.prompts.chunks import Chunk
-from superdiff_engine.domains.prompts.domain import Prompts, find_model
+from superdiff_engine.domains.prompts.domain import find_model
 from superdiff_engine.domains.prompts.emoji import PAIRS, Concept
 from superdiff_engine.domains.prompts.pipeline import load_text_to_image
-from superdiff_engine.domains.prompts.reader import PairScores, Reader
 from superdiff_engine.domains.prompts.scorer import Scorer
+from superdiff_engine.domains.prompts.table_rows import PairScores, RowReader
+from superdiff_engine.domains.prompts.table_runs import TableRun
 from superdiff_engine.errors import ModelError, SuperDiffError
-from superdiff_engine.tables.table import markdown_table, read_table
+from superdiff_engine.tables.markdown import markdown_table
+from superdiff_engine.tables.table import read_table
 
 #: Tables are made in what is fast on a machine; these tests in full precision.
-Settings = partial(chunks.Settings, dtype="float32")
+Settings = partial(table_runs.Settings, dtype="float32")
 NAMES = ("cat", "dog", "lemon", "otter", "duck")
 CONCEPTS = tuple(Concept(name, (name,), (), "thing") for name in NAMES)
 TWO_PAIRS = (("cat", "dog"), ("otter", "duck"))
@@ -54,7 +55,7 @@ def house(pipelines, tmp_path, monkeypatch):
     monkeypatch.setenv("SUPERDIFF_MODELS", str(tmp_path / "models"))
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "tiny").symlink_to(pipelines("sd_v"), target_is_directory=True)
-    monkeypatch.setattr(chunks, "CACHE", tmp_path / "cache")
+    monkeypatch.setattr(table_runs, "CACHE", tmp_path / "cache")
     monkeypatch.setattr(module, "ScorerJudge", lambda scorer: ColourJudge())
     monkeypatch.setattr(module, "load_scorer", lambda: Scorer(None, CONCEPTS, {}, ""))
     monkeypatch.setattr(module, "STEPS", (2, 3))
@@ -68,7 +69,12 @@ def settings():
 
 
 def made(row, settings):
-    chunks.make_chunks(row, chunks.chunks_of(row, settings, CONCEPTS), settings, None, lambda line: None)
+    wanted = table_runs.runs_of(row, settings, CONCEPTS)
+    table_runs.parts_of(row, wanted, settings).make_missing(None, lambda line: None)
+
+
+def evaluate(settings, rows=None, out=None):
+    return module.EVALUATION.run(settings, rows, out, lambda line: None, workers=1)
 
 
 # Arithmetic
@@ -84,64 +90,64 @@ def test_figures_of_pairs_by_hand():
     # Means of the pairs: lower -3.5 and -4.5; their standard error is half of their distance.
     assert values["lower"].error == pytest.approx(0.5)
     assert values["difference"].error == pytest.approx((3.25 - 2) / 2)
-    assert reader_module.mean_over_pairs(first[:1]).error is None
+    assert table_rows.mean_over_pairs(first[:1]).error is None
 
 
 def test_the_error_is_that_of_the_mean_over_pairs():
     """Scores that agree within a pair: as many independent numbers as pairs, however many pictures each has."""
     means = np.random.default_rng(0).normal(size=(2000, 50))
-    errors = [reader_module.mean_over_pairs(one[:, None].repeat(8, 1)).error for one in means]
+    errors = [table_rows.mean_over_pairs(one[:, None].repeat(8, 1)).error for one in means]
     assert np.sqrt(np.mean(np.square(errors))) == pytest.approx(1 / np.sqrt(50), rel=0.02)
 
 
 def test_shares_have_binomial_errors():
-    found = reader_module.share(np.array([True] * 3 + [False]))
+    found = table_rows.share(np.array([True] * 3 + [False]))
     assert found.value == 0.75 and found.error == pytest.approx((0.75 * 0.25 / 4) ** 0.5)
 
 
 def test_prompts_of_a_pair():
-    prompts = {kind: chunks.pair_prompts(kind, ("otter", "donut")) for kind in ("and", "first", "joint_or")}
+    prompts = {kind: table_runs.pair_prompts(kind, ("otter", "donut")) for kind in ("and", "first", "joint_or")}
     assert prompts == {"and": ("an otter", "a donut"), "first": ("an otter",), "joint_or": ("an otter or a donut",)}
-    assert chunks.pair_prompts("joint", ("cat", "dog")) == ("a cat that looks like a dog",)
-    assert chunks.pair_prompts("joint_reversed", ("cat", "dog")) == ("a dog that looks like a cat",)
+    assert table_runs.pair_prompts("joint", ("cat", "dog")) == ("a cat that looks like a dog",)
+    assert table_runs.pair_prompts("joint_reversed", ("cat", "dog")) == ("a dog that looks like a cat",)
 
 
-def test_a_style_ends_every_prompt_and_is_part_of_a_chunk():
+def test_a_style_ends_every_prompt_and_is_part_of_a_run():
     plain, flat = Settings(), Settings(style="flat style")
-    for row in ("and", "joint", "first", *chunks.SINGLES):
-        found, without = (chunks.chunks_of(row, settings, CONCEPTS) for settings in (flat, plain))
+    for row in ("and", "joint", "first", *table_runs.SINGLES):
+        found, without = (table_runs.runs_of(row, settings, CONCEPTS) for settings in (flat, plain))
         for one, other in zip(found, without, strict=True):
             assert one.prompts == tuple(f"{prompt}, flat style" for prompt in other.prompts)
             assert one.seed == other.seed
-    assert chunks.recipe_of(chunks.pair_chunks("and", flat)[0], flat).experts[0].prompt == "a cat, flat style"
+    assert table_runs.recipe_of(table_runs.pair_runs("and", flat)[0], flat).experts[0].prompt == "a cat, flat style"
 
 
 def test_the_twenty_pairs_have_one_seed_each_in_all_rows():
-    rows = {row: chunks.pair_chunks(row, Settings(seed=7)) for row in ("and", "average", "joint", "or", "first")}
+    rows = {row: table_runs.pair_runs(row, Settings(seed=7)) for row in ("and", "average", "joint", "or", "first")}
     for row in rows.values():
-        assert [chunk.seed for chunk in row] == list(range(7, 7 + len(PAIRS)))
-    both = [chunks.single_chunks(row, Settings(), CONCEPTS * 20) for row in chunks.SINGLES]
-    assert [chunk.seed for chunk in both[0]] == [chunk.seed for chunk in both[1]]
-    assert sum(len(chunk.prompts) for chunk in both[0]) == 100
+        assert [run.seed for run in row] == list(range(7, 7 + len(PAIRS)))
+    both = [table_runs.single_runs(row, Settings(), CONCEPTS * 20) for row in table_runs.SINGLES]
+    assert [run.seed for run in both[0]] == [run.seed for run in both[1]]
+    assert sum(len(run.prompts) for run in both[0]) == 100
     assert not {prompt for one in both[0] for prompt in one.prompts} & {text for one in both[1] for text in one.prompts}
 
 
 def test_a_sample_of_concepts_is_drawn_without_repetition():
-    some = chunks.drawn_alone(Settings(concepts=3), CONCEPTS)
+    some = table_runs.drawn_alone(Settings(samples=3), CONCEPTS)
     assert some == sorted(set(some)) and len(some) == 3
-    assert chunks.drawn_alone(Settings(concepts=3, seed=0), CONCEPTS) == some
-    assert chunks.drawn_alone(Settings(concepts=2000), CONCEPTS) == [0, 1, 2, 3, 4]
+    assert table_runs.drawn_alone(Settings(samples=3, seed=0), CONCEPTS) == some
+    assert table_runs.drawn_alone(Settings(samples=2000), CONCEPTS) == [0, 1, 2, 3, 4]
 
 
 def test_only_concepts_that_the_model_has_learned_are_drawn(tmp_path, monkeypatch, pipelines):
     shutil.copytree(pipelines("sd_v"), tmp_path / "few")
     monkeypatch.setenv("SUPERDIFF_MODELS", str(tmp_path))
     settings = Settings(model="local/few")
-    assert chunks.drawn_alone(settings, CONCEPTS) == [0, 1, 2, 3, 4]  # it does not say what it has learned
+    assert table_runs.drawn_alone(settings, CONCEPTS) == [0, 1, 2, 3, 4]  # it does not say what it has learned
     listed = {"concepts": [{"id": "x", "name": "duck", "kind": "animal"}, {"name": "dog"}, {"name": "whisk"}]}
     (tmp_path / "few" / "superdiff.json").write_text(json.dumps(listed))
-    assert chunks.drawn_alone(settings, CONCEPTS) == [1, 4]
-    assert chunks.drawn_alone(Settings(model="local/few", concepts=1), CONCEPTS) in ([1], [4])
+    assert table_runs.drawn_alone(settings, CONCEPTS) == [1, 4]
+    assert table_runs.drawn_alone(Settings(model="local/few", samples=1), CONCEPTS) in ([1], [4])
 
 
 # Sampling
@@ -153,7 +159,7 @@ def test_a_prompt_each_is_every_prompt_alone(pipelines, kind):
     prompts = ["a cat", "a dog", "cat"]
     space = network.space()
     y = space.prior(3, 2.0, torch.Generator().manual_seed(0), torch.float32, "cpu")
-    each = chunks.PromptEach.of(network, prompts).score(y, 2.0)
+    each = table_runs.PromptEach.of(network, prompts).score(y, 2.0)
     alone = [network.expert(prompt).score(y[[row]], 2.0)[0] for row, prompt in enumerate(prompts)]
     assert torch.allclose(each, torch.stack(alone), atol=1e-5)
     assert (each[0] - network.expert("a dog").score(y[[0]], 2.0)[0]).abs().max() > 1e-4
@@ -162,11 +168,11 @@ def test_a_prompt_each_is_every_prompt_alone(pipelines, kind):
 def test_rows_share_their_noise(house, settings):
     """Where both prompts are the same, AND, average, OR and one prompt alone draw the same pictures."""
     same = Settings(seeds=3, steps=2, model="local/tiny", pairs=(("cat", "cat"),))
-    reader = Reader(same, ColourJudge())
+    reader = RowReader(same, ColourJudge())
     found = {}
     for kind in ("first", "and", "average", "or"):
         made(kind, same)
-        found[kind] = reader.pictures(chunks.pair_chunks(kind, same)[0]).astype(int)
+        found[kind] = reader.pictures(table_runs.pair_runs(kind, same)[0]).astype(int)
     for kind in ("and", "average", "or"):
         assert np.abs(found[kind] - found["first"]).max() <= 1, kind
     assert reader.pairs("and").gap.max() < 1e-3
@@ -178,16 +184,16 @@ def test_a_coin_flip_is_picked_from_the_prompts_alone(house):
     settings = Settings(seeds=8, steps=2, model="local/tiny", pairs=TWO_PAIRS[:1])
     made("coin_flip", settings)
     judge = ColourJudge()
-    found = Reader(settings, judge).pairs("coin_flip")
+    found = RowReader(settings, judge).pairs("coin_flip")
     network = load_text_to_image(find_model("local/tiny"))
-    chunk = Chunk("first", ("a cat",), 0, 2)
-    levels = chunks._levels(settings, 2, network)
+    run = TableRun("first", ("a cat",), 0, 2)
+    levels = table_runs._levels(settings, 2, network)
     *_, last = sample(
         [network.expert("a cat"), network.expert("a dog")],
         CoinFlip(),
         levels,
         batch=8,
-        seed=chunk.seed,
+        seed=run.seed,
         estimator="none",
         solver="ancestral",
         guidance=network.guidance(settings.guidance),
@@ -203,10 +209,10 @@ def test_a_double_exposure_is_the_mean_of_both_pictures(house):
     settings = Settings(seeds=3, steps=2, model="local/tiny", pairs=TWO_PAIRS)
     made("overlay", settings)
     judge = ColourJudge()
-    reader = Reader(settings, judge)
+    reader = RowReader(settings, judge)
     found = reader.pairs("overlay")
     for index, pair in enumerate(TWO_PAIRS):
-        one, other = (reader.pictures(chunks.pair_chunks(kind, settings)[index]) for kind in ("first", "second"))
+        one, other = (reader.pictures(table_runs.pair_runs(kind, settings)[index]) for kind in ("first", "second"))
         mean = np.floor(one / 2 + other / 2 + 0.5).astype(np.uint8)
         expected = judge.scores(mean).numpy()
         assert np.allclose(found.first[index], expected[:, NAMES.index(pair[0])])
@@ -217,10 +223,10 @@ def test_a_double_exposure_is_the_mean_of_both_pictures(house):
 def test_scores_are_kept_and_read_by_hand(house, settings):
     made("average", settings)
     judge = ColourJudge()
-    reader = Reader(settings, judge)
+    reader = RowReader(settings, judge)
     found = reader.pairs("average")
     for index, pair in enumerate(TWO_PAIRS):
-        with np.load(chunks.pair_chunks("average", settings)[index].file(settings)) as stored:
+        with np.load(table_runs.pair_runs("average", settings)[index].file(settings)) as stored:
             assert stored["pictures"].dtype == np.uint8 and len(stored["pictures"]) == 3
             means = stored["pictures"].mean((1, 2)) / 255
         columns = np.concatenate([means, means[:, :2] ** 2], 1)
@@ -235,15 +241,15 @@ def test_scores_are_kept_and_read_by_hand(house, settings):
 
 
 def test_a_run_of_the_exact_system_that_breaks_keeps_its_last_step(house, settings, monkeypatch):
-    walk = chunks._walk
+    walk = table_runs._walk
 
-    def breaking(chunk, settings, network):
-        yield next(iter(walk(chunk, settings, network)))
+    def breaking(run, settings, network):
+        yield next(iter(walk(run, settings, network)))
         raise SuperDiffError("weights are no longer finite")
 
-    monkeypatch.setattr(chunks, "_walk", breaking)
+    monkeypatch.setattr(table_runs, "_walk", breaking)
     made("and_exact/2", settings)
-    row = Reader(settings, ColourJudge()).row("and_exact/2")
+    row = RowReader(settings, ColourJudge()).row("and_exact/2")
     assert row.values["finished"].value == 0 and "gap" not in row.values and row.samples == 6
     with pytest.raises(SuperDiffError, match="no longer finite"):
         made("and/3", settings)
@@ -252,10 +258,10 @@ def test_a_run_of_the_exact_system_that_breaks_keeps_its_last_step(house, settin
 # The command
 
 
-def test_all_rows_of_both_tables_and_the_sheet(house, settings):
+def test_all_rows_of_both_tables_and_the_sheet(house, settings, monkeypatch):
     out, sheet = house / "tables" / "prompts.json", house / "images" / "sheet.png"
-    options = {"out": out, "progress": lambda line: None, "workers": 1}
-    written = module.evaluate(settings, sheet=sheet, **options)
+    monkeypatch.setattr(module, "SHEET", sheet)
+    written = evaluate(replace(settings, sheet=True), None, out)
     steps = out.with_name("prompts_steps.json")
     assert written == [out, steps, sheet]
     table = read_table(out)
@@ -281,61 +287,61 @@ def test_all_rows_of_both_tables_and_the_sheet(house, settings):
     assert study.row("and/2").values["gap"].value >= 0 and "is the first within two standard errors" in study.notes
     with Image.open(sheet) as drawn:
         assert drawn.size == (190 + 7 * 96 + 5 * 6, 18 + 2 * 98)
-    shown = markdown_table(table, Prompts().tables()["prompts"])
+    shown = markdown_table(table, module.LAYOUTS["prompts"])
     assert "| **AND** |" in shown and "24.79" in shown
-    assert "prompts_steps" in Prompts().tables()
+    assert "prompts_steps" in module.LAYOUTS
 
 
 def test_an_interrupted_evaluation_goes_on(house, settings, monkeypatch):
-    options = {"rows": ["and", "average"], "out": house / "t.json", "progress": lambda line: None, "workers": 1}
-    make_chunk, done = chunks.make_chunk, []
+    rows, out = ["and", "average"], house / "t.json"
+    make_run, done = table_runs.make_run, []
 
-    def interrupted(chunk, given):
+    def interrupted(run, given):
         if len(done) == 3:
             raise KeyboardInterrupt
-        done.append((chunk.kind, chunk.seed))
-        make_chunk(chunk, given)
+        done.append((run.kind, run.seed))
+        make_run(run, given)
 
-    monkeypatch.setattr(chunks, "make_chunk", interrupted)
+    monkeypatch.setattr(table_runs, "make_run", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        module.evaluate(settings, **options)
+        evaluate(settings, rows, out)
     assert done == [("and", 0), ("and", 1), ("average", 0)]
     assert [row.name for row in read_table(house / "t.json").rows] == ["and"]
     done.clear()
-    module.evaluate(settings, **options)
+    evaluate(settings, rows, out)
     assert done == [("average", 1)]
     assert [row.name for row in read_table(house / "t.json").rows] == ["and", "average"]
 
 
-def test_chunks_depend_on_all_that_decides_them(house, settings):
-    chunk = chunks.pair_chunks("and", settings)[0]
-    single = chunks.single_chunks("single", settings, CONCEPTS)[0]
-    for one in (chunk, single):
+def test_runs_depend_on_all_that_decides_them(house, settings):
+    run = table_runs.pair_runs("and", settings)[0]
+    single = table_runs.single_runs("single", settings, CONCEPTS)[0]
+    for one in (run, single):
         files = {one.file(settings)}
         for change in ({"guidance": 2.0}, {"dtype": "bfloat16"}):
             files.add(one.file(Settings(**{**vars(settings), **change})))
         for change in ({"steps": 9}, {"seed": 5}, {"prompts": ("a cat", "a duck")}):
-            files.add(Chunk(**{**vars(one), **change}).file(settings))
+            files.add(TableRun(**{**vars(one), **change}).file(settings))
         assert len(files) == 6
-    assert Chunk("and_exact", chunk.prompts, 0, 2).file(settings) != chunk.file(settings)
+    assert TableRun("and_exact", run.prompts, 0, 2).file(settings) != run.file(settings)
     digest = hashlib.sha256()
     folder = find_model("local/tiny")
     for path in sorted(folder.rglob("*")):
         if path.suffix in (".safetensors", ".json", ".txt"):
             digest.update(str(path.relative_to(folder)).encode() + path.read_bytes())
-    assert chunk.file(settings).parent.name == f"prompts_{digest.hexdigest()[:16]}"
+    assert run.file(settings).parent.name == f"prompts_{digest.hexdigest()[:16]}"
 
 
 def test_what_is_wrong_is_said_in_one_sentence(house, settings, tmp_path):
     with pytest.raises(SuperDiffError, match=r"no row 'xor'; choose from single, "):
-        module.evaluate(settings, ["xor"])
+        evaluate(settings, ["xor"])
     with pytest.raises(SuperDiffError, match="not in 'float64'"):
-        module.evaluate(chunks.Settings(dtype="float64"), ["and"], tmp_path / "x.json")
+        evaluate(table_runs.Settings(dtype="float64"), ["and"], tmp_path / "x.json")
     strange = Settings(model="local/tiny", pairs=(("cat", "griffin"),))
     with pytest.raises(SuperDiffError, match="does not know griffin"):
-        module.evaluate(strange, ["and"], tmp_path / "x.json", workers=1)
+        evaluate(strange, ["and"], tmp_path / "x.json")
     with pytest.raises(ModelError, match="no pipeline folder called 'none'"):
-        module.evaluate(Settings(model="local/none"), ["and"], tmp_path / "x.json")
+        evaluate(Settings(model="local/none"), ["and"], tmp_path / "x.json")
 
 
 def test_a_missing_scorer_is_one_sentence(pipelines, tmp_path, monkeypatch):
@@ -344,7 +350,7 @@ def test_a_missing_scorer_is_one_sentence(pipelines, tmp_path, monkeypatch):
     monkeypatch.setattr(scorer_module, "assets_folder", lambda: tmp_path)
     scorer_module.load_scorer.cache_clear()
     with pytest.raises(ModelError, match=r"concept scorer .* is missing"):
-        module.evaluate(Settings(model="local/tiny"), ["and"], tmp_path / "x.json")
+        evaluate(Settings(model="local/tiny"), ["and"], tmp_path / "x.json")
     scorer_module.load_scorer.cache_clear()
 
 
@@ -387,7 +393,7 @@ def test_a_clip_model_scores_by_cosines(clip):
 
 def test_rows_can_be_scored_by_clip(house, settings, clip, monkeypatch):
     monkeypatch.chdir(house)
-    (path,) = module.evaluate(settings, ["and"], clip=clip, progress=lambda line: None, workers=1)
+    (path,) = evaluate(replace(settings, clip=clip), ["and"])
     assert str(path) == "docs/tables/prompts_clip.json"
     table = read_table(path)
     assert table.command.endswith("--model local/tiny --clip tiny-clip")  # all concepts: no --samples
@@ -396,8 +402,8 @@ def test_rows_can_be_scored_by_clip(house, settings, clip, monkeypatch):
 
 
 def test_the_command_says_how_many_concepts_were_drawn(house, settings):
-    some = Settings(**{**vars(settings), "concepts": 3, "style": "flat style"})
-    (path,) = module.evaluate(some, ["single_held_out"], house / "t.json", progress=lambda line: None, workers=1)
+    some = Settings(**{**vars(settings), "samples": 3, "style": "flat style"})
+    (path,) = evaluate(some, ["single_held_out"], house / "t.json")
     table = read_table(path)
     assert table.command.endswith('--samples 3 --style "flat style"') and 'ends in ", flat style"' in table.notes
     assert table.row("single_held_out").samples == 3

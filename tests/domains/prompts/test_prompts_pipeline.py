@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from superdiff_engine import And, Average, Or, Single, sample
-from superdiff_engine.domains.prompts.pipeline import Chunks, interval_guidance, load_text_to_image
+from superdiff_engine.domains.prompts.pipeline import RowsAtOnce, interval_guidance, load_text_to_image
 from superdiff_engine.errors import ModelError
 from superdiff_engine.geometry import Euclidean
 
@@ -213,7 +213,7 @@ def test_short_memory_halves_the_call_and_changes_nothing(pipelines, monkeypatch
         return predict(pipe, x, *rest)
 
     monkeypatch.setattr(model.family, "predict", small)
-    model._rows = Chunks()
+    model._rows = RowsAtOnce()
     for first, second in zip(whole, model.scores(y, 2.0, conditions), strict=True):
         torch.testing.assert_close(first, second, rtol=1e-4, atol=1e-5)
     assert sizes == [2] * 5  # 10 -> 5 -> 2, remembered
@@ -221,12 +221,12 @@ def test_short_memory_halves_the_call_and_changes_nothing(pipelines, monkeypatch
     monkeypatch.setattr(model.family, "predict", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError()))
     with pytest.raises(ModelError, match="more memory for one picture"):
         model.scores(y, 2.0, conditions)
-    model._rows = Chunks()
+    model._rows = RowsAtOnce()
 
 
 def test_other_errors_of_the_network_are_not_taken_for_short_memory():
     with pytest.raises(RuntimeError, match="shapes"):
-        Chunks().run(lambda rows: (_ for _ in ()).throw(RuntimeError("shapes cannot be multiplied")), 4, "model")
+        RowsAtOnce().run(lambda rows: (_ for _ in ()).throw(RuntimeError("shapes cannot be multiplied")), 4, "model")
 
 
 @pytest.mark.parametrize("kind", ["sd", "sdxl", "sd3"])

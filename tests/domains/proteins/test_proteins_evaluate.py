@@ -12,7 +12,6 @@ from test_proteins_data import write_database
 from tiny_proteins import whole_helix
 
 from superdiff_engine.domains.proteins import drawing, evaluate, files, measures, mpnn
-from superdiff_engine.domains.proteins.arrays import DecodedProteins
 from superdiff_engine.domains.proteins.checks import checked_proteins
 from superdiff_engine.domains.proteins.data import load_chains
 from superdiff_engine.domains.proteins.domain import ALPHA, BETA, WHOLE
@@ -82,7 +81,7 @@ def test_figures_of_known_chains(database, monkeypatch):
     training = load_chains(database)
     twins = torch.from_numpy(np.stack([bent(60, 0), bent(60, 0)]))
     apart = torch.from_numpy(np.stack([bent(80, 0), bent(80, 120)]))
-    parts = [checked_proteins(twins, [60, 60]).arrays(), checked_proteins(apart, [80, 80]).arrays()]
+    parts = [checked_proteins(twins, [60, 60]), checked_proteins(apart, [80, 80])]
     found = measures.measures_of(parts, training)
     assert found["helix"].value > 0.9 and found["both_kinds"].value == 0 and found["bonds_ok"].value > 0.99
     assert found["nearest_tm"].value > 0.8  # the straight helix is a training chain
@@ -138,31 +137,33 @@ def test_a_small_run_of_the_table_goes_on_where_it_stopped(assets, database, tmp
     settings = evaluate.Settings(samples=2, steps=3, batch=2)
     out = tmp_path / "proteins.json"
     said = []
-    table = evaluate.evaluate(settings, ["native", "alpha"], out, said.append, workers=1, chains=database)
+    evaluation = evaluate.ProteinEvaluation(database)
+    assert evaluation.run(settings, ["native", "alpha"], out, said.append, workers=1) == [out]
+    table = read_table(out)
     assert [row.name for row in table.rows] == ["native", "alpha"] and table.rows[1].samples == 8
     assert table.row("native").values["helix"].value > 0.9
     drawn = []
     monkeypatch.setattr(evaluate, "make_chunk", lambda *chunk: drawn.append(chunk))
-    again = evaluate.evaluate(settings, ["alpha"], out, said.append, workers=1, chains=database)
-    assert not drawn and again.rows == table.rows == read_table(out).rows
+    evaluation.run(settings, ["alpha"], out, said.append, workers=1)
+    assert not drawn and read_table(out).rows == table.rows
     # Elsewhere, without the samples, the finished rows stay, as long as the weights do.
     monkeypatch.setattr(evaluate, "CACHE", tmp_path / "elsewhere")
-    there = evaluate.evaluate(settings, ["native_noisy"], out, said.append, workers=1, chains=database)
-    assert [row.name for row in there.rows] == ["native", "native_noisy", "alpha"]
+    evaluation.run(settings, ["native_noisy"], out, said.append, workers=1)
+    assert [row.name for row in read_table(out).rows] == ["native", "native_noisy", "alpha"]
     with pytest.raises(SuperDiffError, match="There is no row 'gamma'"):
-        evaluate.evaluate(settings, ["gamma"], out, chains=database)
+        evaluation.run(settings, ["gamma"], out)
 
 
 def test_the_pictures_of_or_and_and_are_of_the_tables_own_samples(assets, tmp_path, monkeypatch):
     monkeypatch.setattr(evaluate, "CACHE", tmp_path / "cache")
     settings, said = evaluate.Settings(samples=2, steps=3, batch=2), []
-    written = evaluate.draw_sheets(tmp_path / "images", settings, said.append, workers=1)
+    written = evaluate.draw_sheets(tmp_path / "images", settings, None, said.append)
     assert [path.name for path in written] == ["proteins_or.png", "proteins_and.png"] and len(said) == 2
     (seed,) = [seed for residues, seed in settings.parts if residues == evaluate.SHEET_LENGTH]
     for path, row in zip(written, evaluate.SHEETS, strict=True):
         with np.load(evaluate.chunk_file(row, evaluate.SHEET_LENGTH, seed, settings)) as stored:
-            expected = drawing.grid(DecodedProteins.among(stored))
+            expected = drawing.grid(dict(stored))
         with Image.open(path) as picture:
             assert np.array_equal(np.asarray(picture), np.asarray(expected))
-    evaluate.draw_sheets(tmp_path / "images", settings, said.append, workers=1)
+    evaluate.draw_sheets(tmp_path / "images", settings, None, said.append)
     assert len(said) == 2  # nothing is sampled anew

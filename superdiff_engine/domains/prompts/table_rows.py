@@ -1,4 +1,4 @@
-"""Rows of the tables of prompts, read from the chunks that are there, as one judge sees them."""
+"""Rows of the tables of prompts, read from the runs that are there, as one judge sees them."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ import torch
 
 from ...errors import SuperDiffError
 from ...system.files import write_whole
-from ...tables.table import Row, Value, coin_flips
-from .chunks import (
+from ...tables.chunks import coin_flips
+from ...tables.table import Row, Value
+from .judges import Judge
+from .scorer import top_share
+from .table_runs import (
     FROM_ALONE,
     OPERATORS,
     SINGLES,
-    Chunk,
     Settings,
-    chunks_of,
+    TableRun,
     drawn_alone,
-    pair_chunks,
-    single_chunks,
+    pair_runs,
+    runs_of,
+    single_runs,
 )
-from .judges import Judge
-from .scorer import top_share
 
 
 @dataclass(frozen=True)
@@ -52,13 +53,13 @@ class PairScores:
         return np.minimum(self.first, self.second)
 
     def values(self) -> dict[str, Value]:
-        """Figures of Tables 2 and A2 by name, with standard errors."""
-        figures = {
+        """The measures of Tables 2 and A2 by name, with standard errors."""
+        measures = {
             "lower": self.lower,
             "difference": np.abs(self.first - self.second),
             "maximum": np.maximum(self.first, self.second),
         }
-        return {name: mean_over_pairs(scores) for name, scores in figures.items()}
+        return {name: mean_over_pairs(scores) for name, scores in measures.items()}
 
 
 def mean_over_pairs(scores: np.ndarray) -> Value:
@@ -78,7 +79,7 @@ def share(hits: np.ndarray) -> Value:
 
 
 @dataclass
-class Reader:
+class RowReader:
     """Reads rows that are complete in the cache, as one judge sees them."""
 
     settings: Settings
@@ -91,36 +92,36 @@ class Reader:
         if unknown:
             raise SuperDiffError(f"The judge does not know {', '.join(unknown)}; choose pairs of concepts it knows.")
 
-    def complete(self, chunks: Sequence[Chunk]) -> bool:
+    def complete(self, runs: Sequence[TableRun]) -> bool:
         """Whether all of them are there."""
-        return all(chunk.file(self.settings).is_file() for chunk in chunks)
+        return all(run.file(self.settings).is_file() for run in runs)
 
-    def pictures(self, chunk: Chunk) -> np.ndarray:
+    def pictures(self, run: TableRun) -> np.ndarray:
         """Uint8 [batch, H, W, 3]."""
-        with np.load(chunk.file(self.settings)) as stored:
+        with np.load(run.file(self.settings)) as stored:
             return stored["pictures"]
 
-    def scores(self, chunk: Chunk) -> np.ndarray:
-        """[batch, concepts], float64; kept beside the chunk."""
-        path = chunk.file(self.settings)
+    def scores(self, run: TableRun) -> np.ndarray:
+        """[batch, concepts], float64; kept beside the run."""
+        path = run.file(self.settings)
         kept = path.with_name(f"{path.stem}_{self.judge.key}.npy")
         if not kept.is_file():
             buffer = io.BytesIO()
-            np.save(buffer, self.judge.scores(self.pictures(chunk)).numpy())
+            np.save(buffer, self.judge.scores(self.pictures(run)).numpy())
             write_whole(kept, buffer.getvalue())
         return np.load(kept)
 
     def pairs(self, row: str) -> PairScores:
-        """The scores of a row of pairs, "first" and "second" included; all its chunks must be there."""
+        """The scores of a row of pairs, "first" and "second" included; all its runs must be there."""
         if row in FROM_ALONE:
             return self._coin_flip() if row == "coin_flip" else self._overlay()
         kind, _, steps = row.partition("/")
-        chunks = pair_chunks(kind, self.settings, int(steps) if steps else None)
+        runs = pair_runs(kind, self.settings, int(steps) if steps else None)
         asked = [[self._index[name] for name in pair] for pair in self.settings.pairs]
-        both = np.stack([self.scores(chunk)[:, pair] for chunk, pair in zip(chunks, asked, strict=True)])
+        both = np.stack([self.scores(run)[:, pair] for run, pair in zip(runs, asked, strict=True)])
         log_density, seconds, finished = [], 0.0, []
-        for chunk in chunks:
-            with np.load(chunk.file(self.settings)) as stored:
+        for run in runs:
+            with np.load(run.file(self.settings)) as stored:
                 log_density.append(stored["log_density"])
                 seconds += float(stored["seconds"])
                 finished.append(bool(stored["finished"]))
@@ -138,7 +139,7 @@ class Reader:
 
     def _overlay(self) -> PairScores:
         """A double exposure: the mean, pixel by pixel, of the pictures that either prompt alone makes."""
-        first, second = (pair_chunks(kind, self.settings) for kind in ("first", "second"))
+        first, second = (pair_runs(kind, self.settings) for kind in ("first", "second"))
         found = []
         for one, other, pair in zip(first, second, self.settings.pairs, strict=True):
             mean = (self.pictures(one).astype(np.uint16) + self.pictures(other) + 1) // 2
@@ -146,20 +147,20 @@ class Reader:
         both, finished = np.stack(found), np.ones(len(found), bool)
         return PairScores(both[:, :, 0], both[:, :, 1], None, finished, self._seconds([*first, *second]))
 
-    def _seconds(self, chunks: Sequence[Chunk]) -> float:
+    def _seconds(self, runs: Sequence[TableRun]) -> float:
         total = 0.0
-        for chunk in chunks:
-            with np.load(chunk.file(self.settings)) as stored:
+        for run in runs:
+            with np.load(run.file(self.settings)) as stored:
                 total += float(stored["seconds"])
         return total
 
     def single(self, row: str) -> tuple[dict[str, Value], int, float]:
-        """Figures, number of pictures, and seconds of a row of single prompts."""
-        chunks = single_chunks(row, self.settings, self.judge.concepts)
-        scores = torch.from_numpy(np.concatenate([self.scores(chunk) for chunk in chunks]))
+        """Values, number of pictures, and seconds of a row of single prompts."""
+        runs = single_runs(row, self.settings, self.judge.concepts)
+        scores = torch.from_numpy(np.concatenate([self.scores(run) for run in runs]))
         asked = torch.tensor(drawn_alone(self.settings, self.judge.concepts))
         values = {f"top{most}": share(top_share(scores, asked, most).numpy()) for most in (1, 5)}
-        seconds = self._seconds(chunks)
+        seconds = self._seconds(runs)
         if row == "single":
             alone = [self.pairs("first"), self.pairs("second")]
             first = np.concatenate([one.first for one in alone], axis=1)
@@ -168,8 +169,8 @@ class Reader:
         return values, len(asked), seconds
 
     def row(self, name: str, workers: int = 1) -> Row | None:
-        """A row of either table; None while chunks are missing."""
-        if not self.complete(chunks_of(name, self.settings, self.judge.concepts)):
+        """A row of either table; None while runs are missing."""
+        if not self.complete(runs_of(name, self.settings, self.judge.concepts)):
             return None
         if name in SINGLES:
             values, count, seconds = self.single(name)

@@ -1,7 +1,7 @@
-"""What `superdiff evaluate prompts` samples, in chunks that are kept: of one pair, or of 32 concepts.
+"""What `superdiff evaluate prompts` samples, in runs that are kept: of one pair, or of 32 concepts.
 
-A chunk is kept in ~/.cache/superdiff/evaluation by a hash of all that decides it: an interrupted evaluation goes on
-where it was, and a chunk that two rows need is made once.
+A run is kept in ~/.cache/superdiff/evaluation by a hash of all that decides it: an interrupted evaluation goes on
+where it was, and a run that two rows need is made once.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ import hashlib
 import io
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -29,7 +28,9 @@ from ...system.assets import assets_folder
 from ...system.devices import fast_dtype
 from ...system.file_cache import file_cached
 from ...system.files import write_whole
-from ...tables.table import CACHE, make_missing
+from ...system.options import option
+from ...tables.chunks import CACHE
+from ...tables.evaluation import Parts
 from ...walk import levels_of, walk
 from ..sources import read_settings
 from .captions import held_out_captions, with_article
@@ -42,7 +43,7 @@ from .pipeline import TextToImage, load_text_to_image
 SINGLES = ("single", "single_held_out")
 #: Rows that are made of what either prompt alone makes of the same noise.
 FROM_ALONE = ("coin_flip", "overlay")
-#: Concepts a chunk of the rows of single prompts.
+#: Concepts a run of the rows of single prompts.
 CONCEPTS_AT_ONCE = 32
 #: Seeds of single prompts start here above the pairs'.
 SINGLE_SEEDS = 10_000
@@ -60,7 +61,7 @@ OPERATORS: dict[str, OperatorRecipe] = {
 
 @dataclass(frozen=True)
 class Settings:
-    """What all rows share.
+    """What all rows share, who judges, and whether pictures are drawn.
 
     Attributes:
         seeds: pictures of each pair in each row.
@@ -69,20 +70,31 @@ class Settings:
         guidance: weight w of classifier-free guidance.
         model: id of the generator.
         dtype: what its network computes in.
-        pairs: of concepts' names.
-        concepts: how many concepts are drawn alone; None for all.
+        samples: how many concepts are drawn alone, of those that there are.
         style: words that end every prompt after a comma, such as "flat style"; None for prompts without a style.
+        clip: the folder of a CLIP model that judges instead of the concept scorer.
+        sheet: whether the pictures of all pairs are drawn too.
+        pairs: of concepts' names.
     """
 
-    seeds: int = 8
-    steps: int = 25
-    seed: int = 0
-    guidance: float = 4.0
-    model: str = EMBEDDED
-    dtype: str = field(default_factory=fast_dtype)
+    seeds: int = field(default=8, metadata=option("pictures of every pair in a row", least=1))
+    steps: int = field(default=25, metadata=option("of the sampler", least=1))
+    seed: int = field(default=0, metadata=option("seed of the first pair", least=0))
+    guidance: float = field(default=4.0, metadata=option("weight of guidance, 1 for none", least=0, most=100))
+    model: str = field(
+        default=EMBEDDED, metadata=option("the text-to-image model: emoji, local/NAME or hub/OWNER/NAME")
+    )
+    dtype: str = field(
+        default_factory=fast_dtype,
+        metadata=option("what the networks compute in (left out: bfloat16 where that is fast, else float32)"),
+    )
+    samples: int = field(default=2000, metadata=option("most concepts that are drawn alone", least=2))
+    style: str | None = field(default=None, metadata=option('words that end every prompt, such as "flat style"'))
+    clip: Path | None = field(
+        default=None, metadata=option("folder of a CLIP model to score with, instead of the concept scorer")
+    )
+    sheet: bool = field(default=False, metadata=option("also draw the README's picture of all pairs in docs/images"))
     pairs: tuple[tuple[str, str], ...] = PAIRS
-    concepts: int | None = None
-    style: str | None = None
 
     def styled(self, prompt: str) -> str:
         """The prompt with the style behind it."""
@@ -90,7 +102,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Chunk:
+class TableRun:
     """What is sampled at once: one pair by one operator, or one picture of each of several prompts.
 
     Attributes:
@@ -127,41 +139,41 @@ def pair_prompts(kind: str, pair: tuple[str, str]) -> tuple[str, ...]:
     return (alone[kind],) if kind in alone else (first, second)
 
 
-def recipe_of(chunk: Chunk, settings: Settings) -> Recipe:
-    """The recipe of a pair's chunk, as a user would write it; `settings.seeds` samples."""
+def recipe_of(run: TableRun, settings: Settings) -> Recipe:
+    """The recipe of a pair's run, as a user would write it; `settings.seeds` samples."""
     return Recipe(
         domain="prompts",
-        experts=[Expert(model=settings.model, prompt=prompt) for prompt in chunk.prompts],
-        operator=OPERATORS.get(chunk.kind, SingleRecipe()),
-        levels=Levels(steps=chunk.steps),
+        experts=[Expert(model=settings.model, prompt=prompt) for prompt in run.prompts],
+        operator=OPERATORS.get(run.kind, SingleRecipe()),
+        levels=Levels(steps=run.steps),
         solver="ancestral",
         estimator="trapezoid",
         batch=settings.seeds,
-        seed=chunk.seed,
+        seed=run.seed,
         device="cpu",
         dtype=cast(Any, settings.dtype),
         guidance=GuidanceRecipe(weight=settings.guidance),
     )
 
 
-def pair_chunks(kind: str, settings: Settings, steps: int | None = None) -> list[Chunk]:
-    """One chunk for each pair, of `recipe_of`'s kinds and "first", "second", "joint", "joint_reversed", "joint_or"."""
+def pair_runs(kind: str, settings: Settings, steps: int | None = None) -> list[TableRun]:
+    """One run for each pair, of `recipe_of`'s kinds and "first", "second", "joint", "joint_reversed", "joint_or"."""
     count = settings.steps if steps is None else steps
     prompts = [tuple(map(settings.styled, pair_prompts(kind, pair))) for pair in settings.pairs]
-    return [Chunk(kind, said, settings.seed + index, count) for index, said in enumerate(prompts)]
+    return [TableRun(kind, said, settings.seed + index, count) for index, said in enumerate(prompts)]
 
 
 def drawn_alone(settings: Settings, known: Sequence[Concept]) -> list[int]:
     """Which of the judge's concepts the rows of single prompts draw: sorted indices.
 
-    All that the model has learned, where it says which those are; or a sample of `settings.concepts` of them.
+    All that the model has learned, where it says which those are; or a sample of `settings.samples` of them.
     """
     learned = _learned(settings.model)
     there = [index for index, concept in enumerate(known) if learned is None or concept.name in learned]
-    if settings.concepts is None or settings.concepts >= len(there):
+    if settings.samples >= len(there):
         return there
     generator = torch.Generator().manual_seed(settings.seed)
-    return sorted(there[index] for index in torch.randperm(len(there), generator=generator)[: settings.concepts])
+    return sorted(there[index] for index in torch.randperm(len(there), generator=generator)[: settings.samples])
 
 
 def _learned(model: str) -> frozenset[str] | None:
@@ -171,8 +183,8 @@ def _learned(model: str) -> frozenset[str] | None:
     return None if concepts is None else frozenset(concept.name for concept in concepts)
 
 
-def single_chunks(row: str, settings: Settings, known: Sequence[Concept]) -> list[Chunk]:
-    """Every concept once, 32 a chunk; both rows draw them from the same noise."""
+def single_runs(row: str, settings: Settings, known: Sequence[Concept]) -> list[TableRun]:
+    """Every concept once, 32 a run; both rows draw them from the same noise."""
     chosen = drawn_alone(settings, known)
     captions = [
         settings.styled(with_article(known[index].name) if row == "single" else _held_out(known[index], position))
@@ -180,7 +192,7 @@ def single_chunks(row: str, settings: Settings, known: Sequence[Concept]) -> lis
     ]
     parts = [tuple(captions[start : start + CONCEPTS_AT_ONCE]) for start in range(0, len(captions), CONCEPTS_AT_ONCE)]
     first = settings.seed + SINGLE_SEEDS
-    return [Chunk("single", part, first + index, settings.steps) for index, part in enumerate(parts)]
+    return [TableRun("single", part, first + index, settings.steps) for index, part in enumerate(parts)]
 
 
 def _held_out(concept: Concept, position: int) -> str:
@@ -188,15 +200,15 @@ def _held_out(concept: Concept, position: int) -> str:
     return captions[position % len(captions)]
 
 
-def chunks_of(row: str, settings: Settings, known: Sequence[Concept]) -> list[Chunk]:
+def runs_of(row: str, settings: Settings, known: Sequence[Concept]) -> list[TableRun]:
     """All that a row is made from."""
-    alone = [*pair_chunks("first", settings), *pair_chunks("second", settings)]
+    alone = [*pair_runs("first", settings), *pair_runs("second", settings)]
     if row in FROM_ALONE:
         return alone
     if row in SINGLES:
-        return single_chunks(row, settings, known) + (alone if row == "single" else [])
+        return single_runs(row, settings, known) + (alone if row == "single" else [])
     kind, _, steps = row.partition("/")
-    return pair_chunks(kind, settings, int(steps) if steps else None)
+    return pair_runs(kind, settings, int(steps) if steps else None)
 
 
 @file_cached(4)
@@ -234,8 +246,8 @@ class PromptEach:
         return self.network.score_each(y, level, self.conditions)
 
 
-def make_chunk(chunk: Chunk, settings: Settings) -> None:
-    """Sample a chunk and keep it.
+def make_run(run: TableRun, settings: Settings) -> None:
+    """Sample a run and keep it.
 
     An NPZ of pictures uint8 [batch, H, W, 3], log_density [experts, batch] at the end (zeros where no row asks for it),
     seconds, and whether the run finished: the paper's exact AND can end in weights that are not finite, and then the
@@ -245,10 +257,10 @@ def make_chunk(chunk: Chunk, settings: Settings) -> None:
     network = load_text_to_image(find_model(settings.model), "cpu", settings.dtype)
     last, finished = None, True
     try:
-        for last in _walk(chunk, settings, network):
+        for last in _walk(run, settings, network):
             pass
     except SuperDiffError:
-        if chunk.kind != "and_exact" or last is None:
+        if run.kind != "and_exact" or last is None:
             raise
         finished = False
     pictures = network.decode(cast(Any, last).denoised)
@@ -260,35 +272,33 @@ def make_chunk(chunk: Chunk, settings: Settings) -> None:
         seconds=time.monotonic() - started,
         finished=finished,
     )
-    path = chunk.file(settings)
+    path = run.file(settings)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, buffer.getvalue())
 
 
-def _walk(chunk: Chunk, settings: Settings, network: TextToImage) -> Iterator[Step]:
-    if chunk.kind == "single":
-        expert = PromptEach.of(network, chunk.prompts)
-        levels = _levels(settings, chunk.steps, network)
+def _walk(run: TableRun, settings: Settings, network: TextToImage) -> Iterator[Step]:
+    if run.kind == "single":
+        expert = PromptEach.of(network, run.prompts)
+        levels = _levels(settings, run.steps, network)
         guidance = network.guidance(settings.guidance)
         plain: dict[str, Any] = {"estimator": "none", "solver": "ancestral", "guidance": guidance}
-        return sample([expert], Single(0), levels, batch=len(chunk.prompts), seed=chunk.seed, **plain)
-    domain, recipe = Prompts(), recipe_of(chunk, settings)
+        return sample([expert], Single(0), levels, batch=len(run.prompts), seed=run.seed, **plain)
+    domain, recipe = Prompts(), recipe_of(run, settings)
     # Without log-densities, nothing is spent on them.
     return walk(recipe, domain, domain.prepare(recipe, "cpu"), densities=False)
 
 
 def _levels(settings: Settings, steps: int, network: TextToImage) -> Tensor:
     """The grid of the pairs' runs."""
-    recipe = recipe_of(Chunk("first", ("any",), 0, steps), settings)
+    recipe = recipe_of(TableRun("first", ("any",), 0, steps), settings)
     return levels_of(recipe, Prompts(), [network.expert("any")])
 
 
-def make_chunks(
-    row: str, wanted: Sequence[Chunk], settings: Settings, pool: Executor | None, progress: Callable[[str], None]
-) -> None:
-    """Make the chunks that are not there yet, in `pool` or here."""
-    make_missing(row, [(chunk, settings) for chunk in wanted], _is_there, make_chunk, pool, progress)
+def parts_of(label: str, runs: Sequence[TableRun], settings: Settings) -> Parts:
+    """The runs of a row, to be made where they are not there yet."""
+    return Parts(label, [(run, settings) for run in runs], _is_there, make_run)
 
 
-def _is_there(chunk: Chunk, settings: Settings) -> bool:
-    return chunk.file(settings).is_file()
+def _is_there(run: TableRun, settings: Settings) -> bool:
+    return run.file(settings).is_file()

@@ -1,0 +1,127 @@
+"""superdiff sample, and superdiff grid."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import SuperDiffError
+from ..system import interrupts
+from ..system.downloads import watching
+from .console import bar, complain, console, download_bar
+
+if TYPE_CHECKING:
+    from ..runs.grid import Sweep
+    from ..runs.run import Run
+
+#: How long a command waits for room on a disk that has filled up.
+SAVING_SECONDS = 60
+
+
+@contextmanager
+def _saving(work: Run | Sweep) -> Iterator[None]:
+    """What could not be saved in this block is tried again for a while, since all of it ends with this process."""
+    try:
+        yield
+    except SuperDiffError:
+        if not work.unsaved:
+            raise
+        complain(f"{work.message} Free some space: this is tried again for {SAVING_SECONDS} s (Ctrl+C gives up).")
+        limit = time.monotonic() + SAVING_SECONDS
+        with interrupts.on_signal(interrupts.break_off):
+            while not work.save_again():
+                if time.monotonic() > limit:
+                    raise
+                time.sleep(1)
+        console.print("Everything is saved now.")
+
+
+def _code_of(work: Run | Sweep) -> int:
+    """0 for work that is done, though a signal may have come meanwhile."""
+    return interrupts.exit_code() if work.state == "cancelled" and interrupts.asked() is not None else 0
+
+
+def sample(
+    recipe: Annotated[Path, typer.Argument(help="a recipe, JSON")],
+    out: Annotated[
+        Path,
+        typer.Option(help="folder for the record; one that holds a record is refused without --replace"),
+    ],
+    replace: Annotated[bool, typer.Option("--replace", help="remove the record that the folder holds, whole")] = False,
+) -> None:
+    """Run a recipe and keep its record: samples, trace, preview, log.
+
+    Ctrl+C, SIGTERM and SIGHUP stop it and keep what there is; a second Ctrl+C ends it at once.
+    """
+    from ..domains.checked import load_recipe
+    from ..runs.run import Run
+
+    run = Run(load_recipe(recipe), out, previews=False, replace=replace)
+    with interrupts.on_signal(run.interrupt), _saving(run), bar(counts=True) as progress:
+        task = progress.add_task("loading", total=run.recipe.levels.steps)
+        with watching(download_bar(progress)):
+            result = run.execute(
+                lambda step: progress.update(task, completed=step.index, description=f"level {step.level:.3g}")
+            )
+    for note in run.notes:
+        console.print(f"  {note}")
+    if result is None:
+        console.print(run.message or "Cancelled before the first step; nothing was made.")
+        raise typer.Exit(_code_of(run))
+    word = "Finished" if result.complete else f"Cancelled at step {result.index}; kept what there was"
+    console.print(f"{word}: {result.recipe.batch} samples in {result.seconds:.1f} s, in {out}")
+    for title, log_density, weight in zip(run.titles, result.log_density.mean(1), result.weights.mean(1), strict=True):
+        at = f"at level {result.level:.3g}"
+        console.print(f"  {title}: mean log-density {log_density:.2f} nats {at}, mean weight {weight:.3f}")
+    raise typer.Exit(_code_of(run))
+
+
+def grid(
+    recipe: Annotated[Path, typer.Argument(help="a recipe, JSON")],
+    x: Annotated[str, typer.Option(help="what varies across, such as temperature=0,1,10")],
+    out: Annotated[Path, typer.Option(help="the picture, a PNG; a file that is there is refused without --replace")],
+    y: Annotated[str | None, typer.Option(help="what varies down, such as seed=0:4, which is 0, 1, 2, 3")] = None,
+    samples: Annotated[
+        int | None, typer.Option(help="samples a cell (left out: 1 for pictures, the recipe's for others)", min=1)
+    ] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="remove the file that is there")] = False,
+) -> None:
+    """Run a recipe over a grid of one or two parameters, as one picture.
+
+    Ctrl+C, SIGTERM and SIGHUP stop it and keep the finished cells; a second Ctrl+C ends it at once.
+    Parameters: temperature, bias, ridge, weight, guidance, steps, seed; up to 12 values each.
+    """
+    from ..domains.checked import load_recipe
+    from ..runs.axes import parse_axis
+    from ..runs.grid import Sweep
+
+    if out.suffix.lower() != ".png":
+        raise SuperDiffError(f"The grid is a PNG; give it a name that ends in .png, not '{out.name}'.")
+    sweep = Sweep(load_recipe(recipe), parse_axis(x), None if y is None else parse_axis(y), samples)
+    if not replace and os.path.lexists(out):
+        raise SuperDiffError(f"{out} is there already; choose another name, or replace it with --replace.")
+    with interrupts.on_signal(sweep.interrupt), _saving(sweep), bar() as progress:
+        cells = len(sweep.recipes)
+        task = progress.add_task("loading", total=1.0)
+        with watching(download_bar(progress)):
+            sweep.execute(
+                lambda _: progress.update(
+                    task, completed=sweep.fraction, description=f"cell {min(sweep.done + 1, cells)} of {cells}"
+                ),
+                out,
+            )
+    for (row, column), sentence in sweep.failures.items():
+        console.print(f"  row {row + 1}, column {column + 1} is empty: {sentence}")
+    word = "Finished" if sweep.state == "done" else "Cancelled"
+    made = sweep.done - len(sweep.failures)
+    if made == 0:
+        console.print("Cancelled before the first cell was finished; nothing was made.")
+        raise typer.Exit(_code_of(sweep))
+    console.print(f"{word}: {made} of {cells} cells in {sweep.seconds:.1f} s, in {out}")
+    raise typer.Exit(_code_of(sweep))
