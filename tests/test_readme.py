@@ -118,7 +118,6 @@ HEADLINES = {
     ],
     "prompts": [("prompts", "and", "lower"), ("prompts", "joint", "lower"), ("prompts", "average", "lower")],
     "molecules": [
-        ("molecules", "unconditional", "valid"),
         ("molecules", "networks/or", "ringed"),
         ("molecules", "networks/rings", "ringed"),
         ("molecules", "networks/chains", "ringed"),
