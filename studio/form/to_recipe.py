@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import MutableMapping, Sequence
 from typing import Any
 
-from superdiff_engine.domains import Domain, get_domain
+from superdiff_engine.domain import Domain
+from superdiff_engine.domains import get_domain
 from superdiff_engine.recipes.document import DRAWN
 from superdiff_engine.solvers import get_solver
 
