@@ -72,7 +72,8 @@ def picture_png(result: Result, index: int) -> bytes:
 
 def picture_exports(result: Result) -> list[Export]:
     """The files that pictures can be saved as."""
-    if "pictures" not in result.decoded:
+    pictures = result.decoded.get("pictures")
+    if pictures is None:
         return []
     return [
         Export("pictures.png", "Grid (PNG)", "image/png", lambda: grid_with_recipe(result) or b""),
