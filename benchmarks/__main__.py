@@ -86,7 +86,7 @@ def live_view() -> tuple[float, list[float]]:
                     [curves.mean_log_density.tolist(), curves.mean_weights.tolist(), curves.log_density.tolist()]
                 )
                 if frame is not None:
-                    frame.preview["pictures"].tobytes()
+                    frame.preview.pictures.tobytes()
 
         watcher = threading.Thread(target=watch, daemon=True)
         if watched:

@@ -349,6 +349,6 @@ def _bytes(job: AnyJob) -> int:
     if not isinstance(job, Job) or job.run.result is None:
         return 0
     result = job.run.result
-    arrays = [*result.samples.values(), *result.denoised.values(), *result.decoded.values()]
-    previews = [array for frame in job.run.trace.frames for array in frame.preview.values()]
-    return sum(array.nbytes for array in [*arrays, *previews])
+    states = sum(array.nbytes for array in [*result.samples.values(), *result.denoised.values()])
+    decoded = 0 if result.decoded is None else result.decoded.nbytes
+    return states + decoded + sum(frame.preview.nbytes for frame in job.run.trace.frames)

@@ -7,10 +7,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, Protocol, Self
 
 import numpy as np
 
+from .arrays import DecodedT, PreviewT
 from .density import ESTIMATORS, Estimator, check_estimator, fitting_estimators, get_estimator
 from .errors import ModelError
 from .noise import check_levels
@@ -47,18 +48,18 @@ class Prepared:
 
 
 @dataclass(frozen=True)
-class Result:
+class Result(Generic[DecodedT]):
     """What a run made; of a cancelled or failed run, what it had made by then.
 
     samples: y at the last level, by component ("x" when there is only one), [batch, ...]; denoised: the weighted
-    denoised mean, likewise; decoded: what it stands for ("pictures", say), empty where it is that already or could not
-    be decoded; log_density and weights: [experts, batch]; level: where the samples stand.
+    denoised mean, likewise; decoded: what it stands for, None where it is that already or could not be decoded;
+    log_density and weights: [experts, batch]; level: where the samples stand.
     """
 
     recipe: Recipe
     samples: dict[str, np.ndarray]
     denoised: dict[str, np.ndarray]
-    decoded: dict[str, np.ndarray]
+    decoded: DecodedT | None
     log_density: np.ndarray
     weights: np.ndarray
     level: float
@@ -67,6 +68,27 @@ class Result:
     seconds: float
     trace: Trace
     titles: list[str]
+
+    def require_decoded(self) -> DecodedT:
+        """`decoded`, for those who need it; raises ValueError where there is none."""
+        if self.decoded is None:
+            raise ValueError("The samples of this result were not decoded.")
+        return self.decoded
+
+
+class GivenSamples(Protocol):
+    """Samples of the user's own, as a domain reads them from a file."""
+
+    @property
+    def recipe(self) -> str | None:
+        """The recipe in the file, as JSON; None without one."""
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What was left out, is missing or was added, in sentences."""
+
+    def take(self, rows: Sequence[int]) -> Self:
+        """Some of the samples, with all notes."""
 
 
 @dataclass(frozen=True)
@@ -176,7 +198,7 @@ def settling(noisy: Any, denoised: Any, level: float, deviation: float = 1.0) ->
     return denoised + (noisy - denoised) * (deviation * level / (deviation + level) ** 2)
 
 
-class Domain(ABC):
+class Domain(ABC, Generic[PreviewT, DecodedT]):
     """One kind of sample. A new domain is a new folder below domains/, whose domain.py offers one as DOMAIN."""
 
     name: str
@@ -185,6 +207,9 @@ class Domain(ABC):
     order: int = 1000
     #: Unit of the samples and so of the noise level, for axis labels.
     level_unit: str
+    #: What `preview` and `decode` give, and records are read back to; None where samples stand for themselves.
+    preview_type: type[PreviewT]
+    decoded_type: type[DecodedT] | None = None
     #: CPU threads for a run; None leaves torch its own choice.
     threads: int | None = None
     #: How experts are worded; None where recipes have no prompts.
@@ -309,27 +334,27 @@ class Domain(ABC):
         return levels
 
     @abstractmethod
-    def preview(self, step: Step, experts: Sequence[Any], most: int) -> dict[str, np.ndarray]:
+    def preview(self, step: Step, experts: Sequence[Any], most: int) -> PreviewT:
         """A cheap picture of the samples now, for at most `most` of them."""
 
-    def decode(self, step: Step, experts: Sequence[Any]) -> dict[str, np.ndarray]:
-        """What a run's samples stand for, such as {"pictures": uint8 [batch, H, W, 3]}; empty if it is themselves."""
-        return {}
+    def decode(self, step: Step, experts: Sequence[Any]) -> DecodedT | None:
+        """What a run's samples stand for, pictures say; None where that is themselves."""
+        return None
 
     def notes(self, experts: Sequence[Any]) -> list[str]:
         """What the user should know of a run, in sentences: words that were cut off, memory that was short."""
         return []
 
     @abstractmethod
-    def preview_png(self, result: Result) -> bytes | None:
+    def preview_png(self, result: Result[DecodedT]) -> bytes | None:
         """A PNG of the finished samples, for the run's folder; None where there is nothing to show."""
 
-    def picture_png(self, result: Result, index: int) -> bytes:
+    def picture_png(self, result: Result[DecodedT], index: int) -> bytes:
         """A PNG of sample `index` alone, with the recipe inside; only where `sample_is_picture`."""
         raise NotImplementedError(f"One sample of {self.title} makes no picture.")
 
     @abstractmethod
-    def exports(self, result: Result, shown: Shown = ALL) -> list[Export]:
+    def exports(self, result: Result[DecodedT], shown: Shown = ALL) -> list[Export]:
         """Files in the formats of the field, beside the NPZ, CSV and JSON that every run offers; of what is shown,
         where a domain's page can show a part.
         """
@@ -353,6 +378,6 @@ class Domain(ABC):
         """
         return []
 
-    def describe(self, result: Result) -> dict[str, Any]:
+    def describe(self, result: Result[DecodedT]) -> dict[str, Any]:
         """Figures about the finished samples, by label; empty where there is nothing to say."""
         return {}

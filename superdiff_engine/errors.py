@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 #: Letters of a stranger's text that a message repeats.
 LONGEST_QUOTE = 60
 
@@ -26,6 +28,22 @@ class ArgumentError(SuperDiffError, ValueError):
 
 class ModelError(SuperDiffError):
     """A model could not be found, read or understood."""
+
+
+class TrainingError(SuperDiffError):
+    """A training cannot go on, because its loss is not a finite number; its last checkpoint is kept.
+
+    Attributes:
+        step: by which this was seen.
+    """
+
+    def __init__(self, checkpoint: Path, loss: float, step: int) -> None:
+        self.step = step
+        super().__init__(
+            f"The training of '{checkpoint.stem}' stopped: its loss became {loss} by step {step}. Start it again to go "
+            f"on from its last checkpoint, if it has one, and should this come back, delete {checkpoint} and train "
+            "with a larger --batch, or lower the learning rate."
+        )
 
 
 class StepError(SuperDiffError):

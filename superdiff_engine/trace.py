@@ -10,9 +10,11 @@ import io
 import math
 import threading
 from dataclasses import dataclass, field
+from typing import Any, Generic
 
 import numpy as np
 
+from .arrays import PreviewT
 from .sampling import Step
 
 #: How many samples' own curves are kept.
@@ -43,12 +45,12 @@ class Curves:
 
 
 @dataclass(frozen=True)
-class Frame:
+class Frame(Generic[PreviewT]):
     """A preview with the step and level at which it was taken."""
 
     index: int
     level: float
-    preview: dict[str, np.ndarray]
+    preview: PreviewT
 
 
 class Trace:
@@ -66,13 +68,13 @@ class Trace:
         self._mean_weights = np.zeros((steps + 1, experts))
         self._components: dict[str, np.ndarray] = {}
         self._component_weights: dict[str, np.ndarray] = {}
-        self._frames: list[Frame] = []
+        self._frames: list[Frame[Any]] = []
         self._stride = 1
         self._offered = 0
-        self._latest: Frame | None = None
+        self._latest: Frame[Any] | None = None
 
     @classmethod
-    def restored(cls, curves: Curves, frames: list[Frame]) -> Trace:
+    def restored(cls, curves: Curves, frames: list[Frame[Any]]) -> Trace:
         """The trace of a run that has ended, from what was kept of it: all its steps, and previews in their order."""
         steps, experts, samples = curves.log_density.shape
         trace = cls(steps - 1, experts, samples)
@@ -112,7 +114,7 @@ class Trace:
             self._mean_weights[row] = weights.mean(1)
             self._rows += 1
 
-    def add_frame(self, frame: Frame) -> None:
+    def add_frame(self, frame: Frame[Any]) -> None:
         """Make `frame` the latest preview, and keep it for playback if its turn has come."""
         with self._lock:
             self._latest = frame
@@ -124,13 +126,13 @@ class Trace:
                 self._stride *= 2
 
     @property
-    def latest(self) -> Frame | None:
+    def latest(self) -> Frame[Any] | None:
         """The newest preview."""
         with self._lock:
             return self._latest
 
     @property
-    def frames(self) -> list[Frame]:
+    def frames(self) -> list[Frame[Any]]:
         """The kept previews, oldest first, ending with the newest."""
         with self._lock:
             frames = list(self._frames)
@@ -159,7 +161,7 @@ class Trace:
 def replay_npz(trace: Trace) -> bytes:
     """Previews to be played back, thinned to a few megabytes, and the components' means of a trace, as an NPZ."""
     curves, frames = trace.curves(), trace.frames
-    size = sum(array.nbytes for frame in frames for array in frame.preview.values())
+    size = sum(frame.preview.nbytes for frame in frames)
     kept = frames[-1:] if frames else []
     # The newest is what the samples are shown with; it always stays.
     stride = max(1, math.ceil(size / MOST_REPLAY))
@@ -169,7 +171,7 @@ def replay_npz(trace: Trace) -> bytes:
         "level": np.array([frame.level for frame in kept], np.float64),
     }
     for place, frame in enumerate(kept):
-        arrays |= {f"frame_{place}_{name}": value for name, value in frame.preview.items()}
+        arrays |= {f"frame_{place}_{name}": value for name, value in frame.preview.arrays().items()}
     arrays |= {f"mean_{name}": values for name, values in curves.components.items()}
     arrays |= {f"weight_{name}": values for name, values in curves.component_weights.items()}
     buffer = io.BytesIO()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from torch import Tensor
 
@@ -12,7 +13,7 @@ from .sampling import Step, sample
 from .score import ScoreModel
 
 
-def levels_of(recipe: Recipe, domain: Domain, experts: Sequence[ScoreModel]) -> Tensor:
+def levels_of(recipe: Recipe, domain: Domain[Any, Any], experts: Sequence[ScoreModel]) -> Tensor:
     """[steps + 1] levels, decreasing, float64: the recipe's grid, with the experts' own range where it is left open.
 
     Raises:
@@ -22,7 +23,7 @@ def levels_of(recipe: Recipe, domain: Domain, experts: Sequence[ScoreModel]) -> 
 
 
 def walk(
-    recipe: Recipe, domain: Domain, prepared: Prepared, device: str = "cpu", densities: bool = True
+    recipe: Recipe, domain: Domain[Any, Any], prepared: Prepared, device: str = "cpu", densities: bool = True
 ) -> Iterator[Step]:
     """The steps of a run of the recipe, the highest level first.
 

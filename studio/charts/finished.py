@@ -10,6 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from superdiff_engine.domains.colours import owners
+from superdiff_engine.domains.plane.arrays import PlanePreview
 from superdiff_engine.domains.plane.contours import DEPTHS, density_lines
 from superdiff_engine.trace import Curves
 
@@ -102,7 +103,7 @@ def curve_figure(
 
 
 def plane_figure(
-    preview: dict[str, np.ndarray],
+    preview: PlanePreview,
     names: Sequence[str],
     colours: Sequence[str],
     theme: str,
@@ -123,8 +124,8 @@ def plane_figure(
             where others are shown; None: of all.
     """
     figure = go.Figure()
-    for order, (name, colour, grid) in enumerate(zip(names, colours, preview["contours"], strict=True)):
-        lines = density_lines(grid, preview["extent"])
+    for order, (name, colour, grid) in enumerate(zip(names, colours, preview.contours, strict=True)):
+        lines = density_lines(grid, preview.extent)
         figure.add_scatter(
             x=lines[:, 0],
             y=lines[:, 1],
@@ -133,7 +134,7 @@ def plane_figure(
             line={"color": colour, "width": 2.8 if order == 0 else 1.4},
             hoverinfo="skip",
         )
-    point_colours = np.array([*colours, NEUTRAL[theme]])[owners(preview["weights"])]
+    point_colours = np.array([*colours, NEUTRAL[theme]])[owners(preview.weights)]
     known = np.arange(len(point_colours)) < (len(point_colours) if traced is None else traced)
     for rows, told in ((np.nonzero(~known)[0], False), (np.nonzero(known)[0], True)):
         if not len(rows):
@@ -143,8 +144,8 @@ def plane_figure(
         # What has no hover cannot be clicked either.
         hover: dict[str, Any] = {"hovertemplate": "sample %{customdata}: (%{x:.3f}, %{y:.3f})<extra></extra>"}
         figure.add_scatter(
-            x=preview["positions"][rows, 0],
-            y=preview["positions"][rows, 1],
+            x=preview.positions[rows, 0],
+            y=preview.positions[rows, 1],
             mode="markers",
             name="samples",
             customdata=rows if told else None,
@@ -156,14 +157,14 @@ def plane_figure(
         )
     if picked is not None:
         figure.add_scatter(
-            x=preview["positions"][[picked], 0],
-            y=preview["positions"][[picked], 1],
+            x=preview.positions[[picked], 0],
+            y=preview.positions[[picked], 1],
             mode="markers",
             marker={"size": 15, "symbol": "circle-open", "color": NEUTRAL[theme], "line": {"width": 2.5}},
             hoverinfo="skip",
             showlegend=False,
         )
-    x0, x1, y0, y1 = (float(value) for value in preview["extent"])
+    x0, x1, y0, y1 = (float(value) for value in preview.extent)
     _lay_out(figure, height, "y")
     figure.update_xaxes(title_text="x", range=[x0, x1], constrain="domain")
     figure.update_yaxes(range=[y0, y1], scaleanchor="x", constrain="domain")

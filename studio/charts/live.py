@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from superdiff_engine.domains.colours import owners
+from superdiff_engine.domains.plane.arrays import PlanePreview
 from superdiff_engine.domains.plane.contours import density_lines
 from superdiff_engine.trace import Curves
 
@@ -106,23 +107,23 @@ def curve_option(
 
 
 def plane_option(
-    preview: dict[str, np.ndarray], names: Sequence[str], colours: Sequence[str], theme: str, height: int
+    preview: PlanePreview, names: Sequence[str], colours: Sequence[str], theme: str, height: int
 ) -> dict[str, Any]:
     """The plane: contour lines of every expert at the level of now, and the samples over them.
 
     A unit is as long across as up, however wide the chart is; `height` is the chart's, in pixels.
     """
-    extent = preview["extent"]
+    extent = preview.extent
     tables, series = [], []
-    for order, (name, colour, grid) in enumerate(zip(names, colours, preview["contours"], strict=True)):
+    for order, (name, colour, grid) in enumerate(zip(names, colours, preview.contours, strict=True)):
         lines = density_lines(grid, extent)
         tables.append({"source": _table(x=lines[:, 0], y=lines[:, 1])})
         line = _line("y", colour, 2.8 if order == 0 else 1.4, 0.9) | {"encode": {"x": "x", "y": "y"}, "z": 3}
         line |= {"name": name, "datasetIndex": len(tables) - 1, "silent": True, "tooltip": {"show": False}}
         series.append(line)
-    owner = owners(preview["weights"])
+    owner = owners(preview.weights)
     for expert in range(-1, len(names)):
-        points = preview["positions"][owner == expert]
+        points = preview.positions[owner == expert]
         colour = NEUTRAL[theme] if expert < 0 else colours[expert]
         tables.append({"source": _table(x=points[:, 0], y=points[:, 1])})
         series.append(_dots(colour, 4, 0.6) | {"datasetIndex": len(tables) - 1, "encode": {"x": "x", "y": "y"}, "z": 2})

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from superdiff_engine.domain import Domain
+from superdiff_engine.domain import Domain, GivenSamples
 from superdiff_engine.domains import get_domain
 from superdiff_engine.domains.checked import parse_recipe
 from superdiff_engine.errors import SuperDiffError
@@ -21,7 +21,7 @@ from ..form import state as form_state
 from ..guard import callback, guarded, plain, show_sentence
 from ..jobs import ScoringJob
 from ..session import registry, this_tab
-from ..views import OwnFiles, OwnSamples
+from ..views import OwnFiles
 from .progress import TICK, draw_scoring_progress
 
 #: Letters of a text that is shown below the table, whole, and not in it.
@@ -124,7 +124,7 @@ def _take_recipe(text: str) -> None:
         st.session_state["own-problem"] = str(error)
 
 
-def _estimate(given: OwnSamples) -> None:
+def _estimate(given: GivenSamples) -> None:
     keep = st.session_state
     keep["own-problem"] = ""
     level = float(keep["own-level"])
@@ -135,7 +135,7 @@ def _estimate(given: OwnSamples) -> None:
         keep["own-problem"] = str(error)
 
 
-def _given(files: OwnFiles, given: OwnSamples) -> None:
+def _given(files: OwnFiles, given: GivenSamples) -> None:
     keep = st.session_state
     job = registry().find_scoring(keep["own-job"]) if keep.get("own-job") else None
     busy = job is not None and not job.finished

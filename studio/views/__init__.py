@@ -10,12 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any, Protocol
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import streamlit as st
 
-from superdiff_engine.domain import Result
+from superdiff_engine.arrays import Arrays, DecodedT, PreviewT
+from superdiff_engine.domain import GivenSamples, Result
 from superdiff_engine.domains import get_domain
 from superdiff_engine.recipes.document import Recipe
 from superdiff_engine.trace import Frame
@@ -25,7 +26,7 @@ from ..guard import plain
 from ..jobs import Job
 from ..stage.sample import draw_one_sample, pick
 
-__all__ = ["GUESS", "GUESSED", "Compared", "OwnFiles", "OwnSamples", "ReadingOption", "View", "view_of"]
+__all__ = ["GUESS", "GUESSED", "Compared", "OwnFiles", "ReadingOption", "View", "view_of"]
 
 #: Of samples that are shown denoised: what is said of those of a cancelled run, and below a replay.
 GUESSED = "shown is the guess from there"
@@ -40,13 +41,6 @@ class Compared:
     exact: np.ndarray
 
 
-class OwnSamples(Protocol):
-    """Samples of a file: the recipe in it (JSON), if there is one, and what was left out of it, in sentences."""
-
-    recipe: str | None
-    notes: list[str]
-
-
 @dataclass(frozen=True)
 class ReadingOption:
     """A choice of how to read: the reader's keyword, what the page calls it, and what it does."""
@@ -56,8 +50,11 @@ class ReadingOption:
     help: str
 
 
+OwnT = TypeVar("OwnT", bound=Arrays)
+
+
 @dataclass(frozen=True)
-class OwnFiles:
+class OwnFiles(Generic[OwnT]):
     """What a domain reads from files of the user's own.
 
     Attributes:
@@ -80,14 +77,14 @@ class OwnFiles:
     types: list[str]
     one: str
     reader: str
-    take: Callable[[dict[str, Any]], tuple[Any, dict[str, np.ndarray]]]
-    columns: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]
-    draw: Callable[[dict[str, np.ndarray], int, str], None]
+    take: Callable[[dict[str, Any]], tuple[GivenSamples, OwnT]]
+    columns: Callable[[OwnT], dict[str, np.ndarray]]
+    draw: Callable[[OwnT, int, str], None]
     megabytes: int
     option: ReadingOption | None = None
 
 
-class View:
+class View(Generic[PreviewT, DecodedT]):
     """How the samples of one domain are shown; as it stands, that of a domain that nobody has drawn yet."""
 
     #: Modules that a first run imports and that are slow to read, with the package's name for the message meanwhile.
@@ -98,9 +95,9 @@ class View:
     #: Below the samples of a replay.
     preview_note = ""
     #: Samples of the user's own that can be judged, if there are files of such.
-    own: OwnFiles | None = None
+    own: OwnFiles[Any] | None = None
 
-    def draw_preview(self, frame: Frame, names: list[str], key: str, size: int) -> None:
+    def draw_preview(self, frame: Frame[PreviewT], names: list[str], key: str, size: int) -> None:
         """The samples of a moment, several times a second.
 
         Args:
@@ -110,15 +107,15 @@ class View:
             size: its height in pixels, about.
         """
 
-    def compared(self, frame: Frame) -> Compared | None:
+    def compared(self, frame: Frame[PreviewT]) -> Compared | None:
         """The log-densities of a moment's samples beside the exact ones, where these are known."""
         return None
 
-    def draw_samples(self, job: Job, result: Result) -> None:
+    def draw_samples(self, job: Job, result: Result[DecodedT]) -> None:
         """The finished samples, one of which is picked."""
         draw_one_sample(job, result, pick(job, result.log_density.shape[1]))
 
-    def draw_small(self, job: Job, result: Result, brief: bool) -> None:
+    def draw_small(self, job: Job, result: Result[DecodedT], brief: bool) -> None:
         """The finished samples in a column of a comparison, a narrow one if `brief`."""
 
     def draw_experts(self, recipe: Recipe) -> None:
@@ -135,10 +132,10 @@ class View:
             st.markdown(f"{dot(position)} **{title}**{plain(about)}")
 
 
-def view_of(domain: str) -> View:
+def view_of(domain: str) -> View[Any, Any]:
     """How the samples of the domain called `domain` are shown; its file is imported when it is first asked for."""
     module = f"{__name__}.{domain}"
     if find_spec(module) is None:
         return View()
-    view: View = import_module(module).VIEW
+    view: View[Any, Any] = import_module(module).VIEW
     return view

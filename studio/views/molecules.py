@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import streamlit as st
 from PIL import Image
 
 from superdiff_engine.domain import Result, Shown
+from superdiff_engine.domains.molecules.arrays import DecodedMolecules, MoleculePreview, Structures
 from superdiff_engine.domains.molecules.atoms import ELEMENTS, PROPERTIES, pair_indices
 from superdiff_engine.domains.molecules.checks import first_of_their_kind, satisfied, verdicts_of
 from superdiff_engine.domains.molecules.chemistry import Relaxation, relax
@@ -41,26 +43,36 @@ PAGE, CELL = 25, 150
 _FILTERS = {"valid": "valid", "all": "satisfy all prompts", "once": "no duplicates"}
 
 
-def scene(arrays: dict[str, np.ndarray], rows: Sequence[int]) -> dict[str, Any]:
+def scene(molecules: Structures, rows: Sequence[int]) -> dict[str, Any]:
     """A viewer's frame of some molecules, laid out side by side if there are several."""
     elements: list[str] = []
     places, bonds = [], []
     columns = int(np.ceil(np.sqrt(len(rows))))
     first, second = pair_indices()
     for position, row in enumerate(rows):
-        count = int(arrays["atoms"][row])
+        count = int(molecules.atoms[row])
         shift = np.array([position % columns, -(position // columns), 0]) * SPACING
-        orders = arrays["bonds"][row]
+        orders = molecules.bonds[row]
         bonds += [
             (len(elements) + int(first[k]), len(elements) + int(second[k]), int(orders[k]))
             for k in np.nonzero(orders)[0]
         ]
-        elements += [ELEMENTS[element] for element in arrays["elements"][row][:count]]
-        places.append(arrays["positions"][row][:count] + shift)
+        elements += [ELEMENTS[element] for element in molecules.elements[row][:count]]
+        places.append(molecules.positions[row][:count] + shift)
     return atoms_frame(elements, np.concatenate(places), bonds)
 
 
-def _take_own(found: dict[str, Any]) -> tuple[ReadMolecules, dict[str, np.ndarray]]:
+@dataclass(frozen=True, eq=False)
+class _OwnMolecules(Structures):
+    """Molecules of a file with RDKit's verdicts, as `DecodedMolecules` has them, and their numbers in the file, [n]."""
+
+    valid: np.ndarray
+    smiles: np.ndarray
+    reason: np.ndarray
+    numbers: np.ndarray
+
+
+def _take_own(found: dict[str, Any]) -> tuple[ReadMolecules, _OwnMolecules]:
     """Molecules and RDKit's verdicts on them, which the process that read the file has made."""
     given = ReadMolecules.from_plain(found)
     try:
@@ -73,21 +85,21 @@ def _take_own(found: dict[str, Any]) -> tuple[ReadMolecules, dict[str, np.ndarra
         verdicts = {}
     if [len(column) for column in verdicts.values()] != [len(given.atoms)] * 3:
         raise SuperDiffError("This file could not be read: it is no SDF of molecules that the models know.")
-    arrays = {name: getattr(given, name) for name in ("elements", "positions", "bonds", "atoms")}
-    return given, arrays | verdicts | {"numbers": np.array(given.numbers)}
+    numbers = np.array(given.numbers)
+    return given, _OwnMolecules(given.elements, given.positions, given.bonds, given.atoms, **verdicts, numbers=numbers)
 
 
-def _own_columns(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _own_columns(own: _OwnMolecules) -> dict[str, np.ndarray]:
     return {
-        "molecule": arrays["numbers"],
-        "SMILES, or why not valid": np.where(arrays["valid"], arrays["smiles"], arrays["reason"]),
-        "atoms": arrays["atoms"],
+        "molecule": own.numbers,
+        "SMILES, or why not valid": np.where(own.valid, own.smiles, own.reason),
+        "atoms": own.atoms,
     }
 
 
-def _draw_own(arrays: dict[str, np.ndarray], index: int, name: str) -> None:
-    alt = f"Molecule {arrays['numbers'][index]} of the file in three dimensions"
-    draw_viewer([scene(arrays, [index])], "own-3d", name, alt, height=300)
+def _draw_own(own: _OwnMolecules, index: int, name: str) -> None:
+    alt = f"Molecule {own.numbers[index]} of the file in three dimensions"
+    draw_viewer([scene(own, [index])], "own-3d", name, alt, height=300)
 
 
 OWN = OwnFiles(
@@ -109,38 +121,38 @@ OWN = OwnFiles(
 )
 
 
-class MoleculesView(View):
+class MoleculesView(View[MoleculePreview, DecodedMolecules]):
     """Atoms and bonds in 3D, and flat drawings to choose from."""
 
     cancelled_note = GUESSED
     preview_note = GUESS
     own = OWN
 
-    def draw_preview(self, frame: Frame, names: list[str], key: str, size: int) -> None:
+    def draw_preview(self, frame: Frame[MoleculePreview], names: list[str], key: str, size: int) -> None:
         """The molecules of a frame as they would become from here, up to nine in one viewer."""
-        rows = range(min(SIDE_BY_SIDE, len(frame.preview["atoms"])))
+        rows = range(min(SIDE_BY_SIDE, len(frame.preview.atoms)))
         alt = f"{len(rows)} molecules at level {frame.level:.3g}"
         draw_viewer([scene(frame.preview, rows)], f"{key}-3d", key, alt, height=size)
 
-    def draw_samples(self, job: Job, result: Result) -> None:
+    def draw_samples(self, job: Job, result: Result[DecodedMolecules]) -> None:
         """The gallery beside the molecule that was picked in it."""
-        arrays = result.decoded
-        if not arrays:
+        molecules = result.decoded
+        if molecules is None:
             return  # the notes above say why
         left, right = st.columns([1.05, 1], gap="medium")
         with left:
             rows = _chosen_rows(job, result)
-            picked = _picked(job, rows, arrays["valid"] * (1 + _holds(result).sum(0)))
-            _gallery(job, arrays, rows, picked)
+            picked = _picked(job, rows, molecules.valid * (1 + _holds(result).sum(0)))
+            _gallery(job, molecules, rows, picked)
         with right:
             relaxed = _one_molecule(job, result, picked)
-        everything = np.array_equal(rows, np.arange(len(arrays["atoms"])))
+        everything = np.array_equal(rows, np.arange(len(molecules.atoms)))
         show_only(job, Shown(None if everything else tuple(int(row) for row in rows), relaxed))
 
-    def draw_small(self, job: Job, result: Result, brief: bool) -> None:
+    def draw_small(self, job: Job, result: Result[DecodedMolecules], brief: bool) -> None:
         """Flat drawings of the first molecules."""
-        if result.decoded:
-            rows = tuple(range(min(16, len(result.decoded["atoms"]))))
+        if result.decoded is not None:
+            rows = tuple(range(min(16, len(result.decoded.atoms))))
             drawings = _depictions(job.id, result.decoded, rows, theme_name() == "dark")
             draw_mosaic(drawings, CELL, f"The first {len(rows)} molecules as flat drawings")
 
@@ -155,13 +167,13 @@ def _picked(job: Job, rows: np.ndarray, merit: np.ndarray) -> int:
     return int(st.session_state.get(key, 0))
 
 
-def _holds(result: Result) -> np.ndarray:
+def _holds(result: Result[DecodedMolecules]) -> np.ndarray:
     """Bool [experts, n]: which molecules satisfy each expert's prompt."""
-    return np.array([satisfied(terms, result.decoded["properties"]) for _, terms in prompts_of(result.recipe)])
+    return np.array([satisfied(terms, result.require_decoded().properties) for _, terms in prompts_of(result.recipe)])
 
 
-def _chosen_rows(job: Job, result: Result) -> np.ndarray:
-    arrays = result.decoded
+def _chosen_rows(job: Job, result: Result[DecodedMolecules]) -> np.ndarray:
+    molecules = result.require_decoded()
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         wanted = st.pills(
             "Show only",
@@ -171,20 +183,20 @@ def _chosen_rows(job: Job, result: Result) -> np.ndarray:
             key=f"filter-{job.id}",
             persist_state=KEEP,
         )
-        orders: dict[str, np.ndarray] = {"number": np.arange(len(arrays["atoms"]))}
+        orders: dict[str, np.ndarray] = {"number": np.arange(len(molecules.atoms))}
         for column, one in enumerate(PROPERTIES):
-            orders[one.title.split(" (")[0]] = arrays["properties"][:, column]
+            orders[one.title.split(" (")[0]] = molecules.properties[:, column]
         for name, values in zip(names_of(job), result.log_density, strict=True):
             orders[at_level(result.level, name)] = values
         by = st.selectbox("Sort by", list(orders), key=f"sort-{job.id}", persist_state=KEEP, width=220)
         down = st.toggle("highest first", key=f"down-{job.id}", persist_state=KEEP, disabled=by == "number")
-    keep = np.ones(len(arrays["atoms"]), bool)
+    keep = np.ones(len(molecules.atoms), bool)
     if "valid" in wanted:
-        keep &= arrays["valid"]
+        keep &= molecules.valid
     if "all" in wanted:
         keep &= _holds(result).all(0)
     if "once" in wanted:
-        keep &= first_of_their_kind(arrays)
+        keep &= first_of_their_kind(molecules)
     values = orders[by].astype(float)
     # Molecules without a value go last, whichever end comes first.
     values = np.where(np.isnan(values), np.inf, -values if down and by != "number" else values)
@@ -192,24 +204,24 @@ def _chosen_rows(job: Job, result: Result) -> np.ndarray:
     return order[keep[order]]
 
 
-def _gallery(job: Job, arrays: dict[str, np.ndarray], rows: np.ndarray, picked: int) -> None:
+def _gallery(job: Job, molecules: DecodedMolecules, rows: np.ndarray, picked: int) -> None:
     if not len(rows):
         st.info("No molecule of this run is left by these filters; take one off.")
         return
     shown = rows[choose_page(job, len(rows), PAGE)]
-    pictures = _depictions(job.id, arrays, tuple(int(row) for row in shown), theme_name() == "dark")
+    pictures = _depictions(job.id, molecules, tuple(int(row) for row in shown), theme_name() == "dark")
     note = (
-        f"{len(rows)} of {len(arrays['atoms'])} molecules. Click one to see it in 3D. A drawing says why a molecule is "
+        f"{len(rows)} of {len(molecules.atoms)} molecules. Click one to see it in 3D. A drawing says why a molecule is "
         "not valid; = marks one that was there before."
     )
     draw_gallery(job, pictures, shown, picked, "molecules as flat drawings", note)
 
 
 @st.cache_data(show_spinner=False, max_entries=32)
-def _depictions(job_id: str, _arrays: dict[str, np.ndarray], rows: tuple[int, ...], dark: bool) -> np.ndarray:
+def _depictions(job_id: str, _molecules: DecodedMolecules, rows: tuple[int, ...], dark: bool) -> np.ndarray:
     """Drawings uint8 [rows, CELL, CELL, 3]; a job's molecules never change."""
-    first, made = first_of_their_kind(_arrays), []
-    for row, verdict in zip(rows, verdicts_of(_arrays, rows), strict=True):
+    first, made = first_of_their_kind(_molecules), []
+    for row, verdict in zip(rows, verdicts_of(_molecules, rows), strict=True):
         again = " =" if verdict.valid and not first[row] else ""
         note = f"{row}{again}" if verdict.valid else f"{row}: {verdict.reason}"[:24]
         drawn = Image.open(io.BytesIO(depict(verdict.molecule, note, CELL, CELL, dark))).convert("RGBA")
@@ -217,10 +229,10 @@ def _depictions(job_id: str, _arrays: dict[str, np.ndarray], rows: tuple[int, ..
     return np.stack(made)
 
 
-def _one_molecule(job: Job, result: Result, picked: int) -> bool:
+def _one_molecule(job: Job, result: Result[DecodedMolecules], picked: int) -> bool:
     """One molecule in 3D with its figures; returns whether it was asked to be relaxed."""
-    arrays = result.decoded
-    (verdict,) = verdicts_of(arrays, [picked])
+    molecules = result.require_decoded()
+    (verdict,) = verdicts_of(molecules, [picked])
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown(f"**Molecule {picked}**", width="content")
         if verdict.valid:
@@ -243,9 +255,9 @@ def _one_molecule(job: Job, result: Result, picked: int) -> bool:
     if relaxed is None:
         frames, labels = _trajectory(job, result, picked)
     else:
-        after = arrays | {"positions": arrays["positions"].copy()}
-        after["positions"][picked, : len(relaxed.positions)] = relaxed.positions
-        frames, labels = [scene(arrays, [picked]), scene(after, [picked])], ["as sampled", "relaxed"]
+        after = replace(molecules, positions=molecules.positions.copy())
+        after.positions[picked, : len(relaxed.positions)] = relaxed.positions
+        frames, labels = [scene(molecules, [picked]), scene(after, [picked])], ["as sampled", "relaxed"]
     kind = "path" if relaxed is None else "relaxed"
     draw_viewer(
         frames,
@@ -276,12 +288,12 @@ def _one_molecule(job: Job, result: Result, picked: int) -> bool:
     return bool(st.session_state[f"relax-{job.id}"])
 
 
-def _trajectory(job: Job, result: Result, picked: int) -> tuple[list[dict[str, Any]], list[str]]:
+def _trajectory(job: Job, result: Result[DecodedMolecules], picked: int) -> tuple[list[dict[str, Any]], list[str]]:
     """The moments that the live view kept of this molecule, and the last one."""
-    kept = [moment for moment in job.run.trace.frames if picked < len(moment.preview.get("atoms", ()))]
+    kept = [moment for moment in job.run.trace.frames if picked < len(moment.preview.atoms)]
     frames = [scene(moment.preview, [picked]) for moment in kept]
     labels = [f"step {moment.index}, s = {moment.level:.2g}" for moment in kept]
-    return [*frames, scene(result.decoded, [picked])], [*labels, last_moment(result)]
+    return [*frames, scene(result.require_decoded(), [picked])], [*labels, last_moment(result)]
 
 
 def _relaxation(job: Job, verdict: Any, picked: int) -> Relaxation | None:
@@ -303,11 +315,11 @@ def _relaxation(job: Job, verdict: Any, picked: int) -> Relaxation | None:
     return found
 
 
-def _figures(job: Job, result: Result, picked: int) -> None:
+def _figures(job: Job, result: Result[DecodedMolecules], picked: int) -> None:
     values = result.log_density[:, picked]
     rows = [(at_level(result.level, name), f"{value:.3f}") for name, value in zip(names_of(job), values, strict=True)]
-    if result.decoded["valid"][picked]:
-        values = result.decoded["properties"][picked]
+    if result.require_decoded().valid[picked]:
+        values = result.require_decoded().properties[picked]
         rows += [
             (one.title, f"{value:.0f}" if one.count else f"{value:.3g}")
             for one, value in zip(PROPERTIES, values, strict=True)

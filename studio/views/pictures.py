@@ -6,6 +6,7 @@ import numpy as np
 import streamlit as st
 
 from superdiff_engine.domain import Result
+from superdiff_engine.domains.picture_files import DecodedPictures, PicturePreview
 from superdiff_engine.trace import Frame
 
 from ..charts.mosaic import SHOWN, mosaic_png
@@ -16,7 +17,7 @@ from ..stage.sample import draw_one_sample, pick
 from . import GUESS, GUESSED, View
 
 
-class PicturesView(View):
+class PicturesView(View[PicturePreview, DecodedPictures]):
     """Pictures side by side."""
 
     first_needs: tuple[str, ...] = (
@@ -28,14 +29,14 @@ class PicturesView(View):
     cancelled_note = GUESSED
     preview_note = GUESS
 
-    def draw_preview(self, frame: Frame, names: list[str], key: str, size: int) -> None:
-        shown = frame.preview["pictures"][:SHOWN]
+    def draw_preview(self, frame: Frame[PicturePreview], names: list[str], key: str, size: int) -> None:
+        shown = frame.preview.pictures[:SHOWN]
         draw_mosaic(shown, 56, f"{len(shown)} pictures at level {frame.level:.3g}")
 
-    def draw_samples(self, job: Job, result: Result) -> None:
-        pictures = result.decoded.get("pictures")
-        if pictures is None:
+    def draw_samples(self, job: Job, result: Result[DecodedPictures]) -> None:
+        if result.decoded is None:
             return  # the notes above say why
+        pictures = result.decoded.pictures
         left, right = st.columns([1.1, 1], gap="medium")
         with right:
             picked = pick(job, len(pictures))
@@ -57,9 +58,9 @@ class PicturesView(View):
                 draw_download(job, picture_download(job, result, picked))
             draw_one_sample(job, result, picked)
 
-    def draw_small(self, job: Job, result: Result, brief: bool) -> None:
-        if "pictures" in result.decoded:
-            shown = result.decoded["pictures"][:SHOWN]
+    def draw_small(self, job: Job, result: Result[DecodedPictures], brief: bool) -> None:
+        if result.decoded is not None:
+            shown = result.decoded.pictures[:SHOWN]
             draw_mosaic(shown, 56, f"{len(shown)} finished pictures")
 
 

@@ -6,8 +6,10 @@ import numpy as np
 import streamlit as st
 import torch
 
+from superdiff_engine.arrays import Decoded
 from superdiff_engine.domain import Result
 from superdiff_engine.domains import get_domain
+from superdiff_engine.domains.plane.arrays import PlanePreview
 from superdiff_engine.recipes.document import Recipe
 from superdiff_engine.trace import Frame
 
@@ -23,32 +25,32 @@ from . import Compared, View
 _HALF_WIDTH, _CELLS = 4.0, 96
 
 
-class PlaneView(View):
+class PlaneView(View[PlanePreview, Decoded]):
     """Dots and contour lines."""
 
-    def draw_preview(self, frame: Frame, names: list[str], key: str, size: int) -> None:
+    def draw_preview(self, frame: Frame[PlanePreview], names: list[str], key: str, size: int) -> None:
         option = charts.plane_option(frame.preview, names, expert_colours(len(names)), theme_name(), size)
         alt = f"The samples in the plane at level {frame.level:.3g}, with contour lines of every expert's density"
         st.echarts_chart(option, key=f"{key}-plane", height=size, alt=alt)
 
-    def compared(self, frame: Frame) -> Compared:
-        return Compared(frame.preview["log_density"], frame.preview["exact"])
+    def compared(self, frame: Frame[PlanePreview]) -> Compared:
+        return Compared(frame.preview.log_density, frame.preview.exact)
 
     def draw_samples(self, job: Job, result: Result) -> None:
         frame = job.run.trace.latest
         if frame is None:
             return
         names, colours, theme = names_of(job), expert_colours(len(job.run.titles)), theme_name()
-        preview = frame.preview
+        preview: PlanePreview = frame.preview
         left, right = st.columns([1.1, 1], gap="medium")
         with right:
-            picked = pick(job, len(preview["positions"]))
+            picked = pick(job, len(preview.positions))
         with left:
             traced = job.run.trace.traced
             figure = figures.plane_figure(preview, names, colours, theme, picked, traced=traced)
             alt = "The finished samples in the plane over the contour lines of every expert's density"
             draw_clickable(job, figure, alt)
-            whose = f"one of the {traced} outlined samples" if traced < len(preview["positions"]) else "a sample"
+            whose = f"one of the {traced} outlined samples" if traced < len(preview.positions) else "a sample"
             st.caption(f"{figures.contour_note()} Click {whose} to see its own curves.")
         with right:
             draw_one_sample(job, result, picked)
@@ -76,19 +78,16 @@ class PlaneView(View):
         st.caption(figures.contour_note())
 
 
-def _densities(recipe: Recipe) -> dict[str, np.ndarray]:
+def _densities(recipe: Recipe) -> PlanePreview:
     """A preview of no samples, at the data's own level."""
     domain = get_domain(recipe.domain)
     axis = torch.linspace(-_HALF_WIDTH, _HALF_WIDTH, _CELLS, dtype=torch.float64)
     places = torch.cartesian_prod(axis, axis).flip(1)
     experts = [domain.load(expert, "cpu", recipe.dtype) for expert in recipe.experts]
     grids = [expert.log_density(places, 0.0).view(_CELLS, _CELLS).numpy() for expert in experts]
-    return {
-        "contours": np.stack(grids),
-        "extent": np.array([-_HALF_WIDTH, _HALF_WIDTH, -_HALF_WIDTH, _HALF_WIDTH]),
-        "positions": np.zeros((0, 2)),
-        "weights": np.zeros((len(grids), 0)),
-    }
+    none = np.zeros((len(grids), 0))
+    extent = np.array([-_HALF_WIDTH, _HALF_WIDTH, -_HALF_WIDTH, _HALF_WIDTH])
+    return PlanePreview(np.zeros((0, 2)), none, none, none, np.stack(grids), extent)
 
 
 VIEW = PlaneView()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -14,7 +15,8 @@ import torch
 from superdiff_engine.domain import Result
 from superdiff_engine.domains.colours import STRUCTURE_COLOURS, rgb
 from superdiff_engine.domains.proteins import mpnn
-from superdiff_engine.domains.proteins.checks import chain_of, checked_proteins, secondary_structure
+from superdiff_engine.domains.proteins.arrays import DecodedProteins, ProteinPreview
+from superdiff_engine.domains.proteins.checks import checked_proteins, secondary_structure
 from superdiff_engine.domains.proteins.domain import experts_of
 from superdiff_engine.domains.proteins.drawing import depict
 from superdiff_engine.domains.proteins.files import mmcif, pdb, trajectory_pdb
@@ -47,16 +49,19 @@ _COLOURINGS = {
 
 
 def scene(
-    arrays: dict[str, np.ndarray], rows: Sequence[int], colours: Sequence[Sequence[str]] = (), level: float = 0.0
+    proteins: ProteinPreview | DecodedProteins,
+    rows: Sequence[int],
+    colours: Sequence[Sequence[str]] = (),
+    level: float = 0.0,
 ) -> dict[str, Any]:
     """A viewer's frame of some proteins, laid out side by side if there are several."""
     chains, letters = [], []
     columns = int(np.ceil(np.sqrt(len(rows))))
     for position, row in enumerate(rows):
-        length = int(arrays["residues"][row])
-        chain = arrays["backbone"][row, :length]
-        if "structure" in arrays:
-            letters.append(chain_of(arrays, row)[1])
+        length = int(proteins.residues[row])
+        chain = proteins.backbone[row, :length]
+        if isinstance(proteins, DecodedProteins):
+            letters.append(proteins.chain(row)[1])
         else:
             letters.append(secondary_structure(chain) if level < FOLDED else "-" * length)
         shift = np.array([position % columns, -(position // columns), 0]) * SPACING
@@ -64,25 +69,32 @@ def scene(
     return chain_frame(chains, letters, colours)
 
 
-def _take_own(found: dict[str, Any]) -> tuple[ReadProtein, dict[str, np.ndarray]]:
+@dataclass(frozen=True, eq=False)
+class _OwnProtein(DecodedProteins):
+    """The protein of a file, measured, with its amino acids: text [1]."""
+
+    sequence: np.ndarray
+
+
+def _take_own(found: dict[str, Any]) -> tuple[ReadProtein, _OwnProtein]:
     given = ReadProtein.from_plain(found)
-    arrays = checked_proteins(torch.from_numpy(given.backbone).unsqueeze(0), [len(given.backbone)])
-    return given, arrays | {"sequence": np.array([given.sequence])}
+    measured = checked_proteins(torch.from_numpy(given.backbone).unsqueeze(0), [len(given.backbone)])
+    return given, _OwnProtein(**measured.arrays(), sequence=np.array([given.sequence]))
 
 
-def _own_columns(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _own_columns(own: _OwnProtein) -> dict[str, np.ndarray]:
     return {
-        "residues": arrays["residues"],
-        "sequence": arrays["sequence"],
-        "helix": np.round(arrays["helix"], 2),
-        "strand": np.round(arrays["strand"], 2),
-        "radius of gyration, Angstrom": np.round(arrays["radius"], 1),
+        "residues": own.residues,
+        "sequence": own.sequence,
+        "helix": np.round(own.helix, 2),
+        "strand": np.round(own.strand, 2),
+        "radius of gyration, Angstrom": np.round(own.radius, 1),
     }
 
 
-def _draw_own(arrays: dict[str, np.ndarray], index: int, name: str) -> None:
+def _draw_own(own: _OwnProtein, index: int, name: str) -> None:
     draw_viewer(
-        [scene(arrays, [index])], "own-3d", name, "The protein of the file in three dimensions", "cartoon", height=300
+        [scene(own, [index])], "own-3d", name, "The protein of the file in three dimensions", "cartoon", height=300
     )
 
 
@@ -100,23 +112,23 @@ OWN = OwnFiles(
 )
 
 
-class ProteinsView(View):
+class ProteinsView(View[ProteinPreview, DecodedProteins]):
     """Backbones in 3D, and flat drawings to choose from."""
 
     cancelled_note = GUESSED
     preview_note = GUESS
     own = OWN
 
-    def draw_preview(self, frame: Frame, names: list[str], key: str, size: int) -> None:
+    def draw_preview(self, frame: Frame[ProteinPreview], names: list[str], key: str, size: int) -> None:
         """The proteins of a frame as they would become from here, up to four in one viewer."""
-        rows = range(min(SIDE_BY_SIDE, len(frame.preview["residues"])))
+        rows = range(min(SIDE_BY_SIDE, len(frame.preview.residues)))
         alt = f"{len(rows)} proteins at level {frame.level:.3g}"
         style: Style = "cartoon" if frame.level < FOLDED else "trace"
         draw_viewer([scene(frame.preview, rows, level=frame.level)], f"{key}-3d", key, alt, style, height=size)
 
-    def draw_samples(self, job: Job, result: Result) -> None:
+    def draw_samples(self, job: Job, result: Result[DecodedProteins]) -> None:
         """The gallery beside the protein that was picked in it."""
-        if not result.decoded:
+        if result.decoded is None:
             return  # the notes above say why
         left, right = st.columns([1, 1.1], gap="medium")
         picked = int(st.session_state.setdefault(f"pick-{job.id}", 0))
@@ -127,19 +139,19 @@ class ProteinsView(View):
         with right:
             _one_protein(job, result, picked)
 
-    def draw_small(self, job: Job, result: Result, brief: bool) -> None:
+    def draw_small(self, job: Job, result: Result[DecodedProteins], brief: bool) -> None:
         """Flat drawings of the first proteins."""
-        if result.decoded:
-            rows = tuple(range(min(9, len(result.decoded["residues"]))))
+        if result.decoded is not None:
+            rows = tuple(range(min(9, len(result.require_decoded().residues))))
             drawings = _depictions(job.id, result.decoded, rows, theme_name() == "dark")
             draw_mosaic(drawings, CELL, f"The first {len(rows)} proteins as flat drawings")
 
 
-def _gallery(job: Job, result: Result, picked: int) -> None:
-    arrays = result.decoded
-    count = len(arrays["residues"])
+def _gallery(job: Job, result: Result[DecodedProteins], picked: int) -> None:
+    proteins = result.require_decoded()
+    count = len(proteins.residues)
     shown = np.arange(count)[choose_page(job, count, PAGE)]
-    pictures = _depictions(job.id, arrays, tuple(int(row) for row in shown), theme_name() == "dark")
+    pictures = _depictions(job.id, proteins, tuple(int(row) for row in shown), theme_name() == "dark")
     note = f"Click one to see it in 3D. {_legend()}"
     draw_gallery(job, pictures, shown, picked, "proteins as flat drawings", note)
 
@@ -150,23 +162,25 @@ def _legend() -> str:
 
 
 @st.cache_data(show_spinner=False, max_entries=32)
-def _depictions(job_id: str, _arrays: dict[str, np.ndarray], rows: tuple[int, ...], dark: bool) -> np.ndarray:
+def _depictions(job_id: str, _proteins: DecodedProteins, rows: tuple[int, ...], dark: bool) -> np.ndarray:
     """Drawings uint8 [rows, CELL, CELL, 3]; a job's proteins never change."""
-    return np.stack([on_page(depict(*chain_of(_arrays, row), CELL, dark), dark) for row in rows])
+    return np.stack([on_page(depict(*_proteins.chain(row), CELL, dark), dark) for row in rows])
 
 
-def _strips(job: Job, result: Result, picked: int) -> None:
-    letters = [chain_of(result.decoded, row)[1] for row in range(min(PAGE, len(result.decoded["residues"])))]
-    figure = strips_figure(letters, int(result.decoded["residues"].max()), picked)
+def _strips(job: Job, result: Result[DecodedProteins], picked: int) -> None:
+    proteins = result.require_decoded()
+    letters = [proteins.chain(row)[1] for row in range(min(PAGE, len(proteins.residues)))]
+    figure = strips_figure(letters, int(proteins.residues.max()), picked)
     alt = "Secondary structure along every chain: helix, strand or neither for each residue"
     st.plotly_chart(figure, key=f"strips-{job.id}", config=figures.config(), alt=alt)
 
 
-def _one_protein(job: Job, result: Result, picked: int) -> None:
-    chain, letters = chain_of(result.decoded, picked)
+def _one_protein(job: Job, result: Result[DecodedProteins], picked: int) -> None:
+    proteins = result.require_decoded()
+    chain, letters = proteins.chain(picked)
     st.markdown(
         f"**Protein {picked}** · {len(chain)} residues · {letters.count('H') / len(letters):.0%} helix · "
-        f"{letters.count('E') / len(letters):.0%} strand · radius of gyration {result.decoded['radius'][picked]:.1f} Å"
+        f"{letters.count('E') / len(letters):.0%} strand · radius of gyration {proteins.radius[picked]:.1f} Å"
     )
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         style: Style = st.segmented_control(
@@ -222,9 +236,9 @@ def _encoded(make: Callable[[], str]) -> bytes:
     return make().encode()
 
 
-def _colours(job: Job, result: Result, picked: int, colouring: str) -> list[str]:
+def _colours(job: Job, result: Result[DecodedProteins], picked: int, colouring: str) -> list[str]:
     """A colour for each residue; none for the viewer's own, by secondary structure."""
-    chain, _ = chain_of(result.decoded, picked)
+    chain, _ = result.require_decoded().chain(picked)
     if colouring == "place":
         import plotly.colors
 
@@ -244,13 +258,15 @@ def _local_weights(job_id: str, _job: Job, _chain: np.ndarray, picked: int) -> n
     return local_weights(experts, _chain)
 
 
-def _trajectory(job: Job, result: Result, picked: int, colours: list[str]) -> tuple[list[dict[str, Any]], list[str]]:
+def _trajectory(
+    job: Job, result: Result[DecodedProteins], picked: int, colours: list[str]
+) -> tuple[list[dict[str, Any]], list[str]]:
     """The moments that the live view kept of this protein, and the last one."""
-    kept = [moment for moment in job.run.trace.frames if picked < len(moment.preview.get("residues", ()))]
+    kept = [moment for moment in job.run.trace.frames if picked < len(moment.preview.residues)]
     painted = [colours] if colours else []
     frames = [scene(moment.preview, [picked], painted, moment.level) for moment in kept]
     labels = [f"step {moment.index}, s = {moment.level:.2g}" for moment in kept]
-    return [*frames, scene(result.decoded, [picked], painted)], [*labels, last_moment(result)]
+    return [*frames, scene(result.require_decoded(), [picked], painted)], [*labels, last_moment(result)]
 
 
 def _sequences(job: Job, chain: np.ndarray, picked: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import zipfile
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
+from ..arrays import Decoded, Preview
 from ..domain import COUNTING, Export, Result
 from ..recipes.document import Recipe
 
@@ -19,6 +21,28 @@ from ..recipes.document import Recipe
 RECIPE_CHUNK = "superdiff_recipe"
 #: The longest side, in pixels, that a grid's pictures are enlarged to (by whole factors).
 GRID_CELL = 112
+
+
+@dataclass(frozen=True, eq=False)
+class PicturePreview(Preview):
+    """Pictures on their way: of the denoised means, what the run would end in from here.
+
+    Attributes:
+        pictures: uint8 [n, H, W] or [n, H, W, 3].
+    """
+
+    pictures: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class DecodedPictures(Decoded):
+    """Finished pictures.
+
+    Attributes:
+        pictures: uint8 [batch, H, W] or [batch, H, W, 3].
+    """
+
+    pictures: np.ndarray
 
 
 def recipe_chunk(recipe: Recipe) -> PngInfo:
@@ -59,33 +83,32 @@ def picture_grid(pictures: np.ndarray, columns: int | None = None) -> np.ndarray
     return grid
 
 
-def grid_with_recipe(result: Result) -> bytes | None:
+def grid_with_recipe(result: Result[DecodedPictures]) -> bytes | None:
     """All pictures of a result as one PNG with the recipe inside; None where there are none."""
-    pictures = result.decoded.get("pictures")
-    return None if pictures is None else png(picture_grid(pictures), result.recipe)
+    return None if result.decoded is None else png(picture_grid(result.decoded.pictures), result.recipe)
 
 
-def picture_png(result: Result, index: int) -> bytes:
+def picture_png(result: Result[DecodedPictures], index: int) -> bytes:
     """Picture `index` of a result at its own size, as a PNG with the recipe inside."""
-    return png(result.decoded["pictures"][index], result.recipe)
+    return png(result.require_decoded().pictures[index], result.recipe)
 
 
-def picture_exports(result: Result) -> list[Export]:
+def picture_exports(result: Result[DecodedPictures]) -> list[Export]:
     """The files that pictures can be saved as."""
-    pictures = result.decoded.get("pictures")
-    if pictures is None:
+    if result.decoded is None:
         return []
+    pictures, recipe = result.decoded.pictures, result.recipe
     return [
-        Export("pictures.png", "Grid (PNG)", "image/png", lambda: grid_with_recipe(result) or b""),
-        Export("pictures.zip", "Single pictures (ZIP of PNGs)", "application/zip", lambda: _zip(result)),
+        Export("pictures.png", "Grid (PNG)", "image/png", lambda: png(picture_grid(pictures), recipe)),
+        Export("pictures.zip", "Single pictures (ZIP of PNGs)", "application/zip", lambda: _zip(pictures, recipe)),
     ]
 
 
-def _zip(result: Result) -> bytes:
+def _zip(pictures: np.ndarray, recipe: Recipe) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:  # PNGs are compressed already
-        for index in range(len(result.decoded["pictures"])):
-            archive.writestr(f"picture_{index:05d}.png", picture_png(result, index))
+        for index, picture in enumerate(pictures):
+            archive.writestr(f"picture_{index:05d}.png", png(picture, recipe))
         archive.writestr("README.txt", f"In all files {COUNTING}; picture_00000.png is the first sample of the run.\n")
-        archive.writestr("recipe.json", result.recipe.to_json())
+        archive.writestr("recipe.json", recipe.to_json())
     return buffer.getvalue()

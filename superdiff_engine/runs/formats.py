@@ -65,7 +65,9 @@ def samples_npz(result: Result) -> bytes:
     """Samples, denoised means, what these stand for, final log-densities, weights, the recipe: an NPZ, no pickles."""
     buffer = io.BytesIO()
     arrays = {f"samples_{name}": value for name, value in result.samples.items()}
-    arrays |= {f"denoised_{name}": value for name, value in result.denoised.items()} | result.decoded
+    arrays |= {f"denoised_{name}": value for name, value in result.denoised.items()}
+    if result.decoded is not None:
+        arrays |= result.decoded.arrays()
     np.savez_compressed(
         buffer,
         allow_pickle=False,

@@ -17,7 +17,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ..arrays import Decoded
 from ..domain import Result
+from ..domains import get_domain
 from ..domains.checked import load_recipe
 from ..errors import RecordError
 from ..recipes.document import Recipe
@@ -142,6 +144,8 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
 
 def _read_result(path: Path, run: Run) -> Result:
     arrays, recipe = _read_arrays(path), run.recipe
+    samples: dict[str, np.ndarray] = {}
+    denoised: dict[str, np.ndarray] = {}
     try:
         log_density, weights = arrays.pop("log_density"), arrays.pop("weights")
         level, text = float(arrays.pop("level")), str(arrays.pop("recipe"))
@@ -151,19 +155,19 @@ def _read_result(path: Path, run: Run) -> Result:
             raise ValueError("another number of experts or samples")
         if any(not value.ndim or len(value) != recipe.batch for value in arrays.values()):
             raise ValueError("another number of samples")
+        for name in list(arrays):
+            kind, _, rest = name.partition("_")
+            if kind in ("samples", "denoised"):
+                (samples if kind == "samples" else denoised)[rest] = arrays.pop(name)
+        decoded = _read_decoded(arrays, recipe)
     except (KeyError, ValueError, TypeError, RecursionError):
         raise _damaged(path) from None
-    parts: dict[str, dict[str, np.ndarray]] = {"samples": {}, "denoised": {}, "decoded": {}}
-    for name, value in arrays.items():
-        kind, _, rest = name.partition("_")
-        if kind in ("samples", "denoised"):
-            parts[kind][rest] = value
-        else:
-            parts["decoded"][name] = value
     index = max(len(run.trace) - 1, 0)
     return Result(
         recipe=recipe,
-        **parts,
+        samples=samples,
+        denoised=denoised,
+        decoded=decoded,
         log_density=log_density,
         weights=weights,
         level=level,
@@ -173,6 +177,16 @@ def _read_result(path: Path, run: Run) -> Result:
         trace=run.trace,
         titles=run.titles,
     )
+
+
+def _read_decoded(arrays: dict[str, np.ndarray], recipe: Recipe) -> Decoded | None:
+    """What the samples stand for; raises ValueError where that is not the domain's."""
+    if not arrays:
+        return None
+    kind = get_domain(recipe.domain).decoded_type
+    if kind is None:
+        raise ValueError("samples that stand for themselves")
+    return kind.of(arrays)
 
 
 def _read_curves(path: Path, recipe: Recipe, components: dict[str, dict[str, np.ndarray]]) -> Curves:
@@ -225,7 +239,8 @@ def _read_replay(path: Path, recipe: Recipe) -> tuple[list[Frame], dict[str, dic
                 previews[int(place)][part] = value
         if any(not 0 <= index <= recipe.levels.steps for index in indices):
             raise ValueError("a step that is not the recipe's")
-        frames = [Frame(*each) for each in zip(indices, levels, previews, strict=True)]
+        shown = [get_domain(recipe.domain).preview_type.of(preview) for preview in previews]
+        frames = [Frame(*each) for each in zip(indices, levels, shown, strict=True)]
     except (KeyError, ValueError, TypeError, IndexError, AttributeError):
         raise _damaged(path) from None
     return frames, components

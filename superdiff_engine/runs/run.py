@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..arrays import Decoded
 from ..domain import Prepared, Result
 from ..domains import get_domain
 from ..errors import OutputError, SuperDiffError
@@ -229,11 +230,10 @@ class Run(Work):
             found = [f"The notes of this run could not be read: {self._reason(error)}"]
         return list(dict.fromkeys(found + self._own_notes))
 
-    def _decode(self, step: Step) -> dict[str, np.ndarray]:
+    def _decode(self, step: Step) -> Decoded | None:
         with self._spared("The samples could not be decoded"):
-            found = get_domain(self.recipe.domain).decode(step, self._experts)
-            return {name: np.asarray(value) for name, value in found.items()}
-        return {}  # the samples themselves are there, and are kept
+            return get_domain(self.recipe.domain).decode(step, self._experts)
+        return None  # the samples themselves are there, and are kept
 
     def _make_result(self, step: Step) -> Result:
         return Result(
@@ -264,7 +264,7 @@ class Run(Work):
                 output.write("samples.npz", lambda: samples_npz(result))
             if not (output.path / "samples.npz").exists() and "samples.npz" not in output.unsaved:
                 with self._spared("The samples could not be saved"):
-                    output.write("samples.npz", lambda: samples_npz(replace(result, decoded={})))
+                    output.write("samples.npz", lambda: samples_npz(replace(result, decoded=None)))
             with self._spared("The picture of the samples (preview.png) could not be made"):
                 preview = get_domain(self.recipe.domain).preview_png(result)
                 if preview is not None:

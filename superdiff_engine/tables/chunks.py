@@ -57,7 +57,8 @@ def draw(recipe: Recipe, domain: Domain, densities: bool = False) -> dict[str, n
     last: Any = None
     for last in walk(recipe, domain, prepared, densities=densities):
         pass
-    arrays = domain.decode(last, prepared.experts)
+    decoded = domain.decode(last, prepared.experts)
+    arrays = {} if decoded is None else decoded.arrays()
     if densities:
         arrays["log_density"] = last.log_density.T.cpu().numpy()
     return arrays | {"seconds": np.array(time.monotonic() - started)}

@@ -13,7 +13,7 @@ from torch import nn
 
 from ..errors import ModelError
 from ..system.files import write_whole
-from .trainer import TrainingFacts
+from .task import TrainingFacts
 
 WEIGHTS, SETTINGS, CARD = "model.safetensors", "config.json", "README.md"
 Known = TypeVar("Known", bound=BaseModel)

@@ -27,7 +27,8 @@ from torch import nn
 
 from ..system.assets import assets_folder
 from ..system.options import option
-from .trainer import TrainingFacts, TrainingPlan, TrainingProgress, TrainingTask, checkpoints_folder, train
+from .task import TrainingFacts, TrainingPlan, TrainingProgress, TrainingTask
+from .trainer import checkpoints_folder, train
 
 #: Called about every ten seconds.
 Report = Callable[[TrainingProgress], None]
@@ -165,8 +166,8 @@ class Training(ABC, Generic[Asked, Data]):
             The folder that was written.
 
         Raises:
-            ModelError: for data that are not this model's, when there is nothing to begin with, or when the loss stops
-                being finite.
+            ModelError: for data that are not this model's, or when there is nothing to begin with.
+            TrainingError: when the loss stops being finite.
             FileNotFoundError: when the data are not there; the message says how to get them.
             OutputError: when the checkpoint or the folder cannot be written.
             Interrupted: if a signal asked this process to stop, after the checkpoint was written.

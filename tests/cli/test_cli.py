@@ -24,7 +24,7 @@ from superdiff_engine.domains.pictures import train as garments
 from superdiff_engine.errors import RecipeError, SuperDiffError
 from superdiff_engine.tables.evaluation import Evaluation
 from superdiff_engine.training.packs import read_pack, write_pack
-from superdiff_engine.training.trainer import TrainingProgress
+from superdiff_engine.training.task import TrainingProgress
 
 RECIPE = {
     "domain": "plane",

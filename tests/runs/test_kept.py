@@ -14,6 +14,7 @@ import torch
 from studio.jobs import Jobs
 from superdiff_engine.domains import get_domain
 from superdiff_engine.domains.checked import make_recipe
+from superdiff_engine.domains.picture_files import DecodedPictures
 from superdiff_engine.domains.plane import GaussianMixture, Plane
 from superdiff_engine.errors import OutputError, SuperDiffError
 from superdiff_engine.runs import grid as grids
@@ -87,7 +88,7 @@ def test_an_exit_inside_the_saving_leaves_a_run_that_has_ended(tmp_path, monkeyp
 
 
 def test_a_decoder_of_nonsense_costs_what_it_decoded(tmp_path, monkeypatch):
-    monkeypatch.setattr(Plane, "decode", lambda *_: {"pictures": [object()]})
+    monkeypatch.setattr(Plane, "decode", lambda *_: DecodedPictures([object()]))
     job = Run(recipe(), tmp_path / "run")
     job.execute()
     with np.load(job.folder / "samples.npz", allow_pickle=False) as stored:

@@ -7,6 +7,7 @@ import zipfile
 import numpy as np
 import pytest
 
+from superdiff_engine.arrays import Arrays
 from superdiff_engine.domains.checked import make_recipe
 from superdiff_engine.errors import RecordError
 from superdiff_engine.runs.records import read_record
@@ -42,7 +43,7 @@ def test_what_is_read_is_what_was_made(asked, tmp_path):
     assert (found.state, found.titles, found.notes) == (run.state, run.titles, run.notes)
     assert found.seconds == pytest.approx(run.seconds, abs=1e-3)
     for part in ("samples", "denoised", "decoded"):
-        before, after = getattr(run.result, part), getattr(found.result, part)
+        before, after = by_name(getattr(run.result, part)), by_name(getattr(found.result, part))
         assert before.keys() == after.keys()
         for name, values in before.items():
             np.testing.assert_array_equal(values, after[name])
@@ -55,9 +56,13 @@ def test_what_is_read_is_what_was_made(asked, tmp_path):
     for name, values in before.components.items():
         np.testing.assert_array_equal(values, after.components[name])
     last, kept = run.trace.latest, found.trace.latest
-    assert (last.index, last.level, last.preview.keys()) == (kept.index, kept.level, kept.preview.keys())
-    for name, values in last.preview.items():
-        np.testing.assert_array_equal(values, kept.preview[name])
+    assert (last.index, last.level, type(last.preview)) == (kept.index, kept.level, type(kept.preview))
+    for name, values in last.preview.arrays().items():
+        np.testing.assert_array_equal(values, getattr(kept.preview, name))
+
+
+def by_name(part):
+    return {} if part is None else part.arrays() if isinstance(part, Arrays) else part
 
 
 def test_a_cancelled_run_comes_back_where_it_stopped(tmp_path):
@@ -123,3 +128,20 @@ def test_samples_of_another_recipe_are_not_shown(made):
     text = json.loads((made.folder / "recipe.json").read_text()) | {"seed": 77}
     (made.folder / "recipe.json").write_text(json.dumps(text))
     assert read_record(made.folder).result is None
+
+
+def test_arrays_that_are_not_the_domains_cost_their_part(made):
+    """The plane's samples stand for themselves, and its previews have six arrays."""
+    whole = {name: dict(np.load(made.folder / name)) for name in ("samples.npz", "replay.npz")}
+    for name, harm in (
+        ("samples.npz", {"pictures": np.zeros((5, 8, 8), np.uint8)}),
+        ("replay.npz", {"frame_0_pictures": np.zeros((5, 8, 8), np.uint8)}),
+    ):
+        np.savez(made.folder / name, **(whole[name] | harm))
+        found = read_record(made.folder)
+        assert [name in note for note in found.notes] == [True]
+        np.savez(made.folder / name, **whole[name])
+    lacking = {name: array for name, array in whole["replay.npz"].items() if name != "frame_0_exact"}
+    np.savez(made.folder / "replay.npz", **lacking)
+    found = read_record(made.folder)
+    assert ["replay.npz" in note for note in found.notes] == [True] and not found.trace.frames and found.result

@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 
 from superdiff_engine import Or, karras_levels, sample
+from superdiff_engine.arrays import Preview
 from superdiff_engine.domains.checked import make_recipe, parse_recipe
 from superdiff_engine.domains.picture_files import RECIPE_CHUNK
 from superdiff_engine.domains.plane import GaussianMixture, Plane
@@ -92,7 +93,7 @@ def test_samples_outlive_a_decoder_that_fails(tmp_path, monkeypatch):
     run = Run(recipe(), tmp_path / "run")
     result = run.execute()
     assert np.array_equal(result.samples["x"], first.samples["x"])
-    assert result.decoded == {}
+    assert result.decoded is None
     assert run.state == "done"
     assert any("could not be decoded" in note for note in run.notes)
     assert "no such kernel" in (run.folder / "run.log").read_text()
@@ -207,7 +208,7 @@ def test_bfloat16_is_refused_where_it_would_seem_to_hang(monkeypatch):
 def test_frames_are_bounded_and_end_with_the_newest():
     trace = Trace(2000, 2, 4)
     for index in range(1000):
-        trace.add_frame(Frame(index, 1.0, {}))
+        trace.add_frame(Frame(index, 1.0, Preview()))
     frames = trace.frames
     assert len(frames) <= MOST_FRAMES + 1 and frames[0].index == 0 and frames[-1].index == 999
 

@@ -11,6 +11,7 @@ from PIL import Image
 from superdiff_engine.cli import app as cli
 from superdiff_engine.domain import Result
 from superdiff_engine.domains.checked import make_recipe, parse_recipe
+from superdiff_engine.domains.picture_files import DecodedPictures
 from superdiff_engine.errors import RecipeError, ScoreError, SuperDiffError
 from superdiff_engine.runs.axes import parse_axis
 from superdiff_engine.runs.grid import GRID_CHUNK, Sweep, grid_title
@@ -58,7 +59,7 @@ def test_a_cell_equals_a_run_made_alone():
 def drawn(recipe, pictures):
     """A result of the domain of pictures that did not need a network."""
     nothing = np.zeros((len(recipe.experts), len(pictures)))
-    arrays = {"x": pictures}, {"x": pictures}, {"pictures": pictures}
+    arrays = {"x": pictures}, {"x": pictures}, DecodedPictures(pictures)
     return Result(recipe, *arrays, nothing, nothing, 0.02, 2, True, 0.1, Trace(2, 1, len(pictures)), ["garments"])
 
 
@@ -78,7 +79,7 @@ def test_a_sample_of_pictures_is_a_cell_of_its_own_pixels(monkeypatch, shape):
 
 def test_samples_that_could_not_be_decoded_leave_an_empty_cell(monkeypatch):
     recipe = make_recipe({"domain": "pictures", "experts": [{"model": "garments_a"}]})
-    bare = dataclasses.replace(drawn(recipe, np.zeros((1, 28, 28), np.uint8)), decoded={})
+    bare = dataclasses.replace(drawn(recipe, np.zeros((1, 28, 28), np.uint8)), decoded=None)
     monkeypatch.setattr(Run, "execute", lambda run, on_step=None: bare)
     grid = Sweep(recipe, parse_axis("seed=0"))
     with pytest.raises(SuperDiffError, match="no picture"):

@@ -67,7 +67,8 @@ import sys
 from pathlib import Path
 from superdiff_engine.cli import app as cli
 from superdiff_engine.domains.pictures import train as garments
-from superdiff_engine.training.trainer import TrainingPlan, train
+from superdiff_engine.training.task import TrainingPlan
+from superdiff_engine.training.trainer import train
 from test_training import PlaneTask
 
 class Told(PlaneTask):

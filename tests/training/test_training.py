@@ -7,16 +7,11 @@ from training_device import same_draws, step_on_meta
 
 from superdiff_engine import DiscreteVP, NetworkScore
 from superdiff_engine.domains.plane import GaussianMixture
-from superdiff_engine.training import trainer as training
-from superdiff_engine.training.trainer import (
-    TrainingFacts,
-    TrainingPlan,
-    TrainingTask,
-    denoising_loss,
-    learning_rate_factor,
-    noisy_draws,
-    train,
-)
+from superdiff_engine.errors import SuperDiffError, TrainingError
+from superdiff_engine.training import steps
+from superdiff_engine.training.losses import denoising_loss, noisy_draws
+from superdiff_engine.training.task import TrainingFacts, TrainingPlan, TrainingTask
+from superdiff_engine.training.trainer import learning_rate_factor, train
 
 
 class PlaneTask(TrainingTask):
@@ -86,8 +81,11 @@ def test_refining_goes_on_from_the_count_and_warms_up_anew(tmp_path):
 def test_a_loss_that_explodes_stops_with_a_sentence(tmp_path):
     task = PlaneTask()
     task.data = task.data * float("nan")
-    with pytest.raises(RuntimeError, match="lower the learning rate"):
+    with pytest.raises(
+        TrainingError, match=r"training of 'task' stopped.*nan by step \d+\..*lower the learning rate"
+    ) as caught:
         train(task, TrainingPlan(minutes=0.005), tmp_path / "task.ckpt")
+    assert isinstance(caught.value, SuperDiffError) and caught.value.step > 0 and "\n" not in str(caught.value)
 
 
 def test_a_step_stays_on_its_device_and_draws_the_same_everywhere():
@@ -135,7 +133,7 @@ def test_a_graph_of_steps_learns_what_single_steps_learn(tmp_path):
     reports = {}
     for device in ("cpu", "cuda"):
         losses, task = [], PlaneTask()
-        stepper = training.make_stepper(task, TrainingPlan(float16=False), device)
+        stepper = steps.make_stepper(task, TrainingPlan(float16=False), device)
         generator = torch.Generator().manual_seed(0)
         for _ in range(12):
             stepper.step(task.draw(generator), 1.0)
@@ -158,7 +156,7 @@ def test_a_checkpoint_is_not_written_over_by_a_loss_that_exploded(tmp_path):
     kept = checkpoint.read_bytes()
     task = PlaneTask()
     task.data = task.data * float("nan")
-    with pytest.raises(RuntimeError, match="lower the learning rate"):
+    with pytest.raises(TrainingError, match="lower the learning rate"):
         train(task, TrainingPlan(minutes=0.02), checkpoint)
     assert checkpoint.read_bytes() == kept
 

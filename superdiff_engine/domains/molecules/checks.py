@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from .arrays import DecodedMolecules, Structures
 from .atoms import MOST_ATOMS, PROPERTY_NAMES, pair_indices
 from .chemistry import Verdict, properties_of, valence_errors, verdict_on
-from .model import Decoded
 from .properties import Term
 
 
@@ -20,36 +20,33 @@ def square_bonds(bonds: np.ndarray, atoms: int) -> np.ndarray:
     return (full + full.T)[:atoms, :atoms]
 
 
-def verdicts_of(arrays: dict[str, np.ndarray], rows: Sequence[int] | None = None) -> list[Verdict]:
-    """RDKit's verdict on each molecule of a result's decoded arrays, or on some rows of them."""
+def verdicts_of(molecules: Structures, rows: Sequence[int] | None = None) -> list[Verdict]:
+    """RDKit's verdict on each molecule, or on some rows."""
     verdicts = []
-    for row in range(len(arrays["atoms"])) if rows is None else rows:
-        count = int(arrays["atoms"][row])
-        bonds = square_bonds(arrays["bonds"][row], count)
-        verdicts.append(verdict_on(arrays["elements"][row][:count], arrays["positions"][row][:count], bonds))
+    for row in range(len(molecules.atoms)) if rows is None else rows:
+        count = int(molecules.atoms[row])
+        bonds = square_bonds(molecules.bonds[row], count)
+        verdicts.append(verdict_on(molecules.elements[row][:count], molecules.positions[row][:count], bonds))
     return verdicts
 
 
-def checked_molecules(decoded: Decoded) -> dict[str, np.ndarray]:
-    """The arrays that a result keeps of its molecules.
-
-    Returns:
-        elements uint8 [n, 29] (H, C, N, O, F), positions float32 [n, 29, 3] in Angstrom, bonds uint8 [n, 406] of the
-        pairs i < j, atoms uint8 [n], valid bool [n], smiles and reason text [n] (why a molecule is not valid),
-        properties float32 [n, properties] as PROPERTY_NAMES, NaN where a molecule is not valid.
-    """
-    arrays = {name: getattr(decoded, name) for name in ("elements", "positions", "bonds", "atoms")}
-    verdicts = verdicts_of(arrays)
+def checked_molecules(molecules: Structures) -> DecodedMolecules:
+    """The molecules with RDKit's verdict and their properties."""
+    verdicts = verdicts_of(molecules)
     properties = np.full((len(verdicts), len(PROPERTY_NAMES)), np.nan, np.float32)
     for row, verdict in enumerate(verdicts):
         if verdict.valid:
             properties[row] = list(properties_of(verdict.molecule).values())
-    return arrays | {
-        "valid": np.array([verdict.valid for verdict in verdicts], bool),
-        "smiles": np.array([verdict.smiles for verdict in verdicts], np.str_),
-        "reason": np.array([verdict.reason for verdict in verdicts], np.str_),
-        "properties": properties,
-    }
+    return DecodedMolecules(
+        molecules.elements,
+        molecules.positions,
+        molecules.bonds,
+        molecules.atoms,
+        valid=np.array([verdict.valid for verdict in verdicts], bool),
+        smiles=np.array([verdict.smiles for verdict in verdicts], np.str_),
+        reason=np.array([verdict.reason for verdict in verdicts], np.str_),
+        properties=properties,
+    )
 
 
 def satisfied(terms: Sequence[Term], properties: np.ndarray) -> np.ndarray:
@@ -60,39 +57,39 @@ def satisfied(terms: Sequence[Term], properties: np.ndarray) -> np.ndarray:
     return holds
 
 
-def stability(arrays: dict[str, np.ndarray]) -> tuple[float, float]:
+def stability(molecules: Structures) -> tuple[float, float]:
     """EDM's shares (arXiv 2203.17003): of atoms whose bonds sum to their valence, of molecules with only such atoms."""
     atoms = wrong = whole = 0
-    for row, count in enumerate(arrays["atoms"].astype(int)):
-        off = valence_errors(arrays["elements"][row][:count], square_bonds(arrays["bonds"][row], count))
+    for row, count in enumerate(molecules.atoms.astype(int)):
+        off = valence_errors(molecules.elements[row][:count], square_bonds(molecules.bonds[row], count))
         atoms, wrong, whole = atoms + count, wrong + int(off.sum()), whole + (not off.any())
-    return 1 - wrong / atoms, whole / len(arrays["atoms"])
+    return 1 - wrong / atoms, whole / len(molecules.atoms)
 
 
-def first_of_their_kind(arrays: dict[str, np.ndarray]) -> np.ndarray:
+def first_of_their_kind(molecules: DecodedMolecules) -> np.ndarray:
     """Bool [n]: valid molecules that no earlier one has the SMILES of."""
-    first = np.zeros(len(arrays["atoms"]), bool)
-    _, rows = np.unique(arrays["smiles"], return_index=True)
+    first = np.zeros(len(molecules.atoms), bool)
+    _, rows = np.unique(molecules.smiles, return_index=True)
     first[rows] = True
-    return first & arrays["valid"]
+    return first & molecules.valid
 
 
-def summary(arrays: dict[str, np.ndarray], prompts: Sequence[tuple[str, Sequence[Term]]]) -> dict[str, Any]:
+def summary(molecules: DecodedMolecules, prompts: Sequence[tuple[str, Sequence[Term]]]) -> dict[str, Any]:
     """Figures about a run's molecules by label, for people.
 
     Args:
-        arrays: of `checked_molecules`.
+        molecules: of one run.
         prompts: (title, terms) of each expert.
     """
-    count, valid = len(arrays["atoms"]), int(arrays["valid"].sum())
-    atoms, molecules = stability(arrays)
+    count, valid = len(molecules.atoms), int(molecules.valid.sum())
+    right, whole = stability(molecules)
     summed: dict[str, Any] = {
         "valid molecules": f"{valid} of {count}",
-        "unique among the valid": f"{int(first_of_their_kind(arrays).sum())} of {valid}",
-        "atoms with the right valence": f"{100 * atoms:.1f} %",
-        "molecules with only such atoms": f"{100 * molecules:.1f} %",
+        "unique among the valid": f"{int(first_of_their_kind(molecules).sum())} of {valid}",
+        "atoms with the right valence": f"{100 * right:.1f} %",
+        "molecules with only such atoms": f"{100 * whole:.1f} %",
     }
-    holds = [satisfied(terms, arrays["properties"]) for _, terms in prompts]
+    holds = [satisfied(terms, molecules.properties) for _, terms in prompts]
     prompted = [number for number, (_, terms) in enumerate(prompts) if terms]
     for number in prompted:
         summed[f"satisfy prompt {number + 1} ({prompts[number][0]})"] = f"{int(holds[number].sum())} of {count}"

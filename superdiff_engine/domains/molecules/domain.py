@@ -9,7 +9,6 @@ from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from PIL import Image
 
@@ -23,6 +22,7 @@ from ...score import ConditionedScore, Guidance, ScoreModel
 from ...system.assets import assets_folder
 from ..picture_files import png
 from ..sizes import draw_sizes, sizes_in_turn
+from .arrays import DecodedMolecules, MoleculePreview
 from .atoms import ELEMENTS, FEWEST_ATOMS, MOST_ATOMS
 from .model import HIGHEST_LEVEL, LOWEST_LEVEL, MoleculeModel, MoleculeScores, decode, encode, load_model, load_settings
 from .properties import Term, Vocabulary, contradict
@@ -38,11 +38,13 @@ PREVIEWED = 64
 JUDGED_AT = 0.02
 
 
-class Molecules(Domain):
+class Molecules(Domain[MoleculePreview, DecodedMolecules]):
     """Property prompts of molecule models, or different models."""
 
     name = "molecules"
     order = 3
+    preview_type = MoleculePreview
+    decoded_type = DecodedMolecules
     judged_at = JUDGED_AT
     title = "Molecules"
     sample_is_picture = True
@@ -152,50 +154,46 @@ class Molecules(Domain):
             for number, why in zip(given.numbers, given.unplaced, strict=True)
         ]
 
-    def preview(self, step: Step, experts: Sequence[Any], most: int) -> dict[str, np.ndarray]:
-        """Molecules on their way: elements, positions (Angstrom), bonds and atoms, of at most 64.
-
-        Elements and bonds are those of the denoised mean; positions are those of `base.settling`.
-        """
+    def preview(self, step: Step, experts: Sequence[Any], most: int) -> MoleculePreview:
+        """Of at most 64 molecules."""
         count, s = min(most, PREVIEWED), step.level
         states: Any = (step.samples, step.denoised)
         noisy, denoised = ({name: part[:count] for name, part in state.items()} for state in states)
         moving = settling(noisy["positions"], denoised["positions"], s)
         decoded = decode(denoised | {"positions": moving}, experts[0].network.atoms[:count])
-        return {name: getattr(decoded, name) for name in ("elements", "positions", "bonds", "atoms")}
+        return MoleculePreview.of(decoded.arrays())
 
-    def decode(self, step: Step, experts: Sequence[Any]) -> dict[str, np.ndarray]:
-        """The arrays of `checks.checked_molecules`."""
+    def decode(self, step: Step, experts: Sequence[Any]) -> DecodedMolecules:
         denoised: Any = step.denoised
         from .checks import checked_molecules  # RDKit: not before there are molecules
 
         return checked_molecules(decode(denoised, experts[0].network.atoms))
 
-    def preview_png(self, result: Result) -> bytes | None:
+    def preview_png(self, result: Result[DecodedMolecules]) -> bytes | None:
         from .drawing import grid
 
-        return png(grid(result.decoded), result.recipe) if "elements" in result.decoded else None
+        return None if result.decoded is None else png(grid(result.decoded), result.recipe)
 
-    def picture_png(self, result: Result, index: int) -> bytes:
+    def picture_png(self, result: Result[DecodedMolecules], index: int) -> bytes:
         """A flat depiction of molecule `index`, as a PNG with the recipe inside."""
         from .checks import verdicts_of
         from .drawing import depict
 
-        (verdict,) = verdicts_of(result.decoded, [index])
+        (verdict,) = verdicts_of(result.require_decoded(), [index])
         drawn = Image.open(io.BytesIO(depict(verdict.molecule, width=600, height=600))).convert("RGBA")
         white = Image.new("RGB", drawn.size, "white")
         white.paste(drawn, mask=drawn)
         return png(white, result.recipe)
 
-    def exports(self, result: Result, shown: Shown = ALL) -> list[Export]:
+    def exports(self, result: Result[DecodedMolecules], shown: Shown = ALL) -> list[Export]:
         from .files import exports
 
         return exports(result, shown)
 
-    def describe(self, result: Result) -> dict[str, Any]:
+    def describe(self, result: Result[DecodedMolecules]) -> dict[str, Any]:
         from .checks import summary
 
-        return summary(result.decoded, prompts_of(result.recipe)) if "elements" in result.decoded else {}
+        return {} if result.decoded is None else summary(result.decoded, prompts_of(result.recipe))
 
 
 def prompts_of(recipe: Recipe) -> list[tuple[str, list[Term]]]:

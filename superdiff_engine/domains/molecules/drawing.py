@@ -12,6 +12,7 @@ from rdkit import Chem
 from rdkit.Chem import rdDepictor
 from rdkit.Chem.Draw import rdMolDraw2D
 
+from .arrays import Structures
 from .checks import verdicts_of
 
 CELL = 220
@@ -75,9 +76,9 @@ def _part(molecule: Any) -> None:
             layout.SetAtomPosition(index, places[index].tolist())
 
 
-def grid(arrays: dict[str, np.ndarray], most: int = SHOWN) -> Image.Image:
+def grid(molecules: Structures, most: int = SHOWN) -> Image.Image:
     """The first molecules of a result side by side on white, each with its number, and why if it is not valid."""
-    verdicts = verdicts_of(arrays, range(min(most, len(arrays["atoms"]))))
+    verdicts = verdicts_of(molecules, range(min(most, len(molecules.atoms))))
     columns = max(1, math.ceil(math.sqrt(len(verdicts))))
     sheet = Image.new("RGB", (columns * CELL, math.ceil(len(verdicts) / columns) * CELL), "white")
     for index, verdict in enumerate(verdicts):

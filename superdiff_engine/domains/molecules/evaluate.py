@@ -37,11 +37,11 @@ from ...tables.chunks import CACHE, coin_flips
 from ...tables.evaluation import Evaluation, Parts, RowMaker, Say
 from ...tables.markdown import Column, Layout
 from ...tables.table import TABLES, Row, Table, Value, kept_row
+from .arrays import DecodedMolecules, Structures
 from .checks import checked_molecules
 from .domain import CHAINS, JUDGED_AT, RINGS, WHOLE, Molecules, find_folder, find_model, words_of
 from .files import ReadMolecules
 from .measures import area_under_curve, measures_of, share, strains
-from .model import Decoded
 from .properties import Term
 from .reference import Reference, load_reference
 
@@ -192,12 +192,12 @@ def chunk_file(row: str, chunk: int, settings: Settings) -> Path:
 
 
 def make_chunk(row: str, chunk: int, settings: Settings) -> None:
-    """Sample a chunk and keep it: the arrays of `checks.checked_molecules` and of `strains`, seconds, and
+    """Sample a chunk and keep it: the arrays of `DecodedMolecules` and of `strains`, seconds, and
     log_density [batch, 2] of two prompts.
     """
     recipe = recipe_of(row, chunk, settings)
     arrays = chunks.draw(recipe, Molecules(), densities=len(recipe.experts) > 1)
-    chunks.keep(chunk_file(row, chunk, settings), arrays | strains(arrays))
+    chunks.keep(chunk_file(row, chunk, settings), arrays | strains(DecodedMolecules.among(arrays)))
 
 
 def models_of(row: str) -> tuple[str, ...]:
@@ -234,8 +234,8 @@ def native_row(reference: Reference, settings: Settings) -> dict[str, np.ndarray
     """Test molecules of QM9 in the place of samples, as many as a row has, or as the reference holds."""
     names = ("elements", "positions", "bonds", "atoms")
     parts = [getattr(reference, name)[: settings.samples] for name in names]
-    arrays = checked_molecules(Decoded(*parts))
-    return arrays | strains(arrays) | {"seconds": np.array(0.0)}
+    molecules = checked_molecules(Structures(*parts))
+    return molecules.arrays() | strains(molecules) | {"seconds": np.array(0.0)}
 
 
 def density_values(amount: float, reference: Reference, molecules: int, seed: int = 0) -> dict[str, Value]:

@@ -9,11 +9,12 @@ import io
 import json
 import zipfile
 from collections.abc import Sequence
+from dataclasses import replace
 
-import numpy as np
 from rdkit import Chem
 
 from ...domain import ALL, COUNTING, Export, Result, Shown
+from .arrays import DecodedMolecules
 from .atoms import ELEMENTS, PROPERTY_NAMES
 from .checks import first_of_their_kind, verdicts_of
 from .chemistry import Verdict, relax
@@ -26,9 +27,9 @@ __all__ = [
 ]  # fmt: skip
 
 
-def exports(result: Result, shown: Shown = ALL) -> list[Export]:
+def exports(result: Result[DecodedMolecules], shown: Shown = ALL) -> list[Export]:
     """The files that the molecules that are shown can be saved as."""
-    if "elements" not in result.decoded:
+    if result.decoded is None:
         return []
     rows, relaxed = shown.rows, shown.relaxed
     smiles, chemical = "SMILES of the valid ones", "chemical/x-mdl-sdfile"
@@ -42,35 +43,35 @@ def exports(result: Result, shown: Shown = ALL) -> list[Export]:
 
 
 def _shown(
-    result: Result, rows: Sequence[int] | None, relaxed: bool = False
-) -> tuple[list[int], dict[str, np.ndarray], dict[int, str]]:
-    """(numbers of the molecules, their arrays, what geometry each has): as sampled, or relaxed where that is asked for
+    result: Result[DecodedMolecules], rows: Sequence[int] | None, relaxed: bool = False
+) -> tuple[list[int], DecodedMolecules, dict[int, str]]:
+    """(numbers of the molecules, all molecules, what geometry each has): as sampled, or relaxed where that is asked for
     and MMFF94 can.
     """
-    arrays = result.decoded
-    chosen = list(range(len(arrays["atoms"]))) if rows is None else list(rows)
+    molecules = result.require_decoded()
+    chosen = list(range(len(molecules.atoms))) if rows is None else list(rows)
     geometries = dict.fromkeys(chosen, "as sampled")
     if relaxed:
-        arrays = arrays | {"positions": arrays["positions"].copy()}
-        for row, verdict in zip(chosen, verdicts_of(arrays, chosen), strict=True):
+        molecules = replace(molecules, positions=molecules.positions.copy())
+        for row, verdict in zip(chosen, verdicts_of(molecules, chosen), strict=True):
             found = relax(verdict.molecule) if verdict.valid else None
             if found is not None:
-                arrays["positions"][row, : len(found.positions)] = found.positions
+                molecules.positions[row, : len(found.positions)] = found.positions
                 geometries[row] = "relaxed with MMFF94"
-    return chosen, arrays, geometries
+    return chosen, molecules, geometries
 
 
-def sdf(result: Result, rows: Sequence[int] | None = None, relaxed: bool = False) -> str:
+def sdf(result: Result[DecodedMolecules], rows: Sequence[int] | None = None, relaxed: bool = False) -> str:
     """All molecules, or some rows, as an SDF (V2000) in Angstrom; those that are not valid say why."""
-    rows, arrays, geometries = _shown(result, rows, relaxed)
+    rows, molecules, geometries = _shown(result, rows, relaxed)
     recipe = json.dumps(json.loads(result.recipe.to_json()))
     found = []
-    for row, verdict in zip(rows, verdicts_of(arrays, rows), strict=True):
+    for row, verdict in zip(rows, verdicts_of(molecules, rows), strict=True):
         fields = {"sample_from_0": str(row), "counting": COUNTING, "geometry": geometries[row]}
         fields |= {"valid": "yes" if verdict.valid else f"no: {verdict.reason}"}
         if verdict.valid:
             fields |= {"smiles": verdict.smiles}
-            fields |= {name: f"{arrays['properties'][row, k]:.6g}" for k, name in enumerate(PROPERTY_NAMES)}
+            fields |= {name: f"{molecules.properties[row, k]:.6g}" for k, name in enumerate(PROPERTY_NAMES)}
         for expert, (log_density, weight) in enumerate(
             zip(result.log_density[:, row], result.weights[:, row], strict=True)
         ):
@@ -89,45 +90,47 @@ def sdf_block(verdict: Verdict, title: str, fields: dict[str, str]) -> str:
     return block + "".join(f">  <{name}>\n{value}\n\n" for name, value in fields.items()) + "$$$$\n"
 
 
-def xyz(result: Result, rows: Sequence[int] | None = None, relaxed: bool = False) -> str:
+def xyz(result: Result[DecodedMolecules], rows: Sequence[int] | None = None, relaxed: bool = False) -> str:
     """All geometries in Angstrom, or some rows, one frame a molecule."""
-    rows, arrays, geometries = _shown(result, rows, relaxed)
+    rows, molecules, geometries = _shown(result, rows, relaxed)
     lines = []
     for row in rows:
-        count, valid = int(arrays["atoms"][row]), "yes" if arrays["valid"][row] else "no"
+        count, valid = int(molecules.atoms[row]), "yes" if molecules.valid[row] else "no"
         said = f'molecule_{row:05d} valid={valid} geometry="{geometries[row]}" counting="{COUNTING}"'
         lines += [str(count), said]
-        for element, place in zip(arrays["elements"][row][:count], arrays["positions"][row][:count], strict=True):
+        for element, place in zip(molecules.elements[row][:count], molecules.positions[row][:count], strict=True):
             lines.append(f"{ELEMENTS[element]} {place[0]:.5f} {place[1]:.5f} {place[2]:.5f}")
     return "\n".join([*lines, ""])
 
 
-def smi(result: Result, rows: Sequence[int] | None = None) -> str:
+def smi(result: Result[DecodedMolecules], rows: Sequence[int] | None = None) -> str:
     """A line "SMILES name" for every valid molecule; the number in the name counts from 0."""
-    smiles = result.decoded["smiles"]
-    return "".join(f"{smiles[row]} molecule_{row:05d}\n" for row in _shown(result, rows)[0] if smiles[row])
+    chosen, molecules, _ = _shown(result, rows)
+    smiles = molecules.smiles
+    return "".join(f"{smiles[row]} molecule_{row:05d}\n" for row in chosen if smiles[row])
 
 
-def table_csv(result: Result, rows: Sequence[int] | None = None) -> str:
+def table_csv(result: Result[DecodedMolecules], rows: Sequence[int] | None = None) -> str:
     """One row a molecule: verdict, SMILES, duplicate, properties; log-density and weight of every expert, and level."""
-    arrays, experts = result.decoded, range(len(result.log_density))
-    first, text = first_of_their_kind(arrays), io.StringIO()
+    chosen, molecules, _ = _shown(result, rows)
+    experts = range(len(result.log_density))
+    first, text = first_of_their_kind(molecules), io.StringIO()
     writer = csv.writer(text)
     head = ["sample_from_0", "atoms", "valid", "reason", "smiles", "duplicate", *PROPERTY_NAMES]
     head += [f"log_density_of_expert_{k}_nats" for k in experts]
     writer.writerow([*head, *(f"weight_of_expert_{k}" for k in experts), "level"])
-    for row in _shown(result, rows)[0]:
-        valid = bool(arrays["valid"][row])
-        known = [f"{value:.6g}" if valid else "" for value in arrays["properties"][row]]
+    for row in chosen:
+        valid = bool(molecules.valid[row])
+        known = [f"{value:.6g}" if valid else "" for value in molecules.properties[row]]
         writer.writerow(
-            [row, int(arrays["atoms"][row]), "yes" if valid else "no", arrays["reason"][row], arrays["smiles"][row]]
+            [row, int(molecules.atoms[row]), "yes" if valid else "no", molecules.reason[row], molecules.smiles[row]]
             + ["yes" if valid and not first[row] else "no", *known]
             + [f"{value:.6g}" for value in (*result.log_density[:, row], *result.weights[:, row], result.level)]
         )
     return text.getvalue()
 
 
-def archive(result: Result, rows: Sequence[int] | None = None, relaxed: bool = False) -> bytes:
+def archive(result: Result[DecodedMolecules], rows: Sequence[int] | None = None, relaxed: bool = False) -> bytes:
     """All files and the recipe in one zip."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as packed:

@@ -28,6 +28,7 @@ from rdkit import DataStructs
 from rdkit.Chem import RemoveHs, rdFingerprintGenerator
 
 from ...tables.table import Value
+from .arrays import DecodedMolecules, Structures
 from .atoms import PROPERTY_NAMES
 from .checks import first_of_their_kind, satisfied, stability, verdicts_of
 from .chemistry import relax
@@ -38,12 +39,12 @@ from .reference import Reference
 _MEASURED = ("logp", "tpsa", "qed", "sa", "fsp3")
 
 
-def strains(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def strains(molecules: Structures) -> dict[str, np.ndarray]:
     """What MMFF94 relaxation frees, strain [n] in kcal/mol, and how far it moves the atoms, moved [n] in Angstrom (root
     mean square); NaN for molecules that are not valid, or that it does not know.
     """
-    strain, moved = np.full((2, len(arrays["atoms"])), np.nan)
-    for row, verdict in enumerate(verdicts_of(arrays)):
+    strain, moved = np.full((2, len(molecules.atoms)), np.nan)
+    for row, verdict in enumerate(verdicts_of(molecules)):
         relaxed = relax(verdict.molecule) if verdict.valid else None
         if relaxed is not None:
             strain[row], moved[row] = relaxed.energy, relaxed.rmsd
@@ -70,11 +71,11 @@ def normalised(term: Term, properties: np.ndarray, reference: Reference) -> np.n
     return np.where(known, scores, 0.0)
 
 
-def diversity(arrays: dict[str, np.ndarray], most: int = 500) -> float:
+def diversity(molecules: DecodedMolecules, most: int = 500) -> float:
     """1 - mean Tanimoto similarity of Morgan fingerprints between the first `most` valid molecules."""
-    rows = np.nonzero(arrays["valid"])[0][:most].tolist()
+    rows = np.nonzero(molecules.valid)[0][:most].tolist()
     generator = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048)
-    prints = [generator.GetFingerprint(RemoveHs(verdict.molecule)) for verdict in verdicts_of(arrays, rows)]
+    prints = [generator.GetFingerprint(RemoveHs(verdict.molecule)) for verdict in verdicts_of(molecules, rows)]
     similar = [
         value
         for index in range(1, len(prints))
@@ -87,29 +88,30 @@ def measures_of(arrays: dict[str, np.ndarray], reference: Reference, terms: Sequ
     """All measures of a row's molecules.
 
     Args:
-        arrays: of `checks.checked_molecules` and `strains`, and log_density [n, 2] in nats of two experts.
+        arrays: of `DecodedMolecules` and `strains`, and log_density [n, 2] in nats of two experts.
         reference: facts about QM9.
         terms: what the two prompts ask for; none for molecules without a prompt.
     """
-    valid = arrays["valid"]
-    first = first_of_their_kind(arrays)
+    molecules = DecodedMolecules.among(arrays)
+    valid = molecules.valid
+    first = first_of_their_kind(molecules)
     measures = {
         "valid": share(valid),
         "unique": share(first[valid]),
-        "novel": share(reference.novel(arrays["smiles"][first])),
+        "novel": share(reference.novel(molecules.smiles[first])),
     }
     if not terms:
-        atoms, molecules = stability(arrays)
+        right, whole = stability(molecules)
         count = len(valid)
         # Atoms of one molecule are not independent: the error is that of as many draws as there are molecules.
-        measures["atom_stable"] = Value(value=atoms, error=math.sqrt(atoms * (1 - atoms) / count))
-        measures["molecule_stable"] = Value(value=molecules, error=math.sqrt(molecules * (1 - molecules) / count))
-        ringed = valid & (arrays["properties"][:, PROPERTY_NAMES.index("rings")] > 0)
+        measures["atom_stable"] = Value(value=right, error=math.sqrt(right * (1 - right) / count))
+        measures["molecule_stable"] = Value(value=whole, error=math.sqrt(whole * (1 - whole) / count))
+        ringed = valid & (molecules.properties[:, PROPERTY_NAMES.index("rings")] > 0)
         one, other = ringed, valid & ~ringed
         measures["ringed"] = share(ringed[valid])
     else:
-        one, other = (satisfied([term], arrays["properties"]) for term in terms)
-        lower = np.min([normalised(term, arrays["properties"], reference) for term in terms], axis=0)
+        one, other = (satisfied([term], molecules.properties) for term in terms)
+        lower = np.min([normalised(term, molecules.properties, reference) for term in terms], axis=0)
         measures["both"] = share(one & other)
         measures["neither"] = share(~(one | other))
         measures["minimum"] = Value(value=float(lower.mean()), error=float(lower.std() / math.sqrt(len(lower))))
@@ -126,7 +128,7 @@ def measures_of(arrays: dict[str, np.ndarray], reference: Reference, terms: Sequ
         ):
             if yes.any() and no.any():
                 measures[name] = area_under_curve(score[yes], score[no])
-    measures["diversity"] = Value(value=diversity(arrays))
+    measures["diversity"] = Value(value=diversity(molecules))
     for name in ("strain", "moved"):
         known = arrays[name][~np.isnan(arrays[name])]
         if len(known):

@@ -31,7 +31,8 @@ from ...score import ConditionedScore
 from ...system.file_cache import file_cached
 from ...training import saved
 from ...training.saved import SETTINGS, WEIGHTS, load_network, save_card, save_network, size_of, trained_row
-from ...training.trainer import TrainingFacts
+from ...training.task import TrainingFacts
+from .arrays import Structures
 from .atoms import ELEMENTS, MOST_ATOMS, PAIRS, pair_indices
 from .network import MoleculeNetwork
 from .properties import Vocabulary
@@ -261,19 +262,7 @@ def load_model(folder: Path, device: str = "cpu") -> MoleculeModel:
     return MoleculeModel(load_network(folder, MoleculeNetwork, settings.network, device, "molecule"), settings)
 
 
-@dataclass(frozen=True)
-class Decoded:
-    """Molecules read off a state: elements uint8 [B, 29], positions float32 [B, 29, 3] in Angstrom, bonds uint8
-    [B, 406] of the pairs i < j, atoms uint8 [B].
-    """
-
-    elements: np.ndarray
-    positions: np.ndarray
-    bonds: np.ndarray
-    atoms: np.ndarray
-
-
-def decode(state: State, atoms: Sequence[int]) -> Decoded:
+def decode(state: State, atoms: Sequence[int]) -> Structures:
     """The nearest molecule: the likeliest element of each atom, each pair's order rounded."""
     mask = atom_mask(atoms).numpy()
     first, second = pair_indices()
@@ -282,7 +271,7 @@ def decode(state: State, atoms: Sequence[int]) -> Decoded:
         mask[:, first] & mask[:, second]
     )
     positions = (state["positions"] * ANGSTROM).cpu().numpy().astype(np.float32) * mask[:, :, None]
-    return Decoded(elements, positions, bonds, mask.sum(1).astype(np.uint8))
+    return Structures(elements, positions, bonds, mask.sum(1).astype(np.uint8))
 
 
 def encode(elements: Tensor, positions: Tensor, bonds: Tensor, atoms: Tensor) -> State:

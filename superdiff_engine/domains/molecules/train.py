@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from ... import rotations
-from ...training.trainer import Draws, TrainingFacts, TrainingPlan, TrainingProgress, TrainingTask
+from ...training.task import Draws, TrainingFacts, TrainingPlan, TrainingProgress, TrainingTask
 from ...training.training import RefiningOptions, Report, Training
 from .atoms import ELEMENTS, FEWEST_ATOMS, MOST_ATOMS, PROPERTY_NAMES
 from .data import Molecules

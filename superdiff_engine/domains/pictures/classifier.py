@@ -22,7 +22,7 @@ from ...system.assets import assets_folder
 from ...system.file_cache import file_cached
 from ...system.files import write_whole
 from ...training.saved import WEIGHTS
-from ...training.trainer import Draws, TrainingFacts, TrainingTask
+from ...training.task import Draws, TrainingFacts, TrainingTask
 from .data import CLASS_NAMES, Pictures
 
 CLASSIFIER = "garment_classifier"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 
 from ...domain import ALL, Domain, Export, ModelInfo, Result, Shown
@@ -15,7 +14,7 @@ from ...recipes.document import Expert, Levels, Recipe
 from ...recipes.operators import AndRecipe, AverageRecipe, CoinFlipRecipe, OperatorRecipe, OrRecipe, SingleRecipe
 from ...sampling import Step
 from ..hub import pin_revisions
-from ..picture_files import grid_with_recipe, picture_exports, picture_png, to_uint8
+from ..picture_files import DecodedPictures, PicturePreview, grid_with_recipe, picture_exports, picture_png, to_uint8
 from . import model
 from .data import CLASS_NAMES, EXPERT_CLASSES
 
@@ -25,11 +24,13 @@ LOWEST_LEVEL = 0.02
 HIGHEST_LEVEL = 80.0
 
 
-class Pictures(Domain):
+class Pictures(Domain[PicturePreview, DecodedPictures]):
     """Unconditional picture models."""
 
     name = "pictures"
     order = 1
+    preview_type = PicturePreview
+    decoded_type = DecodedPictures
     title = "Pictures"
     sample_is_picture = True
     level_unit = "half the range from black to white"
@@ -93,27 +94,24 @@ class Pictures(Domain):
         highest = min(HIGHEST_LEVEL, *(expert.schedule.highest for expert in experts))
         return lowest, highest
 
-    def preview(self, step: Step, experts: Sequence[Any], most: int) -> dict[str, np.ndarray]:
-        """{"pictures": uint8 [n, H, W] or [n, H, W, 3]}: the denoised means, what the run would end in from here."""
+    def preview(self, step: Step, experts: Sequence[Any], most: int) -> PicturePreview:
         denoised: Any = step.denoised
-        return {"pictures": to_uint8(denoised[:most])}
+        return PicturePreview(to_uint8(denoised[:most]))
 
-    def decode(self, step: Step, experts: Sequence[Any]) -> dict[str, np.ndarray]:
-        """{"pictures": uint8 [batch, H, W] or [batch, H, W, 3]}."""
+    def decode(self, step: Step, experts: Sequence[Any]) -> DecodedPictures:
         denoised: Any = step.denoised
-        return {"pictures": to_uint8(denoised)}
+        return DecodedPictures(to_uint8(denoised))
 
-    def preview_png(self, result: Result) -> bytes | None:
+    def preview_png(self, result: Result[DecodedPictures]) -> bytes | None:
         return grid_with_recipe(result)
 
-    def picture_png(self, result: Result, index: int) -> bytes:
-        """Picture `index` of the result at its own size, as a PNG with the recipe inside."""
+    def picture_png(self, result: Result[DecodedPictures], index: int) -> bytes:
         return picture_png(result, index)
 
-    def exports(self, result: Result, shown: Shown = ALL) -> list[Export]:
+    def exports(self, result: Result[DecodedPictures], shown: Shown = ALL) -> list[Export]:
         return picture_exports(result)
 
-    def describe(self, result: Result) -> dict[str, Any]:
+    def describe(self, result: Result[DecodedPictures]) -> dict[str, Any]:
         """The share of each garment, by the embedded classifier; empty for experts of anything else."""
         if not all(expert.model in EXPERT_CLASSES for expert in result.recipe.experts):
             return {}

@@ -27,7 +27,7 @@ from ...noise import DiscreteVP
 from ...score import NetworkScore
 from ...system.assets import assets_folder
 from ...system.file_cache import file_cached
-from ...training.trainer import TrainingFacts
+from ...training.task import TrainingFacts
 from ..hub import fetch_pipeline
 from ..sources import (
     INDEX,

@@ -11,7 +11,7 @@ from torch import nn
 
 from ...system.files import write_whole
 from ...tables.table import Table
-from ...training.trainer import TrainingFacts
+from ...training.task import TrainingFacts
 from ..sources import read_settings
 from .data import CLASS_NAMES, EXPERT_CLASSES
 from .model import WEIGHTS, PictureSettings, part_of, read_unet

@@ -17,14 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ...noise import DiscreteVP
-from ...training.trainer import (
-    Draws,
-    TrainingFacts,
-    TrainingPlan,
-    TrainingTask,
-    denoising_loss,
-    noisy_draws,
-)
+from ...training.losses import denoising_loss, noisy_draws
+from ...training.task import Draws, TrainingFacts, TrainingPlan, TrainingTask
 from ...training.training import Options, Training
 from .classifier import CLASSIFIER, ClassifierTask, GarmentClassifier, reference_of, save_classifier
 from .data import EXPERT_CLASSES, Pictures, load_splits, write_garments

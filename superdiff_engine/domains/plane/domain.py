@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from ...arrays import Decoded
 from ...domain import ALL, Domain, Export, ModelInfo, Result, Shown
 from ...geometry import Euclidean
 from ...recipes.document import DRAWN, Expert, Levels, Mixture, Recipe
 from ...recipes.operators import AndRecipe, OrRecipe
 from ...sampling import Step
 from ..picture_files import png
+from .arrays import PlanePreview
 from .drawing import draw_plane
 from .mixture import GaussianMixture
 
@@ -51,11 +53,12 @@ MIXTURES: dict[str, tuple[str, str, Mixture]] = {
 }
 
 
-class Plane(Domain):
+class Plane(Domain[PlanePreview, Decoded]):
     """Exact experts in two dimensions."""
 
     name = "plane"
     order = 0
+    preview_type = PlanePreview
     title = "Plane"
     level_unit = "plane units"
     levels = (0.02, 20.0)
@@ -97,22 +100,21 @@ class Plane(Domain):
     def space(self, experts: Sequence[Any]) -> Euclidean:
         return experts[0].space
 
-    def preview(self, step: Step, experts: Sequence[Any], most: int) -> dict[str, np.ndarray]:
-        """Positions [n, 2] in the view, estimated and exact log-densities and weights [experts, n], density grids."""
+    def preview(self, step: Step, experts: Sequence[Any], most: int) -> PlanePreview:
         samples: Any = step.samples
         shown = samples[:most].cpu()
         axis = torch.linspace(-HALF_WIDTH, HALF_WIDTH, GRID, dtype=torch.float64)
         grid = torch.cartesian_prod(axis, axis).flip(1) / to_view(step.level)
         contours = torch.stack([expert.log_density(grid, step.level).view(GRID, GRID) for expert in experts])
         exact = torch.stack([expert.log_density(shown, step.level) for expert in experts])
-        return {
-            "positions": (shown * to_view(step.level)).numpy().astype(np.float32),
-            "log_density": step.log_density[:, :most].cpu().numpy(),
-            "exact": exact.double().numpy(),
-            "weights": step.weights[:, :most].cpu().numpy(),
-            "contours": contours.numpy().astype(np.float32),
-            "extent": np.array([-HALF_WIDTH, HALF_WIDTH, -HALF_WIDTH, HALF_WIDTH]),
-        }
+        return PlanePreview(
+            positions=(shown * to_view(step.level)).numpy().astype(np.float32),
+            log_density=step.log_density[:, :most].cpu().numpy(),
+            exact=exact.double().numpy(),
+            weights=step.weights[:, :most].cpu().numpy(),
+            contours=contours.numpy().astype(np.float32),
+            extent=np.array([-HALF_WIDTH, HALF_WIDTH, -HALF_WIDTH, HALF_WIDTH]),
+        )
 
     def preview_png(self, result: Result) -> bytes:
         """The samples as the page shows them: over every expert's contour lines, with axes."""

@@ -8,8 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
-
 from ...domain import ALL, Domain, Export, ModelInfo, Prepared, Result, Shown, Wording, look_at, look_at_embedded
 from ...errors import ModelError, RecipeError
 from ...geometry import Euclidean
@@ -21,7 +19,7 @@ from ...system.assets import assets_folder
 from ...system.devices import fast_dtype
 from ...system.file_cache import file_cached
 from ..hub import pin_revisions
-from ..picture_files import grid_with_recipe, picture_exports, picture_png
+from ..picture_files import DecodedPictures, PicturePreview, grid_with_recipe, picture_exports, picture_png
 from ..sources import LocalPipeline, is_foreign, local_pipelines, printable, read_settings
 from .captions import unknown_words
 from .encoding import recognise
@@ -35,11 +33,13 @@ PAPERS_KIND = "hub/stable-diffusion-v1-5/stable-diffusion-v1-5"
 LOWEST_LEVEL = 0.03
 
 
-class Prompts(Domain):
+class Prompts(Domain[PicturePreview, DecodedPictures]):
     """Prompts of a text-to-image pipeline."""
 
     name = "prompts"
     order = 2
+    preview_type = PicturePreview
+    decoded_type = DecodedPictures
     title = "Prompts"
     sample_is_picture = True
     level_unit = "standard deviations of the latents"
@@ -145,15 +145,15 @@ class Prompts(Domain):
         lowest, highest = _network(experts).level_range
         return max(LOWEST_LEVEL, lowest), highest
 
-    def preview(self, step: Step, experts: Sequence[Any], most: int) -> dict[str, np.ndarray]:
-        """{"pictures": uint8 [n, h, w, 3]}: the denoised latents by a linear map, one pixel a latent."""
+    def preview(self, step: Step, experts: Sequence[Any], most: int) -> PicturePreview:
+        """By a linear map of the denoised latents, one pixel a latent; of at most 64."""
         denoised: Any = step.denoised
-        return {"pictures": _network(experts).preview(denoised[: min(most, 64)])}
+        return PicturePreview(_network(experts).preview(denoised[: min(most, 64)]))
 
-    def decode(self, step: Step, experts: Sequence[Any]) -> dict[str, np.ndarray]:
-        """{"pictures": uint8 [batch, H, W, 3]}, by the VAE."""
+    def decode(self, step: Step, experts: Sequence[Any]) -> DecodedPictures:
+        """By the VAE."""
         denoised: Any = step.denoised
-        return {"pictures": _network(experts).decode(denoised)}
+        return DecodedPictures(_network(experts).decode(denoised))
 
     def notes(self, experts: Sequence[Any]) -> list[str]:
         if not experts:
@@ -168,14 +168,13 @@ class Prompts(Domain):
             )
         return found
 
-    def preview_png(self, result: Result) -> bytes | None:
+    def preview_png(self, result: Result[DecodedPictures]) -> bytes | None:
         return grid_with_recipe(result)
 
-    def picture_png(self, result: Result, index: int) -> bytes:
-        """Picture `index` of the result at its own size, as a PNG with the recipe inside."""
+    def picture_png(self, result: Result[DecodedPictures], index: int) -> bytes:
         return picture_png(result, index)
 
-    def exports(self, result: Result, shown: Shown = ALL) -> list[Export]:
+    def exports(self, result: Result[DecodedPictures], shown: Shown = ALL) -> list[Export]:
         return picture_exports(result)
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ...errors import ModelError
 from ...system.assets import assets_folder
 from ...system.files import write_whole
-from ...training.trainer import TrainingFacts
+from ...training.task import TrainingFacts
 from .captions import (
     STYLE_WORDS,
     known_words,

@@ -26,7 +26,7 @@ from torch.nn import functional
 from ...errors import ModelError
 from ...system.files import write_whole
 from ...training.packs import is_pack, read_pack, write_pack
-from ...training.trainer import Draws, TrainingFacts, TrainingPlan, TrainingTask
+from ...training.task import Draws, TrainingFacts, TrainingPlan, TrainingTask
 from ...training.training import Options, Training
 from .emoji import DATA_FOLDER, PAIRS, SCORER_SETS, Concept, EmojiPictures, load_pictures
 from .saving import SCORER

@@ -41,18 +41,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ...errors import ModelError
 from ...noise import DiscreteVP
+from ...training.losses import denoising_loss, noisy_draws
 from ...training.packs import is_pack, read_pack, write_pack
-from ...training.trainer import (
-    Draws,
-    TrainingFacts,
-    TrainingPlan,
-    TrainingProgress,
-    TrainingTask,
-    checkpoints_folder,
-    denoising_loss,
-    noisy_draws,
-    train,
-)
+from ...training.task import Draws, TrainingFacts, TrainingPlan, TrainingProgress, TrainingTask
+from ...training.trainer import checkpoints_folder, train
 from ...training.training import Data, RefiningOptions, Report, Training
 from .captions import (
     FILLERS,

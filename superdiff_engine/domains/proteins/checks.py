@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .arrays import DecodedProteins
+
 #: Angstrom between successive CA of a trans peptide, and how far off they may be.
 NEIGHBOURS, TOLERANCE = 3.8, 0.2
 #: CA of residues that are no neighbours stand at least this far apart, Angstrom.
@@ -74,21 +76,17 @@ def _dihedral(a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray) -> np.
     return np.degrees(np.arctan2((np.cross(axis, v) * w).sum(1), (v * w).sum(1)))
 
 
-def checked_proteins(backbones: Tensor, residues: Sequence[int]) -> dict[str, np.ndarray]:
-    """Arrays of finished backbones.
+def checked_proteins(backbones: Tensor, residues: Sequence[int]) -> DecodedProteins:
+    """Finished backbones, measured.
 
     Args:
         backbones: N, CA, C, O [batch, longest, 4, 3] in Angstrom.
         residues: of each.
-
-    Returns:
-        backbone float32 (zero beyond a chain's end), residues int64 [batch], structure "S1" [batch, longest] (empty
-        beyond the end), and for each sample the shares bonds_ok, clashes, helix, strand, and radius in Angstrom.
     """
     atoms = backbones.detach().cpu().numpy().astype(np.float32)
     count, longest = atoms.shape[:2]
     structure = np.zeros((count, longest), "S1")
-    shares: dict[str, np.ndarray] = {
+    measured: dict[str, np.ndarray] = {
         name: np.zeros(count) for name in ("bonds_ok", "clashes", "helix", "strand", "radius")
     }
     for row, length in enumerate(residues):
@@ -96,29 +94,23 @@ def checked_proteins(backbones: Tensor, residues: Sequence[int]) -> dict[str, np
         chain = atoms[row, :length]
         letters = secondary_structure(chain)
         structure[row, :length] = list(letters)
-        shares["bonds_ok"][row] = bond_share(chain[:, 1])
-        shares["clashes"][row] = clash_share(chain[:, 1])
-        shares["radius"][row] = radius_of_gyration(chain[:, 1])
-        shares["helix"][row] = letters.count("H") / length
-        shares["strand"][row] = letters.count("E") / length
-    return shares | {"backbone": atoms, "residues": np.array(residues, np.int64), "structure": structure}
+        measured["bonds_ok"][row] = bond_share(chain[:, 1])
+        measured["clashes"][row] = clash_share(chain[:, 1])
+        measured["radius"][row] = radius_of_gyration(chain[:, 1])
+        measured["helix"][row] = letters.count("H") / length
+        measured["strand"][row] = letters.count("E") / length
+    return DecodedProteins(**measured, backbone=atoms, residues=np.array(residues, np.int64), structure=structure)
 
 
-def chain_of(arrays: dict[str, np.ndarray], row: int) -> tuple[np.ndarray, str]:
-    """(backbone [residues, 4, 3], its secondary structure) of one sample of `checked_proteins`."""
-    length = int(arrays["residues"][row])
-    return arrays["backbone"][row, :length], arrays["structure"][row, :length].tobytes().decode()
-
-
-def summary(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+def summary(proteins: DecodedProteins) -> dict[str, Any]:
     """Means over the samples, by a label that says the unit."""
-    both = (arrays["helix"] >= BOTH) & (arrays["strand"] >= BOTH)
+    both = (proteins.helix >= BOTH) & (proteins.strand >= BOTH)
     return {
-        "proteins": len(arrays["residues"]),
-        "residues in helices": f"{arrays['helix'].mean():.0%}",
-        "residues in strands": f"{arrays['strand'].mean():.0%}",
+        "proteins": len(proteins.residues),
+        "residues in helices": f"{proteins.helix.mean():.0%}",
+        "residues in strands": f"{proteins.strand.mean():.0%}",
         "proteins with both kinds": f"{both.mean():.0%}",
-        "CA-CA of 3.8 +- 0.2 Angstrom": f"{arrays['bonds_ok'].mean():.1%}",
-        "CA pairs closer than 3.6 Angstrom": f"{arrays['clashes'].mean():.2%}",
-        "radius of gyration": f"{arrays['radius'].mean():.1f} Angstrom",
+        "CA-CA of 3.8 +- 0.2 Angstrom": f"{proteins.bonds_ok.mean():.1%}",
+        "CA pairs closer than 3.6 Angstrom": f"{proteins.clashes.mean():.2%}",
+        "radius of gyration": f"{proteins.radius.mean():.1f} Angstrom",
     }

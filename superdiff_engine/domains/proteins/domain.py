@@ -21,6 +21,7 @@ from ...sampling import Step
 from ...score import ScoreModel
 from ...system.assets import assets_folder
 from ..sizes import draw_sizes, sizes_in_turn
+from .arrays import DecodedProteins, ProteinPreview
 from .frames import frames_of
 from .model import (
     ALPHA,
@@ -49,11 +50,13 @@ NOISE_SCALE = 0.7
 JUDGED_AT = 0.05
 
 
-class Proteins(Domain):
+class Proteins(Domain[ProteinPreview, DecodedProteins]):
     """Backbones drawn by models of different kinds of folds."""
 
     name = "proteins"
     order = 4
+    preview_type = ProteinPreview
+    decoded_type = DecodedProteins
     judged_at = JUDGED_AT
     title = "Proteins"
     level_unit = "10 Angstrom for positions"
@@ -121,11 +124,8 @@ class Proteins(Domain):
         experts = experts_of(recipe, [len(alpha)], device)
         return experts, {name: part.unsqueeze(0).to(device) for name, part in state.items()}, JUDGED_AT
 
-    def preview(self, step: Step, experts: Sequence[Any], most: int) -> dict[str, np.ndarray]:
-        """Backbones on their way, Angstrom, of at most 16, and how many residues each has.
-
-        Positions are those of `base.settling`: a cloud that settles into the fold.
-        """
+    def preview(self, step: Step, experts: Sequence[Any], most: int) -> ProteinPreview:
+        """Of at most 16 backbones."""
         count, s = min(most, PREVIEWED), step.level
         states: Any = (step.samples, step.denoised)
         noisy, denoised = ({name: part[:count] for name, part in state.items()} for state in states)
@@ -133,30 +133,29 @@ class Proteins(Domain):
         atoms = decode(moving).cpu().numpy().astype(np.float32)
         residues = np.array(experts[0].residues[:count])
         atoms *= (np.arange(atoms.shape[1]) < residues[:, None])[:, :, None, None]
-        return {"backbone": atoms, "residues": residues}
+        return ProteinPreview(atoms, residues)
 
-    def decode(self, step: Step, experts: Sequence[Any]) -> dict[str, np.ndarray]:
-        """The arrays of `checks.checked_proteins`."""
+    def decode(self, step: Step, experts: Sequence[Any]) -> DecodedProteins:
         from .checks import checked_proteins
 
         denoised: Any = step.denoised
         return checked_proteins(decode(denoised), experts[0].residues)
 
-    def preview_png(self, result: Result) -> bytes | None:
+    def preview_png(self, result: Result[DecodedProteins]) -> bytes | None:
         from ..picture_files import png
         from .drawing import grid
 
-        return png(grid(result.decoded), result.recipe) if "backbone" in result.decoded else None
+        return None if result.decoded is None else png(grid(result.decoded), result.recipe)
 
-    def exports(self, result: Result, shown: Shown = ALL) -> list[Export]:
+    def exports(self, result: Result[DecodedProteins], shown: Shown = ALL) -> list[Export]:
         from .files import exports
 
         return exports(result)
 
-    def describe(self, result: Result) -> dict[str, Any]:
+    def describe(self, result: Result[DecodedProteins]) -> dict[str, Any]:
         from .checks import summary
 
-        return summary(result.decoded) if "backbone" in result.decoded else {}
+        return {} if result.decoded is None else summary(result.decoded)
 
 
 def experts_of(recipe: Recipe, residues: Sequence[int], device: str) -> list[ProteinScore]:

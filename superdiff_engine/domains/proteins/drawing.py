@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from ..colours import STRUCTURE_COLOURS, rgb
-from .checks import chain_of
+from .arrays import DecodedProteins
 
 CELL = 220
 #: How many proteins a grid shows at most; points of the curve between two residues; drawn larger, then reduced.
@@ -86,14 +86,14 @@ def smooth(points: np.ndarray) -> np.ndarray:
     return np.concatenate([*pieces, points[-1:]])
 
 
-def grid(arrays: dict[str, np.ndarray], most: int = SHOWN) -> Image.Image:
+def grid(proteins: DecodedProteins, most: int = SHOWN) -> Image.Image:
     """The first proteins of a result side by side on white, each with its number, from 0 as its file has it."""
-    count = min(most, len(arrays["residues"]))
+    count = min(most, len(proteins.residues))
     columns = max(1, math.ceil(math.sqrt(count)))
     sheet = Image.new("RGB", (columns * CELL, math.ceil(count / columns) * CELL), "white")
     draw = ImageDraw.Draw(sheet)
     for index in range(count):
-        cell = depict(*chain_of(arrays, index))
+        cell = depict(*proteins.chain(index))
         place = ((index % columns) * CELL, (index // columns) * CELL)
         sheet.paste(cell, place, cell)
         draw.text((place[0] + 6, place[1] + 4), str(index), fill="black")

@@ -36,6 +36,7 @@ from ...tables.evaluation import Evaluation, Parts, RowMaker, Say
 from ...tables.markdown import Column, Layout
 from ...tables.table import TABLES, Row, Table, kept_row
 from . import mpnn
+from .arrays import DecodedProteins
 from .checks import checked_proteins
 from .data import Chains, load_chains
 from .domain import ALPHA, BETA, NOISE_SCALE, WHOLE, Proteins, find_folder, find_model
@@ -189,7 +190,7 @@ def _weights(row: str) -> list[Path]:
 
 
 def make_chunk(row: str, residues: int, seed: int, settings: Settings) -> None:
-    """Sample a chunk and keep the arrays of `checks.checked_proteins`."""
+    """Sample a chunk and keep the arrays of `DecodedProteins`."""
     path = chunk_file(row, residues, seed, settings)
     chunks.keep(path, chunks.draw(recipe_of(row, residues, seed, settings), Proteins()))
 
@@ -226,7 +227,7 @@ def native_row(test: Chains, settings: Settings, kind: str = WHOLE, moved: float
             backbone = test.backbone[test.rows(int(index))]
             shift = moved * generator.standard_normal((len(backbone), 1, 3), np.float32)
             atoms[row, : len(backbone)] = torch.from_numpy(backbone + shift)
-        found.append(checked_proteins(atoms, test.residues[near].tolist()) | {"seconds": np.array(0.0)})
+        found.append(checked_proteins(atoms, test.residues[near].tolist()).arrays() | {"seconds": np.array(0.0)})
     return found
 
 
@@ -353,7 +354,7 @@ def draw_sheets(folder: Path, settings: Settings, pool: Executor | None, say: Sa
         joined = chunks.join([chunk_file(*chunk) for chunk in wanted], settings.samples)
         arrays = cast(dict[str, np.ndarray], joined)  # none is missing now
         buffer = io.BytesIO()
-        grid(arrays, SHEET_SAMPLES).save(buffer, "PNG", optimize=True)
+        grid(DecodedProteins.among(arrays), SHEET_SAMPLES).save(buffer, "PNG", optimize=True)
         folder.mkdir(parents=True, exist_ok=True)
         written.append(folder / f"proteins_{row}.png")
         write_whole(written[-1], buffer.getvalue())

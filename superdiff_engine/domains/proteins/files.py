@@ -8,14 +8,13 @@ import json
 import textwrap
 import zipfile
 from collections.abc import Sequence
-from typing import Any
 
 import gemmi
 import numpy as np
 
 from ...domain import COUNTING, Export, Result
 from ...recipes.document import Recipe
-from .checks import chain_of
+from .arrays import DecodedProteins
 from .reading import ATOMS, CATEGORY, FEWEST, LARGEST_FILE, MOST, REMARK, ReadProtein, read_protein
 
 __all__ = [
@@ -93,24 +92,29 @@ def _packed(recipe: Recipe) -> list[str]:
     return textwrap.wrap(text, 60, drop_whitespace=False, break_on_hyphens=False)
 
 
-def table_csv(result: Result) -> str:
+def table_csv(result: Result[DecodedProteins]) -> str:
     """A row a protein: measures, secondary structure, log-densities and weights, and the level where they stand."""
-    arrays, experts = result.decoded, range(len(result.log_density))
+    proteins, experts = result.require_decoded(), range(len(result.log_density))
     text = io.StringIO()
     writer = csv.writer(text)
-    measured = ("helix", "strand", "bonds_ok", "clashes")
+    measured = {
+        "helix": proteins.helix,
+        "strand": proteins.strand,
+        "bonds_ok": proteins.bonds_ok,
+        "clashes": proteins.clashes,
+    }
     writer.writerow(
         ["sample_from_0", "residues", *measured, "radius_angstrom", "structure"]
         + [f"log_density_of_expert_{k}_nats" for k in experts]
         + [f"weight_of_expert_{k}" for k in experts]
         + ["level"]
     )
-    for row in range(len(arrays["residues"])):
-        _, letters = chain_of(arrays, row)
+    for row in range(len(proteins.residues)):
+        _, letters = proteins.chain(row)
         writer.writerow(
-            [row, int(arrays["residues"][row])]
-            + [f"{arrays[name][row]:.4f}" for name in measured]
-            + [f"{arrays['radius'][row]:.2f}", letters]
+            [row, int(proteins.residues[row])]
+            + [f"{values[row]:.4f}" for values in measured.values()]
+            + [f"{proteins.radius[row]:.2f}", letters]
             + [f"{value:.4f}" for value in result.log_density[:, row]]
             + [f"{value:.5f}" for value in result.weights[:, row]]
             + [f"{result.level:.6g}"]
@@ -118,26 +122,26 @@ def table_csv(result: Result) -> str:
     return text.getvalue()
 
 
-def trajectory_pdb(result: Result, row: int) -> str:
+def trajectory_pdb(result: Result[DecodedProteins], row: int) -> str:
     """The kept previews of one sample as the models of a PDB file, the first of them noise."""
-    length = int(result.decoded["residues"][row])
-    frames = [frame.preview["backbone"] for frame in result.trace.frames]
+    length = int(result.require_decoded().residues[row])
+    frames = [frame.preview.backbone for frame in result.trace.frames]
     kept = [frame[row, :length] for frame in frames if row < len(frame)]
     return pdb(kept, result.recipe, said=f"SAMPLE {row} ON ITS WAY, A MODEL A MOMENT FROM 0")
 
 
-def exports(result: Result) -> list[Export]:
+def exports(result: Result[DecodedProteins]) -> list[Export]:
     """All proteins as one PDB file of models, the table, and a zip of single files."""
-    arrays: dict[str, Any] = result.decoded
-    if "backbone" not in arrays:
+    proteins = result.decoded
+    if proteins is None:
         return []
-    rows = range(len(arrays["residues"]))
+    rows = range(len(proteins.residues))
 
     def everything() -> bytes:
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
             for row in rows:
-                chain, _ = chain_of(arrays, row)
+                chain, _ = proteins.chain(row)
                 archive.writestr(f"protein_{row:05d}.pdb", pdb([chain], result.recipe, [row]))
                 archive.writestr(f"protein_{row:05d}.cif", mmcif(chain, result.recipe, row))
             archive.writestr("proteins.csv", table_csv(result))
@@ -150,7 +154,7 @@ def exports(result: Result) -> list[Export]:
             "proteins.pdb",
             "PDB, a model each",
             "chemical/x-pdb",
-            lambda: pdb([chain_of(arrays, row)[0] for row in rows], result.recipe).encode(),
+            lambda: pdb([proteins.chain(row)[0] for row in rows], result.recipe).encode(),
         ),
         Export("proteins.csv", "Table (CSV)", "text/csv", lambda: table_csv(result).encode()),
         Export("proteins.zip", "PDB and mmCIF of each, table, recipe (zip)", "application/zip", everything),

@@ -34,7 +34,8 @@ from ...errors import SuperDiffError
 from ...tables.table import Value
 from ..superposition import superposed_distance
 from . import mpnn
-from .checks import BOTH, chain_of, radius_of_gyration
+from .arrays import DecodedProteins
+from .checks import BOTH, radius_of_gyration
 from .data import Chains
 from .reading import read_protein
 
@@ -80,15 +81,19 @@ def measures_of(
     """All measures of a row.
 
     Args:
-        parts: arrays of each length's samples.
+        parts: of each length's samples, arrays of `DecodedProteins` and perhaps others.
         training: chains that the models have learned from.
         fold: a command that predicts structures; None leaves out `designable`.
         pool: of processes that measure chains side by side; None to measure here.
     """
     each: Callable[..., Iterator[Any]] = map if pool is None else pool.map
-    chains = [chain_of(arrays, row)[0] for arrays in parts for row in range(len(arrays["residues"]))]
+    decoded = [DecodedProteins.among(arrays) for arrays in parts]
+    chains = [part.chain(row)[0] for part in decoded for row in range(len(part.residues))]
     joined = {
-        name: np.concatenate([arrays[name] for arrays in parts]) for name in ("bonds_ok", "clashes", "helix", "strand")
+        "bonds_ok": np.concatenate([part.bonds_ok for part in decoded]),
+        "clashes": np.concatenate([part.clashes for part in decoded]),
+        "helix": np.concatenate([part.helix for part in decoded]),
+        "strand": np.concatenate([part.strand for part in decoded]),
     }
     measures = {name: mean_of(values) for name, values in joined.items()}
     measures["both_kinds"] = mean_of((joined["helix"] >= BOTH) & (joined["strand"] >= BOTH))
@@ -97,8 +102,8 @@ def measures_of(
         np.array([abs(radius_of_gyration(chain[:, 1]) / radii(len(chain)) - 1) for chain in chains])
     )
     pairs, groups = [], 0
-    for arrays in parts:
-        alpha = [chain_of(arrays, row)[0][:, 1] for row in range(len(arrays["residues"]))]
+    for part in decoded:
+        alpha = [part.chain(row)[0][:, 1] for row in range(len(part.residues))]
         scores = np.eye(len(alpha))
         for i in range(len(alpha)):
             for j in range(i):

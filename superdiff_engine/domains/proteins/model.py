@@ -34,7 +34,7 @@ from ...rotations import HeatKernels
 from ...system.file_cache import file_cached
 from ...training import saved
 from ...training.saved import SETTINGS, WEIGHTS, load_network, save_card, save_network, size_of, trained_row
-from ...training.trainer import TrainingFacts
+from ...training.task import TrainingFacts
 from .frames import backbone_of
 from .network import Estimate, ProteinNetwork
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 from typing import Any
@@ -66,6 +67,10 @@ class ReadProtein:
     sequence: str
     recipe: str | None
     notes: tuple[str, ...]
+
+    def take(self, rows: Sequence[int]) -> ReadProtein:
+        """The same: a file gives one chain."""
+        return self
 
     def plain(self) -> dict[str, Any]:
         """What JSON can hold; `from_plain` reads it back."""

@@ -23,7 +23,7 @@ from ... import rotations
 from ...errors import ModelError
 from ...system.options import option
 from ...training.saved import SETTINGS
-from ...training.trainer import Draws, TrainingFacts, TrainingPlan, TrainingProgress, TrainingTask
+from ...training.task import Draws, TrainingFacts, TrainingPlan, TrainingProgress, TrainingTask
 from ...training.training import RefiningOptions, Report, Training
 from .data import FEWEST_RESIDUES, HELIX, LONGEST, STRAND, Chains
 from .frames import IDEAL, MOST_RESIDUES, frames_of

@@ -3,12 +3,13 @@
 import io
 import shutil
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from rdkit import Chem
 from rdkit.Chem import Crippen, rdForceFieldHelpers
-from tiny_molecules import column, known_arrays
+from tiny_molecules import column, known_molecules
 
 from superdiff_engine.domain import Shown
 from superdiff_engine.domains import get_domain
@@ -35,11 +36,11 @@ def recipe(*prompts, models=None, **fields):
 def test_a_run_makes_molecules_of_the_sizes_asked_for():
     asked = recipe("high logP", "high TPSA, aromatic ring", operator={"name": "and"}, guidance={"weight": 2.0}, atoms=9)
     result = Run(asked).execute()
-    assert result.decoded["atoms"].tolist() == [9] * 5 and result.log_density.shape == (2, 5)
+    assert result.decoded.atoms.tolist() == [9] * 5 and result.log_density.shape == (2, 5)
     assert np.isfinite(result.log_density).all()
     assert np.abs(result.samples["positions"].sum(1) / 9).max() < 1e-5  # the centre of mass stays where it was
     assert not result.samples["positions"][:, 9:].any() and not result.samples["types"][:, 9:].any()
-    drawn = Run(recipe("", operator={"name": "single"}, batch=60)).execute().decoded["atoms"]
+    drawn = Run(recipe("", operator={"name": "single"}, batch=60)).execute().decoded.atoms
     assert set(drawn) == {5, 9, 17} and (drawn == 9).sum() > (drawn == 5).sum()
 
 
@@ -48,8 +49,8 @@ def test_the_live_view_is_a_cloud_that_settles_into_the_denoised_molecules():
     experts, steps = domain.prepare(asked, "cpu").experts, []
     Run(asked).execute(steps.append)
     first, last = (domain.preview(step, experts, 40) for step in (steps[0], steps[-1]))
-    assert 0.8 * 1.4 < first["positions"][:, :17].std() < 1.2 * 1.4  # Angstrom: as large as molecules are
-    np.testing.assert_allclose(last["positions"], domain.decode(steps[-1], experts)["positions"], atol=0.01)
+    assert 0.8 * 1.4 < first.positions[:, :17].std() < 1.2 * 1.4  # Angstrom: as large as molecules are
+    np.testing.assert_allclose(last.positions, domain.decode(steps[-1], experts).positions, atol=0.01)
 
 
 def test_experts_of_one_model_go_through_it_in_one_call_and_networks_compose(monkeypatch):
@@ -132,16 +133,16 @@ def test_what_no_molecule_can_be_is_refused_under_and_only():
 
 def test_verdicts_and_properties_are_those_of_rdkit_from_smiles():
     known = ["CCO", "c1ccncc1", "CC(=O)N", "FC(F)F", "CCO"]
-    arrays = checks.checked_molecules(known_arrays(known))
-    assert arrays["valid"].all() and arrays["smiles"][0] == "CCO"
-    for text, found in zip(known, arrays["properties"], strict=True):
+    judged = checks.checked_molecules(known_molecules(known))
+    assert judged.valid.all() and judged.smiles[0] == "CCO"
+    for text, found in zip(known, judged.properties, strict=True):
         assert found[column("logp")] == pytest.approx(Crippen.MolLogP(Chem.MolFromSmiles(text)), abs=1e-4)
-    assert checks.first_of_their_kind(arrays).tolist() == [True, True, True, True, False]
-    assert checks.stability(arrays) == (1.0, 1.0)
+    assert checks.first_of_their_kind(judged).tolist() == [True, True, True, True, False]
+    assert checks.stability(judged) == (1.0, 1.0)
     terms = get_domain("molecules")
     aromatic = next(term for term in _terms(terms, "aromatic ring"))
-    assert checks.satisfied([aromatic], arrays["properties"]).tolist() == [False, True, False, False, False]
-    assert checks.satisfied([], arrays["properties"]).all()
+    assert checks.satisfied([aromatic], judged.properties).tolist() == [False, True, False, False, False]
+    assert checks.satisfied([], judged.properties).all()
 
 
 def _terms(domain, text):
@@ -151,24 +152,23 @@ def _terms(domain, text):
 
 
 def test_a_broken_molecule_is_counted_and_said_and_satisfies_nothing():
-    decoded = known_arrays(["CCO", "CCO"])
+    decoded = known_molecules(["CCO", "CCO"])
     decoded.bonds[1][0] = 3  # a carbon with six bonds
-    arrays = checks.checked_molecules(decoded)
-    assert arrays["valid"].tolist() == [True, False] and arrays["reason"][1] == "C with 6 bonds"
-    assert checks.satisfied([], arrays["properties"]).tolist() == [True, False]
-    said = checks.summary(arrays, [("x", [])])
+    judged = checks.checked_molecules(decoded)
+    assert judged.valid.tolist() == [True, False] and judged.reason[1] == "C with 6 bonds"
+    assert checks.satisfied([], judged.properties).tolist() == [True, False]
+    said = checks.summary(judged, [("x", [])])
     assert said["valid molecules"] == "1 of 2" and said["unique among the valid"] == "1 of 1"
-    assert drawing.grid(arrays).size == (2 * drawing.CELL, drawing.CELL)
+    assert drawing.grid(judged).size == (2 * drawing.CELL, drawing.CELL)
 
 
 @pytest.fixture
 def result():
     """A finished run, its molecules replaced by known ones and a broken one."""
     found = Run(recipe("high logP", "", batch=4)).execute()
-    decoded = known_arrays(["CCO", "c1ccncc1", "CCO", "CC#N"])
+    decoded = known_molecules(["CCO", "c1ccncc1", "CCO", "CC#N"])
     decoded.bonds[3][0] = 2
-    found.decoded.update(checks.checked_molecules(decoded))
-    return found
+    return replace(found, decoded=checks.checked_molecules(decoded))
 
 
 def test_the_sdf_is_read_back_by_rdkit_and_by_the_studio(result):
@@ -182,15 +182,15 @@ def test_the_sdf_is_read_back_by_rdkit_and_by_the_studio(result):
     again = files.read_sdf(text.encode())
     assert parse_recipe(again.recipe) == result.recipe
     for name in ("elements", "bonds", "atoms"):
-        np.testing.assert_array_equal(getattr(again, name), result.decoded[name])
-    places, known = again.positions[0][:9], result.decoded["positions"][0][:9]
+        np.testing.assert_array_equal(getattr(again, name), getattr(result.decoded, name))
+    places, known = again.positions[0][:9], result.decoded.positions[0][:9]
     np.testing.assert_allclose(places, known - known.mean(0), atol=2e-4)
 
 
 def test_every_export_holds_every_molecule(result):
     made = {export.name: export.make() for export in get_domain("molecules").exports(result)}
     frames = made["molecules.xyz"].decode().splitlines()
-    assert len(frames) == sum(int(count) + 2 for count in result.decoded["atoms"])
+    assert len(frames) == sum(int(count) + 2 for count in result.decoded.atoms)
     assert made["molecules.smi"].decode().split()[::2] == ["CCO", "c1ccncc1", "CCO"]
     rows = made["molecules.csv"].decode().splitlines()
     assert len(rows) == 5 and rows[3].split(",")[5] == "yes"  # the second CCO is a duplicate
@@ -242,13 +242,13 @@ def test_files_hold_what_is_shown_and_count_from_0(result):
     settings = rdForceFieldHelpers.MMFFGetMoleculeProperties(molecule)
     relaxed = rdForceFieldHelpers.MMFFGetMoleculeForceField(molecule, settings)
     before = Chem.Mol(molecule)
-    for atom, place in enumerate(result.decoded["positions"][1][: molecule.GetNumAtoms()].astype(float)):
+    for atom, place in enumerate(result.decoded.positions[1][: molecule.GetNumAtoms()].astype(float)):
         before.GetConformer().SetAtomPosition(atom, place.tolist())
     sampled = rdForceFieldHelpers.MMFFGetMoleculeForceField(before, settings)
     assert relaxed.CalcEnergy() <= sampled.CalcEnergy()
     assert np.abs(relaxed.CalcGrad()).max() < 0.5
     np.testing.assert_allclose(
-        read[0].GetConformer().GetPositions(), result.decoded["positions"][3][: read[0].GetNumAtoms()], atol=2e-4
+        read[0].GetConformer().GetPositions(), result.decoded.positions[3][: read[0].GetNumAtoms()], atol=2e-4
     )
     names = [line for line in made["molecules.xyz"].decode().splitlines() if line.startswith("molecule")]
     assert names[0].startswith("molecule_00003 ") and 'geometry="relaxed with MMFF94"' in names[1]

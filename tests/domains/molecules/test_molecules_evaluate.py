@@ -5,7 +5,7 @@ import pytest
 from rdkit import Chem
 from scipy.spatial.transform import Rotation
 from scipy.stats import mannwhitneyu
-from tiny_molecules import column, known_arrays
+from tiny_molecules import column, known_molecules
 
 from superdiff_engine.domains.molecules import data, evaluate, measures, reference
 from superdiff_engine.domains.molecules.atoms import PROPERTY_NAMES
@@ -20,7 +20,7 @@ SMILES = ["CCO", "c1ccncc1", "CC(N)=O", "FC(F)F", "CCO", "CC#N"]
 
 
 def molecules_of(smiles):
-    decoded = known_arrays(smiles)
+    decoded = known_molecules(smiles)
     properties = np.array(
         [[properties_of(Chem.MolFromSmiles(text))[name] for name in PROPERTY_NAMES] for text in smiles], np.float32
     )
@@ -47,7 +47,7 @@ def test_the_reference_comes_back_and_knows_its_molecules(known):
 
 
 def test_figures_of_known_molecules(known):
-    arrays = checked_molecules(known_arrays(SMILES))
+    arrays = checked_molecules(known_molecules(SMILES)).arrays()
     arrays["strain"] = np.array([1.0, 2.0, np.nan, 3.0, 4.0, np.nan])
     arrays["moved"] = arrays["strain"] / 10
     terms = [words_of(WHOLE).parse(prompt)[0] for prompt in ("aromatic ring", "low TPSA")]
@@ -73,7 +73,7 @@ def test_figures_of_known_molecules(known):
     # Only pyridine has an aromatic ring, so all others' lower property is 0.
     rank = 1 - known.rank("tpsa", arrays["properties"][[1], column("tpsa")])[0]
     assert found["minimum"].value == pytest.approx(rank / 6)
-    broken = checked_molecules(known_arrays(["CCO", "CCO"]))
+    broken = checked_molecules(known_molecules(["CCO", "CCO"])).arrays()
     broken["properties"][:] = np.nan
     broken["valid"][:] = False
     broken["smiles"][:] = ""
@@ -87,12 +87,12 @@ def test_figures_of_known_molecules(known):
 def test_strain_is_the_energy_that_rdkit_gets_back():
     from rdkit.Chem import rdForceFieldHelpers
 
-    arrays = checked_molecules(known_arrays(["CCO", "CC(=O)N"]))
-    found = measures.strains(arrays)
+    judged = checked_molecules(known_molecules(["CCO", "CC(=O)N"]))
+    found = measures.strains(judged)
     molecule = Chem.AddHs(Chem.MolFromSmiles("CCO"))
     conformer = Chem.Conformer(9)
     for index in range(9):
-        conformer.SetAtomPosition(index, arrays["positions"][0][index].tolist())
+        conformer.SetAtomPosition(index, judged.positions[0][index].tolist())
     conformer_id = molecule.AddConformer(conformer)
 
     def energy():
@@ -102,7 +102,7 @@ def test_strain_is_the_energy_that_rdkit_gets_back():
     before = energy()
     rdForceFieldHelpers.MMFFOptimizeMolecule(molecule, maxIters=2000)
     assert found["strain"][0] == pytest.approx(before - energy(), abs=0.05)
-    start = np.array(arrays["positions"][0][:9], float)
+    start = np.array(judged.positions[0][:9], float)
     end = np.array(molecule.GetConformer(conformer_id).GetPositions())
     turned, _ = Rotation.align_vectors(start - start.mean(0), end - end.mean(0))
     gap = start - start.mean(0) - turned.apply(end - end.mean(0))
@@ -126,7 +126,7 @@ def test_a_chunk_has_the_molecules_and_densities_of_a_run_of_its_recipe(known):
     drawn, run = chunks.draw(recipe, Molecules(), densities=True), Run(recipe).execute()
     assert drawn["log_density"] == pytest.approx(run.log_density.T) and np.ptp(drawn["log_density"]) > 0
     for name in ("elements", "positions", "bonds", "atoms", "valid"):
-        assert np.array_equal(drawn[name], run.decoded[name])
+        assert np.array_equal(drawn[name], getattr(run.decoded, name))
     assert "log_density" not in chunks.draw(recipe, Molecules())  # an average needs none
 
 

@@ -2,13 +2,14 @@
 
 import io
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from rdkit import Chem
 from rdkit.Chem import rdDepictor, rdDistGeom
 from studio_page import finish, give, open_link, press, read, words
-from tiny_molecules import known_arrays
+from tiny_molecules import known_molecules
 
 from studio import session
 from studio.charts import viewer
@@ -65,9 +66,9 @@ def test_the_form_says_what_the_link_said_and_properties_can_be_chosen(app):
 def test_the_molecule_shown_first_is_a_valid_one_with_the_most_prompts(app, monkeypatch):
     press(app, "run")
     (run,) = finish(app)
-    decoded = known_arrays(["CC#N", "CCO", "c1ccncc1", "CCO"])
+    decoded = known_molecules(["CC#N", "CCO", "c1ccncc1", "CCO"])
     decoded.bonds[0][0] = 2
-    run.result.decoded.update(checked_molecules(decoded))
+    run.result = replace(run.result, decoded=checked_molecules(decoded))
 
     def first_shown(holds):
         monkeypatch.setattr(molecules, "_holds", lambda result: np.array(holds, bool))
@@ -78,16 +79,16 @@ def test_the_molecule_shown_first_is_a_valid_one_with_the_most_prompts(app, monk
 
     assert first_shown([[1, 0, 0, 0], [1, 0, 0, 0]]) == 1  # the first is broken
     assert first_shown([[1, 0, 1, 1], [1, 1, 1, 1]]) == 2
-    run.result.decoded["valid"][:] = False
+    run.result.decoded.valid[:] = False
     assert first_shown([[0, 0, 0, 0], [0, 0, 0, 0]]) == 0
 
 
 def test_the_gallery_filters_sorts_and_relaxes(app):
     press(app, "run")
     (run,) = finish(app)
-    decoded = known_arrays(["CCO", "c1ccncc1", "CCO", "CC#N"])
+    decoded = known_molecules(["CCO", "c1ccncc1", "CCO", "CC#N"])
     decoded.bonds[3][0] = 2
-    run.result.decoded.update(checked_molecules(decoded))
+    run.result = replace(run.result, decoded=checked_molecules(decoded))
     app.run()
     assert "4 of 4 molecules" in words(app) and "CCO" in [code.value for code in app.code]
     job_id = run.id
@@ -113,7 +114,7 @@ def test_the_gallery_filters_sorts_and_relaxes(app):
 def test_an_sdf_of_the_users_own_is_judged_and_its_recipe_taken_back(app):
     press(app, "run")
     (run,) = finish(app)
-    run.result.decoded.update(checked_molecules(known_arrays(["CCO", "c1ccncc1", "CCO", "CC#N"])))
+    run.result = replace(run.result, decoded=checked_molecules(known_molecules(["CCO", "c1ccncc1", "CCO", "CC#N"])))
     text = files.sdf(run.result, [0, 1]).replace("molecule_00000", "<script>alert(1)</script>")
     slot = app.session_state["experts"][0]
     next(found for found in app.multiselect if found.key == f"f.terms.{slot}").set_value([])
@@ -161,8 +162,8 @@ def test_no_coordinate_that_the_viewer_does_not_survive_reaches_it():
 
 
 def test_scenes_hold_every_atom_and_bond_side_by_side():
-    arrays = checked_molecules(known_arrays(["CCO", "C#N"]))
-    shown = molecules.scene(arrays, [0, 1])
+    judged = checked_molecules(known_molecules(["CCO", "C#N"]))
+    shown = molecules.scene(judged, [0, 1])
     assert shown["elements"][9:] == ["C", "N", "H"] and len(shown["positions"]) == 12
     assert sorted(map(tuple, shown["bonds"]))[-2:] == [(9, 10, 3), (9, 11, 1)]
     first, second = np.array(shown["positions"][:9]), np.array(shown["positions"][9:])
@@ -217,9 +218,9 @@ def test_what_is_saved_is_what_is_shown(app):
     """The filter, the order and the relaxed geometry of the page are in its files, and stay after another view."""
     press(app, "run")
     (run,) = finish(app)
-    decoded = known_arrays(["CC#N", "CCO", "c1ccncc1", "CCO"])
+    decoded = known_molecules(["CC#N", "CCO", "c1ccncc1", "CCO"])
     decoded.bonds[0][0] = 2  # not valid
-    run.result.decoded.update(checked_molecules(decoded))
+    run.result = replace(run.result, decoded=checked_molecules(decoded))
     app.run()
     job = session.registry().find(run.id)
 

@@ -12,10 +12,10 @@ from rdkit.Chem import rdDepictor, rdDistGeom
 
 from superdiff_engine.domains.checked import make_recipe, parse_recipe
 from superdiff_engine.domains.molecules import reading
+from superdiff_engine.domains.molecules.arrays import Structures
 from superdiff_engine.domains.molecules.atoms import ELEMENTS, pair_indices
 from superdiff_engine.domains.molecules.checks import checked_molecules
 from superdiff_engine.domains.molecules.files import MOST_READ, read_sdf
-from superdiff_engine.domains.molecules.model import Decoded
 from superdiff_engine.domains.molecules.reading import ReadMolecules, read_plain
 from superdiff_engine.errors import SuperDiffError
 from superdiff_engine.runs.given import Scoring
@@ -211,14 +211,14 @@ def test_missing_hydrogens_are_said_and_added_by_rdkit():
     bare = sdf(Chem.RemoveHs(benzene))
     given = read_sdf(bare.encode())
     assert given.lacking == (6,) and "6 hydrogens missing" in given.notes[0]
-    judged = checked_molecules(Decoded(given.elements, given.positions, given.bonds, given.atoms))
-    assert judged["reason"].tolist() == ["C with 3 bonds, no hydrogens"]
+    judged = checked_molecules(Structures(given.elements, given.positions, given.bonds, given.atoms))
+    assert judged.reason.tolist() == ["C with 3 bonds, no hydrogens"]
     read = read_sdf((bare + sdf(Chem.RemoveHs(methane), drawn("CCCCO", hydrogens=False))).encode(), add_hydrogens=True)
     assert read.lacking == (0, 0, 10) and read.atoms.tolist() == [12, 5, 5] and read.numbers == (1, 2, 3)
     assert "Molecules 1 and 2: RDKit added 10 hydrogens" in " ".join(read.notes)
     assert "Molecule 3 is left without hydrogens" in " ".join(read.notes)
-    judged = checked_molecules(Decoded(read.elements, read.positions, read.bonds, read.atoms))
-    assert judged["smiles"].tolist()[:2] == ["c1ccccc1", "C"]
+    judged = checked_molecules(Structures(read.elements, read.positions, read.bonds, read.atoms))
+    assert judged.smiles.tolist()[:2] == ["c1ccccc1", "C"]
     # Where RDKit itself puts them on the same heavy atoms.
     check(read, 0, Chem.AddHs(Chem.RemoveHs(benzene), addCoords=True))
     with pytest.raises(SuperDiffError, match=r"1 atom; .* lacks 4 hydrogens, which can be added"):

@@ -1,4 +1,4 @@
-"""Tiny molecule models, with random weights, and known molecules as decoded arrays."""
+"""Tiny molecule models, with random weights, and known molecules."""
 
 import numpy as np
 import torch
@@ -6,6 +6,7 @@ from rdkit import Chem
 from rdkit.Chem import rdDistGeom
 
 from superdiff_engine.domains.molecules import model
+from superdiff_engine.domains.molecules.arrays import Structures
 from superdiff_engine.domains.molecules.atoms import ELEMENTS, PROPERTY_NAMES, pair_indices
 from superdiff_engine.domains.molecules.chemistry import BOND_TYPES
 from superdiff_engine.domains.molecules.network import MoleculeNetwork
@@ -25,8 +26,8 @@ def save_tiny(folder, title, seed):
     model.save_model(folder, network.eval(), settings)
 
 
-def known_arrays(smiles):
-    """Decoded arrays of molecules with RDKit's own geometries."""
+def known_molecules(smiles):
+    """Molecules with RDKit's own geometries."""
     orders = {kind: order for order, kind in BOND_TYPES.items()}
     columns = {"elements": [], "positions": [], "bonds": [], "atoms": []}
     for text in smiles:
@@ -45,7 +46,7 @@ def known_arrays(smiles):
         columns["positions"].append(positions)
         columns["bonds"].append(bonds[pair_indices()])
         columns["atoms"].append(count)
-    return model.Decoded(
+    return Structures(
         np.stack(columns["elements"]),
         np.stack(columns["positions"]),
         np.stack(columns["bonds"]),

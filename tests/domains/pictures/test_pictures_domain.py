@@ -30,7 +30,7 @@ def finished(save):
 
 def test_previews_are_the_denoised_pictures(finished):
     run, result = finished
-    preview = run.trace.latest.preview["pictures"]
+    preview = run.trace.latest.preview.pictures
     assert preview.shape == (3, 8, 8)
     assert preview.dtype == np.uint8
     assert np.array_equal(preview, to_uint8(torch.from_numpy(result.denoised["x"])))

@@ -23,7 +23,7 @@ from superdiff_engine.domains.pictures.metrics import (
     frechet_distance,
     measure,
 )
-from superdiff_engine.training.trainer import TrainingFacts
+from superdiff_engine.training.task import TrainingFacts
 
 
 def random_covariance(size, seed, rank=None):

@@ -92,8 +92,8 @@ def test_a_run_in_half_precision_ends_with_pictures(folder):
     scale(folder, 1e5)
     run = run_of()
     result = run.execute()
-    assert run.state == "done" and len(np.unique(result.decoded["pictures"])) > 50
-    assert np.abs(result.decoded["pictures"] - exact(folder, torch.from_numpy(result.denoised["x"]))).max() <= 1
+    assert run.state == "done" and len(np.unique(result.decoded.pictures)) > 50
+    assert np.abs(result.decoded.pictures - exact(folder, torch.from_numpy(result.denoised["x"]))).max() <= 1
     assert run.notes == ["The VAE of sd overflows in float16; decoded again in float32: 2 of 2 pictures."]
     plain = run_of("float32")
     plain.execute()
@@ -123,7 +123,7 @@ def test_what_is_not_finite_in_float32_either_is_said(folder, dtype, tmp_path):
     run = run_of(dtype)
     run.folder = tmp_path / "run"
     result = run.execute()
-    assert run.state == "done" and result.decoded == {}
+    assert run.state == "done" and result.decoded is None
     (note,) = run.notes
     assert "The samples could not be decoded: The VAE of sd gives no finite numbers for them, in float32 either" in note
     with np.load(tmp_path / "run" / "samples.npz") as stored:

@@ -224,7 +224,7 @@ def test_a_run_from_a_recipe_to_pictures(local):
     run = Run(recipe(local))
     result = run.execute()
     assert run.titles == ["a cat", "a dog"]
-    assert result.decoded["pictures"].shape == (3, 16, 16, 3)
+    assert result.decoded.pictures.shape == (3, 16, 16, 3)
     assert run.notes == []
     long = Run(recipe(local, experts=[{"model": local, "prompt": "abcdefghijklmnopqrst"}]))
     long.execute()
@@ -233,7 +233,7 @@ def test_a_run_from_a_recipe_to_pictures(local):
 
 def test_the_size_is_the_recipes(local):
     result = Run(recipe(local, pipeline={"height": 32, "width": 24})).execute()
-    assert result.decoded["pictures"].shape == (3, 32, 24, 3)
+    assert result.decoded.pictures.shape == (3, 32, 24, 3)
     with pytest.raises(ModelError, match="multiples of 2 pixels"):
         Run(recipe(local, pipeline={"height": 33, "width": 24})).execute()
 

@@ -41,7 +41,7 @@ def test_from_a_link_to_pictures_and_the_strip_beside(app):
     # Everything went from the link through the form into the run.
     assert [expert.prompt for expert in run.recipe.experts] == ["a cat", "<b>a dog</b> abcdefgh"]
     assert run.recipe.guidance.negative_prompt == "blurry" and run.recipe.guidance.highest == 5.0
-    assert run.recipe.pipeline.vae_slicing and run.result.decoded["pictures"].shape == (2, 16, 24, 3)
+    assert run.recipe.pipeline.vae_slicing and run.result.decoded.pictures.shape == (2, 16, 24, 3)
     # What was typed is shown as typed; what the model could not read is said.
     shown = words(app)
     assert "<b>a dog" not in shown and r"\<b\>a dog" in shown

@@ -13,7 +13,7 @@ from superdiff_engine.domains.prompts import emoji, scorer, scorer_train, train,
 from superdiff_engine.errors import ModelError
 from superdiff_engine.training import training
 from superdiff_engine.training.packs import write_pack
-from superdiff_engine.training.trainer import TrainingFacts, TrainingPlan, TrainingProgress
+from superdiff_engine.training.task import TrainingFacts, TrainingPlan, TrainingProgress
 from superdiff_engine.training.trainer import train as run_training
 
 CONCEPTS = tuple(

@@ -12,7 +12,7 @@ from training_device import NOT_FOR_TRAINING, run_without, same_draws, step_on_m
 from superdiff_engine.domains.prompts import captions, emoji, networks, saving, train, training_data
 from superdiff_engine.errors import ModelError
 from superdiff_engine.training import packs, training
-from superdiff_engine.training.trainer import TrainingPlan
+from superdiff_engine.training.task import TrainingPlan
 from superdiff_engine.training.trainer import train as run_training
 
 CONCEPTS = tuple(

@@ -35,8 +35,8 @@ def recipe(*models, **fields):
 
 def test_a_run_makes_chains_of_the_length_asked_for_and_weighs_components_apart_if_asked():
     result = Run(recipe(operator={"name": "and"})).execute()
-    assert result.decoded["residues"].tolist() == [40] * 3 and result.decoded["backbone"].shape == (3, 40, 4, 3)
-    assert np.isfinite(result.log_density).all() and np.isfinite(result.decoded["backbone"]).all()
+    assert result.decoded.residues.tolist() == [40] * 3 and result.decoded.backbone.shape == (3, 40, 4, 3)
+    assert np.isfinite(result.log_density).all() and np.isfinite(result.decoded.backbone).all()
     centre = result.samples["positions"].mean(1)
     assert np.abs(centre).max() < 1e-4
     turned = result.samples["rotations"]
@@ -49,11 +49,11 @@ def test_a_run_makes_chains_of_the_length_asked_for_and_weighs_components_apart_
 
 def test_lengths_are_drawn_from_the_models_data_and_padding_stays_still():
     result = Run(recipe(operator={"name": "or"}, residues=None, batch=12)).execute()
-    assert set(result.decoded["residues"]) == {40, 44}
-    for row, length in enumerate(result.decoded["residues"]):
+    assert set(result.decoded.residues) == {40, 44}
+    for row, length in enumerate(result.decoded.residues):
         assert not result.samples["positions"][row, length:].any()
         assert (result.samples["rotations"][row, length:] == np.eye(3)).all()
-        assert not result.decoded["backbone"][row, length:].any()
+        assert not result.decoded.backbone[row, length:].any()
 
 
 @pytest.mark.parametrize(
@@ -91,8 +91,8 @@ def test_the_preview_is_a_cloud_of_a_proteins_size_that_settles(level, radius):
     denoised = {"positions": torch.zeros(8, 80, 3), "rotations": turned}
     step = Step(0, level, samples, denoised, torch.zeros(2, 8), torch.full((2, 8), 0.5), {}, {})
     shown = domain.preview(step, prepared.experts, 4)
-    assert shown["backbone"].shape == (4, 80, 4, 3)
-    radii = [checks.radius_of_gyration(chain[:, 1]) for chain in shown["backbone"]]
+    assert shown.backbone.shape == (4, 80, 4, 3)
+    radii = [checks.radius_of_gyration(chain[:, 1]) for chain in shown.backbone]
     assert radius[0] <= min(radii) and max(radii) <= radius[1]
 
 
@@ -154,7 +154,7 @@ def test_files_hold_what_was_made_and_the_recipe():
     with zipfile.ZipFile(io.BytesIO(named["proteins.zip"].make())) as archive:
         for kind in ("pdb", "cif"):
             back = files.read_protein(archive.read(f"protein_00001.{kind}"))
-            assert np.abs(back.backbone - result.decoded["backbone"][1]).max() < 2e-3
+            assert np.abs(back.backbone - result.decoded.backbone[1]).max() < 2e-3
             assert back.sequence == "G" * 40 and parse_recipe(back.recipe) == result.recipe
         assert parse_recipe(archive.read("recipe.json")) == result.recipe
     rows = named["proteins.csv"].make().decode().splitlines()
@@ -220,7 +220,7 @@ def test_files_that_are_no_proteins_are_one_sentence(content, words):
 def test_a_protein_says_which_sample_it_is():
     """In both formats, as gemmi reads them: the number counts from 0, and the head says so."""
     result = result_of_a_run()
-    chain = result.decoded["backbone"][2, :40]
+    chain = result.decoded.backbone[2, :40]
     text = files.pdb([chain], result.recipe, [2])
     assert "REMARK   6 SAMPLE 2; SAMPLES AND EXPERTS COUNT FROM 0" in text
     assert parse_recipe(files.read_protein(text.encode()).recipe) == result.recipe

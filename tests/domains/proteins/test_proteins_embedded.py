@@ -30,16 +30,16 @@ def test_their_files_are_within_their_size():
 def test_chains_hang_together_and_are_of_their_experts_kind(model, mostly):
     """With few steps and samples the bars of the table have room."""
     found = run(model).decoded
-    assert found["bonds_ok"].mean() >= 0.95 and found["clashes"].mean() <= 0.02
+    assert found.bonds_ok.mean() >= 0.95 and found.clashes.mean() <= 0.02
     other = {"helix": "strand", "strand": "helix"}[mostly]
-    assert found[mostly].mean() >= 0.2 and found[mostly].mean() >= 2 * found[other].mean()
+    assert getattr(found, mostly).mean() >= 0.2 and getattr(found, mostly).mean() >= 2 * getattr(found, other).mean()
 
 
 def test_log_densities_tell_whose_chain_it_is():
     """Of each expert's own samples: its own log-density is the higher one."""
     result = run(*EXPERTS, operator="coin_flip", batch=8)
     gap = result.log_density[0] - result.log_density[1]
-    helical = result.decoded["helix"] > result.decoded["strand"]
+    helical = result.decoded.helix > result.decoded.strand
     assert 0 < helical.sum() < 8
     assert ((gap > 0) == helical).mean() >= 0.85
 

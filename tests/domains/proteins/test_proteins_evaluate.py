@@ -12,6 +12,7 @@ from test_proteins_data import write_database
 from tiny_proteins import whole_helix
 
 from superdiff_engine.domains.proteins import drawing, evaluate, files, measures, mpnn
+from superdiff_engine.domains.proteins.arrays import DecodedProteins
 from superdiff_engine.domains.proteins.checks import checked_proteins
 from superdiff_engine.domains.proteins.data import load_chains
 from superdiff_engine.domains.proteins.domain import ALPHA, BETA, WHOLE
@@ -81,7 +82,7 @@ def test_figures_of_known_chains(database, monkeypatch):
     training = load_chains(database)
     twins = torch.from_numpy(np.stack([bent(60, 0), bent(60, 0)]))
     apart = torch.from_numpy(np.stack([bent(80, 0), bent(80, 120)]))
-    parts = [checked_proteins(twins, [60, 60]), checked_proteins(apart, [80, 80])]
+    parts = [checked_proteins(twins, [60, 60]).arrays(), checked_proteins(apart, [80, 80]).arrays()]
     found = measures.measures_of(parts, training)
     assert found["helix"].value > 0.9 and found["both_kinds"].value == 0 and found["bonds_ok"].value > 0.99
     assert found["nearest_tm"].value > 0.8  # the straight helix is a training chain
@@ -162,7 +163,7 @@ def test_the_pictures_of_or_and_and_are_of_the_tables_own_samples(assets, tmp_pa
     (seed,) = [seed for residues, seed in settings.parts if residues == evaluate.SHEET_LENGTH]
     for path, row in zip(written, evaluate.SHEETS, strict=True):
         with np.load(evaluate.chunk_file(row, evaluate.SHEET_LENGTH, seed, settings)) as stored:
-            expected = drawing.grid(dict(stored))
+            expected = drawing.grid(DecodedProteins.among(stored))
         with Image.open(path) as picture:
             assert np.array_equal(np.asarray(picture), np.asarray(expected))
     evaluate.draw_sheets(tmp_path / "images", settings, None, said.append)

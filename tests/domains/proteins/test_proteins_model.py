@@ -22,7 +22,7 @@ from superdiff_engine.domains.sizes import draw_sizes
 from superdiff_engine.errors import ModelError
 from superdiff_engine.rotations import HeatKernels
 from superdiff_engine.training import training
-from superdiff_engine.training.trainer import TrainingProgress
+from superdiff_engine.training.task import TrainingProgress
 
 
 def angle(first, middle, last):

@@ -85,8 +85,8 @@ def test_a_protein_of_the_users_own_is_judged_and_its_recipe_taken_back(app):
 
 def test_scenes_hold_every_chain_apart():
     chains = torch.from_numpy(np.stack([whole_helix(40), whole_helix(40) + 1]))
-    arrays = checked_proteins(chains, [40, 36])
-    shown = proteins.scene(arrays, [0, 1])["chains"]
+    judged = checked_proteins(chains, [40, 36])
+    shown = proteins.scene(judged, [0, 1])["chains"]
     assert [len(chain["positions"]) for chain in shown] == [40, 36]
     assert [len(chain["structure"]) for chain in shown] == [40, 36] and set(shown[0]["structure"]) <= set("HE-")
     first, second = (np.array(chain["positions"]).reshape(-1, 3).mean(0) for chain in shown)

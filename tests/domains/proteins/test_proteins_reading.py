@@ -207,7 +207,7 @@ def test_o_is_placed_in_the_plane_of_the_peptide_bond():
     # The helix has its O by the frames' formula, which is in torch and knows nothing of files.
     assert np.abs(read.backbone - CHAIN).max() < 2e-2
     found, known = (checked_proteins(torch.from_numpy(one)[None], [40]) for one in (read.backbone, CHAIN))
-    assert found["helix"] == known["helix"] > 0.9
+    assert found.helix == known.helix > 0.9
     assert read.notes == ("40 residues have no O: it is put in the plane of the peptide bond.",)
     carbon, oxygen, alpha, following = (
         read.backbone[:-1, 2], read.backbone[:-1, 3], read.backbone[:-1, 1], read.backbone[1:, 0],

@@ -19,6 +19,7 @@ from studio.stage.sample import last_moment
 from superdiff_engine.domains.checked import make_recipe
 from superdiff_engine.domains.colours import owners
 from superdiff_engine.domains.plane import drawing
+from superdiff_engine.domains.plane.arrays import PlanePreview
 from superdiff_engine.domains.plane.contours import contour_segments, density_lines
 from superdiff_engine.domains.plane.domain import MIXTURES
 from superdiff_engine.runs.run import Run
@@ -122,12 +123,8 @@ def test_streamlits_own_charts_use_the_experts_colours(theme):
 
 def test_the_plane_keeps_its_proportions_at_every_width():
     """For each width of a chart one rule applies, and its grid is square and within the chart."""
-    preview = {
-        "contours": np.zeros((1, 8, 8)),
-        "extent": np.array([-4.0, 4.0, -4.0, 4.0]),
-        "positions": np.zeros((0, 2)),
-        "weights": np.zeros((1, 0)),
-    }
+    none, extent = np.zeros((1, 0)), np.array([-4.0, 4.0, -4.0, 4.0])
+    preview = PlanePreview(np.zeros((0, 2)), none, none, none, np.zeros((1, 8, 8)), extent)
     rules = charts.plane_option(preview, ["1 a"], ["#111"], "light", 360)["media"]
     for width in range(160, 2000):
         (grid,) = [
@@ -145,7 +142,7 @@ def test_only_samples_with_curves_can_be_clicked(run):
     clicked = [trace for trace in points if trace.hoverinfo != "skip"]
     assert [int(number) for trace in clicked for number in trace.customdata] == list(range(10))
     shown = np.concatenate([np.column_stack([trace.x, trace.y]) for trace in points])
-    assert sorted(map(tuple, shown)) == sorted(map(tuple, preview["positions"]))
+    assert sorted(map(tuple, shown)) == sorted(map(tuple, preview.positions))
 
 
 def test_long_names_are_whole_in_hovers_and_short_in_legends(run):
