@@ -7,7 +7,7 @@ from superdiff_engine.domains.checked import make_recipe
 from superdiff_engine.domains.molecules.atoms import PROPERTY_NAMES
 from superdiff_engine.domains.molecules.checks import first_of_their_kind, satisfied
 from superdiff_engine.domains.molecules.domain import NAMES, words_of
-from superdiff_engine.domains.molecules.evaluate import density_figures
+from superdiff_engine.domains.molecules.evaluate import density_values
 from superdiff_engine.domains.molecules.reference import load_reference
 from superdiff_engine.runs.run import Run
 from superdiff_engine.system.assets import assets_folder
@@ -64,7 +64,7 @@ def test_their_or_holds_both_kinds_and_its_densities_tell_which_is_which():
 
 
 def test_its_log_density_prefers_test_molecules_to_displaced_ones():
-    found = density_figures(0.1, load_reference(FOLDER), molecules=24)
+    found = density_values(0.1, load_reference(FOLDER), molecules=24)
     assert found["auc"].value > 0.8 and found["paired"].value > 0.9
 
 
