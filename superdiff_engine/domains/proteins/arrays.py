@@ -24,7 +24,7 @@ class ProteinPreview(Preview):
 
 @dataclass(frozen=True, eq=False)
 class DecodedProteins(Decoded):
-    """Finished backbones and what is measured of each (`judging`).
+    """Finished backbones and what is measured of each (`checks`).
 
     Attributes:
         bonds_ok: float64 [n], the share of successive CA that are 3.8 +- 0.2 Angstrom apart.
@@ -34,7 +34,7 @@ class DecodedProteins(Decoded):
         radius: float64 [n], radius of gyration of the CA, Angstrom.
         backbone: float32 [n, longest, 4, 3], N, CA, C and O in Angstrom, zero beyond a chain's end.
         residues: int64 [n], how many residues each has.
-        structure: "S1" [n, longest], a letter of `judging.LETTERS` for each residue, empty beyond a chain's end.
+        structure: "S1" [n, longest], a letter of `checks.LETTERS` for each residue, empty beyond a chain's end.
     """
 
     bonds_ok: np.ndarray
