@@ -33,14 +33,14 @@ def model() -> tuple[TextToImage, str]:
     folder = assets_folder() / "emoji"
     if folder.is_dir():
         return load_text_to_image(folder), "the embedded model of emoji"
-    from superdiff_engine.domains.prompts import networks, saving, train
-    from superdiff_engine.domains.prompts.captions import load_tokenizer, save_tokenizer
+    from superdiff_engine.domains.prompts.emoji import denoiser, networks, saving
+    from superdiff_engine.domains.prompts.emoji.captions import load_tokenizer, save_tokenizer
 
     target = Path(tempfile.mkdtemp())
     save_tokenizer(list(PROMPTS), target / "words")
     tokenizer = load_tokenizer(target / "words")
     torch.manual_seed(0)
-    pipe = saving.build_pipeline(train.new_network(tokenizer), networks.autoencoder(), tokenizer)
+    pipe = saving.build_pipeline(denoiser.new_network(tokenizer), networks.autoencoder(), tokenizer)
     pipe.save_pretrained(target / "model", safe_serialization=True)
     return load_text_to_image(target / "model"), "random weights of the embedded model's size"
 

@@ -21,7 +21,7 @@ from ...system.file_cache import file_cached
 from ..hub import pin_revisions
 from ..picture_files import DecodedPictures, PicturePreview, grid_with_recipe, picture_exports, picture_png
 from ..sources import LocalPipeline, is_foreign, local_pipelines, printable, read_settings
-from .captions import unknown_words
+from .emoji.captions import unknown_words
 from .encoding import recognise
 from .loading import PipelineOptions, PromptSettings, find_folder
 from .pipeline import TextToImage, interval_guidance, load_text_to_image

@@ -6,7 +6,7 @@ A picture x of the pair of concepts (a, b) gets two scores from a judge, log p(a
     difference  |one - other|      what OR should keep large: one concept, not a blend  (Table A2)
     maximum     max of the two     ... and that one is seen clearly                     (Table A2)
 
-The judge is the embedded concept scorer (scorer.py) or a CLIP model from a folder, whose scores are 100 times cosines,
+The judge is the embedded concept classifier (judge/) or a CLIP model from a folder, whose scores are 100 times cosines,
 as in the paper. Every pair is sampled from its own seed, the same in all rows, so rows are paired picture by picture.
 The 20 pairs are what varies: all standard errors are those of the mean over pairs, of rows and of differences.
 
@@ -31,9 +31,9 @@ from ...tables.evaluation import Evaluation, Parts, RowMaker, Say
 from ...tables.markdown import Column, Layout
 from ...tables.table import TABLES, Row, Table
 from .domain import EMBEDDED, find_model
-from .judges import ClipJudge, Judge, ScorerJudge
+from .judge.classifier import load_classifier
+from .judge.judges import ClassifierJudge, ClipJudge, Judge
 from .pipeline import load_text_to_image
-from .scorer import load_scorer
 from .table_rows import RowReader
 from .table_runs import HELD_DOWN_TO, SINGLES, Settings, pair_runs, parts_of, runs_of
 
@@ -134,8 +134,8 @@ class PromptEvaluation(Evaluation[Settings]):
         check_dtype(settings.dtype, "cpu")
         # What is damaged is said here, and not by a worker.
         load_text_to_image(find_model(settings.model), "cpu", settings.dtype)
-        scorer, clip = load_scorer(), settings.clip
-        judge: Judge = ScorerJudge(scorer) if clip is None else ClipJudge(clip, scorer.concepts)
+        scorer, clip = load_classifier(), settings.clip
+        judge: Judge = ClassifierJudge(scorer) if clip is None else ClipJudge(clip, scorer.concepts)
         usual = TABLES / f"prompts{'' if clip is None else '_clip'}.json"
         return PromptRows(settings, judge, usual if out is None else out, workers)
 

@@ -14,8 +14,8 @@ from ...errors import SuperDiffError
 from ...system.files import write_whole
 from ...tables.chunks import coin_flips
 from ...tables.table import Row, Value
-from .judges import Judge
-from .scorer import top_share
+from .judge.classifier import top_share
+from .judge.judges import Judge
 from .table_runs import (
     FROM_ALONE,
     OPERATORS,

@@ -33,9 +33,9 @@ from ...tables.chunks import CACHE
 from ...tables.evaluation import Parts
 from ...walk import levels_of, walk
 from ..sources import read_settings
-from .captions import held_out_captions, with_article
 from .domain import EMBEDDED, Prompts, find_model
-from .emoji import PAIRS, Concept
+from .emoji.captions import held_out_captions, with_article
+from .emoji.concepts import PAIRS, Concept
 from .encoding import Condition
 from .loading import PromptSettings
 from .pipeline import TextToImage, load_text_to_image

@@ -8,10 +8,10 @@ import torch
 from diffusers import DDIMScheduler, StableDiffusionPipeline
 
 from superdiff_engine.domains import get_domain
-from superdiff_engine.domains.prompts.captions import held_out_captions
-from superdiff_engine.domains.prompts.emoji import PAIRS
-from superdiff_engine.domains.prompts.judges import ScorerJudge
-from superdiff_engine.domains.prompts.scorer import load_scorer
+from superdiff_engine.domains.prompts.emoji.captions import held_out_captions
+from superdiff_engine.domains.prompts.emoji.concepts import PAIRS
+from superdiff_engine.domains.prompts.judge.classifier import load_classifier
+from superdiff_engine.domains.prompts.judge.judges import ClassifierJudge
 from superdiff_engine.system.assets import assets_folder
 
 FOLDER = assets_folder() / "emoji"
@@ -19,7 +19,7 @@ FOLDER = assets_folder() / "emoji"
 
 @pytest.fixture(scope="module")
 def judge():
-    return ScorerJudge(load_scorer())
+    return ClassifierJudge(load_classifier())
 
 
 @pytest.fixture(scope="module")

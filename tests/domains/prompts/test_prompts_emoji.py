@@ -9,7 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from superdiff_engine.domains.prompts import captions, emoji
+from superdiff_engine.domains.prompts.emoji import captions, concepts, rendering, sets
+from superdiff_engine.domains.prompts.emoji import packages as reading
 from superdiff_engine.errors import ModelError
 
 GROUPS = {"subgroups": {"34": "animal-mammal", "46": "food-sweet", "58": "time"}}
@@ -50,8 +51,8 @@ def webp(colour):
 @pytest.fixture
 def packages(tmp_path):
     """The four generator sets and the labels; the 3D set lacks the doughnut."""
-    write_package(tmp_path, emoji.LABELS, {"en/data.json": ENTRIES, "meta/groups.json": GROUPS})
-    for source in emoji.GENERATOR_SETS:
+    write_package(tmp_path, sets.LABELS, {"en/data.json": ENTRIES, "meta/groups.json": GROUPS})
+    for source in sets.GENERATOR_SETS:
         files = {"chars.json": CHARS, "icons.json": ICONS}
         if source.style == "3d":
             files = {"assets/1f431-fe0f.webp": webp((0, 255, 0, 255))}
@@ -60,47 +61,47 @@ def packages(tmp_path):
 
 
 def concept(name="cat", tags=("pet", "kitten"), kind="animal"):
-    return emoji.Concept("1f408", (name,), tags, kind)
+    return concepts.Concept("1f408", (name,), tags, kind)
 
 
 def test_concepts_are_everyday_things_that_three_sets_draw(packages):
-    found = emoji.load_concepts(packages)
+    found = reading.load_concepts(packages)
     assert [(one.id, one.name) for one in found] == [("1f369", "donut"), ("1f431", "cat face")]
     assert found[0].names == ("donut", "doughnut") and found[1].tags == ("pet", "kitten")
     (packages / "iconify-json-noto-1.2.9.tgz").unlink()
-    write_package(packages, emoji.GENERATOR_SETS[0], {"chars.json": {"1f431": "cat-face"}, "icons.json": ICONS})
-    assert [one.id for one in emoji.load_concepts(packages)] == ["1f431"]  # only two sets draw the doughnut now
+    write_package(packages, sets.GENERATOR_SETS[0], {"chars.json": {"1f431": "cat-face"}, "icons.json": ICONS})
+    assert [one.id for one in reading.load_concepts(packages)] == ["1f431"]  # only two sets draw the doughnut now
 
 
 def test_missing_packages_are_named_with_the_command_that_fetches_them(packages):
     (packages / "iconify-json-twemoji-1.2.5.tgz").unlink()
     with pytest.raises(FileNotFoundError, match=rf"cd {packages} && npm pack @iconify-json/twemoji@1.2.5'"):
-        emoji.load_concepts(packages)
+        reading.load_concepts(packages)
 
 
 def test_noto_v1_is_not_taken_for_noto(packages):
     (packages / "iconify-json-noto-1.2.9.tgz").rename(packages / "iconify-json-noto-v1-1.2.5.tgz")
     with pytest.raises(FileNotFoundError, match="@iconify-json/noto@"):
-        emoji.load_concepts(packages)
+        reading.load_concepts(packages)
 
 
 def test_a_damaged_package_is_named(packages):
     (packages / "iconify-json-noto-1.2.9.tgz").write_bytes(b"not an archive")
     with pytest.raises(ModelError, match=r"iconify-json-noto-1\.2\.9\.tgz is damaged"):
-        emoji.load_concepts(packages)
+        reading.load_concepts(packages)
 
 
 def test_svg_follows_aliases_and_takes_the_icons_own_size():
-    assert 'viewBox="0 0 32 32"' in emoji.svg_of(ICONS, "kitty") and RED in emoji.svg_of(ICONS, "kitty")
-    assert 'viewBox="0 0 40 20"' in emoji.svg_of(ICONS, "doughnut")
+    assert 'viewBox="0 0 32 32"' in rendering.svg_of(ICONS, "kitty") and RED in rendering.svg_of(ICONS, "kitty")
+    assert 'viewBox="0 0 40 20"' in rendering.svg_of(ICONS, "doughnut")
     for name in ("round", "nobody"):
         with pytest.raises(ModelError, match=f"no icon '{name}'"):
-            emoji.svg_of(ICONS, name)
+            rendering.svg_of(ICONS, name)
 
 
 def test_pictures_are_centred_on_white_within_the_margin(packages):
     pytest.importorskip("cairosvg", exc_type=(ImportError, OSError))
-    pictures = emoji.load_pictures(packages)
+    pictures = rendering.load_pictures(packages)
     assert pictures.present.tolist() == [[True, True], [True, True], [False, True], [True, True]]
     square, wide, missing = pictures.masters[0, 1], pictures.masters[0, 0], pictures.masters[2, 0]
     expected = np.full((192, 192, 3), 255)
@@ -117,24 +118,24 @@ def test_pictures_are_centred_on_white_within_the_margin(packages):
 def test_rendered_pictures_are_read_again_and_renewed_with_the_package(packages):
     pytest.importorskip("cairosvg", exc_type=(ImportError, OSError))
     lines = []
-    first = emoji.load_pictures(packages, report=lines.append)
-    again = emoji.load_pictures(packages, report=lines.append)
+    first = rendering.load_pictures(packages, report=lines.append)
+    again = rendering.load_pictures(packages, report=lines.append)
     assert len(lines) == 4 and np.array_equal(first.masters, again.masters)
     blue = {**ICONS, "icons": {**ICONS["icons"], "cat-face": {"body": RED.replace("#f00", "#00f")}}}
-    write_package(packages, emoji.GENERATOR_SETS[0], {"chars.json": CHARS, "icons.json": blue})
-    renewed = emoji.load_pictures(packages, report=lines.append)
+    write_package(packages, sets.GENERATOR_SETS[0], {"chars.json": CHARS, "icons.json": blue})
+    renewed = rendering.load_pictures(packages, report=lines.append)
     assert len(lines) == 5 and tuple(renewed.masters[0, 1, 96, 96]) == (0, 0, 255)
 
 
 def test_scorer_sets_without_code_points_are_matched_by_name(packages):
-    for source in emoji.SCORER_SETS:
+    for source in sets.SCORER_SETS:
         icons = {**ICONS, "icons": {"catface": {"body": RED}}, "aliases": {}}
         write_package(packages, source, {"icons.json": icons})
-    assert set(emoji.scorer_coverage(packages).values()) == {("1f431",)}
+    assert set(reading.scorer_coverage(packages).values()) == {("1f431",)}
 
 
 def test_no_source_is_share_alike():
-    assert {one.licence for one in (*emoji.GENERATOR_SETS, *emoji.SCORER_SETS, emoji.LABELS)} <= {
+    assert {one.licence for one in (*sets.GENERATOR_SETS, *sets.SCORER_SETS, sets.LABELS)} <= {
         "Apache-2.0",
         "MIT",
         "CC-BY-4.0",
@@ -148,11 +149,11 @@ def test_pictures_with_letters_are_not_mirrored():
 
 def test_captions_name_the_concept_and_held_out_ones_are_never_trained():
     for one in (concept(), concept("olive", ("fruit",), "fruit"), concept("scissors", (), "office")):
-        trained = set().union(*(captions.training_captions(one, style) for style in emoji.STYLES))
+        trained = set().union(*(captions.training_captions(one, style) for style in sets.STYLES))
         assert all(one.name in text for text in trained)
         assert not trained & set(captions.held_out_captions(one))
         for style, (said, _) in captions.STYLE_WORDS.items():
-            others = set().union(*(captions.training_captions(one, each) for each in emoji.STYLES if each != style))
+            others = set().union(*(captions.training_captions(one, each) for each in sets.STYLES if each != style))
             assert f"{one.name}, {said}" in set(captions.training_captions(one, style)) - others
 
 
@@ -186,7 +187,7 @@ def test_vocabulary_finds_the_words_nobody_taught():
 def test_tokenizer_round_trip_and_reload(tmp_path):
     from transformers import CLIPTokenizer
 
-    texts = [text for style in emoji.STYLES for text in captions.training_captions(concept(), style)]
+    texts = [text for style in sets.STYLES for text in captions.training_captions(concept(), style)]
     captions.save_tokenizer(texts, tmp_path)
     tokenizer = captions.load_tokenizer(tmp_path)
     text = "a cat that looks like a dog"

@@ -14,12 +14,13 @@ from PIL import Image
 
 from superdiff_engine import CoinFlip, sample
 from superdiff_engine.domains.prompts import evaluate as module
-from superdiff_engine.domains.prompts import judges, table_rows, table_runs
-from superdiff_engine.domains.prompts import scorer as scorer_module
+from superdiff_engine.domains.prompts import table_rows, table_runs
 from superdiff_engine.domains.prompts.domain import find_model
-from superdiff_engine.domains.prompts.emoji import PAIRS, Concept
+from superdiff_engine.domains.prompts.emoji.concepts import PAIRS, Concept
+from superdiff_engine.domains.prompts.judge import classifier as scorer_module
+from superdiff_engine.domains.prompts.judge import judges
+from superdiff_engine.domains.prompts.judge.classifier import KnownConcepts
 from superdiff_engine.domains.prompts.pipeline import load_text_to_image
-from superdiff_engine.domains.prompts.scorer import Scorer
 from superdiff_engine.domains.prompts.table_rows import PairScores, RowReader
 from superdiff_engine.domains.prompts.table_runs import TableRun
 from superdiff_engine.errors import ModelError, SuperDiffError
@@ -56,8 +57,8 @@ def house(pipelines, tmp_path, monkeypatch):
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "tiny").symlink_to(pipelines("sd_v"), target_is_directory=True)
     monkeypatch.setattr(table_runs, "CACHE", tmp_path / "cache")
-    monkeypatch.setattr(module, "ScorerJudge", lambda scorer: ColourJudge())
-    monkeypatch.setattr(module, "load_scorer", lambda: Scorer(None, CONCEPTS, {}, ""))
+    monkeypatch.setattr(module, "ClassifierJudge", lambda scorer: ColourJudge())
+    monkeypatch.setattr(module, "load_classifier", lambda: KnownConcepts(None, CONCEPTS, {}, ""))
     monkeypatch.setattr(module, "STEPS", (2, 3))
     monkeypatch.setattr(module, "STUDY", ("and/2", "and/3", "and_exact/2", "and_exact/3"))
     return tmp_path
@@ -348,10 +349,10 @@ def test_a_missing_scorer_is_one_sentence(pipelines, tmp_path, monkeypatch):
     monkeypatch.setenv("SUPERDIFF_MODELS", str(tmp_path))
     (tmp_path / "tiny").symlink_to(pipelines("sd_v"), target_is_directory=True)
     monkeypatch.setattr(scorer_module, "assets_folder", lambda: tmp_path)
-    scorer_module.load_scorer.cache_clear()
+    scorer_module.load_classifier.cache_clear()
     with pytest.raises(ModelError, match=r"concept scorer .* is missing"):
         evaluate(Settings(model="local/tiny"), ["and"], tmp_path / "x.json")
-    scorer_module.load_scorer.cache_clear()
+    scorer_module.load_classifier.cache_clear()
 
 
 # CLIP

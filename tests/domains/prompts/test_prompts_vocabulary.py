@@ -4,14 +4,15 @@ import json
 
 import numpy as np
 
-from superdiff_engine.domains.prompts import vocabulary
-from superdiff_engine.domains.prompts.emoji import PAIRS, Concept, EmojiPictures
-from superdiff_engine.domains.prompts.scorer import load_scorer
+from superdiff_engine.domains.prompts.emoji import vocabulary
+from superdiff_engine.domains.prompts.emoji.concepts import PAIRS, Concept
+from superdiff_engine.domains.prompts.emoji.rendering import EmojiPictures
+from superdiff_engine.domains.prompts.judge.classifier import load_classifier
 from superdiff_engine.system.assets import assets_folder
 
 
 def test_every_listed_name_is_a_concept_of_its_kind():
-    known = {concept.name: concept.kind for concept in load_scorer().concepts}
+    known = {concept.name: concept.kind for concept in load_classifier().concepts}
     for kind, listed in vocabulary.LEARNED.items():
         names = [name.strip() for name in " ".join(listed.split()).split(",")]
         assert {known[name] for name in names} == {kind}, kind
@@ -19,7 +20,7 @@ def test_every_listed_name_is_a_concept_of_its_kind():
 
 
 def test_several_hundred_of_every_sort_are_learned_and_all_that_the_tables_ask_for():
-    concepts = load_scorer().concepts
+    concepts = load_classifier().concepts
     learned = {concept.name for concept in concepts if vocabulary.is_learned(concept)}
     stored = json.loads((assets_folder() / "emoji" / "superdiff.json").read_text())
     assert len(learned) == 556 and learned == {one["name"] for one in stored["concepts"]}

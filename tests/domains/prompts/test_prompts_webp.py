@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from superdiff_engine.domains.prompts.webp import from_webp, to_webp
+from superdiff_engine.domains.prompts.emoji.webp import from_webp, to_webp
 
 
 def test_pictures_come_back_pixel_for_pixel_and_in_order():

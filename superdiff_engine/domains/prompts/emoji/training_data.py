@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ...system.devices import half_dtype
+from ....system.devices import half_dtype
 from .captions import STYLE_WORDS, caption_words, token_ids, training_captions
-from .emoji import SIZE, Concept, EmojiPictures
+from .concepts import Concept
 from .networks import encode
+from .rendering import SIZE, EmojiPictures
 
 #: Augmented versions of every picture that are encoded before the training.
 VERSIONS = 8

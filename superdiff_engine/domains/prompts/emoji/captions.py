@@ -21,9 +21,10 @@ from typing import Any, cast
 
 import torch
 
-from ...system.file_cache import file_cached
-from ...system.files import write_whole
-from .emoji import STYLES, Concept
+from ....system.file_cache import file_cached
+from ....system.files import write_whole
+from .concepts import Concept
+from .sets import STYLES
 
 #: Tokens of a caption, start and end included: the text encoder's max_position_embeddings.
 MAX_TOKENS = 32

@@ -8,12 +8,12 @@ Of 948 everyday concepts 556 are learned. The rule, applied by hand and once: a 
     where it has no looks of its own in the four styles (a wood, a rock, a seat, a label, buildings by their sign).
 
 They are listed by name, so that the choice can be read, questioned and changed. The judge of the model's pictures
-(scorer.py) knows all 948: a picture must be told from those that are left out, too.
+(judge/classifier.py) knows all 948: a picture must be told from those that are left out, too.
 """
 
 from __future__ import annotations
 
-from .emoji import Concept
+from .concepts import Concept
 
 #: Names of what is learned, by kind.
 LEARNED = {

@@ -13,11 +13,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ...errors import ModelError
-from ..sources import read_json
-from .captions import with_article
-from .emoji import Concept
-from .scorer import Scorer, log_probabilities
+from ....errors import ModelError
+from ...sources import read_json
+from ..emoji.captions import with_article
+from ..emoji.concepts import Concept
+from .classifier import KnownConcepts, log_probabilities
 
 
 class Judge(Protocol):
@@ -38,10 +38,10 @@ class Judge(Protocol):
         ...
 
 
-class ScorerJudge:
+class ClassifierJudge:
     """The concept scorer: log-probabilities in nats."""
 
-    def __init__(self, scorer: Scorer) -> None:
+    def __init__(self, scorer: KnownConcepts) -> None:
         self.network, self.concepts, self.key = scorer.network, scorer.concepts, scorer.digest[:16]
         shares = "; ".join(
             f"{title} {scorer.held_out[group]['top1']:.1%} / {scorer.held_out[group]['top5']:.1%}"

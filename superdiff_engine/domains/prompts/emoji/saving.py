@@ -12,17 +12,15 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor, nn
 
-from ...errors import ModelError
-from ...system.assets import assets_folder
-from ...system.files import write_whole
-from ...training.task import TrainingFacts
-from .captions import (
-    STYLE_WORDS,
-    known_words,
-    with_article,
-)
-from .emoji import GENERATOR_SETS, LABELS, SIZE, Concept
+from ....errors import ModelError
+from ....system.assets import assets_folder
+from ....system.files import write_whole
+from ....training.task import TrainingFacts
+from .captions import STYLE_WORDS, known_words, with_article
+from .concepts import Concept
 from .networks import TextToLatent, encode, parameters_of, scheduler
+from .rendering import SIZE
+from .sets import GENERATOR_SETS, LABELS
 
 #: Names of the folders of autoencoder, whole model and judge.
 VAE, EMOJI, SCORER = "emoji_vae", "emoji", "emoji_scorer"

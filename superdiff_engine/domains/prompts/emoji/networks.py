@@ -20,7 +20,7 @@ from torch.nn import functional
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from .captions import MAX_TOKENS
-from .emoji import SIZE
+from .rendering import SIZE
 
 #: Channels of the text, and of a latent.
 WIDTH = 256

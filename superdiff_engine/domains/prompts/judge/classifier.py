@@ -1,4 +1,4 @@
-r"""The judge of emoji: a concept scorer, log p(concept | picture) over all concepts, trained by this project.
+r"""The judge of emoji: a concept classifier, log p(concept | picture) over all concepts, trained by this project.
 
 It plays the part that CLIP plays for the paper's photographs, and it is not CLIP: it knows emoji and no text. It learns
 from designs that the generator never sees (DESIGNS), distorted well beyond what a designer would do; how often it is
@@ -27,12 +27,12 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ...errors import ModelError
-from ...system.assets import assets_folder
-from ...system.file_cache import file_cached
-from ...training.saved import SETTINGS, WEIGHTS
-from .emoji import Concept
-from .saving import SCORER
+from ....errors import ModelError
+from ....system.assets import assets_folder
+from ....system.file_cache import file_cached
+from ....training.saved import SETTINGS, WEIGHTS
+from ..emoji.concepts import Concept
+from ..emoji.saving import SCORER
 
 #: Pixels a side of what it looks at: larger pictures are reduced to it, as were the designs that it learned from.
 LOOKED = 64
@@ -87,7 +87,7 @@ class _Block(nn.Module):
         return x + self.body(x) if self.shortcut else self.body(x)
 
 
-class ConceptScorer(nn.Module):
+class ConceptClassifier(nn.Module):
     """EfficientNet-Lite0 with a head of its own; pictures [batch, 3, 64, 64] in [-1, 1] to logits [batch, concepts].
 
     Args:
@@ -113,7 +113,7 @@ class ConceptScorer(nn.Module):
 
 
 @torch.no_grad()
-def log_probabilities(network: ConceptScorer, pictures: Tensor | np.ndarray) -> Tensor:
+def log_probabilities(network: ConceptClassifier, pictures: Tensor | np.ndarray) -> Tensor:
     """Calibrated log p(concept | picture) in nats, [count, concepts], float64.
 
     Args:
@@ -152,8 +152,8 @@ def top_share(scores: Tensor, asked: Tensor, most: int) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Scorer:
-    """The embedded scorer with what it knows.
+class KnownConcepts:
+    """The embedded classifier with the concepts that it knows.
 
     Attributes:
         network: ready to use.
@@ -162,26 +162,26 @@ class Scorer:
         digest: of its weights.
     """
 
-    network: ConceptScorer
+    network: ConceptClassifier
     concepts: tuple[Concept, ...]
     held_out: dict[str, dict[str, float]]
     digest: str
 
 
 @file_cached(1, WEIGHTS, SETTINGS, folder=lambda folder=None: folder or assets_folder() / SCORER)
-def load_scorer(folder: Path | None = None) -> Scorer:
-    """The embedded scorer, or that of another folder; raises ModelError."""
+def load_classifier(folder: Path | None = None) -> KnownConcepts:
+    """The embedded classifier, or that of another folder; raises ModelError."""
     folder = assets_folder() / SCORER if folder is None else folder
     path = folder / "model.safetensors"
     again = f"install SuperDiff Studio again, or run 'superdiff train {SCORER}'."
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         concepts = tuple(Concept(one["id"], (one["name"],), (), one["kind"]) for one in config["concepts"])
-        network, held_out = ConceptScorer(len(concepts)), config["held_out"]
+        network, held_out = ConceptClassifier(len(concepts)), config["held_out"]
         network.load_state_dict(load_file(path), strict=True)
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError:
         raise ModelError(f"The concept scorer {folder} is missing or cannot be read; {again}") from None
     except (ValueError, KeyError, TypeError, RuntimeError, SafetensorError):
         raise ModelError(f"The concept scorer {folder} is damaged; {again}") from None
-    return Scorer(network.eval().requires_grad_(False), concepts, held_out, digest)
+    return KnownConcepts(network.eval().requires_grad_(False), concepts, held_out, digest)
