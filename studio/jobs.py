@@ -21,7 +21,7 @@ from typing import Generic, TypeVar
 
 from superdiff_engine.errors import RecordError, SuperDiffError
 from superdiff_engine.recipes.document import Recipe
-from superdiff_engine.runs.given import Scoring
+from superdiff_engine.runs.estimation import Estimation
 from superdiff_engine.runs.grid import Sweep
 from superdiff_engine.runs.records import read_record
 from superdiff_engine.runs.run import Run
@@ -58,7 +58,7 @@ def is_job_id(text: str) -> bool:
     return _ID.fullmatch(text) is not None
 
 
-Work = TypeVar("Work", Run, Sweep, Scoring)
+Work = TypeVar("Work", Run, Sweep, Estimation)
 
 
 @dataclass(eq=False)
@@ -107,11 +107,11 @@ class GridJob(_Queued[Sweep]):
 
 
 @dataclass
-class ScoringJob(_Queued[Scoring]):
-    """Samples of the user's own that wait to be judged, or were."""
+class EstimationJob(_Queued[Estimation]):
+    """An estimation of log-densities of given samples, with the device it waits for."""
 
 
-AnyJob = Job | GridJob | ScoringJob
+AnyJob = Job | GridJob | EstimationJob
 
 
 class Jobs:
@@ -157,9 +157,9 @@ class Jobs:
         self._enqueue(job, save, tab)
         return job
 
-    def submit_scoring(self, scoring: Scoring, tab: Tab | None = None) -> ScoringJob:
-        """Queue the judging of given samples like a run; raises SuperDiffError if its device is not there."""
-        job = ScoringJob(scoring, resolve_device(scoring.recipe.device))
+    def submit_estimation(self, estimation: Estimation, tab: Tab | None = None) -> EstimationJob:
+        """Queue an estimation for given samples like a run; raises SuperDiffError if its device is not there."""
+        job = EstimationJob(estimation, resolve_device(estimation.recipe.device))
         self._enqueue(job, False, tab)
         return job
 
@@ -212,10 +212,10 @@ class Jobs:
         job = self._look_up(job_id)
         return job if isinstance(job, GridJob) else None
 
-    def find_scoring(self, job_id: str) -> ScoringJob | None:
-        """The job of the scoring with this id, or None likewise."""
+    def find_estimation(self, job_id: str) -> EstimationJob | None:
+        """The job of the estimation with this id, or None likewise."""
         job = self._look_up(job_id)
-        return job if isinstance(job, ScoringJob) else None
+        return job if isinstance(job, EstimationJob) else None
 
     def _look_up(self, job_id: str) -> AnyJob | None:
         with self._changed:
@@ -275,15 +275,15 @@ class Jobs:
             size -= _bytes(job)
 
     def _needed(self) -> set[str]:
-        """What living tabs show: runs, the newest grid under each of them, the newest scoring of each tab."""
+        """What living tabs show: runs, the newest grid under each of them, the newest estimation of each tab."""
         tabs = list(self._tabs)
         shown = {job_id for tab in tabs for job_id in tab.shown}
         newest: dict[tuple[str, str], AnyJob] = {}
         for job in sorted(self._jobs.values(), key=lambda job: job.asked):
             if isinstance(job, GridJob) and job.origin in shown:
                 newest["grid", job.origin] = job
-            if isinstance(job, ScoringJob) and any(job.tab == tab.key for tab in tabs):
-                newest["scoring", job.tab] = job
+            if isinstance(job, EstimationJob) and any(job.tab == tab.key for tab in tabs):
+                newest["estimation", job.tab] = job
         return shown | {job.id for job in newest.values()}
 
     def _work(self, device: str) -> None:

@@ -230,8 +230,9 @@ class Domain(ABC, Generic[PreviewT, DecodedT]):
     estimators: Collection[Estimator] = ESTIMATORS.values()
     #: (lowest, highest) level of all its models; None where that is known only once they are loaded.
     levels: tuple[float, float] | None = None
-    #: The level at which samples from files are judged unless another one is asked for; None where none are read.
-    judged_at: float | None = None
+    #: The level at which log-densities of samples from files are estimated unless another one is asked for; None where
+    #: none are read.
+    estimation_level: float | None = None
     #: Whether one sample alone makes a picture (`picture_png`); where it does not, many are shown as one.
     sample_is_picture = False
 
@@ -360,21 +361,21 @@ class Domain(ABC, Generic[PreviewT, DecodedT]):
         """
 
     def place(self, recipe: Recipe, given: Any, device: str) -> tuple[Sequence[ScoreModel], State, float]:
-        """Experts, points and level for judging samples of the user's own.
+        """Experts, points and level to estimate log-densities of samples of the user's own.
 
         Args:
-            recipe: whose experts judge.
-            given: samples as this domain reads them from files.
+            recipe: of the experts.
+            given: samples as this very domain reads them from files, `GivenSamples` of its own kind.
             device: to work on.
 
         Returns:
-            (experts, state of the given samples, the lowest level to judge them at).
+            (experts, state of the given samples, the lowest level to estimate at).
         """
         raise NotImplementedError(f"{self.title} reads no samples from files.")
 
-    def unscored(self, given: Any) -> list[str]:
-        """Why each of the samples that `place` takes cannot be judged, in a sentence, or "" where it can; empty where
-        all can. Where some cannot, `given.take(indices)` is some of the samples.
+    def unplaced(self, given: Any) -> list[str]:
+        """Why each of the samples that `place` takes cannot be placed, in a sentence, or "" where it can; empty where
+        all can.
         """
         return []
 

@@ -1,5 +1,5 @@
-"""Given samples by the name that docs/models.md imports them by."""
+"""The estimation of given samples by the name that the README's examples import it by."""
 
-from .runs.given import Scoring
+from .runs.estimation import Estimation as Scoring
 
 __all__ = ["Scoring"]

@@ -11,7 +11,7 @@ from superdiff_engine.domains import get_domain
 from superdiff_engine.domains.checked import parse_recipe
 from superdiff_engine.errors import SuperDiffError
 from superdiff_engine.likelihood import Likelihoods
-from superdiff_engine.runs.given import Scoring
+from superdiff_engine.runs.estimation import Estimation
 from superdiff_engine.system.sandbox import Reading
 from superdiff_engine.walk import levels_of
 
@@ -19,10 +19,10 @@ from ..charts.live import at_level
 from ..charts.palette import dot
 from ..form import state as form_state
 from ..guard import callback, guarded, plain, show_sentence
-from ..jobs import ScoringJob
+from ..jobs import EstimationJob
 from ..session import registry, this_tab
 from ..views import OwnFiles
-from .progress import TICK, draw_scoring_progress
+from .progress import TICK, draw_estimation_progress
 
 #: Letters of a text that is shown below the table, whole, and not in it.
 _LONG = 30
@@ -129,15 +129,15 @@ def _estimate(given: GivenSamples) -> None:
     keep["own-problem"] = ""
     level = float(keep["own-level"])
     try:
-        scoring = Scoring(form_state.recipe_now(), given, level=level)
-        keep["own-job"] = registry().submit_scoring(scoring, this_tab()).id
+        estimation = Estimation(form_state.recipe_now(), given, level=level)
+        keep["own-job"] = registry().submit_estimation(estimation, this_tab()).id
     except SuperDiffError as error:
         keep["own-problem"] = str(error)
 
 
 def _given(files: OwnFiles, given: GivenSamples) -> None:
     keep = st.session_state
-    job = registry().find_scoring(keep["own-job"]) if keep.get("own-job") else None
+    job = registry().find_estimation(keep["own-job"]) if keep.get("own-job") else None
     busy = job is not None and not job.finished
     for note in given.notes[:_NOTES]:
         st.caption(f":material/info: {plain(note)}")
@@ -160,7 +160,7 @@ def _given(files: OwnFiles, given: GivenSamples) -> None:
             "at level s =",
             min_value=0.001,
             max_value=1.0,
-            value=domain.judged_at,
+            value=domain.estimation_level,
             step=0.001,
             format="%.3f",
             key="own-level",
@@ -168,7 +168,7 @@ def _given(files: OwnFiles, given: GivenSamples) -> None:
             disabled=busy,
             help=f"The {files.one} is judged as a sample at this noise level; only numbers of the same level can be "
             f"compared. The form's runs end at {_last_level(domain):.3g}. A file's {files.one} carries no noise, and "
-            f"is best judged at {domain.judged_at:g}.",
+            f"is best judged at {domain.estimation_level:g}.",
         )
         if given.recipe is not None:
             st.button(
@@ -180,7 +180,7 @@ def _given(files: OwnFiles, given: GivenSamples) -> None:
                 type="tertiary",
             )
     if job is not None and busy:
-        draw_scoring_progress(job.id)
+        draw_estimation_progress(job.id)
     columns = files.columns(keep["own-arrays"])
     count = len(next(iter(columns.values())))
     left, right = st.columns([1.25, 1], gap="medium")
@@ -196,7 +196,7 @@ def _given(files: OwnFiles, given: GivenSamples) -> None:
         files.draw(keep["own-arrays"], picked, f"own-{keep['own-scene']}-{picked}")
 
 
-def _table(files: OwnFiles, columns: dict[str, np.ndarray], job: ScoringJob | None) -> None:
+def _table(files: OwnFiles, columns: dict[str, np.ndarray], job: EstimationJob | None) -> None:
     if job is not None and job.run.state == "failed":
         show_sentence(job.run.message)
     found = None if job is None else job.run.result

@@ -5,13 +5,13 @@ from __future__ import annotations
 import streamlit as st
 
 from superdiff_engine.domains import get_domain
-from superdiff_engine.runs.given import Scoring
+from superdiff_engine.runs.estimation import Estimation
 from superdiff_engine.runs.grid import Sweep
 from superdiff_engine.runs.run import Run
 from superdiff_engine.system.downloads import Download
 
 from ..guard import callback, guarded, plain
-from ..jobs import AnyJob, GridJob, Job, ScoringJob
+from ..jobs import AnyJob, EstimationJob, GridJob, Job
 from ..session import registry, this_tab
 from ..words import STATES, run_title
 
@@ -56,7 +56,7 @@ def standstill_text(job: AnyJob) -> str:
 def work_text(job: AnyJob) -> str:
     """Which work this is, how far it is, and whose, in one line."""
     recipe = job.recipe
-    kind = "Grid of " if isinstance(job, GridJob) else "Log-densities for " if isinstance(job, ScoringJob) else ""
+    kind = "Grid of " if isinstance(job, GridJob) else "Log-densities for " if isinstance(job, EstimationJob) else ""
     experts = ", ".join(expert.prompt or expert.model for expert in recipe.experts)
     experts = experts if len(experts) <= _LONG else f"{experts[: _LONG - 1]}…"
     waiting = job.run.state == "queued"
@@ -80,7 +80,7 @@ def loading_text(job: AnyJob) -> str:
     return " · ".join([f"Downloading {fetched.name}", fetched.amount, *left])
 
 
-def pace_texts(run: Run | Sweep | Scoring) -> list[str]:
+def pace_texts(run: Run | Sweep | Estimation) -> list[str]:
     """The time so far, and to go once there is a pace."""
     left = [] if run.eta is None else [f"{seconds_text(run.eta)} to go"]
     return [f"{seconds_text(run.seconds)} so far", *left]
@@ -112,9 +112,9 @@ def seconds_text(seconds: float) -> str:
 
 
 @st.fragment(run_every=TICK)
-def draw_scoring_progress(job_id: str) -> None:
-    """How far the judging of given samples is, until it has ended."""
-    job = registry().find_scoring(job_id)
+def draw_estimation_progress(job_id: str) -> None:
+    """How far an estimation for given samples is, until it has ended."""
+    job = registry().find_estimation(job_id)
     if job is None or job.finished:
         st.rerun()
         return

@@ -34,8 +34,9 @@ if TYPE_CHECKING:
 WHOLE, RINGS, CHAINS = "molecules", "molecules_rings", "molecules_chains"
 NAMES = (WHOLE, RINGS, CHAINS)
 PREVIEWED = 64
-#: Level at which molecules from files are judged, 0.03 Angstrom: below it every digit of a coordinate would count.
-JUDGED_AT = 0.02
+#: Level at which log-densities of molecules from files are estimated, 0.03 Angstrom: below it every digit of a
+#: coordinate would count.
+ESTIMATION_LEVEL = 0.02
 
 
 class Molecules(Domain[MoleculePreview, DecodedMolecules]):
@@ -45,7 +46,7 @@ class Molecules(Domain[MoleculePreview, DecodedMolecules]):
     order = 3
     preview_type = MoleculePreview
     decoded_type = DecodedMolecules
-    judged_at = JUDGED_AT
+    estimation_level = ESTIMATION_LEVEL
     title = "Molecules"
     sample_is_picture = True
     level_unit = "1.4 Angstrom for positions"
@@ -141,14 +142,14 @@ class Molecules(Domain[MoleculePreview, DecodedMolecules]):
         return experts[0].space
 
     def place(self, recipe: Recipe, given: ReadMolecules, device: str) -> tuple[Sequence[ScoreModel], State, float]:
-        """The recipe's experts for molecules of an SDF, their state, and JUDGED_AT."""
+        """The recipe's experts for molecules of an SDF, their state, and ESTIMATION_LEVEL."""
         _, experts = experts_of(recipe, [int(count) for count in given.atoms], device)
         arrays = (given.elements, given.positions, given.bonds, given.atoms)
         state = encode(*(torch.from_numpy(array) for array in arrays))
-        return experts, {name: part.to(device) for name, part in state.items()}, JUDGED_AT
+        return experts, {name: part.to(device) for name, part in state.items()}, ESTIMATION_LEVEL
 
-    def unscored(self, given: ReadMolecules) -> list[str]:
-        """Molecules without 3D coordinates are not judged."""
+    def unplaced(self, given: ReadMolecules) -> list[str]:
+        """Molecules without 3D coordinates cannot be placed."""
         return [
             f"Molecule {number} has no 3D coordinates, so it is not scored: {why}." if why else ""
             for number, why in zip(given.numbers, given.unplaced, strict=True)

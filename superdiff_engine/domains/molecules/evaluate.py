@@ -39,7 +39,7 @@ from ...tables.markdown import Column, Layout
 from ...tables.table import TABLES, Row, Table, Value, kept_row
 from .arrays import DecodedMolecules, Structures
 from .checks import checked_molecules
-from .domain import CHAINS, JUDGED_AT, RINGS, WHOLE, Molecules, find_folder, find_model, words_of
+from .domain import CHAINS, ESTIMATION_LEVEL, RINGS, WHOLE, Molecules, find_folder, find_model, words_of
 from .files import ReadMolecules
 from .measures import area_under_curve, measures_of, share, strains
 from .properties import Term
@@ -367,5 +367,5 @@ def _is_there(row: str, chunk: int, settings: Settings) -> bool:
 
 
 def _density_file(row: str, settings: Settings) -> Path:
-    key = json.dumps([row, "paired", JUDGED_AT, asdict(settings), chunks.digests(_weights(row))], sort_keys=True)
+    key = json.dumps([row, "paired", ESTIMATION_LEVEL, asdict(settings), chunks.digests(_weights(row))], sort_keys=True)
     return CACHE / "molecules" / f"density_{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"

@@ -46,8 +46,9 @@ if TYPE_CHECKING:
 PREVIEWED = 16
 #: Of the examples and the tables: small networks make more of their residues helix or strand with less than full noise.
 NOISE_SCALE = 0.7
-#: Level at which proteins from files are judged, 0.5 Angstrom: below it every digit of a coordinate would count.
-JUDGED_AT = 0.05
+#: Level at which log-densities of proteins from files are estimated, 0.5 Angstrom: below it every digit of a
+#: coordinate would count.
+ESTIMATION_LEVEL = 0.05
 
 
 class Proteins(Domain[ProteinPreview, DecodedProteins]):
@@ -57,7 +58,7 @@ class Proteins(Domain[ProteinPreview, DecodedProteins]):
     order = 4
     preview_type = ProteinPreview
     decoded_type = DecodedProteins
-    judged_at = JUDGED_AT
+    estimation_level = ESTIMATION_LEVEL
     title = "Proteins"
     level_unit = "10 Angstrom for positions"
     components = ("positions", "rotations")
@@ -118,11 +119,11 @@ class Proteins(Domain[ProteinPreview, DecodedProteins]):
         return {"positions": levels, "rotations": rotation_level(levels)}
 
     def place(self, recipe: Recipe, given: ReadProtein, device: str) -> tuple[Sequence[ScoreModel], State, float]:
-        """The recipe's experts for a chain from a file, its state, and JUDGED_AT."""
+        """The recipe's experts for a chain from a file, its state, and ESTIMATION_LEVEL."""
         turned, alpha = frames_of(torch.from_numpy(given.backbone))
         state = {"positions": (alpha - alpha.mean(0)) / ANGSTROM, "rotations": turned}
         experts = experts_of(recipe, [len(alpha)], device)
-        return experts, {name: part.unsqueeze(0).to(device) for name, part in state.items()}, JUDGED_AT
+        return experts, {name: part.unsqueeze(0).to(device) for name, part in state.items()}, ESTIMATION_LEVEL
 
     def preview(self, step: Step, experts: Sequence[Any], most: int) -> ProteinPreview:
         """Of at most 16 backbones."""

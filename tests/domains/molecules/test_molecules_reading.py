@@ -18,7 +18,7 @@ from superdiff_engine.domains.molecules.checks import checked_molecules
 from superdiff_engine.domains.molecules.files import MOST_READ, read_sdf
 from superdiff_engine.domains.molecules.reading import ReadMolecules, read_plain
 from superdiff_engine.errors import SuperDiffError
-from superdiff_engine.runs.given import Scoring
+from superdiff_engine.runs.estimation import Estimation
 from superdiff_engine.system.sandbox import Limits, read_apart
 
 READER = "superdiff_engine.domains.molecules.reading:read_plain"
@@ -197,10 +197,10 @@ def test_a_molecule_without_geometry_is_not_scored(assets):
             given = read_sdf(sdf(molecule).encode())
             assert given.unplaced == (words,) and "not scored" in given.notes[0]
             with pytest.raises(SuperDiffError, match="Molecule 1 has no 3D coordinates, so it is not scored"):
-                Scoring(recipe, given, steps=2, paths=1).execute()
+                Estimation(recipe, given, steps=2, paths=1).execute()
     # Among others, the others have the values that they have alone.
-    mixed = Scoring(recipe, read_sdf(sdf(drawn("CCO"), ETHANOL).encode()), steps=4, paths=2).execute()
-    alone = Scoring(recipe, read_sdf(ONE.encode()), steps=4, paths=2).execute()
+    mixed = Estimation(recipe, read_sdf(sdf(drawn("CCO"), ETHANOL).encode()), steps=4, paths=2).execute()
+    alone = Estimation(recipe, read_sdf(ONE.encode()), steps=4, paths=2).execute()
     assert mixed.mean.shape == (2, 2) and mixed.paths.shape == (2, 2, 2)
     assert mixed.mean[:, 0].isnan().all() and mixed.paths[..., 0].isnan().all()
     np.testing.assert_allclose(mixed.mean[:, 1], alone.mean[:, 0])

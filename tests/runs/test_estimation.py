@@ -6,7 +6,7 @@ import pytest
 from superdiff_engine.domains import get_domain
 from superdiff_engine.domains.checked import make_recipe
 from superdiff_engine.errors import SuperDiffError
-from superdiff_engine.runs.given import Scoring
+from superdiff_engine.runs.estimation import Estimation
 from superdiff_engine.runs.run import Run
 
 RECIPE = {
@@ -24,9 +24,9 @@ def test_a_runs_numbers_and_their_estimate_anew_stand_at_one_level(noise_scale, 
     """Both are log q of the same samples at the run's last level, as is the exact density there."""
     recipe = make_recipe(RECIPE | {"levels": {"steps": 200, "lowest": lowest}, "noise_scale": noise_scale})
     result = Run(recipe).execute()
-    scoring = Scoring(recipe, result, paths=16)
-    found = scoring.execute()
-    assert scoring.level == result.level == pytest.approx(lowest)
+    estimation = Estimation(recipe, result, paths=16)
+    found = estimation.execute()
+    assert estimation.level == result.level == pytest.approx(lowest)
     experts = get_domain("plane").prepare(recipe, "cpu").experts
     points = np.stack(list(result.samples.values()))[0]
     for place, expert in enumerate(experts):
@@ -45,18 +45,18 @@ def test_another_level_is_another_number():
     """The same points with more noise in the densities: the exact log q of that level."""
     recipe = make_recipe(RECIPE | {"levels": {"steps": 20}})
     result = Run(recipe).execute()
-    scoring = Scoring(recipe, result, paths=16, level=1.5)
-    found = scoring.execute()
+    estimation = Estimation(recipe, result, paths=16, level=1.5)
+    found = estimation.execute()
     points = np.stack(list(result.samples.values()))[0]
     for place, expert in enumerate(get_domain("plane").prepare(recipe, "cpu").experts):
         wrong = found.mean[place] - expert.log_density(found.mean.new_tensor(points), 1.5)
-        assert scoring.level == 1.5 and (wrong.abs() < 5 * found.error[place] + 0.05).all()
+        assert estimation.level == 1.5 and (wrong.abs() < 5 * found.error[place] + 0.05).all()
 
 
 @pytest.mark.parametrize("level", [0.0, -1.0, 1e6, float("nan")])
 def test_a_level_outside_the_range_is_one_sentence(level):
     recipe = make_recipe(RECIPE | {"levels": {"steps": 4}})
-    scoring = Scoring(recipe, Run(recipe).execute(), level=level)
+    estimation = Estimation(recipe, Run(recipe).execute(), level=level)
     with pytest.raises(SuperDiffError, match="judged at a level above 0"):
-        scoring.execute()
-    assert scoring.state == "failed"
+        estimation.execute()
+    assert estimation.state == "failed"

@@ -1,20 +1,20 @@
 """Given samples under every expert of a recipe: a piece of work like a run, with progress and cancel.
 
 Given are samples of the user's own, from a file, or those of a run. Two estimates of log q can be compared where they
-stand at the same level: a run's stands at its last one (`Result.level`), and this one at `Scoring.level`.
+stand at the same level: a run's stands at its last one (`Result.level`), and this one at `Estimation.level`.
 """
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from ..domain import Result
+from ..domain import Domain, GivenSamples, Result
 from ..domains import get_domain
 from ..errors import SuperDiffError
+from ..geometry import State
 from ..likelihood import Likelihoods, estimate_log_density
 from ..noise import karras_levels
 from ..recipes.document import Recipe
@@ -24,9 +24,6 @@ from ..system.interrupts import Interrupted
 from .failures import explain
 from .work import Work
 
-if TYPE_CHECKING:
-    from ..domain import Domain
-
 STEPS, PATHS = 100, 4
 
 
@@ -34,25 +31,30 @@ class _Stopped(Exception):
     """Raised inside the estimate when it was cancelled."""
 
 
-class Scoring(Work):
+class Estimation(Work):
     """Estimated log-densities of given samples; `execute` does the work, in whatever thread calls it.
 
     After loading, `level` is the noise level at which they stand: log q is that of the experts' densities there, which
     have noise of this level in them, and the samples are taken as they are.
 
-    Samples that the domain does not judge (`Domain.unscored`: molecules without 3D coordinates) have NaN.
+    Samples that the domain cannot place (`Domain.unplaced`: molecules without 3D coordinates) have NaN.
 
     Args:
-        recipe: whose experts judge; its operator, solver and sizes play no part.
+        recipe: of the experts; its operator, solver and sizes play no part.
         given: samples as the recipe's domain reads them (`Domain.place`), or the result of a run of this recipe.
         steps: of noise levels, a multiple of four.
         paths: of noise for each sample.
-        level: at which to judge; None for the domain's own (`Domain.judged_at`), or the level where the run's samples
-            stand.
+        level: of noise at which to estimate; None for the domain's own (`Domain.estimation_level`), or the level where
+            the run's samples stand.
     """
 
     def __init__(
-        self, recipe: Recipe, given: Any, steps: int = STEPS, paths: int = PATHS, level: float | None = None
+        self,
+        recipe: Recipe,
+        given: GivenSamples | Result,
+        steps: int = STEPS,
+        paths: int = PATHS,
+        level: float | None = None,
     ) -> None:
         super().__init__(recipe, None)
         self.level = level
@@ -78,7 +80,7 @@ class Scoring(Work):
             with self._loading():
                 domain, device = get_domain(self.recipe.domain), resolve_device(self.recipe.device)
                 check_dtype(self.recipe.dtype, device)
-                given, rows, count = self._judgeable(domain)
+                given, rows, count = self._placeable(domain)
                 if isinstance(given, Result):
                     experts, points = domain.prepare(self.recipe, device).experts, _state(given, device)
                     recommended = given.level
@@ -115,9 +117,11 @@ class Scoring(Work):
             self.finished.set()
         return self.result
 
-    def _judgeable(self, domain: Domain) -> tuple[Any, list[int] | None, int]:
-        """(samples that can be judged, their indices among all or None where these are all, how many there are)."""
-        reasons = [] if isinstance(self.given, Result) else domain.unscored(self.given)
+    def _placeable(self, domain: Domain) -> tuple[GivenSamples | Result, list[int] | None, int]:
+        """(samples that can be placed, their indices among all or None where these are all, how many there are)."""
+        if isinstance(self.given, Result):
+            return self.given, None, 0
+        reasons = domain.unplaced(self.given)
         rows = [index for index, reason in enumerate(reasons) if not reason]
         if len(rows) == len(reasons):
             return self.given, None, 0
@@ -142,7 +146,7 @@ def _spread(found: Likelihoods, rows: list[int], count: int) -> Likelihoods:
     return Likelihoods(wide(found.mean), wide(found.error), wide(found.paths))
 
 
-def _state(result: Result, device: str) -> Any:
+def _state(result: Result, device: str) -> State:
     """A run's samples as they stood at its last level."""
     parts = {name: torch.from_numpy(value).to(device) for name, value in result.samples.items()}
     return parts["x"] if list(parts) == ["x"] else parts
