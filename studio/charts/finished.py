@@ -136,11 +136,11 @@ def plane_figure(
         )
     point_colours = np.array([*colours, NEUTRAL[theme]])[owners(preview.weights)]
     known = np.arange(len(point_colours)) < (len(point_colours) if traced is None else traced)
-    for rows, told in ((np.nonzero(~known)[0], False), (np.nonzero(known)[0], True)):
+    for rows, clickable in ((np.nonzero(~known)[0], False), (np.nonzero(known)[0], True)):
         if not len(rows):
             continue
-        outline = {"width": 1, "color": NEUTRAL[theme]} if told and not known.all() else {"width": 0}
-        opacity = 0.65 if told else 0.35
+        outline = {"width": 1, "color": NEUTRAL[theme]} if clickable and not known.all() else {"width": 0}
+        opacity = 0.65 if clickable else 0.35
         # What has no hover cannot be clicked either.
         hover: dict[str, Any] = {"hovertemplate": "sample %{customdata}: (%{x:.3f}, %{y:.3f})<extra></extra>"}
         figure.add_scatter(
@@ -148,12 +148,12 @@ def plane_figure(
             y=preview.positions[rows, 1],
             mode="markers",
             name="samples",
-            customdata=rows if told else None,
-            marker={"size": 6 if told else 4, "color": point_colours[rows], "opacity": opacity, "line": outline},
+            customdata=rows if clickable else None,
+            marker={"size": 6 if clickable else 4, "color": point_colours[rows], "opacity": opacity, "line": outline},
             showlegend=False,
-            selected={"marker": {"opacity": 0.9 if told else opacity}},
+            selected={"marker": {"opacity": 0.9 if clickable else opacity}},
             unselected={"marker": {"opacity": opacity}},
-            **(hover if told else {"hoverinfo": "skip"}),
+            **(hover if clickable else {"hoverinfo": "skip"}),
         )
     if picked is not None:
         figure.add_scatter(

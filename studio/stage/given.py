@@ -33,12 +33,12 @@ _TWO_DIGITS = st.column_config.NumberColumn(format="%.2f")
 
 def draw_own(files: OwnFiles) -> None:
     """The place to drop a file, and what the experts make of it."""
-    keep = st.session_state
+    state = st.session_state
     with st.expander(files.title, icon=":material/upload_file:", key=f"own-{files.domain}"), guarded("your file"):
         st.file_uploader(
             files.label,
             type=files.types,
-            key=f"own-{keep.get('owns', 0)}",
+            key=f"own-{state.get('owns', 0)}",
             on_change=callback(_take),
             args=(files,),
             max_upload_size=files.megabytes,
@@ -52,24 +52,24 @@ def draw_own(files: OwnFiles) -> None:
                 args=(files,),
                 persist_state="session",
             )
-        reading = keep.get("own-reading")
+        reading = state.get("own-reading")
         if reading is not None and reading.finished.is_set():
             _settle(reading)
         elif reading is not None:
             _reading_progress()
-        if keep.get("own-problem"):
-            show_sentence(keep["own-problem"])
-        if keep.get("own-given") is not None and keep["own-domain"] == files.domain:
-            _given(files, keep["own-given"])
+        if state.get("own-problem"):
+            show_sentence(state["own-problem"])
+        if state.get("own-given") is not None and state["own-domain"] == files.domain:
+            _given(files, state["own-given"])
 
 
 def _take(files: OwnFiles) -> None:
-    keep = st.session_state
-    file = keep[f"own-{keep.get('owns', 0)}"]
+    state = st.session_state
+    file = state[f"own-{state.get('owns', 0)}"]
     if file is None:
         return
     # A fresh uploader: the same file can be given again, and nothing stays behind in it.
-    keep["owns"] = keep.get("owns", 0) + 1
+    state["owns"] = state.get("owns", 0) + 1
     _read(files, file.getvalue())
 
 
@@ -80,23 +80,23 @@ def _again(files: OwnFiles) -> None:
 
 
 def _read(files: OwnFiles, content: bytes) -> None:
-    keep = st.session_state
-    if keep.get("own-reading") is not None:
-        keep["own-reading"].cancel()
-    chosen = {} if files.option is None else {files.option.keyword: bool(keep.get(f"own-{files.option.keyword}"))}
-    keep["own-problem"], keep["own-asked"] = "", files.domain
-    keep["own-content"] = None if files.option is None else content
-    keep["own-reading"] = Reading(files.reader, content, files.take, options=chosen)
+    state = st.session_state
+    if state.get("own-reading") is not None:
+        state["own-reading"].cancel()
+    chosen = {} if files.option is None else {files.option.keyword: bool(state.get(f"own-{files.option.keyword}"))}
+    state["own-problem"], state["own-asked"] = "", files.domain
+    state["own-content"] = None if files.option is None else content
+    state["own-reading"] = Reading(files.reader, content, files.take, options=chosen)
 
 
 def _settle(reading: Reading) -> None:
     """What came out of a file takes the place of what was there."""
-    keep = st.session_state
-    keep["own-reading"], keep["own-problem"] = None, reading.problem
+    state = st.session_state
+    state["own-reading"], state["own-problem"] = None, reading.problem
     if reading.value is not None:
-        keep["own-given"], keep["own-arrays"] = reading.value
-        keep["own-job"], keep["own-pick"], keep["own-domain"] = None, 0, keep["own-asked"]
-        keep["own-scene"] = keep.get("own-scene", 0) + 1
+        state["own-given"], state["own-arrays"] = reading.value
+        state["own-job"], state["own-pick"], state["own-domain"] = None, 0, state["own-asked"]
+        state["own-scene"] = state.get("own-scene", 0) + 1
 
 
 @st.fragment(run_every=TICK)
@@ -125,19 +125,19 @@ def _take_recipe(text: str) -> None:
 
 
 def _estimate(given: GivenSamples) -> None:
-    keep = st.session_state
-    keep["own-problem"] = ""
-    level = float(keep["own-level"])
+    state = st.session_state
+    state["own-problem"] = ""
+    level = float(state["own-level"])
     try:
         estimation = Estimation(form_state.recipe_now(), given, level=level)
-        keep["own-job"] = registry().submit_estimation(estimation, this_tab()).id
+        state["own-job"] = registry().submit_estimation(estimation, this_tab()).id
     except SuperDiffError as error:
-        keep["own-problem"] = str(error)
+        state["own-problem"] = str(error)
 
 
 def _given(files: OwnFiles, given: GivenSamples) -> None:
-    keep = st.session_state
-    job = registry().find_estimation(keep["own-job"]) if keep.get("own-job") else None
+    state = st.session_state
+    job = registry().find_estimation(state["own-job"]) if state.get("own-job") else None
     busy = job is not None and not job.finished
     for note in given.notes[:_NOTES]:
         st.caption(f":material/info: {plain(note)}")
@@ -181,7 +181,7 @@ def _given(files: OwnFiles, given: GivenSamples) -> None:
             )
     if job is not None and busy:
         draw_estimation_progress(job.id)
-    columns = files.columns(keep["own-arrays"])
+    columns = files.columns(state["own-arrays"])
     count = len(next(iter(columns.values())))
     left, right = st.columns([1.25, 1], gap="medium")
     with left:
@@ -193,22 +193,22 @@ def _given(files: OwnFiles, given: GivenSamples) -> None:
             picked = st.selectbox(
                 files.one.capitalize(), range(count), format_func=lambda row: str(names[row]), key="own-pick"
             )
-        files.draw(keep["own-arrays"], picked, f"own-{keep['own-scene']}-{picked}")
+        files.draw(state["own-arrays"], picked, f"own-{state['own-scene']}-{picked}")
 
 
 def _table(files: OwnFiles, columns: dict[str, np.ndarray], job: EstimationJob | None) -> None:
     if job is not None and job.run.state == "failed":
         show_sentence(job.run.message)
-    found = None if job is None else job.run.result
+    likelihoods = None if job is None else job.run.result
     level = 0.0 if job is None or job.run.level is None else job.run.level
     names = [] if job is None else [f"{position} {title}" for position, title in enumerate(job.run.titles, start=1)]
-    if found is not None:
+    if likelihoods is not None:
         st.markdown("   ".join(f"{dot(index)} {plain(name)}" for index, name in enumerate(names)))
     if len(next(iter(columns.values()))) == 1:
-        _one(files, columns, found, names, level)
+        _one(files, columns, likelihoods, names, level)
     else:
-        _many(files, columns, found, names, level)
-    if found is not None:
+        _many(files, columns, likelihoods, names, level)
+    if likelihoods is not None:
         st.caption(
             "Compare samples of the same size and level, or one sample under several experts: a log-density depends on "
             "how many coordinates there are, and how much noise the densities have. ± is the standard error over four "
@@ -217,13 +217,13 @@ def _table(files: OwnFiles, columns: dict[str, np.ndarray], job: EstimationJob |
 
 
 def _one(
-    files: OwnFiles, columns: dict[str, np.ndarray], found: Likelihoods | None, names: list[str], level: float
+    files: OwnFiles, columns: dict[str, np.ndarray], likelihoods: Likelihoods | None, names: list[str], level: float
 ) -> None:
     """One sample: a line for each expert, so that nothing stands beyond the edge of a narrow table."""
-    if found is not None:
-        who, means, errors = list(names), list(found.mean[:, 0].numpy()), list(found.error[:, 0].numpy())
+    if likelihoods is not None:
+        who, means, errors = list(names), list(likelihoods.mean[:, 0].numpy()), list(likelihoods.error[:, 0].numpy())
         if len(names) > 1:
-            mean, error = difference(found)
+            mean, error = difference(likelihoods)
             who, means, errors = [*who, "1 − 2"], [*means, mean[0]], [*errors, error[0]]
         st.dataframe(
             pd.DataFrame({"expert": who, at_level(level): means, "±": errors}),
@@ -244,16 +244,16 @@ def _one(
 
 
 def _many(
-    files: OwnFiles, columns: dict[str, np.ndarray], found: Likelihoods | None, names: list[str], level: float
+    files: OwnFiles, columns: dict[str, np.ndarray], likelihoods: Likelihoods | None, names: list[str], level: float
 ) -> None:
     """Several samples: a line for each."""
     known = len(columns)
-    if found is not None:
-        for name, mean, error in zip(names, found.mean.numpy(), found.error.numpy(), strict=True):
+    if likelihoods is not None:
+        for name, mean, error in zip(names, likelihoods.mean.numpy(), likelihoods.error.numpy(), strict=True):
             columns[at_level(level, name)] = mean
             columns[f"± of {name}"] = error
         if len(names) > 1:
-            columns["log q₁ − log q₂, nats"], columns["± of the difference"] = difference(found)
+            columns["log q₁ − log q₂, nats"], columns["± of the difference"] = difference(likelihoods)
     st.dataframe(
         pd.DataFrame(columns),
         hide_index=True,
@@ -270,7 +270,7 @@ def _last_level(domain: Domain) -> float:
         return domain.level_range(())[0]
 
 
-def difference(found: Likelihoods) -> tuple[np.ndarray, np.ndarray]:
+def difference(likelihoods: Likelihoods) -> tuple[np.ndarray, np.ndarray]:
     """Of the first two experts' log q of every sample, on the same paths: (mean, standard error), nats."""
-    difference = found.paths[:, 0] - found.paths[:, 1]
+    difference = likelihoods.paths[:, 0] - likelihoods.paths[:, 1]
     return difference.mean(0).numpy(), (difference.std(0) / len(difference) ** 0.5).numpy()

@@ -240,13 +240,13 @@ def _one_molecule(job: Job, result: Result[DecodedMolecules], picked: int) -> bo
         else:
             st.markdown(f"not valid: {plain(verdict.reason)}")
     holds = _holds(result)[:, picked]
-    told = [
+    satisfied_lines = [
         f"{dot(index)} {plain(name)}: {'yes' if holds[index] else 'no'}"
         for index, (name, (_, terms)) in enumerate(zip(names_of(job), prompts_of(result.recipe), strict=True))
         if terms
     ]
-    if told:
-        st.markdown("   ".join(told))
+    if satisfied_lines:
+        st.markdown("   ".join(satisfied_lines))
     style: Style = st.segmented_control(
         "Drawn as", ["sticks", "spheres", "surface"], default="sticks", required=True, key=f"style-{job.id}",
         persist_state=KEEP, label_visibility="collapsed",
