@@ -23,8 +23,8 @@ from superdiff_engine.errors import RecordError, SuperDiffError
 from superdiff_engine.recipes.document import Recipe
 from superdiff_engine.runs.estimation import Estimation
 from superdiff_engine.runs.grid import Sweep
-from superdiff_engine.runs.records import read_record
 from superdiff_engine.runs.run import Run
+from superdiff_engine.runs.stored import read_record
 from superdiff_engine.system.devices import resolve_device
 from superdiff_engine.system.files import sweep_partials
 

@@ -1,7 +1,7 @@
 """From a recipe to a record on disk: load the experts, walk the loop, keep the trace, save, stop when asked.
 
 A run's folder holds recipe.json, trace.parquet, replay.npz, samples.npz, preview.png, run.log and, last of all,
-status.json; records.py reads it back.
+status.json; stored.py reads it back.
 Every file is written beside its place and moved there whole, so a file that is there is complete; status.json says
 whether the run is.
 """

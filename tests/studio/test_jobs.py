@@ -8,7 +8,7 @@ import pytest
 from studio.jobs import Jobs, is_job_id
 from superdiff_engine.domains.checked import make_recipe
 from superdiff_engine.errors import SuperDiffError
-from superdiff_engine.runs.records import StoredRun
+from superdiff_engine.runs.stored import StoredRun
 
 
 def plane(steps=5, **fields):

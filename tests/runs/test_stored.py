@@ -10,8 +10,8 @@ import pytest
 from superdiff_engine.arrays import Arrays
 from superdiff_engine.domains.checked import make_recipe
 from superdiff_engine.errors import RecordError
-from superdiff_engine.runs.records import read_record
 from superdiff_engine.runs.run import Run
+from superdiff_engine.runs.stored import read_record
 
 
 def recipe(domain="plane", models=("overlap_a", "overlap_b"), **fields):
