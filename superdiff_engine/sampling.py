@@ -122,7 +122,8 @@ def sample(
         per_component=per_component,
         noise_scale=noise_scale,
         device=device,
-        dtype=experts[0].dtype if dtype is None else dtype,
+        # An expert of the user's own needs no more than a score and a space.
+        dtype=getattr(experts[0], "dtype", torch.float32) if dtype is None else dtype,
     )
     arguments.check()
     return _Loop(arguments).steps()

@@ -39,6 +39,7 @@ DRAWING = {"studio.charts.backbones", "studio.charts.finished", "studio.charts.l
 #: Who may look whether something has an attribute: nobody who means a part of this house.
 LOOKING = {
     "superdiff_engine/__init__.py": "finds the module of a name that is asked for",
+    "superdiff_engine/sampling.py": "experts of the user's own, who need no more than a score and a space",
     "superdiff_engine/system/files.py": "flags that Windows lacks",
     "superdiff_engine/system/interrupts.py": "signals that Windows lacks, and a package that may not be imported yet",
     "superdiff_engine/system/terminal.py": "errors of typer's, whose classes differ by version",

@@ -14,6 +14,7 @@ from superdiff_engine import (
     ConditionedScore,
     DensityError,
     DiscreteVP,
+    Euclidean,
     Fixed,
     Flow,
     Guidance,
@@ -400,3 +401,17 @@ def test_and_with_a_lowest_level_is_average_from_there_on():
         elif index < len(part) - 1:
             assert torch.equal(step.weights, even[index].weights)
     assert not torch.equal(part[-1].samples, whole[-1].samples)
+
+
+def test_an_expert_needs_no_more_than_a_score_and_a_space():
+    """As the README says: samples are then of float32, and a Gaussian's have its variance."""
+
+    class Bare:
+        space = Euclidean((3,))
+
+        def score(self, y, level):
+            return -y / (0.25 + level**2)
+
+    *_, step = sample([Bare()], Single(0), karras_levels(60, 20.0, 0.02), batch=4096, seed=0)
+    assert step.samples.dtype == torch.float32
+    assert step.samples.var(0).numpy() == pytest.approx([0.25 + 0.02**2] * 3, rel=0.08)
