@@ -15,7 +15,7 @@ from .console import bar, console
 from .options import NamedCommand
 
 if TYPE_CHECKING:
-    from ..training.trainer import TrainingProgress
+    from ..training.task import TrainingProgress
 
 
 def train(
