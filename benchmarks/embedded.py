@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
+from superdiff_engine.domains import embedded
 from superdiff_engine.recipes.document import Expert, GuidanceRecipe, Levels, Recipe
 from superdiff_engine.recipes.operators import AndRecipe, OperatorRecipe, OrRecipe
 from superdiff_engine.runs.run import Run
@@ -60,12 +61,12 @@ def ensure_models(domain: str) -> str:
         from superdiff_engine.domains.proteins.network import ProteinNetwork
 
         network, known = ProteinNetwork(), {"lengths": {100: 1}}
-    if (rooms.assets_folder() / rooms.NAMES[0] / "config.json").is_file():
+    if (embedded.assets_folder() / rooms.NAMES[0] / "config.json").is_file():
         return "the embedded models"
     folder = Path(tempfile.mkdtemp())
     for name in rooms.NAMES:
         save_model(folder / name, network, Settings(title=name, description="", network=network.settings, **known))
-    rooms.assets_folder = lambda: folder  # type: ignore[attr-defined]
+    embedded.assets_folder = lambda: folder  # type: ignore[attr-defined]
     return "random weights of the embedded models' size"
 
 

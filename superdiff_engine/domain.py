@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, Self
 
 import numpy as np
@@ -161,26 +160,6 @@ def look_at(what: str, read: Callable[[], ModelInfo]) -> ModelInfo | ModelError:
         return ModelError(
             f"The model '{what}' cannot be read ({type(error).__name__}: {first}); install it again, or remove it."
         )
-
-
-def look_at_embedded(
-    assets: Path, names: Iterable[str], settings: Callable[[Path], Any]
-) -> Iterator[ModelInfo | ModelError]:
-    """The embedded models of these names that are installed.
-
-    Args:
-        assets: the folder of all embedded models.
-        names: of their folders in it.
-        settings: what a folder says of its model, with a title and a description; raises ModelError.
-    """
-
-    def read(name: str) -> ModelInfo:
-        found = settings(assets / name)
-        return ModelInfo(name, found.title or name, found.description, "embedded")
-
-    for name in names:
-        if (assets / name).is_dir():
-            yield look_at(name, lambda name=name: read(name))  # type: ignore[misc]
 
 
 def settling(noisy: Any, denoised: Any, level: float, deviation: float = 1.0) -> Any:

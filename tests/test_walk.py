@@ -17,7 +17,7 @@ from tiny_pipelines import tiny_unet
 
 from studio.form.to_recipe import estimators
 from superdiff_engine import density, solvers
-from superdiff_engine.domains import domains, get_domain
+from superdiff_engine.domains import domains, embedded, get_domain
 from superdiff_engine.domains.checked import make_recipe
 from superdiff_engine.domains.molecules import domain as molecules
 from superdiff_engine.domains.proteins import domain as proteins
@@ -46,13 +46,13 @@ NOISE_SCALES = (1.0, 0.5)
 def tiny(tmp_path_factory):
     """Tiny models in the place of the embedded and the user's own ones."""
     folder, patch = tmp_path_factory.mktemp("walk"), pytest.MonkeyPatch()
-    for module, names, save in (
-        (molecules, molecules.NAMES, tiny_molecules.save_tiny),
-        (proteins, proteins.NAMES, tiny_proteins.save_tiny),
+    for names, save in (
+        (molecules.NAMES, tiny_molecules.save_tiny),
+        (proteins.NAMES, tiny_proteins.save_tiny),
     ):
         for seed, name in enumerate(names):
             save(folder / "assets" / name, f"tiny {name}", seed)
-        patch.setattr(module, "assets_folder", lambda: folder / "assets")
+    patch.setattr(embedded, "assets_folder", lambda: folder / "assets")
     for name in ("picture_a", "picture_b"):
         pipeline = DDPMPipeline(tiny_unet(), DDPMScheduler(clip_sample=False))
         pipeline.save_pretrained(folder / "models" / name)

@@ -6,20 +6,20 @@ import io
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from itertools import combinations
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from PIL import Image
 
-from ...domain import ALL, Domain, Export, ModelInfo, Prepared, Result, Shown, Size, Wording, look_at_embedded, settling
+from ...domain import ALL, Domain, Export, ModelInfo, Prepared, Result, Shown, Size, Wording, settling
 from ...errors import ModelError, RecipeError
 from ...geometry import Product, State
 from ...recipes.document import Expert, GuidanceRecipe, Levels, Recipe
 from ...recipes.operators import AndRecipe, AverageRecipe, CoinFlipRecipe, OperatorRecipe, OrRecipe, SingleRecipe
 from ...sampling import Step
 from ...score import ConditionedScore, Guidance, ScoreModel
-from ...system.assets import assets_folder
+from ...training.saved import SETTINGS
+from ..embedded import EmbeddedModels
 from ..picture_files import png
 from ..sizes import draw_sizes, sizes_in_turn
 from .arrays import DecodedMolecules, MoleculePreview
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 #: All of QM9; the two others learned from disjoint parts of it.
 WHOLE, RINGS, CHAINS = "molecules", "molecules_rings", "molecules_chains"
 NAMES = (WHOLE, RINGS, CHAINS)
+MODELS = EmbeddedModels(NAMES, load_settings, needed=SETTINGS)
 PREVIEWED = 64
 #: Level at which log-densities of molecules from files are estimated, 0.03 Angstrom: below it every digit of a
 #: coordinate would count.
@@ -62,10 +63,10 @@ class Molecules(Domain[MoleculePreview, DecodedMolecules]):
         return atoms * (3 + len(ELEMENTS)) + atoms * (atoms - 1) // 2
 
     def listing(self) -> Iterable[ModelInfo | ModelError]:
-        return look_at_embedded(assets_folder(), NAMES, load_settings)
+        return MODELS.listing()
 
     def owns(self, model: str) -> bool:
-        return model in NAMES
+        return model in MODELS
 
     def suggestions(self, model: str) -> list[str]:
         return [term.text for term in words_of(model).terms]
@@ -230,28 +231,19 @@ def numbers_of_atoms(recipe: Recipe) -> list[int]:
     """Atoms of each sample: the recipe's, or drawn from the data of the experts' models, each in its turn."""
     if recipe.atoms is not None:
         return [recipe.atoms] * recipe.batch
-    counts = [load_settings(find_folder(expert.model)).sizes for expert in recipe.experts]
+    counts = [MODELS.settings(expert.model).sizes for expert in recipe.experts]
     return sizes_in_turn(counts, recipe.batch, recipe.seed)
-
-
-def find_folder(name: str) -> Path:
-    """The folder of an embedded molecule model; raises ModelError."""
-    folder = assets_folder() / name
-    if name not in NAMES or not (folder / "config.json").is_file():
-        raise ModelError(f"The embedded model {folder} is missing; install SuperDiff Studio again.")
-    return folder
 
 
 def find_model(name: str, device: str = "cpu") -> MoleculeModel:
     """An embedded molecule model; raises ModelError."""
-    return load_model(find_folder(name), device)
+    return load_model(MODELS.find_folder(name), device)
 
 
 def words_of(name: str) -> Vocabulary:
     """The terms of a model; where it cannot be read, the same terms with bounds that nobody asks for."""
     with suppress(ModelError):  # said by whoever lists or loads it
-        if name in NAMES:
-            return load_settings(assets_folder() / name).vocabulary
+        return MODELS.settings(name).vocabulary
     return Vocabulary.unmeasured()
 
 

@@ -39,7 +39,7 @@ from ...tables.markdown import Column, Layout
 from ...tables.table import TABLES, Row, Table, Value, kept_row
 from .arrays import DecodedMolecules, Structures
 from .checks import checked_molecules
-from .domain import CHAINS, ESTIMATION_LEVEL, RINGS, WHOLE, Molecules, find_folder, find_model, words_of
+from .domain import CHAINS, ESTIMATION_LEVEL, MODELS, RINGS, WHOLE, Molecules, find_model, words_of
 from .files import ReadMolecules
 from .measures import area_under_curve, measures_of, share, strains
 from .properties import Term
@@ -208,7 +208,7 @@ def models_of(row: str) -> tuple[str, ...]:
 
 
 def _weights(row: str) -> list[Path]:
-    return [find_folder(model) / "model.safetensors" for model in models_of(row)]
+    return [MODELS.find_folder(model) / "model.safetensors" for model in models_of(row)]
 
 
 def read_row(row: str, settings: Settings) -> dict[str, np.ndarray] | None:
@@ -275,7 +275,7 @@ class MoleculeRows(RowMaker):
 
     def __init__(self, settings: Settings, out: Path, workers: int) -> None:
         self.settings, self.out, self.workers = settings, out, workers
-        self.reference = load_reference(find_folder(WHOLE))
+        self.reference = load_reference(MODELS.find_folder(WHOLE))
         #: Rows that are whole, which do not change any more.
         self.made: dict[str, Row] = {}
 

@@ -21,13 +21,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ...domain import ModelInfo, look_at, look_at_embedded
+from ...domain import ModelInfo, look_at
 from ...errors import ModelError
 from ...noise import DiscreteVP
 from ...score import NetworkScore
-from ...system.assets import assets_folder
 from ...system.file_cache import file_cached
 from ...training.task import TrainingFacts
+from ..embedded import EmbeddedModels
 from ..hub import fetch_pipeline
 from ..sources import (
     INDEX,
@@ -65,6 +65,9 @@ class PictureSettings(BaseModel):
     picture_shape: tuple[int, int, int] | None = None
     classes: list[int] | None = None
     training: TrainingFacts | None = None
+
+
+MODELS = EmbeddedModels(tuple(EXPERT_CLASSES), lambda folder: read_settings(folder, PictureSettings))
 
 
 class PictureNetwork(nn.Module):
@@ -106,7 +109,7 @@ class PictureScore(NetworkScore):
 
 def owns(model: str) -> bool:
     """Whether `model` is written like an id of this domain: embedded, "local/NAME" or "hub/OWNER/NAME"."""
-    return model in EXPERT_CLASSES or is_foreign(model)
+    return model in MODELS or is_foreign(model)
 
 
 def reads(index: dict[str, Any]) -> bool:
@@ -118,7 +121,7 @@ def list_models() -> Iterator[ModelInfo | ModelError]:
     """Embedded models, then the user's own folders, or the errors of those that cannot be read; hub repositories are
     not listed but can be asked for.
     """
-    yield from look_at_embedded(assets_folder(), EXPERT_CLASSES, lambda folder: read_settings(folder, PictureSettings))
+    yield from MODELS.listing()
     for local in local_pipelines():
         if local.problem is not None:  # of whatever kind it is
             yield local.problem
@@ -163,12 +166,7 @@ def _load(folder: Path, device: str, dtype: str) -> PictureScore:
 
 
 def _folder(model: str, revision: str | None) -> Path:
-    if model in EXPERT_CLASSES:
-        folder = assets_folder() / model
-        if not folder.is_dir():
-            raise ModelError(f"The embedded model {folder} is missing; install SuperDiff Studio again.")
-        return folder
-    return find_folder(model, _download, revision)
+    return MODELS.find_folder(model) if model in MODELS else find_folder(model, _download, revision)
 
 
 def _download(repository: str, revision: str | None) -> Path:

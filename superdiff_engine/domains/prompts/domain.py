@@ -8,16 +8,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
-from ...domain import ALL, Domain, Export, ModelInfo, Prepared, Result, Shown, Wording, look_at, look_at_embedded
+from ...domain import ALL, Domain, Export, ModelInfo, Prepared, Result, Shown, Wording, look_at
 from ...errors import ModelError, RecipeError
 from ...geometry import Euclidean
 from ...recipes.document import Expert, GuidanceRecipe, Levels, PipelineRecipe, Recipe
 from ...recipes.operators import AndRecipe, AverageRecipe, CoinFlipRecipe, OperatorRecipe, OrRecipe, SingleRecipe
 from ...sampling import Step
 from ...score import Guidance
-from ...system.assets import assets_folder
 from ...system.devices import fast_dtype
 from ...system.file_cache import file_cached
+from ..embedded import EmbeddedModels
 from ..hub import pin_revisions
 from ..picture_files import DecodedPictures, PicturePreview, grid_with_recipe, picture_exports, picture_png
 from ..sources import LocalPipeline, is_foreign, local_pipelines, printable, read_settings
@@ -49,8 +49,7 @@ class Prompts(Domain[PicturePreview, DecodedPictures]):
     foreign = True
 
     def listing(self) -> Iterator[ModelInfo | ModelError]:
-        if (assets_folder() / EMBEDDED / "superdiff.json").is_file():
-            yield from look_at_embedded(assets_folder(), [EMBEDDED], _embedded_settings)
+        yield from MODELS.listing()
         for local in local_pipelines():
             if self.reads(local.index):
                 yield look_at(local.id, partial(_local_info, local))
@@ -59,7 +58,7 @@ class Prompts(Domain[PicturePreview, DecodedPictures]):
         return recognise(index) is not None
 
     def owns(self, model: str) -> bool:
-        return model == EMBEDDED or is_foreign(model)
+        return model in MODELS or is_foreign(model)
 
     def suggestions(self, model: str) -> list[str]:
         settings = self._settings(model)
@@ -81,8 +80,8 @@ class Prompts(Domain[PicturePreview, DecodedPictures]):
 
     def _settings(self, model: str) -> PromptSettings | None:
         with suppress(ModelError):  # said by whoever lists or loads it
-            if model == EMBEDDED and (assets_folder() / EMBEDDED / "superdiff.json").is_file():
-                return _embedded_settings(assets_folder() / EMBEDDED)
+            if model in MODELS:
+                return MODELS.settings(model)
         return None
 
     def examples(self) -> dict[str, Recipe]:
@@ -184,6 +183,9 @@ def _embedded_settings(folder: Path) -> PromptSettings:
     return read_settings(folder, PromptSettings)
 
 
+MODELS = EmbeddedModels([EMBEDDED], _embedded_settings, listed="superdiff.json")
+
+
 def _local_info(local: LocalPipeline) -> ModelInfo:
     read_settings(local.folder, PromptSettings)
     return ModelInfo(local.id, local.title, f"text-to-image pipeline in {printable(str(local.folder))}", "local")
@@ -191,12 +193,7 @@ def _local_info(local: LocalPipeline) -> ModelInfo:
 
 def find_model(model: str, revision: str | None = None) -> Path:
     """The folder of the pipeline `model`: the embedded one, "local/NAME" or "hub/OWNER/NAME"; raises ModelError."""
-    if model != EMBEDDED:
-        return find_folder(model, revision)
-    folder = assets_folder() / EMBEDDED
-    if not folder.is_dir():
-        raise ModelError(f"The embedded model {folder} is missing; install SuperDiff Studio again.")
-    return folder
+    return MODELS.find_folder(model) if model in MODELS else find_folder(model, revision)
 
 
 def _network(experts: Sequence[Any]) -> TextToImage:

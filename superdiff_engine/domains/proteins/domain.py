@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,14 +11,15 @@ import torch
 from torch import Tensor
 
 from ...density import ESTIMATORS
-from ...domain import ALL, Domain, Export, ModelInfo, Prepared, Result, Shown, Size, look_at_embedded, settling
+from ...domain import ALL, Domain, Export, ModelInfo, Prepared, Result, Shown, Size, settling
 from ...errors import ModelError
 from ...geometry import Product, State
 from ...recipes.document import Expert, Levels, Recipe
 from ...recipes.operators import AndRecipe, AverageRecipe, CoinFlipRecipe, OperatorRecipe, OrRecipe, SingleRecipe
 from ...sampling import Step
 from ...score import ScoreModel
-from ...system.assets import assets_folder
+from ...training.saved import SETTINGS
+from ..embedded import EmbeddedModels
 from ..sizes import draw_sizes, sizes_in_turn
 from .arrays import DecodedProteins, ProteinPreview
 from .frames import frames_of
@@ -43,6 +43,7 @@ from .model import (
 if TYPE_CHECKING:
     from .files import ReadProtein
 
+MODELS = EmbeddedModels(NAMES, load_settings, needed=SETTINGS)
 PREVIEWED = 16
 #: Of the examples and the tables: small networks make more of their residues helix or strand with less than full noise.
 NOISE_SCALE = 0.7
@@ -69,10 +70,10 @@ class Proteins(Domain[ProteinPreview, DecodedProteins]):
     levels = (LOWEST_LEVEL, HIGHEST_LEVEL)
 
     def listing(self) -> Iterable[ModelInfo | ModelError]:
-        return look_at_embedded(assets_folder(), NAMES, load_settings)
+        return MODELS.listing()
 
     def owns(self, model: str) -> bool:
-        return model in NAMES
+        return model in MODELS
 
     def remarks(self, recipe: Recipe) -> list[str]:
         """Lengths that no model has seen."""
@@ -168,21 +169,13 @@ def numbers_of_residues(recipe: Recipe) -> list[int]:
     """Residues of each sample: the recipe's, or drawn from the data of the experts' models, each in its turn."""
     if recipe.residues is not None:
         return [recipe.residues] * recipe.batch
-    counts = [load_settings(find_folder(expert.model)).lengths for expert in recipe.experts]
+    counts = [MODELS.settings(expert.model).lengths for expert in recipe.experts]
     return sizes_in_turn(counts, recipe.batch, recipe.seed)
-
-
-def find_folder(name: str) -> Path:
-    """The folder of an embedded protein model; raises ModelError."""
-    folder = assets_folder() / name
-    if name not in NAMES or not (folder / "config.json").is_file():
-        raise ModelError(f"The embedded model {folder} is missing; install SuperDiff Studio again.")
-    return folder
 
 
 def find_model(name: str, device: str = "cpu") -> ProteinModel:
     """An embedded protein model; raises ModelError."""
-    return load_model(find_folder(name), device)
+    return load_model(MODELS.find_folder(name), device)
 
 
 #: What the registry of domains finds.

@@ -39,7 +39,7 @@ from . import mpnn
 from .arrays import DecodedProteins
 from .checks import checked_proteins
 from .data import Chains, load_chains
-from .domain import ALPHA, BETA, NOISE_SCALE, WHOLE, Proteins, find_folder, find_model
+from .domain import ALPHA, BETA, MODELS, NOISE_SCALE, WHOLE, Proteins, find_model
 from .drawing import grid
 from .measures import NEAR_LENGTH, NEIGHBOURS, measures_of, tm_score
 from .train import learned_by
@@ -186,7 +186,7 @@ def models_of(row: str) -> tuple[str, ...]:
 
 
 def _weights(row: str) -> list[Path]:
-    return [find_folder(model) / "model.safetensors" for model in models_of(row)]
+    return [MODELS.find_folder(model) / "model.safetensors" for model in models_of(row)]
 
 
 def make_chunk(row: str, residues: int, seed: int, settings: Settings) -> None:

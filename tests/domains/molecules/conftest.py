@@ -3,6 +3,7 @@
 import pytest
 from tiny_molecules import save_tiny
 
+from superdiff_engine.domains import embedded
 from superdiff_engine.domains.molecules import domain
 
 
@@ -11,5 +12,5 @@ def assets(tmp_path, monkeypatch):
     """The folder of three tiny models, which the domain takes for the embedded ones."""
     for seed, name in enumerate(domain.NAMES):
         save_tiny(tmp_path / "assets" / name, f"tiny {name}", seed)
-    monkeypatch.setattr(domain, "assets_folder", lambda: tmp_path / "assets")
+    monkeypatch.setattr(embedded, "assets_folder", lambda: tmp_path / "assets")
     return tmp_path / "assets"

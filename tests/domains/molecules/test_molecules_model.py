@@ -15,7 +15,7 @@ from training_device import same_draws, step_on_meta
 from oracles import brute_force_trace
 from superdiff_engine import Single, karras_levels, sample
 from superdiff_engine.density import Exact, Hutchinson
-from superdiff_engine.domains import get_domain
+from superdiff_engine.domains import embedded, get_domain
 from superdiff_engine.domains.molecules import atoms, chemistry, data, domain, model, train
 from superdiff_engine.domains.molecules.atoms import MOST_ATOMS
 from superdiff_engine.domains.molecules.data import Molecules
@@ -393,7 +393,7 @@ def test_a_model_in_memory_is_read_again_when_its_file_changes(tmp_path, monkeyp
     """Written in place, with the same size and time."""
     name, assets = domain.NAMES[0], tmp_path
     save_tiny(assets / name, "Tiny model", 0)
-    monkeypatch.setattr(domain, "assets_folder", lambda: assets)
+    monkeypatch.setattr(embedded, "assets_folder", lambda: assets)
     first = domain.find_model(name)
     assert domain.find_model(name) is first
     path = assets / name / "model.safetensors"

@@ -4,8 +4,8 @@ import torch
 from tiny_pipelines import tiny_unet
 
 from superdiff_engine import CoinFlip, Single, SuperDiffError, sample
+from superdiff_engine.domains import embedded
 from superdiff_engine.domains.pictures import evaluate as module
-from superdiff_engine.domains.pictures import model
 from superdiff_engine.domains.pictures.evaluate import EVALUATION, Settings, read_row
 from superdiff_engine.domains.pictures.model import TrainingFacts, load_expert
 from superdiff_engine.domains.pictures.saving import save_expert
@@ -51,7 +51,7 @@ def tiny_house(tmp_path, monkeypatch):
                 value.mul_(1 + 0.1 * seed)
         save_expert(name, unet, facts, tmp_path / name)
     (tmp_path / "garment_classifier").symlink_to(module.assets_folder() / "garment_classifier")
-    for place in (module, model):
+    for place in (module, embedded):
         monkeypatch.setattr(place, "assets_folder", lambda: tmp_path)
     monkeypatch.setattr(module, "CACHE", tmp_path / "cache")
     return tmp_path

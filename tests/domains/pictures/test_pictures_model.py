@@ -8,6 +8,7 @@ from safetensors.torch import load_file, save_file
 from tiny_pipelines import tiny_unet
 
 from superdiff_engine import ModelError, Single, sample
+from superdiff_engine.domains import embedded
 from superdiff_engine.domains.pictures import model
 from superdiff_engine.domains.pictures.model import WEIGHTS, list_models, load_expert, owns
 from superdiff_engine.domains.pictures.saving import save_expert, write_card
@@ -156,7 +157,7 @@ def test_a_hub_out_of_reach_gives_one_sentence():
 
 
 def test_a_missing_embedded_model_gives_one_sentence(monkeypatch, tmp_path):
-    monkeypatch.setattr(model, "assets_folder", lambda: tmp_path)
+    monkeypatch.setattr(embedded, "assets_folder", lambda: tmp_path)
     with pytest.raises(ModelError, match="garments_a is missing; install SuperDiff Studio again"):
         load_expert("garments_a")
 

@@ -28,7 +28,7 @@ def app(pipelines, tmp_path, monkeypatch):
 
 
 def test_examples_use_a_pipeline_that_is_there(app, monkeypatch, tmp_path):
-    monkeypatch.setattr("superdiff_engine.domains.prompts.domain.assets_folder", lambda: tmp_path)
+    monkeypatch.setattr("superdiff_engine.domains.embedded.assets_folder", lambda: tmp_path)
     used = {expert.model for recipe in get_domain("prompts").examples().values() for expert in recipe.experts}
     assert used == {MODEL}
 

@@ -3,6 +3,7 @@
 import pytest
 from tiny_proteins import save_tiny
 
+from superdiff_engine.domains import embedded
 from superdiff_engine.domains.proteins import domain, model
 
 
@@ -16,7 +17,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture
 def assets(folder, monkeypatch):
-    monkeypatch.setattr(domain, "assets_folder", lambda: folder)
+    monkeypatch.setattr(embedded, "assets_folder", lambda: folder)
     model.load_model.cache_clear()
     model.load_settings.cache_clear()
     yield folder

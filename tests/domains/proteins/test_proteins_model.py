@@ -15,7 +15,7 @@ from oracles import brute_force_trace
 from superdiff_engine import karras_levels, rotations, sample
 from superdiff_engine.compose import Single
 from superdiff_engine.density import Exact, Hutchinson
-from superdiff_engine.domains import get_domain
+from superdiff_engine.domains import embedded, get_domain
 from superdiff_engine.domains.proteins import domain, frames, model, network, train
 from superdiff_engine.domains.proteins.pack import Backbones
 from superdiff_engine.domains.sizes import draw_sizes
@@ -377,7 +377,7 @@ def test_a_model_in_memory_is_read_again_when_its_file_changes(tmp_path, monkeyp
     """Written in place, with the same size and time."""
     name, assets = domain.NAMES[0], tmp_path
     save_tiny(assets / name, "Tiny model", 0)
-    monkeypatch.setattr(domain, "assets_folder", lambda: assets)
+    monkeypatch.setattr(embedded, "assets_folder", lambda: assets)
     first = domain.find_model(name)
     assert domain.find_model(name) is first
     path = assets / name / "model.safetensors"
