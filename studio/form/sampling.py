@@ -80,16 +80,8 @@ def draw_sampling() -> None:
     draw_details()
     with st.grid(columns=2, min_column_width=130, gap="xsmall"):
         for which, end in (("highest", "begins"), ("lowest", "ends")):
-            st.number_input(
-                f"{which.capitalize()} level s",
-                **limits(f"f.{which}"),
-                value=None,
-                format="%g",
-                key=f"f.{which}",
-                placeholder="the models' own",
-                persist_state=_KEEP,
-                help=f"The noise level at which the run {end}.",
-            )
+            help_text = f"The noise level at which the run {end}."
+            _level(f"{which.capitalize()} level s", f"f.{which}", "the models' own", help_text)
         st.selectbox(
             "Spacing of levels",
             ["karras", "log"],
@@ -134,16 +126,22 @@ def _guided_levels() -> None:
     """Guidance by level."""
     with st.grid(columns=2, min_column_width=130, gap="xsmall"):
         for end, words in (("highest", "up to"), ("lowest", "from")):
-            st.number_input(
-                f"Guidance {words} level s",
-                **limits(f"f.guide_{end}"),
-                value=None,
-                format="%g",
-                key=f"f.guide_{end}",
-                placeholder="all levels",
-                persist_state=_KEEP,
-                help="Guidance only between two levels keeps more variety (arXiv 2404.07724).",
-            )
+            help_text = "Guidance only between two levels keeps more variety (arXiv 2404.07724)."
+            _level(f"Guidance {words} level s", f"f.guide_{end}", "all levels", help_text)
+
+
+def _level(label: str, key: str, left_open: str, help_text: str) -> None:
+    """A noise level that may be left open."""
+    st.number_input(
+        label,
+        **limits(key),
+        value=None,
+        format="%g",
+        key=key,
+        placeholder=left_open,
+        persist_state=_KEEP,
+        help=help_text,
+    )
 
 
 def _pipeline() -> None:

@@ -7,14 +7,14 @@ from typing import Any
 
 import torch
 
-from ...domain import ALL, Domain, Export, ModelInfo, Result, Shown
+from ...domain import ModelInfo, Result
 from ...errors import ModelError
 from ...geometry import Euclidean
 from ...recipes.document import Expert, Levels, Recipe
 from ...recipes.operators import AndRecipe, AverageRecipe, CoinFlipRecipe, OperatorRecipe, OrRecipe, SingleRecipe
 from ...sampling import Step
-from ..hub import pin_revisions
-from ..picture_files import DecodedPictures, PicturePreview, grid_with_recipe, picture_exports, picture_png, to_uint8
+from ..picture_files import DecodedPictures, PicturePreview, to_uint8
+from ..pipelines import PipelineDomain
 from . import model
 from .data import CLASS_NAMES, EXPERT_CLASSES
 
@@ -24,17 +24,13 @@ LOWEST_LEVEL = 0.02
 HIGHEST_LEVEL = 80.0
 
 
-class Pictures(Domain[PicturePreview, DecodedPictures]):
+class Pictures(PipelineDomain):
     """Unconditional picture models."""
 
     name = "pictures"
     order = 1
-    preview_type = PicturePreview
-    decoded_type = DecodedPictures
     title = "Pictures"
-    sample_is_picture = True
     level_unit = "half the range from black to white"
-    foreign = True
 
     def listing(self) -> Iterable[ModelInfo | ModelError]:
         return model.list_models()
@@ -73,9 +69,6 @@ class Pictures(Domain[PicturePreview, DecodedPictures]):
     def load(self, expert: Expert, device: str, dtype: str) -> Any:
         return model.load_expert(expert.model, device, dtype, expert.revision)
 
-    def resolve(self, recipe: Recipe) -> Recipe:
-        return pin_revisions(recipe)
-
     def notes(self, experts: Sequence[Any]) -> list[str]:
         return list(dict.fromkeys(note for expert in experts for note in expert.notes))
 
@@ -101,15 +94,6 @@ class Pictures(Domain[PicturePreview, DecodedPictures]):
     def decode(self, step: Step, experts: Sequence[Any]) -> DecodedPictures:
         denoised: Any = step.denoised
         return DecodedPictures(to_uint8(denoised))
-
-    def preview_png(self, result: Result[DecodedPictures]) -> bytes | None:
-        return grid_with_recipe(result)
-
-    def picture_png(self, result: Result[DecodedPictures], index: int) -> bytes:
-        return picture_png(result, index)
-
-    def exports(self, result: Result[DecodedPictures], shown: Shown = ALL) -> list[Export]:
-        return picture_exports(result)
 
     def describe(self, result: Result[DecodedPictures]) -> dict[str, Any]:
         """The share of each garment, by the embedded classifier; empty for experts of anything else."""

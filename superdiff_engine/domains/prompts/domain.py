@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
-from ...domain import ALL, Domain, Export, ModelInfo, Prepared, Result, Shown, Wording, look_at
+from ...domain import ModelInfo, Prepared, Wording, look_at
 from ...errors import ModelError, RecipeError
 from ...geometry import Euclidean
 from ...recipes.document import Expert, GuidanceRecipe, Levels, PipelineRecipe, Recipe
@@ -18,8 +18,8 @@ from ...score import Guidance
 from ...system.devices import fast_dtype
 from ...system.file_cache import file_cached
 from ..embedded import EmbeddedModels
-from ..hub import pin_revisions
-from ..picture_files import DecodedPictures, PicturePreview, grid_with_recipe, picture_exports, picture_png
+from ..picture_files import DecodedPictures, PicturePreview
+from ..pipelines import PipelineDomain
 from ..sources import LocalPipeline, is_foreign, local_pipelines, printable, read_settings
 from .emoji.captions import unknown_words
 from .encoding import recognise
@@ -33,20 +33,16 @@ PAPERS_KIND = "hub/stable-diffusion-v1-5/stable-diffusion-v1-5"
 LOWEST_LEVEL = 0.03
 
 
-class Prompts(Domain[PicturePreview, DecodedPictures]):
+class Prompts(PipelineDomain):
     """Prompts of a text-to-image pipeline."""
 
     name = "prompts"
     order = 2
-    preview_type = PicturePreview
-    decoded_type = DecodedPictures
     title = "Prompts"
-    sample_is_picture = True
     level_unit = "standard deviations of the latents"
     wording = Wording("What should the pictures show?", one_model=True, between=" and ")
     guided = True
     pipelines = True
-    foreign = True
 
     def listing(self) -> Iterator[ModelInfo | ModelError]:
         yield from MODELS.listing()
@@ -124,9 +120,6 @@ class Prompts(Domain[PicturePreview, DecodedPictures]):
         folder = find_model(expert.model, expert.revision)
         return load_text_to_image(folder, device, dtype).expert(expert.prompt or "")
 
-    def resolve(self, recipe: Recipe) -> Recipe:
-        return pin_revisions(recipe)
-
     def prepare(self, recipe: Recipe, device: str) -> Prepared:
         settings = recipe.pipeline or PipelineRecipe()
         options = PipelineOptions(**settings.model_dump(exclude={"height", "width"}))
@@ -166,15 +159,6 @@ class Prompts(Domain[PicturePreview, DecodedPictures]):
                 "The samples are the same, the run is slower; a smaller batch or float16 avoids it."
             )
         return found
-
-    def preview_png(self, result: Result[DecodedPictures]) -> bytes | None:
-        return grid_with_recipe(result)
-
-    def picture_png(self, result: Result[DecodedPictures], index: int) -> bytes:
-        return picture_png(result, index)
-
-    def exports(self, result: Result[DecodedPictures], shown: Shown = ALL) -> list[Export]:
-        return picture_exports(result)
 
 
 @file_cached(1, "superdiff.json")
