@@ -38,7 +38,8 @@ from .axes import PARAMETERS, Axis, number_text, varied, with_value
 from .failures import explain
 from .folder import OutputFolder, output_file
 from .grid_picture import Place, compose_grid, fit
-from .run import CHECKPOINT_SECONDS, Run
+from .record import CHECKPOINT_SECONDS
+from .run import Run
 from .work import State, Work
 
 log = logging.getLogger("superdiff.sweep")

@@ -42,7 +42,7 @@ class StoredRun(Run):
         self.id = folder.name
         self.state, self.message = status["state"], status["message"]
         self.titles = status["titles"] if len(status["titles"]) == len(recipe.experts) else self.titles
-        self._own_notes = status["notes"]
+        self.record.notes = status["notes"]
         self._seconds: float = status["seconds"]
         self.finished.set()
 
@@ -74,17 +74,17 @@ def read_record(folder: Path) -> StoredRun:
         try:
             frames, components = _read_replay(folder / REPLAY, recipe)
         except RecordError as error:
-            run._own_notes.append(str(error))
+            run.record.notes.append(str(error))
     if (folder / "trace.parquet").is_file():
         try:
             run.trace = Trace.restored(_read_curves(folder / "trace.parquet", recipe, components), frames)
         except RecordError as error:
-            run._own_notes.append(str(error))
+            run.record.notes.append(str(error))
     if (folder / "samples.npz").is_file():
         try:
             run.result = _read_result(folder / "samples.npz", run)
         except RecordError as error:
-            run._own_notes.append(str(error))
+            run.record.notes.append(str(error))
     return run
 
 

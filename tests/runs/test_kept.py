@@ -18,7 +18,7 @@ from superdiff_engine.domains.picture_files import DecodedPictures
 from superdiff_engine.domains.plane import GaussianMixture, Plane
 from superdiff_engine.errors import OutputError, SuperDiffError
 from superdiff_engine.runs import grid as grids
-from superdiff_engine.runs import run
+from superdiff_engine.runs import record
 from superdiff_engine.runs.axes import parse_axis
 from superdiff_engine.runs.grid import Sweep
 from superdiff_engine.runs.run import Run
@@ -145,7 +145,7 @@ def test_memory_that_runs_out_elsewhere_is_known_too(error):
 
 def test_a_disk_that_is_full_for_a_while_costs_nothing(tmp_path, monkeypatch, full):
     """At the copy of the trace that is made every 30 seconds; at the end there is room again."""
-    monkeypatch.setattr(run, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(record, "CHECKPOINT_SECONDS", 0.0)
     job = Run(recipe(), tmp_path / "run")
     job.execute(lambda step: full.append(1) if step.index == 5 else full.clear() if step.index == 15 else None)
     assert job.state == "done" and not job.unsaved and state(job.folder)["state"] == "done"
@@ -211,7 +211,7 @@ def test_a_record_is_replaced_whole(tmp_path, monkeypatch, ending):
     (tmp_path / "run" / ".samples.npz.01234567.partial").write_bytes(b"of a process that was killed")
     following = Run(recipe(seed=1), tmp_path / "run", replace=True)
     if ending == "killed":
-        monkeypatch.setattr(Run, "_save", raising(KeyboardInterrupt()))
+        monkeypatch.setattr(record.Record, "save", raising(KeyboardInterrupt()))
         monkeypatch.setattr(Run, "_walk", raising(KeyboardInterrupt()))
     if ending == "failed":
         monkeypatch.setattr(Plane, "load", raising(SuperDiffError("no such model")))
