@@ -267,7 +267,7 @@ class Domain(ABC, Generic[PreviewT, DecodedT]):
         """Raise RecipeError for what only this domain can know to be wrong."""
 
     @abstractmethod
-    def load(self, expert: Expert, device: str, dtype: str) -> Any:
+    def load(self, expert: Expert, device: str, dtype: str) -> ScoreModel:
         """The score model of one expert; raises ModelError with one sentence."""
 
     def resolve(self, recipe: Recipe) -> Recipe:
@@ -278,9 +278,9 @@ class Domain(ABC, Generic[PreviewT, DecodedT]):
         """Everything that a run of the recipe needs; raises ModelError with one sentence."""
         return Prepared([self.load(expert, device, recipe.dtype) for expert in recipe.experts])
 
-    @abstractmethod
-    def space(self, experts: Sequence[Any]) -> Geometry | Product:
-        """Where samples live; raises ModelError if the experts' samples differ in shape."""
+    def space(self, experts: Sequence[ScoreModel]) -> Geometry | Product:
+        """Where samples live; raises ModelError if the experts' samples differ in shape, where they can."""
+        return experts[0].space
 
     def dimensions(self, size: int | None) -> float:
         """Of the largest sample of this `size` (None: left open); infinite where only a loaded model knows."""
@@ -303,7 +303,7 @@ class Domain(ABC, Generic[PreviewT, DecodedT]):
         for grid in grids.values() if isinstance(grids, dict) else [grids]:
             check_levels(grid.tolist())
 
-    def level_range(self, experts: Sequence[Any]) -> tuple[float, float]:
+    def level_range(self, experts: Sequence[ScoreModel]) -> tuple[float, float]:
         """(lowest, highest) level that all experts can be asked for and the domain recommends."""
         if self.levels is None:
             raise NotImplementedError(f"{self.title} must say at which levels its experts stand.")
@@ -314,14 +314,14 @@ class Domain(ABC, Generic[PreviewT, DecodedT]):
         return levels
 
     @abstractmethod
-    def preview(self, step: Step, experts: Sequence[Any], most: int) -> PreviewT:
+    def preview(self, step: Step, experts: Sequence[ScoreModel], most: int) -> PreviewT:
         """A cheap picture of the samples now, for at most `most` of them."""
 
-    def decode(self, step: Step, experts: Sequence[Any]) -> DecodedT | None:
+    def decode(self, step: Step, experts: Sequence[ScoreModel]) -> DecodedT | None:
         """What a run's samples stand for, pictures say; None where that is themselves."""
         return None
 
-    def notes(self, experts: Sequence[Any]) -> list[str]:
+    def notes(self, experts: Sequence[ScoreModel]) -> list[str]:
         """What the user should know of a run, in sentences: words that were cut off, memory that was short."""
         return []
 

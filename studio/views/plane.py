@@ -9,7 +9,9 @@ import torch
 from superdiff_engine.arrays import Decoded
 from superdiff_engine.domain import Result
 from superdiff_engine.domains import get_domain
+from superdiff_engine.domains.experts import of_kind
 from superdiff_engine.domains.plane.arrays import PlanePreview
+from superdiff_engine.domains.plane.mixture import GaussianMixture
 from superdiff_engine.recipes.document import Recipe
 from superdiff_engine.trace import Frame
 
@@ -84,7 +86,8 @@ def _densities(recipe: Recipe) -> PlanePreview:
     axis = torch.linspace(-_HALF_WIDTH, _HALF_WIDTH, _CELLS, dtype=torch.float64)
     places = torch.cartesian_prod(axis, axis).flip(1)
     experts = [domain.load(expert, "cpu", recipe.dtype) for expert in recipe.experts]
-    grids = [expert.log_density(places, 0.0).view(_CELLS, _CELLS).numpy() for expert in experts]
+    mixtures = of_kind(experts, GaussianMixture)
+    grids = [expert.log_density(places, 0.0).view(_CELLS, _CELLS).numpy() for expert in mixtures]
     none = np.zeros((len(grids), 0))
     extent = np.array([-_HALF_WIDTH, _HALF_WIDTH, -_HALF_WIDTH, _HALF_WIDTH])
     return PlanePreview(np.zeros((0, 2)), none, none, none, np.stack(grids), extent)

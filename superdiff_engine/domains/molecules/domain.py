@@ -13,13 +13,14 @@ from PIL import Image
 
 from ...domain import ALL, Domain, Export, ModelInfo, Prepared, Result, Shown, Size, Wording, settling
 from ...errors import ModelError, RecipeError
-from ...geometry import Product, State
+from ...geometry import State
 from ...recipes.document import Expert, GuidanceRecipe, Levels, Recipe
 from ...recipes.operators import AndRecipe, AverageRecipe, CoinFlipRecipe, OperatorRecipe, OrRecipe, SingleRecipe
 from ...sampling import Step
 from ...score import ConditionedScore, Guidance, ScoreModel
 from ...training.saved import SETTINGS
 from ..embedded import EmbeddedModels
+from ..experts import shared_network
 from ..picture_files import png
 from ..sizes import draw_sizes, sizes_in_turn
 from .arrays import DecodedMolecules, MoleculePreview
@@ -139,9 +140,6 @@ class Molecules(Domain[MoleculePreview, DecodedMolecules]):
 
         return Prepared(experts, Guidance(reference, at))
 
-    def space(self, experts: Sequence[Any]) -> Product:
-        return experts[0].space
-
     def place(self, recipe: Recipe, given: ReadMolecules, device: str) -> tuple[Sequence[ScoreModel], State, float]:
         """The recipe's experts for molecules of an SDF, their state, and ESTIMATION_LEVEL."""
         _, experts = experts_of(recipe, [int(count) for count in given.atoms], device)
@@ -156,20 +154,20 @@ class Molecules(Domain[MoleculePreview, DecodedMolecules]):
             for number, why in zip(given.numbers, given.unplaced, strict=True)
         ]
 
-    def preview(self, step: Step, experts: Sequence[Any], most: int) -> MoleculePreview:
+    def preview(self, step: Step, experts: Sequence[ScoreModel], most: int) -> MoleculePreview:
         """Of at most 64 molecules."""
         count, s = min(most, PREVIEWED), step.level
         states: Any = (step.samples, step.denoised)
         noisy, denoised = ({name: part[:count] for name, part in state.items()} for state in states)
         moving = settling(noisy["positions"], denoised["positions"], s)
-        decoded = decode(denoised | {"positions": moving}, experts[0].network.atoms[:count])
+        decoded = decode(denoised | {"positions": moving}, shared_network(experts, MoleculeScores).atoms[:count])
         return MoleculePreview.of(decoded.arrays())
 
-    def decode(self, step: Step, experts: Sequence[Any]) -> DecodedMolecules:
+    def decode(self, step: Step, experts: Sequence[ScoreModel]) -> DecodedMolecules:
         denoised: Any = step.denoised
         from .checks import checked_molecules  # RDKit: not before there are molecules
 
-        return checked_molecules(decode(denoised, experts[0].network.atoms))
+        return checked_molecules(decode(denoised, shared_network(experts, MoleculeScores).atoms))
 
     def preview_png(self, result: Result[DecodedMolecules]) -> bytes | None:
         from .drawing import grid

@@ -13,6 +13,8 @@ from ...geometry import Euclidean
 from ...recipes.document import Expert, Levels, Recipe
 from ...recipes.operators import AndRecipe, AverageRecipe, CoinFlipRecipe, OperatorRecipe, OrRecipe, SingleRecipe
 from ...sampling import Step
+from ...score import ScoreModel
+from ..experts import of_kind
 from ..picture_files import DecodedPictures, PicturePreview, to_uint8
 from ..pipelines import PipelineDomain
 from . import model
@@ -66,32 +68,34 @@ class Pictures(PipelineDomain):
     def check(self, recipe: Recipe) -> None:
         """Nothing beyond what every recipe is checked for: shapes are known when the models are loaded."""
 
-    def load(self, expert: Expert, device: str, dtype: str) -> Any:
+    def load(self, expert: Expert, device: str, dtype: str) -> model.PictureScore:
         return model.load_expert(expert.model, device, dtype, expert.revision)
 
-    def notes(self, experts: Sequence[Any]) -> list[str]:
-        return list(dict.fromkeys(note for expert in experts for note in expert.notes))
+    def notes(self, experts: Sequence[ScoreModel]) -> list[str]:
+        return list(dict.fromkeys(note for expert in of_kind(experts, model.PictureScore) for note in expert.notes))
 
-    def space(self, experts: Sequence[Any]) -> Euclidean:
-        shapes = [expert.space.tangent_shape for expert in experts]
-        for expert, shape in zip(experts, shapes, strict=True):
+    def space(self, experts: Sequence[ScoreModel]) -> Euclidean:
+        models = of_kind(experts, model.PictureScore)
+        shapes = [expert.space.tangent_shape for expert in models]
+        for expert, shape in zip(models, shapes, strict=True):
             if shape != shapes[0]:
                 raise ModelError(
-                    f"Experts of one run need pictures of one shape: {experts[0].title} makes {_size(shapes[0])}, "
+                    f"Experts of one run need pictures of one shape: {models[0].title} makes {_size(shapes[0])}, "
                     f"{expert.title} makes {_size(shape)}."
                 )
-        return experts[0].space
+        return models[0].space
 
-    def level_range(self, experts: Sequence[Any]) -> tuple[float, float]:
-        lowest = max(LOWEST_LEVEL, *(expert.schedule.lowest for expert in experts))
-        highest = min(HIGHEST_LEVEL, *(expert.schedule.highest for expert in experts))
+    def level_range(self, experts: Sequence[ScoreModel]) -> tuple[float, float]:
+        schedules = [expert.schedule for expert in of_kind(experts, model.PictureScore)]
+        lowest = max(LOWEST_LEVEL, *(schedule.lowest for schedule in schedules))
+        highest = min(HIGHEST_LEVEL, *(schedule.highest for schedule in schedules))
         return lowest, highest
 
-    def preview(self, step: Step, experts: Sequence[Any], most: int) -> PicturePreview:
+    def preview(self, step: Step, experts: Sequence[ScoreModel], most: int) -> PicturePreview:
         denoised: Any = step.denoised
         return PicturePreview(to_uint8(denoised[:most]))
 
-    def decode(self, step: Step, experts: Sequence[Any]) -> DecodedPictures:
+    def decode(self, step: Step, experts: Sequence[ScoreModel]) -> DecodedPictures:
         denoised: Any = step.denoised
         return DecodedPictures(to_uint8(denoised))
 

@@ -13,10 +13,11 @@ import torch
 
 from ...arrays import Decoded
 from ...domain import ALL, Domain, Export, ModelInfo, Result, Shown
-from ...geometry import Euclidean
 from ...recipes.document import DRAWN, Expert, Levels, Mixture, Recipe
 from ...recipes.operators import AndRecipe, OrRecipe
 from ...sampling import Step
+from ...score import ScoreModel
+from ..experts import of_kind
 from ..picture_files import png
 from .arrays import PlanePreview
 from .drawing import draw_plane
@@ -97,16 +98,14 @@ class Plane(Domain[PlanePreview, Decoded]):
         kind = torch.float32 if device == "mps" else torch.float64
         return GaussianMixture(mixture.means, mixture.variances, mixture.masses, title, kind)
 
-    def space(self, experts: Sequence[Any]) -> Euclidean:
-        return experts[0].space
-
-    def preview(self, step: Step, experts: Sequence[Any], most: int) -> PlanePreview:
+    def preview(self, step: Step, experts: Sequence[ScoreModel], most: int) -> PlanePreview:
         samples: Any = step.samples
+        mixtures = of_kind(experts, GaussianMixture)
         shown = samples[:most].cpu()
         axis = torch.linspace(-HALF_WIDTH, HALF_WIDTH, GRID, dtype=torch.float64)
         grid = torch.cartesian_prod(axis, axis).flip(1) / to_view(step.level)
-        contours = torch.stack([expert.log_density(grid, step.level).view(GRID, GRID) for expert in experts])
-        exact = torch.stack([expert.log_density(shown, step.level) for expert in experts])
+        contours = torch.stack([expert.log_density(grid, step.level).view(GRID, GRID) for expert in mixtures])
+        exact = torch.stack([expert.log_density(shown, step.level) for expert in mixtures])
         return PlanePreview(
             positions=(shown * to_view(step.level)).numpy().astype(np.float32),
             log_density=step.log_density[:, :most].cpu().numpy(),

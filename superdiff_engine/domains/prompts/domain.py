@@ -10,14 +10,14 @@ from typing import Any, cast
 
 from ...domain import ModelInfo, Prepared, Wording, look_at
 from ...errors import ModelError, RecipeError
-from ...geometry import Euclidean
 from ...recipes.document import Expert, GuidanceRecipe, Levels, PipelineRecipe, Recipe
 from ...recipes.operators import AndRecipe, AverageRecipe, CoinFlipRecipe, OperatorRecipe, OrRecipe, SingleRecipe
 from ...sampling import Step
-from ...score import Guidance
+from ...score import ConditionedScore, Guidance, ScoreModel
 from ...system.devices import fast_dtype
 from ...system.file_cache import file_cached
 from ..embedded import EmbeddedModels
+from ..experts import of_kind, shared_network
 from ..picture_files import DecodedPictures, PicturePreview
 from ..pipelines import PipelineDomain
 from ..sources import LocalPipeline, is_foreign, local_pipelines, printable, read_settings
@@ -116,7 +116,7 @@ class Prompts(PipelineDomain):
             if not (expert.prompt or "").strip():
                 raise RecipeError(f"Expert {number} has no prompt; write what its pictures should show.")
 
-    def load(self, expert: Expert, device: str, dtype: str) -> Any:
+    def load(self, expert: Expert, device: str, dtype: str) -> ConditionedScore:
         folder = find_model(expert.model, expert.revision)
         return load_text_to_image(folder, device, dtype).expert(expert.prompt or "")
 
@@ -130,27 +130,24 @@ class Prompts(PipelineDomain):
         experts = [network.expert(expert.prompt or "", size) for expert in recipe.experts]
         return Prepared(experts, _guidance(network, recipe.guidance, size))
 
-    def space(self, experts: Sequence[Any]) -> Euclidean:
-        return experts[0].space
-
-    def level_range(self, experts: Sequence[Any]) -> tuple[float, float]:
+    def level_range(self, experts: Sequence[ScoreModel]) -> tuple[float, float]:
         lowest, highest = _network(experts).level_range
         return max(LOWEST_LEVEL, lowest), highest
 
-    def preview(self, step: Step, experts: Sequence[Any], most: int) -> PicturePreview:
+    def preview(self, step: Step, experts: Sequence[ScoreModel], most: int) -> PicturePreview:
         """By a linear map of the denoised latents, one pixel a latent; of at most 64."""
         denoised: Any = step.denoised
         return PicturePreview(_network(experts).preview(denoised[: min(most, 64)]))
 
-    def decode(self, step: Step, experts: Sequence[Any]) -> DecodedPictures:
+    def decode(self, step: Step, experts: Sequence[ScoreModel]) -> DecodedPictures:
         """By the VAE."""
         denoised: Any = step.denoised
         return DecodedPictures(_network(experts).decode(denoised))
 
-    def notes(self, experts: Sequence[Any]) -> list[str]:
+    def notes(self, experts: Sequence[ScoreModel]) -> list[str]:
         if not experts:
             return []
-        found = [warning for expert in experts for warning in expert.condition.warnings]
+        found = [warning for expert in of_kind(experts, ConditionedScore) for warning in expert.condition.warnings]
         found += _network(experts).notes
         splits = _network(experts).splits
         if splits:
@@ -180,8 +177,8 @@ def find_model(model: str, revision: str | None = None) -> Path:
     return MODELS.find_folder(model) if model in MODELS else find_folder(model, revision)
 
 
-def _network(experts: Sequence[Any]) -> TextToImage:
-    return experts[0].network
+def _network(experts: Sequence[ScoreModel]) -> TextToImage:
+    return shared_network(experts, TextToImage)
 
 
 def _guidance(network: TextToImage, recipe: GuidanceRecipe | None, size: tuple[int, int] | None) -> Guidance | None:

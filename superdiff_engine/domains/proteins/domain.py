@@ -13,13 +13,14 @@ from torch import Tensor
 from ...density import ESTIMATORS
 from ...domain import ALL, Domain, Export, ModelInfo, Prepared, Result, Shown, Size, settling
 from ...errors import ModelError
-from ...geometry import Product, State
+from ...geometry import State
 from ...recipes.document import Expert, Levels, Recipe
 from ...recipes.operators import AndRecipe, AverageRecipe, CoinFlipRecipe, OperatorRecipe, OrRecipe, SingleRecipe
 from ...sampling import Step
 from ...score import ScoreModel
 from ...training.saved import SETTINGS
 from ..embedded import EmbeddedModels
+from ..experts import of_kind
 from ..sizes import draw_sizes, sizes_in_turn
 from .arrays import DecodedProteins, ProteinPreview
 from .frames import frames_of
@@ -113,9 +114,6 @@ class Proteins(Domain[ProteinPreview, DecodedProteins]):
     def prepare(self, recipe: Recipe, device: str) -> Prepared:
         return Prepared(experts_of(recipe, numbers_of_residues(recipe), device))
 
-    def space(self, experts: Sequence[Any]) -> Product:
-        return experts[0].space
-
     def component_levels(self, levels: Tensor) -> dict[str, Tensor]:
         return {"positions": levels, "rotations": rotation_level(levels)}
 
@@ -126,22 +124,22 @@ class Proteins(Domain[ProteinPreview, DecodedProteins]):
         experts = experts_of(recipe, [len(alpha)], device)
         return experts, {name: part.unsqueeze(0).to(device) for name, part in state.items()}, ESTIMATION_LEVEL
 
-    def preview(self, step: Step, experts: Sequence[Any], most: int) -> ProteinPreview:
+    def preview(self, step: Step, experts: Sequence[ScoreModel], most: int) -> ProteinPreview:
         """Of at most 16 backbones."""
         count, s = min(most, PREVIEWED), step.level
         states: Any = (step.samples, step.denoised)
         noisy, denoised = ({name: part[:count] for name, part in state.items()} for state in states)
         moving = denoised | {"positions": settling(noisy["positions"], denoised["positions"], s, DATA_STD)}
         atoms = decode(moving).cpu().numpy().astype(np.float32)
-        residues = np.array(experts[0].residues[:count])
+        residues = np.array(of_kind(experts, ProteinScore)[0].residues[:count])
         atoms *= (np.arange(atoms.shape[1]) < residues[:, None])[:, :, None, None]
         return ProteinPreview(atoms, residues)
 
-    def decode(self, step: Step, experts: Sequence[Any]) -> DecodedProteins:
+    def decode(self, step: Step, experts: Sequence[ScoreModel]) -> DecodedProteins:
         from .checks import checked_proteins
 
         denoised: Any = step.denoised
-        return checked_proteins(decode(denoised), experts[0].residues)
+        return checked_proteins(decode(denoised), of_kind(experts, ProteinScore)[0].residues)
 
     def preview_png(self, result: Result[DecodedProteins]) -> bytes | None:
         from ..picture_files import png
