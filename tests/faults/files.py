@@ -293,8 +293,8 @@ def check_file(kind: str, seed: int, number: int) -> str:
         else:
             module, _, function = own.reader.partition(":")
             answer = json.loads(json.dumps(getattr(import_module(module), function)(content), allow_nan=False))
-        given, arrays = own.take(answer)
-        for name, values in arrays.items():
+        given, found = own.take(answer)
+        for name, values in found.arrays().items():
             if values.dtype.kind == "f" and not np.isfinite(values).all() and name != "properties":
                 raise Broken(f"{name} is not finite")
         for note in given.notes:
