@@ -358,6 +358,6 @@ class Domain(ABC, Generic[PreviewT, DecodedT]):
         """
         return []
 
-    def describe(self, result: Result[DecodedT]) -> dict[str, Any]:
+    def describe(self, result: Result[DecodedT]) -> dict[str, str | float]:
         """Figures about the finished samples, by label; empty where there is nothing to say."""
         return {}

@@ -30,6 +30,22 @@ from . import rotations
 #: A state or a tangent by the names of its components.
 Parts = dict[str, Tensor]
 State = Tensor | Parts
+
+
+def whole(state: State) -> Tensor:
+    """A state that has no components, [batch, ...]; raises TypeError for one that has."""
+    if isinstance(state, dict):
+        raise TypeError(f"a state of the components {', '.join(state)}")
+    return state
+
+
+def divided(state: State) -> Parts:
+    """A state by component; raises TypeError for one that has none."""
+    if not isinstance(state, dict):
+        raise TypeError("a state without components")
+    return state
+
+
 #: A noise level s, or that of each component where a state has several.
 Level = float | dict[str, float]
 

@@ -8,6 +8,7 @@ from scipy.spatial.transform import Rotation
 from scipy.stats import multivariate_normal
 
 from superdiff_engine import SO3, Centred, Euclidean
+from superdiff_engine.geometry import divided, whole
 from superdiff_engine.rotations import exponential, igso3_log_density, igso3_score, logarithm, uniform
 
 
@@ -112,3 +113,12 @@ def test_uniform_rotations_have_no_mean():
 def test_igso3_refuses_a_variance_of_zero():
     with pytest.raises(ValueError, match="positive"):
         igso3_log_density(torch.tensor([1.0]), 0.0)
+
+
+def test_a_state_is_whole_or_divided():
+    y, parts = torch.zeros(2, 3), {"positions": torch.zeros(2, 3)}
+    assert whole(y) is y and divided(parts) is parts
+    with pytest.raises(TypeError, match="positions"):
+        whole(parts)
+    with pytest.raises(TypeError, match="without components"):
+        divided(y)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from typing import Literal
 
 import torch
 
@@ -41,7 +42,7 @@ def bfloat16_is_fast(device: str = "cpu") -> bool:
     return torch.backends.cpu.get_cpu_capability().startswith(("AVX512", "AMX"))
 
 
-def fast_dtype(device: str = "cpu") -> str:
+def fast_dtype(device: str = "cpu") -> Literal["float32", "bfloat16"]:
     """bfloat16 where that is fast, else float32, by name: for tables, which take long."""
     return "bfloat16" if bfloat16_is_fast(device) else "float32"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import time
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -54,9 +55,7 @@ def draw(recipe: Recipe, domain: Domain, densities: bool = False) -> dict[str, n
     """
     started = time.monotonic()
     prepared = domain.prepare(recipe, "cpu")
-    last: Any = None
-    for last in walk(recipe, domain, prepared, densities=densities):
-        pass
+    (last,) = deque(walk(recipe, domain, prepared, densities=densities), maxlen=1)
     decoded = domain.decode(last, prepared.experts)
     arrays = {} if decoded is None else decoded.arrays()
     if densities:

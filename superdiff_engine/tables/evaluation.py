@@ -21,7 +21,7 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Parts:
+class RowParts:
     """What a row is made from, in chunks.
 
     Attributes:
@@ -53,7 +53,7 @@ class RowMaker(ABC):
     says_seconds = True
 
     @abstractmethod
-    def parts(self, row: str) -> Sequence[Parts]:
+    def parts(self, row: str) -> Sequence[RowParts]:
         """What the row is made from; empty for a row that needs no samples."""
 
     def measure(self, row: str, pool: Executor | None, say: Say) -> None:  # noqa: B027, most rows need nothing of it

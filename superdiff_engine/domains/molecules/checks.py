@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -74,7 +73,7 @@ def first_of_their_kind(molecules: DecodedMolecules) -> np.ndarray:
     return first & molecules.valid
 
 
-def summary(molecules: DecodedMolecules, prompts: Sequence[tuple[str, Sequence[Term]]]) -> dict[str, Any]:
+def summary(molecules: DecodedMolecules, prompts: Sequence[tuple[str, Sequence[Term]]]) -> dict[str, str | float]:
     """Figures about a run's molecules by label, for people.
 
     Args:
@@ -83,7 +82,7 @@ def summary(molecules: DecodedMolecules, prompts: Sequence[tuple[str, Sequence[T
     """
     count, valid = len(molecules.atoms), int(molecules.valid.sum())
     right, whole = stability(molecules)
-    summed: dict[str, Any] = {
+    summed: dict[str, str | float] = {
         "valid molecules": f"{valid} of {count}",
         "unique among the valid": f"{int(first_of_their_kind(molecules).sum())} of {valid}",
         "atoms with the right valence": f"{100 * right:.1f} %",

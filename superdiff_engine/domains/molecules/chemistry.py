@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from rdkit import Chem, RDConfig, RDLogger
@@ -28,7 +27,7 @@ BOND_TYPES = {1: Chem.BondType.SINGLE, 2: Chem.BondType.DOUBLE, 3: Chem.BondType
 
 
 @cache
-def _synthetic_accessibility() -> Callable[[Any], float]:
+def _synthetic_accessibility() -> Callable[[Chem.Mol], float]:
     """SA_Score (Ertl and Schuffenhauer 2009), from RDKit's Contrib folder."""
     folder = str(Path(RDConfig.RDContribDir) / "SA_Score")
     if folder not in sys.path:
@@ -38,12 +37,12 @@ def _synthetic_accessibility() -> Callable[[Any], float]:
     return sascorer.calculateScore
 
 
-def _element_count(symbol: str) -> Callable[[Any], float]:
+def _element_count(symbol: str) -> Callable[[Chem.Mol], float]:
     return lambda molecule: sum(atom.GetSymbol() == symbol for atom in molecule.GetAtoms())
 
 
 #: How RDKit measures each of PROPERTIES, of a sanitised molecule without its hydrogens.
-MEASURES: dict[str, Callable[[Any], float]] = {
+MEASURES: dict[str, Callable[[Chem.Mol], float]] = {
     "logp": Crippen.MolLogP,  # type: ignore[attr-defined]
     "tpsa": rdMolDescriptors.CalcTPSA,
     "qed": QED.qed,
@@ -59,7 +58,7 @@ MEASURES: dict[str, Callable[[Any], float]] = {
 }
 
 
-def build_molecule(elements: np.ndarray, positions: np.ndarray, bonds: np.ndarray) -> Any:
+def build_molecule(elements: np.ndarray, positions: np.ndarray, bonds: np.ndarray) -> Chem.Mol:
     """An RDKit molecule with one conformer, not sanitised; hydrogens are atoms, and no others are implied.
 
     Args:
@@ -92,7 +91,7 @@ class Verdict:
         reason: why it is not valid, in a few words; "" where it is.
     """
 
-    molecule: Any
+    molecule: Chem.Mol
     smiles: str
     valid: bool
     reason: str
@@ -126,7 +125,7 @@ def valence_errors(elements: np.ndarray, bonds: np.ndarray) -> np.ndarray:
     return (upper.sum(0) + upper.sum(1)) != np.asarray(VALENCES)[elements]
 
 
-def properties_of(molecule: Any) -> dict[str, float]:
+def properties_of(molecule: Chem.Mol) -> dict[str, float]:
     """All PROPERTIES of a sanitised molecule, by name; hydrogens as atoms or implied give the same."""
     bare = Chem.RemoveHs(molecule)
     return {name: float(MEASURES[name](bare)) for name in PROPERTY_NAMES}
@@ -149,7 +148,7 @@ class Relaxation:
     converged: bool
 
 
-def relax(molecule: Any, steps: int = 500) -> Relaxation | None:
+def relax(molecule: Chem.Mol, steps: int = 500) -> Relaxation | None:
     """MMFF94 relaxation (Halgren 1996) of a sanitised molecule with all its hydrogens; None where MMFF lacks a type."""
     moved = Chem.Mol(molecule)
     settings = rdForceFieldHelpers.MMFFGetMoleculeProperties(moved)

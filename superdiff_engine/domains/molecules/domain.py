@@ -6,14 +6,14 @@ import io
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from PIL import Image
 
 from ...domain import ALL, Domain, Export, ModelInfo, Prepared, Result, Shown, Size, Wording, settling
 from ...errors import ModelError, RecipeError
-from ...geometry import State
+from ...geometry import State, divided
 from ...recipes.document import Expert, GuidanceRecipe, Levels, Recipe
 from ...recipes.operators import AndRecipe, AverageRecipe, CoinFlipRecipe, OperatorRecipe, OrRecipe, SingleRecipe
 from ...sampling import Step
@@ -157,14 +157,14 @@ class Molecules(Domain[MoleculePreview, DecodedMolecules]):
     def preview(self, step: Step, experts: Sequence[ScoreModel], most: int) -> MoleculePreview:
         """Of at most 64 molecules."""
         count, s = min(most, PREVIEWED), step.level
-        states: Any = (step.samples, step.denoised)
+        states = (divided(step.samples), divided(step.denoised))
         noisy, denoised = ({name: part[:count] for name, part in state.items()} for state in states)
         moving = settling(noisy["positions"], denoised["positions"], s)
         decoded = decode(denoised | {"positions": moving}, shared_network(experts, MoleculeScores).atoms[:count])
         return MoleculePreview.of(decoded.arrays())
 
     def decode(self, step: Step, experts: Sequence[ScoreModel]) -> DecodedMolecules:
-        denoised: Any = step.denoised
+        denoised = divided(step.denoised)
         from .checks import checked_molecules  # RDKit: not before there are molecules
 
         return checked_molecules(decode(denoised, shared_network(experts, MoleculeScores).atoms))
@@ -190,7 +190,7 @@ class Molecules(Domain[MoleculePreview, DecodedMolecules]):
 
         return exports(result, shown)
 
-    def describe(self, result: Result[DecodedMolecules]) -> dict[str, Any]:
+    def describe(self, result: Result[DecodedMolecules]) -> dict[str, str | float]:
         from .checks import summary
 
         return {} if result.decoded is None else summary(result.decoded, prompts_of(result.recipe))

@@ -20,7 +20,7 @@ CELL = 220
 SHOWN = 64
 
 
-def depict(molecule: Any, note: str = "", width: int = CELL, height: int = CELL, dark: bool = False) -> bytes:
+def depict(molecule: Chem.Mol, note: str = "", width: int = CELL, height: int = CELL, dark: bool = False) -> bytes:
     """A PNG of a molecule without its hydrogens where it can be read so, else with all its atoms as they are.
 
     Args:
@@ -38,7 +38,7 @@ def depict(molecule: Any, note: str = "", width: int = CELL, height: int = CELL,
         return _drawn(mark, note, width, height, dark)
 
 
-def _drawn(molecule: Any, note: str, width: int, height: int, dark: bool) -> bytes:
+def _drawn(molecule: Chem.Mol, note: str, width: int, height: int, dark: bool) -> bytes:
     drawer = rdMolDraw2D.MolDraw2DCairo(width, height)
     options: Any = drawer.drawOptions()
     if dark:
@@ -51,7 +51,7 @@ def _drawn(molecule: Any, note: str, width: int, height: int, dark: bool) -> byt
     return drawer.GetDrawingText()
 
 
-def flat(molecule: Any) -> Any:
+def flat(molecule: Chem.Mol) -> Chem.Mol:
     """A copy in two dimensions; without hydrogens unless RDKit cannot tell what it is."""
     copy = Chem.Mol(molecule)
     try:
@@ -63,7 +63,7 @@ def flat(molecule: Any) -> Any:
     return copy
 
 
-def _part(molecule: Any) -> None:
+def _part(molecule: Chem.Mol) -> None:
     """Move atoms apart that a layout puts into one place, as it does with tangles: a bond needs a direction."""
     layout = molecule.GetConformer()
     places = layout.GetPositions()

@@ -34,7 +34,7 @@ from ...recipes.operators import AndRecipe, AverageRecipe, OperatorRecipe, OrRec
 from ...system.options import option
 from ...tables import chunks
 from ...tables.chunks import CACHE, coin_flips
-from ...tables.evaluation import Evaluation, Parts, RowMaker, Say
+from ...tables.evaluation import Evaluation, RowMaker, RowParts, Say
 from ...tables.markdown import Column, Layout
 from ...tables.table import TABLES, Row, Table, Value, kept_row
 from .arrays import DecodedMolecules, Structures
@@ -279,13 +279,13 @@ class MoleculeRows(RowMaker):
         #: Rows that are whole, which do not change any more.
         self.made: dict[str, Row] = {}
 
-    def parts(self, row: str) -> list[Parts]:
+    def parts(self, row: str) -> list[RowParts]:
         if row in DISPLACED or row == NATIVE:
             return []
         pair, _, method = row.partition("/")
         made_of = [f"{pair}/first", f"{pair}/second"] if method == "coin_flip" else [row]
         wanted = [(part, chunk, self.settings) for part in made_of for chunk in self.settings.chunks(row)]
-        return [Parts(row, wanted, _is_there, make_chunk)]
+        return [RowParts(row, wanted, _is_there, make_chunk)]
 
     def measure(self, row: str, pool: Executor | None, say: Say) -> None:
         if row in DISPLACED:

@@ -9,7 +9,7 @@ import torch
 
 from ...domain import ModelInfo, Result
 from ...errors import ModelError
-from ...geometry import Euclidean
+from ...geometry import Euclidean, whole
 from ...recipes.document import Expert, Levels, Recipe
 from ...recipes.operators import AndRecipe, AverageRecipe, CoinFlipRecipe, OperatorRecipe, OrRecipe, SingleRecipe
 from ...sampling import Step
@@ -92,14 +92,14 @@ class Pictures(PipelineDomain):
         return lowest, highest
 
     def preview(self, step: Step, experts: Sequence[ScoreModel], most: int) -> PicturePreview:
-        denoised: Any = step.denoised
+        denoised = whole(step.denoised)
         return PicturePreview(to_uint8(denoised[:most]))
 
     def decode(self, step: Step, experts: Sequence[ScoreModel]) -> DecodedPictures:
-        denoised: Any = step.denoised
+        denoised = whole(step.denoised)
         return DecodedPictures(to_uint8(denoised))
 
-    def describe(self, result: Result[DecodedPictures]) -> dict[str, Any]:
+    def describe(self, result: Result[DecodedPictures]) -> dict[str, str | float]:
         """The share of each garment, by the embedded classifier; empty for experts of anything else."""
         if not all(expert.model in EXPERT_CLASSES for expert in result.recipe.experts):
             return {}

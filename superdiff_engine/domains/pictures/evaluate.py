@@ -19,14 +19,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from ...compose import And, Average, CoinFlip, Operator, Or, Single
 from ...density import fitting_estimators
-from ...geometry import Product
+from ...geometry import Product, whole
 from ...noise import karras_levels
 from ...sampling import sample
 from ...solvers import get_solver
@@ -35,7 +34,7 @@ from ...system.devices import fast_dtype
 from ...system.files import write_whole
 from ...system.options import option
 from ...tables.chunks import CACHE, coin_flips
-from ...tables.evaluation import Evaluation, Parts, RowMaker, Say
+from ...tables.evaluation import Evaluation, RowMaker, RowParts, Say
 from ...tables.markdown import Column, Layout
 from ...tables.table import TABLES, Row, Table, Value, read_table
 from .classifier import CLASSIFIER, classifier_accuracy, load_classifier, load_reference
@@ -155,14 +154,14 @@ class PictureRows(RowMaker):
     def __init__(self, settings: Settings, out: Path, workers: int) -> None:
         self.settings, self.out, self.workers = settings, out, workers
 
-    def parts(self, row: str) -> list[Parts]:
+    def parts(self, row: str) -> list[RowParts]:
         kind, _, half = row.partition("/")
         for name in KINDS[kind].experts:
             load_expert(name)  # a damaged model is reported here, in one sentence, and not by a worker
         if kind == "coin_flip":
             return [part for side in ("a", "b") for part in self.parts(f"{side}/{half}")]
         self.settings.folder(row).mkdir(parents=True, exist_ok=True)
-        return [Parts(row, [(row, chunk, self.settings) for chunk in self.settings.chunks], _is_there, make_chunk)]
+        return [RowParts(row, [(row, chunk, self.settings) for chunk in self.settings.chunks], _is_there, make_chunk)]
 
     def table(self, row: str) -> Table:
         settings, rows = self.settings, []
@@ -231,9 +230,9 @@ def make_chunk(row: str, chunk: int, settings: Settings) -> None:
         estimator=estimator,
         solver=solver,
     )
-    last: Any = deque(steps, maxlen=1)[0]
+    (last,) = deque(steps, maxlen=1)
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, pictures=to_uint8(last.denoised), seconds=time.monotonic() - started)
+    np.savez_compressed(buffer, pictures=to_uint8(whole(last.denoised)), seconds=time.monotonic() - started)
     write_whole(_chunk_file(settings.folder(row), chunk), buffer.getvalue())
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .domain import Plane
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 __all__ = ["GaussianMixture", "Plane"]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     # Only when it is asked for: the registry looks at all folders before anything large is imported.
     if name == "Plane":
         from .domain import Plane

@@ -6,13 +6,13 @@ import csv
 import io
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import torch
 
 from ...arrays import Decoded
 from ...domain import ALL, Domain, Export, ModelInfo, Result, Shown
+from ...geometry import whole
 from ...recipes.document import DRAWN, Expert, Levels, Mixture, Recipe
 from ...recipes.operators import AndRecipe, OrRecipe
 from ...sampling import Step
@@ -99,7 +99,7 @@ class Plane(Domain[PlanePreview, Decoded]):
         return GaussianMixture(mixture.means, mixture.variances, mixture.masses, title, kind)
 
     def preview(self, step: Step, experts: Sequence[ScoreModel], most: int) -> PlanePreview:
-        samples: Any = step.samples
+        samples = whole(step.samples)
         mixtures = of_kind(experts, GaussianMixture)
         shown = samples[:most].cpu()
         axis = torch.linspace(-HALF_WIDTH, HALF_WIDTH, GRID, dtype=torch.float64)
@@ -131,7 +131,7 @@ class Plane(Domain[PlanePreview, Decoded]):
             Export("samples.csv", "Samples (CSV)", "text/csv", lambda: _samples_csv(result)),
         ]
 
-    def describe(self, result: Result) -> dict[str, Any]:
+    def describe(self, result: Result) -> dict[str, str | float]:
         experts = [self.load(expert, "cpu", "float32") for expert in result.recipe.experts]
         if len(experts) < 2:
             return {}

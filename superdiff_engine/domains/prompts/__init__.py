@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .domain import Prompts
@@ -13,7 +13,7 @@ __all__ = ["Prompts"]
 TRAINED = ("emoji_vae", "emoji", "emoji_scorer")
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     # Only when it is asked for: a training needs none of the libraries that the domain shows its samples with.
     if name == "Prompts":
         from .domain import Prompts

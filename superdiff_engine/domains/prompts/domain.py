@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from ...domain import ModelInfo, Prepared, Wording, look_at
 from ...errors import ModelError, RecipeError
+from ...geometry import whole
 from ...recipes.document import Expert, GuidanceRecipe, Levels, PipelineRecipe, Recipe
 from ...recipes.operators import AndRecipe, AverageRecipe, CoinFlipRecipe, OperatorRecipe, OrRecipe, SingleRecipe
 from ...sampling import Step
@@ -95,7 +96,7 @@ class Prompts(PipelineDomain):
                 solver="ancestral",
                 batch=8 if embedded else 1,
                 # docs/tables/prompts_steps.json: the scores are the same, and a run takes 0.6 of the time.
-                dtype=cast(Any, fast_dtype()) if embedded else "float32",
+                dtype=fast_dtype() if embedded else "float32",
                 guidance=GuidanceRecipe(weight=4.0 if embedded else 7.5),
             )
 
@@ -136,12 +137,12 @@ class Prompts(PipelineDomain):
 
     def preview(self, step: Step, experts: Sequence[ScoreModel], most: int) -> PicturePreview:
         """By a linear map of the denoised latents, one pixel a latent; of at most 64."""
-        denoised: Any = step.denoised
+        denoised = whole(step.denoised)
         return PicturePreview(_network(experts).preview(denoised[: min(most, 64)]))
 
     def decode(self, step: Step, experts: Sequence[ScoreModel]) -> DecodedPictures:
         """By the VAE."""
-        denoised: Any = step.denoised
+        denoised = whole(step.denoised)
         return DecodedPictures(_network(experts).decode(denoised))
 
     def notes(self, experts: Sequence[ScoreModel]) -> list[str]:

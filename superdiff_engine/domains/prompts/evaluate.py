@@ -27,7 +27,7 @@ from PIL import Image, ImageDraw
 from ...errors import SuperDiffError
 from ...system.devices import check_dtype
 from ...system.files import write_whole
-from ...tables.evaluation import Evaluation, Parts, RowMaker, Say
+from ...tables.evaluation import Evaluation, RowMaker, RowParts, Say
 from ...tables.markdown import Column, Layout
 from ...tables.table import TABLES, Row, Table
 from .domain import EMBEDDED, find_model
@@ -100,7 +100,7 @@ class PromptRows(RowMaker):
         self.settings, self.judge, self.out, self.workers = settings, judge, out, workers
         self.reader = RowReader(settings, judge)
 
-    def parts(self, row: str) -> list[Parts]:
+    def parts(self, row: str) -> list[RowParts]:
         return [parts_of(row, runs_of(row, self.settings, self.judge.concepts), self.settings)]
 
     def table(self, row: str) -> Table:

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from ...compose import Single
 from ...errors import SuperDiffError
+from ...geometry import Euclidean, State, whole
 from ...recipes.document import Expert, GuidanceRecipe, Levels, Recipe
 from ...recipes.operators import AndRecipe, AverageRecipe, OperatorRecipe, OrRecipe, SingleRecipe
 from ...sampling import Step, sample
@@ -30,7 +31,7 @@ from ...system.file_cache import file_cached
 from ...system.files import write_whole
 from ...system.options import option
 from ...tables.chunks import CACHE
-from ...tables.evaluation import Parts
+from ...tables.evaluation import RowParts
 from ...walk import levels_of, walk
 from ..sources import read_settings
 from .domain import EMBEDDED, Prompts, find_model
@@ -232,7 +233,7 @@ class PromptEach:
 
     network: TextToImage
     conditions: tuple[Condition, ...]
-    space: Any
+    space: Euclidean
     title: str = "a prompt each"
     dtype: torch.dtype = torch.float32
 
@@ -241,7 +242,7 @@ class PromptEach:
         """The prompts' embeddings; raises ModelError for an empty prompt."""
         return cls(network, tuple(network.encode(prompt) for prompt in prompts), network.space())
 
-    def score(self, y: Any, level: Any) -> Any:
+    def score(self, y: Tensor, level: float) -> State:
         """Like y [batch, C, h, w]."""
         return self.network.score_each(y, level, self.conditions)
 
@@ -263,12 +264,13 @@ def make_run(run: TableRun, settings: Settings) -> None:
         if run.kind != "and_exact" or last is None:
             raise
         finished = False
-    pictures = network.decode(cast(Any, last).denoised)
+    assert last is not None  # a walk yields a step, or raises
+    pictures = network.decode(whole(last.denoised))
     buffer = io.BytesIO()
     np.savez_compressed(
         buffer,
         pictures=pictures,
-        log_density=cast(Any, last).log_density.numpy(),
+        log_density=last.log_density.numpy(),
         seconds=time.monotonic() - started,
         finished=finished,
     )
@@ -295,9 +297,9 @@ def _levels(settings: Settings, steps: int, network: TextToImage) -> Tensor:
     return levels_of(recipe, Prompts(), [network.expert("any")])
 
 
-def parts_of(label: str, runs: Sequence[TableRun], settings: Settings) -> Parts:
+def parts_of(label: str, runs: Sequence[TableRun], settings: Settings) -> RowParts:
     """The runs of a row, to be made where they are not there yet."""
-    return Parts(label, [(run, settings) for run in runs], _is_there, make_run)
+    return RowParts(label, [(run, settings) for run in runs], _is_there, make_run)
 
 
 def _is_there(run: TableRun, settings: Settings) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .domain import Proteins
@@ -13,7 +13,7 @@ __all__ = ["Proteins"]
 TRAINED = ("proteins", "proteins_alpha", "proteins_beta")
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     # Only when it is asked for: a training needs none of the libraries that the domain shows its samples with.
     if name == "Proteins":
         from .domain import Proteins

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -102,7 +101,7 @@ def checked_proteins(backbones: Tensor, residues: Sequence[int]) -> DecodedProte
     return DecodedProteins(**measured, backbone=atoms, residues=np.array(residues, np.int64), structure=structure)
 
 
-def summary(proteins: DecodedProteins) -> dict[str, Any]:
+def summary(proteins: DecodedProteins) -> dict[str, str | float]:
     """Means over the samples, by a label that says the unit."""
     both = (proteins.helix >= BOTH) & (proteins.strand >= BOTH)
     return {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor
 from ...density import ESTIMATORS
 from ...domain import ALL, Domain, Export, ModelInfo, Prepared, Result, Shown, Size, settling
 from ...errors import ModelError
-from ...geometry import State
+from ...geometry import State, divided
 from ...recipes.document import Expert, Levels, Recipe
 from ...recipes.operators import AndRecipe, AverageRecipe, CoinFlipRecipe, OperatorRecipe, OrRecipe, SingleRecipe
 from ...sampling import Step
@@ -127,7 +127,7 @@ class Proteins(Domain[ProteinPreview, DecodedProteins]):
     def preview(self, step: Step, experts: Sequence[ScoreModel], most: int) -> ProteinPreview:
         """Of at most 16 backbones."""
         count, s = min(most, PREVIEWED), step.level
-        states: Any = (step.samples, step.denoised)
+        states = (divided(step.samples), divided(step.denoised))
         noisy, denoised = ({name: part[:count] for name, part in state.items()} for state in states)
         moving = denoised | {"positions": settling(noisy["positions"], denoised["positions"], s, DATA_STD)}
         atoms = decode(moving).cpu().numpy().astype(np.float32)
@@ -138,7 +138,7 @@ class Proteins(Domain[ProteinPreview, DecodedProteins]):
     def decode(self, step: Step, experts: Sequence[ScoreModel]) -> DecodedProteins:
         from .checks import checked_proteins
 
-        denoised: Any = step.denoised
+        denoised = divided(step.denoised)
         return checked_proteins(decode(denoised), of_kind(experts, ProteinScore)[0].residues)
 
     def preview_png(self, result: Result[DecodedProteins]) -> bytes | None:
@@ -152,7 +152,7 @@ class Proteins(Domain[ProteinPreview, DecodedProteins]):
 
         return exports(result)
 
-    def describe(self, result: Result[DecodedProteins]) -> dict[str, Any]:
+    def describe(self, result: Result[DecodedProteins]) -> dict[str, str | float]:
         from .checks import summary
 
         return {} if result.decoded is None else summary(result.decoded)

@@ -32,7 +32,7 @@ from ...system.files import write_whole
 from ...system.options import option
 from ...tables import chunks
 from ...tables.chunks import CACHE
-from ...tables.evaluation import Evaluation, Parts, RowMaker, Say
+from ...tables.evaluation import Evaluation, RowMaker, RowParts, Say
 from ...tables.markdown import Column, Layout
 from ...tables.table import TABLES, Row, Table, kept_row
 from . import mpnn
@@ -249,12 +249,14 @@ class ProteinRows(RowMaker):
         first = self.test.backbone[self.test.rows(0), 1]
         tm_score(first, first)  # a missing package is named now
 
-    def parts(self, row: str) -> list[Parts]:
+    def parts(self, row: str) -> list[RowParts]:
         if row in NATIVE:
             return []
         # The longest first, so that no process waits long for another's last chunk.
         order = sorted(self.settings.parts, reverse=True)
-        return [Parts(row, [(row, residues, seed, self.settings) for residues, seed in order], _is_there, make_chunk)]
+        return [
+            RowParts(row, [(row, residues, seed, self.settings) for residues, seed in order], _is_there, make_chunk)
+        ]
 
     def measure(self, row: str, pool: Executor | None, say: Say) -> None:
         kept_row(row_file(row, self.settings), partial(self._row, row, pool, say))
@@ -350,7 +352,7 @@ def draw_sheets(folder: Path, settings: Settings, pool: Executor | None, say: Sa
     written = []
     for row in SHEETS:
         wanted = [(row, residues, seed, settings) for residues, seed in settings.parts if residues == SHEET_LENGTH]
-        Parts(f"picture of {row}", wanted, _is_there, make_chunk).make_missing(pool, say)
+        RowParts(f"picture of {row}", wanted, _is_there, make_chunk).make_missing(pool, say)
         joined = chunks.join([chunk_file(*chunk) for chunk in wanted], settings.samples)
         arrays = cast(dict[str, np.ndarray], joined)  # none is missing now
         buffer = io.BytesIO()
