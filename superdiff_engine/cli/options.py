@@ -92,7 +92,7 @@ class NamedCommand(TyperCommand):
         alone.command()(with_settings(type(self).function, settings, names))
         try:
             return typer.main.get_command(alone).make_context(info_name, args, parent, **extra)
-        except Exception:
+        except Exception:  # errors of typer's, whose classes differ by version; each goes on, or a better sentence
             if name is not None:
                 self._refuse_others(name, typed)
             raise
@@ -100,7 +100,9 @@ class NamedCommand(TyperCommand):
     def _refuse_others(self, name: str, typed: Sequence[str]) -> None:
         """Raise SuperDiffError for an option that belongs to something else."""
         words = [word[2:].partition("=")[0].replace("-", "_") for word in typed if word.startswith("--")]
-        known = {field.name for field in _options(self.settings_of(name))}
+        # Nothing else is imported for an option that all have: `--help` ends in here, too.
+        common = {*signature(type(self).function).parameters, "help"}
+        known = common | {field.name for field in _options(self.settings_of(name))}
         for word in [word for word in words if word not in known]:
             owners = {
                 other: field.metadata.get("elsewhere", "")

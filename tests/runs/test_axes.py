@@ -1,29 +1,12 @@
 """Axes: what they vary in a recipe, how they are written, and what is said of wrong ones."""
 
 import pytest
+from plane_recipes import PAIR, changed, plane
 
 from superdiff_engine.domains.checked import make_recipe
 from superdiff_engine.errors import RecipeError
 from superdiff_engine.runs.axes import make_axis, parse_axis, parse_values, varied
 from superdiff_engine.runs.grid import Sweep
-
-PAIR = [{"model": "rows_upper"}, {"model": "rows_lower"}]
-
-
-def plane(**fields):
-    return make_recipe({"domain": "plane", "experts": PAIR, "levels": {"steps": 6}, "batch": 16} | fields)
-
-
-def changed(before, after, path=""):
-    """The dotted paths at which two nested dictionaries differ, with the new values."""
-    found = {}
-    for key in before.keys() | after.keys():
-        old, new = before.get(key), after.get(key)
-        if isinstance(old, dict) and isinstance(new, dict):
-            found |= changed(old, new, f"{path}{key}.")
-        elif old != new:
-            found[path + key] = new
-    return found
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
+from plane_recipes import PAIR, changed, plane
 
 from superdiff_engine.cli import app as cli
 from superdiff_engine.domain import Result
@@ -18,24 +19,6 @@ from superdiff_engine.runs.grid import GRID_CHUNK, Sweep, grid_title
 from superdiff_engine.runs.grid_picture import CELL
 from superdiff_engine.runs.run import Run
 from superdiff_engine.trace import Trace
-
-PAIR = [{"model": "rows_upper"}, {"model": "rows_lower"}]
-
-
-def plane(**fields):
-    return make_recipe({"domain": "plane", "experts": PAIR, "levels": {"steps": 6}, "batch": 16} | fields)
-
-
-def changed(before, after, path=""):
-    """The dotted paths at which two nested dictionaries differ, with the new values."""
-    found = {}
-    for key in before.keys() | after.keys():
-        old, new = before.get(key), after.get(key)
-        if isinstance(old, dict) and isinstance(new, dict):
-            found |= changed(old, new, f"{path}{key}.")
-        elif old != new:
-            found[path + key] = new
-    return found
 
 
 def test_two_axes_vary_together_and_nothing_else_does():
