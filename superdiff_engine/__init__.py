@@ -26,15 +26,17 @@ if TYPE_CHECKING:
     from .geometry import SO3, Centred, Euclidean, Geometry, Product
     from .likelihood import Likelihoods, estimate_log_density
     from .noise import VE, DiscreteVP, Flow, Schedule, karras_levels, log_levels, time_levels
+    from .runs.density_check import DensityCheck, check_densities
     from .sampling import Step, sample
     from .score import ConditionedScore, EDMScore, Guidance, NetworkScore, ScoreModel
 
 __all__ = [
-    "SO3", "VE", "And", "ArgumentError", "Average", "Centred", "CoinFlip", "ConditionedScore", "DensityError",
-    "DiscreteVP", "EDMScore", "Euclidean", "Fixed",
+    "SO3", "VE", "And", "ArgumentError", "Average", "Centred", "CoinFlip", "ConditionedScore", "DensityCheck",
+    "DensityError", "DiscreteVP", "EDMScore", "Euclidean", "Fixed",
     "Flow", "Geometry", "Guidance", "Likelihoods", "ModelError", "NetworkScore", "Operator", "Or",
     "OutputError", "Prediction", "Product", "RecipeError", "Schedule", "ScoreError", "ScoreModel", "Single", "Step",
-    "StepError", "SuperDiffError", "estimate_log_density", "karras_levels", "log_levels", "sample", "time_levels",
+    "StepError", "SuperDiffError", "check_densities", "estimate_log_density", "karras_levels", "log_levels", "sample",
+    "time_levels",
 ]  # fmt: skip
 __version__ = "0.1.0"
 
@@ -42,7 +44,16 @@ __version__ = "0.1.0"
 def __getattr__(name: str) -> Any:
     # Only when it is asked for: the command line listens to signals before torch is imported, which takes seconds.
     if name in __all__:
-        for module in ("errors", "noise", "geometry", "compose", "score", "sampling", "likelihood"):
+        for module in (
+            "errors",
+            "noise",
+            "geometry",
+            "compose",
+            "score",
+            "sampling",
+            "likelihood",
+            "runs.density_check",
+        ):
             home = import_module(f".{module}", __name__)
             if hasattr(home, name):
                 return getattr(home, name)

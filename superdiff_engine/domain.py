@@ -177,6 +177,14 @@ def settling(noisy: Any, denoised: Any, level: float, deviation: float = 1.0) ->
     return denoised + (noisy - denoised) * (deviation * level / (deviation + level) ** 2)
 
 
+def rows_of(samples: State, rows: Sequence[int], device: str) -> State:
+    """Some samples of a state, on `device`."""
+    chosen = list(rows)
+    if isinstance(samples, dict):
+        return {name: part[chosen].to(device) for name, part in samples.items()}
+    return samples[chosen].to(device)
+
+
 class Domain(ABC, Generic[PreviewT, DecodedT]):
     """One kind of sample. A new domain is a new folder below domains/, whose domain.py offers one as DOMAIN."""
 
@@ -351,6 +359,21 @@ class Domain(ABC, Generic[PreviewT, DecodedT]):
             (experts, state of the given samples, the lowest level to estimate at).
         """
         raise NotImplementedError(f"{self.title} reads no samples from files.")
+
+    def place_sampled(
+        self, recipe: Recipe, samples: State, rows: Sequence[int], device: str
+    ) -> tuple[Sequence[ScoreModel], State]:
+        """Experts and state to estimate log-densities of some samples of a run of the recipe; raises ModelError.
+
+        A domain whose experts know each sample's size prepares them for those of `rows`.
+
+        Args:
+            recipe: of the run.
+            samples: all of them, as they stood at the run's last level.
+            rows: numbers of the samples that are meant.
+            device: to work on.
+        """
+        return self.prepare(recipe, device).experts, rows_of(samples, rows, device)
 
     def unplaced(self, given: Any) -> list[str]:
         """Why each of the samples that `place` takes cannot be placed, in a sentence, or "" where it can; empty where

@@ -7,13 +7,15 @@ stand at the same level: a run's stands at its last one (`Result.level`), and th
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ..domain import Domain, GivenSamples, Result
 from ..domains import get_domain
-from ..errors import SuperDiffError
+from ..errors import ArgumentError, SuperDiffError
 from ..geometry import State
 from ..likelihood import Likelihoods, estimate_log_density
 from ..noise import karras_levels
@@ -27,6 +29,14 @@ from .work import Work
 STEPS, PATHS = 100, 4
 
 
+def fresh_seed(seed: int) -> int:
+    """The seed of the noise along which samples of a run with this `seed` are estimated: never the run's own.
+
+    The first path of the same seed would begin with the very numbers that the run drew its samples' noise from.
+    """
+    return (seed + 0x9E37_79B9_7F4A) % 2**63
+
+
 class _Stopped(Exception):
     """Raised inside the estimate when it was cancelled."""
 
@@ -37,7 +47,10 @@ class Estimation(Work):
     After loading, `level` is the noise level at which they stand: log q is that of the experts' densities there, which
     have noise of this level in them, and the samples are taken as they are.
 
-    Samples that the domain cannot place (`Domain.unplaced`: molecules without 3D coordinates) have NaN.
+    Samples that the domain cannot place (`Domain.unplaced`: molecules without 3D coordinates), samples of a run that
+    are not finite, and those beyond `most` have NaN.
+
+    The noise has the recipe's seed for samples of the user's own, and `fresh_seed` of it for those of a run.
 
     Args:
         recipe: of the experts; its operator, solver and sizes play no part.
@@ -46,6 +59,7 @@ class Estimation(Work):
         paths: of noise for each sample.
         level: of noise at which to estimate; None for the domain's own (`Domain.estimation_level`), or the level where
             the run's samples stand.
+        most: of a run's samples to estimate, the first ones; None for all.
     """
 
     def __init__(
@@ -55,9 +69,12 @@ class Estimation(Work):
         steps: int = STEPS,
         paths: int = PATHS,
         level: float | None = None,
+        most: int | None = None,
     ) -> None:
         super().__init__(recipe, None)
-        self.level = level
+        if most is not None and most < 1:
+            raise ArgumentError(f"most must be at least 1 sample, got {most}.")
+        self.level, self.most = level, most
         self.given, self.steps, self.paths = given, steps, paths
         self.result: Likelihoods | None = None
         self.titles = [expert.prompt or expert.model for expert in recipe.experts]
@@ -70,8 +87,11 @@ class Estimation(Work):
             return None
         return self.seconds * (1 - self.fraction) / self.fraction
 
-    def execute(self) -> Likelihoods | None:
+    def execute(self, on_share: Callable[[float], None] | None = None) -> Likelihoods | None:
         """Estimate; returns None if it was cancelled.
+
+        Args:
+            on_share: called after every step with the share that is done, 0 to 1; what it raises ends the work.
 
         Raises:
             SuperDiffError: what was wrong, in a sentence; `state` is then "failed".
@@ -80,12 +100,14 @@ class Estimation(Work):
             with self._loading():
                 domain, device = get_domain(self.recipe.domain), resolve_device(self.recipe.device)
                 check_dtype(self.recipe.dtype, device)
-                given, rows, count = self._placeable(domain)
-                if isinstance(given, Result):
-                    experts, points = domain.prepare(self.recipe, device).experts, _state(given, device)
-                    recommended = given.level
+                if isinstance(self.given, Result):
+                    rows, count = self._chosen(self.given), _count(self.given)
+                    experts, points = domain.place_sampled(self.recipe, _state(self.given), rows, device)
+                    recommended, seed = self.given.level, fresh_seed(self.recipe.seed)
                 else:
+                    given, rows, count = self._placeable(domain, self.given)
                     experts, points, recommended = domain.place(self.recipe, given, device)
+                    seed = self.recipe.seed
                 highest = domain.level_range(experts)[1]
                 self.level = level = recommended if self.level is None else self.level
                 if not 0 < level < highest:
@@ -100,11 +122,11 @@ class Estimation(Work):
                 points,
                 domain.component_levels(levels),
                 self.paths,
-                self.recipe.seed,
+                seed,
                 domain.space(experts),
-                self._report,
+                lambda share: self._report(share, on_share),
             )
-            self.result = found if rows is None else _spread(found, rows, count)
+            self.result = found if len(rows) == count else _spread(found, rows, count)
             self.state = "done"
         except (_Stopped, DownloadStopped, Interrupted):
             self.state = "cancelled"
@@ -117,25 +139,33 @@ class Estimation(Work):
             self.finished.set()
         return self.result
 
-    def _placeable(self, domain: Domain) -> tuple[GivenSamples | Result, list[int] | None, int]:
-        """(samples that can be placed, their indices among all or None where these are all, how many there are)."""
-        if isinstance(self.given, Result):
-            return self.given, None, 0
-        reasons = domain.unplaced(self.given)
+    def _chosen(self, result: Result) -> list[int]:
+        """The numbers of the samples of a run that are estimated."""
+        finite = np.all([np.isfinite(part).reshape(len(part), -1).all(1) for part in result.samples.values()], axis=0)
+        rows: list[int] = np.nonzero(finite)[0].tolist()
+        if not rows:
+            raise SuperDiffError("None of the run's samples is finite, so none can be judged; run it again.")
+        return rows[: self.most]
+
+    def _placeable(self, domain: Domain, given: GivenSamples) -> tuple[GivenSamples, list[int], int]:
+        """(samples that can be placed, their numbers among all, how many there are; no numbers where all can be)."""
+        reasons = domain.unplaced(given)
         rows = [index for index, reason in enumerate(reasons) if not reason]
         if len(rows) == len(reasons):
-            return self.given, None, 0
+            return given, [], 0
         if not rows:
             raise SuperDiffError(reasons[0])
-        return self.given.take(rows), rows, len(reasons)
+        return given.take(rows), rows, len(reasons)
 
-    def _report(self, share: float) -> None:
+    def _report(self, share: float, on_share: Callable[[float], None] | None) -> None:
         self.fraction = share
         if self._cancel.is_set():
             raise _Stopped
+        if on_share is not None:
+            on_share(share)
 
 
-def _spread(found: Likelihoods, rows: list[int], count: int) -> Likelihoods:
+def _spread(found: Likelihoods, rows: Sequence[int], count: int) -> Likelihoods:
     """The same for all `count` samples, NaN for those that are not among `rows`."""
 
     def wide(values: Tensor) -> Tensor:
@@ -146,7 +176,11 @@ def _spread(found: Likelihoods, rows: list[int], count: int) -> Likelihoods:
     return Likelihoods(wide(found.mean), wide(found.error), wide(found.paths))
 
 
-def _state(result: Result, device: str) -> State:
+def _count(result: Result) -> int:
+    return len(next(iter(result.samples.values())))
+
+
+def _state(result: Result) -> State:
     """A run's samples as they stood at its last level."""
-    parts = {name: torch.from_numpy(value).to(device) for name, value in result.samples.items()}
+    parts = {name: torch.from_numpy(value) for name, value in result.samples.items()}
     return parts["x"] if list(parts) == ["x"] else parts

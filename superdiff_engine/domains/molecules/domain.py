@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from PIL import Image
 
-from ...domain import ALL, Domain, Export, ModelInfo, Prepared, Result, Shown, Size, Wording, settling
+from ...domain import ALL, Domain, Export, ModelInfo, Prepared, Result, Shown, Size, Wording, rows_of, settling
 from ...errors import ModelError, RecipeError
 from ...geometry import State, divided
 from ...recipes.document import Expert, GuidanceRecipe, Levels, Recipe
@@ -146,6 +146,14 @@ class Molecules(Domain[MoleculePreview, DecodedMolecules]):
         arrays = (given.elements, given.positions, given.bonds, given.atoms)
         state = encode(*(torch.from_numpy(array) for array in arrays))
         return experts, {name: part.to(device) for name, part in state.items()}, ESTIMATION_LEVEL
+
+    def place_sampled(
+        self, recipe: Recipe, samples: State, rows: Sequence[int], device: str
+    ) -> tuple[Sequence[ScoreModel], State]:
+        """The recipe's experts for molecules of these numbers of atoms."""
+        atoms = numbers_of_atoms(recipe)
+        _, experts = experts_of(recipe, [atoms[row] for row in rows], device)
+        return experts, rows_of(samples, rows, device)
 
     def unplaced(self, given: ReadMolecules) -> list[str]:
         """Molecules without 3D coordinates cannot be placed."""

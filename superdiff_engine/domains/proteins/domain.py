@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ...density import ESTIMATORS
-from ...domain import ALL, Domain, Export, ModelInfo, Prepared, Result, Shown, Size, settling
+from ...domain import ALL, Domain, Export, ModelInfo, Prepared, Result, Shown, Size, rows_of, settling
 from ...errors import ModelError
 from ...geometry import State, divided
 from ...recipes.document import Expert, Levels, Recipe
@@ -123,6 +123,15 @@ class Proteins(Domain[ProteinPreview, DecodedProteins]):
         state = {"positions": (alpha - alpha.mean(0)) / ANGSTROM, "rotations": turned}
         experts = experts_of(recipe, [len(alpha)], device)
         return experts, {name: part.unsqueeze(0).to(device) for name, part in state.items()}, ESTIMATION_LEVEL
+
+    def place_sampled(
+        self, recipe: Recipe, samples: State, rows: Sequence[int], device: str
+    ) -> tuple[Sequence[ScoreModel], State]:
+        """The recipe's experts for chains of these numbers of residues, and a state as long as the longest of them."""
+        residues = numbers_of_residues(recipe)
+        chosen = [residues[row] for row in rows]
+        state = divided(rows_of(samples, rows, device))
+        return experts_of(recipe, chosen, device), {name: part[:, : max(chosen)] for name, part in state.items()}
 
     def preview(self, step: Step, experts: Sequence[ScoreModel], most: int) -> ProteinPreview:
         """Of at most 16 backbones."""
