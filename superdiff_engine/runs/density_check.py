@@ -215,10 +215,10 @@ def rank_correlation(first: np.ndarray, second: np.ndarray) -> float:
     """
     if len(first) < FEWEST_RANKED:
         return math.nan
-    ranks = [_ranks(first), _ranks(second)]
-    if any(np.ptp(rank) == 0 for rank in ranks):
+    ranks = np.stack([_ranks(first), _ranks(second)])
+    if (np.ptp(ranks, axis=1) == 0).any():
         return math.nan
-    return float(np.corrcoef(*ranks)[0, 1])
+    return float(np.corrcoef(ranks)[0, 1])
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:
