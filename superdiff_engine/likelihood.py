@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from .density import End, Segment, Trapezoid
-from .errors import SuperDiffError
+from .errors import ArgumentError, SuperDiffError
 from .geometry import Geometry, Parts, Product, State, total
 from .sampling import level_grids
 from .score import ScoreModel, scores_of
@@ -75,16 +75,16 @@ def estimate_log_density(
         report: called after every step with the share that is done, 0 to 1; what it raises ends the work.
 
     Raises:
-        ValueError: for a number of steps that is no multiple of four, or no path.
+        ArgumentError: (a ValueError) for a number of steps that is no multiple of four, or no path.
         SuperDiffError: where a score is not finite.
     """
     product = Product.of(experts[0].space if space is None else space)
     grids = level_grids(levels, list(product.components))
     steps = len(next(iter(grids.values()))) - 1
     if steps % max(_SPANS):
-        raise ValueError(f"The number of steps must be a multiple of {max(_SPANS)}, got {steps}.")
+        raise ArgumentError(f"The number of steps must be a multiple of {max(_SPANS)}, got {steps}.")
     if paths < 1:
-        raise ValueError(f"paths must be at least 1, got {paths}.")
+        raise ArgumentError(f"paths must be at least 1, got {paths}.")
     noising = _Paths(experts, product, {name: grid[::-1] for name, grid in grids.items()})
     generator = torch.Generator().manual_seed(seed)
     estimates = []

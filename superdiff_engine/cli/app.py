@@ -1,4 +1,4 @@
-"""The command line: superdiff studio | sample | grid | evaluate | train | models."""
+"""The command line: superdiff studio | sample | densities | grid | evaluate | train | models."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from ..errors import SuperDiffError
 from ..system.files import drop_partials
 from ..system.terminal import VisibleGroup, log_visibly
 from .console import complain
+from .densities import densities
 from .evaluate import EvaluateCommand, evaluate
 from .models import models
 from .options import without_settings
@@ -30,7 +31,7 @@ from .train import TrainCommand, train
 app = typer.Typer(
     cls=VisibleGroup, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__
 )
-for function in (studio, sample, grid, models):
+for function in (studio, sample, densities, grid, models):
     app.command()(function)
 app.command(cls=TrainCommand)(without_settings(train))
 app.command(cls=EvaluateCommand)(without_settings(evaluate))

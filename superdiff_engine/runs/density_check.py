@@ -122,7 +122,7 @@ class DensityCheck:
         spread = max((fit.spread for fit in self.experts if not math.isnan(fit.spread)), default=math.nan)
         if math.isnan(spread):
             return f"{found}; one sample does not show how it varies."
-        return f"{found}, and from sample to sample ±{_nats(spread)} beside that."
+        return f"{found}, and off by ±{_nats(spread)} from sample to sample."
 
 
 def _hidden(fit: Fit) -> bool:
@@ -282,8 +282,7 @@ def check_densities(
         report: called after every step with the share that is done, 0 to 1; what it raises ends the work.
 
     Raises:
-        SuperDiffError: where log-densities were not followed or nothing is finite; in one sentence.
-        ValueError: for a number of steps that is no multiple of four, or no path.
+        SuperDiffError: where log-densities were not followed, nothing is finite, or the numbers do not fit.
     """
     checking = Checking(result, paths, steps, most)
     checking.execute(report)

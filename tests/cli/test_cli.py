@@ -19,10 +19,11 @@ from typer.testing import CliRunner
 
 from superdiff_engine.cli.app import app
 from superdiff_engine.domains import evaluation_of, evaluations, training_of, trainings
-from superdiff_engine.domains.checked import load_recipe
+from superdiff_engine.domains.checked import load_recipe, make_recipe
 from superdiff_engine.domains.pictures import train as garments
 from superdiff_engine.errors import RecipeError, SuperDiffError
 from superdiff_engine.tables.evaluation import Evaluation
+from superdiff_engine.runs.run import Run
 from superdiff_engine.training.packs import read_pack, write_pack
 from superdiff_engine.training.task import TrainingProgress
 
@@ -51,6 +52,19 @@ def test_sample_writes_the_record(tmp_path):
     assert result.returncode == 0, result.stderr
     assert "Finished: 16 samples" in result.stdout and "nats" in result.stdout
     assert json.loads((tmp_path / "out" / "status.json").read_text())["state"] == "done"
+
+
+def test_densities_checks_a_runs_record(tmp_path):
+    """In a table with units, and a sentence each for what is no record and for steps that do not fit."""
+    recipe = make_recipe(RECIPE | {"levels": {"steps": 100}})
+    Run(recipe, tmp_path / "run", previews=False).execute()
+    found = CliRunner().invoke(app, ["densities", str(tmp_path / "run"), "--paths", "2"])
+    assert found.exit_code == 0, found.output
+    for word in ("16 samples at level 0.02", "1 Upper row", "1 - 2", "bias, nats", "known to ±"):
+        assert word in found.output
+    for folder, steps, word in ((tmp_path, "8", "no record"), (tmp_path / "run", "6", "multiple of 4")):
+        found = CliRunner().invoke(app, ["densities", str(folder), "--steps", steps])
+        assert isinstance(found.exception, SuperDiffError) and word in str(found.exception)
 
 
 def test_models_lists_every_domain():
