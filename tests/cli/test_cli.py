@@ -22,8 +22,8 @@ from superdiff_engine.domains import evaluation_of, evaluations, training_of, tr
 from superdiff_engine.domains.checked import load_recipe, make_recipe
 from superdiff_engine.domains.pictures import train as garments
 from superdiff_engine.errors import RecipeError, SuperDiffError
-from superdiff_engine.tables.evaluation import Evaluation
 from superdiff_engine.runs.run import Run
+from superdiff_engine.tables.evaluation import Evaluation
 from superdiff_engine.training.packs import read_pack, write_pack
 from superdiff_engine.training.task import TrainingProgress
 
