@@ -32,9 +32,10 @@ WORDS: list[tuple[str, str]] = [
         "something: 1 nat more means 2.7 times as likely, 2.3 nats ten times, and 10 nats is beyond doubt. The "
         "studio follows it for every expert and sample along the way, at no extra cost, with the *Itô density "
         "estimator*. Two values can be compared only at the same level: a finished run's stand at its last one, "
-        "samples from a file are judged at the level that is named beside them, and *Estimate anew* judges a run's "
-        "samples at their own level along fresh noise, with an error. Networks are no exact scores: while sampling, "
-        "the expert that leads gains by what is wrong with both, so of two differences the fresh one is nearer.",
+        "samples from a file are judged at the level that is named beside them, and *Check these log-densities*, among "
+        "a run's curves, estimates its samples afresh at their own level, along other noise, and says how far the two "
+        "are apart. Networks are no exact scores: while sampling, the expert that leads gains by what is wrong with "
+        "both, so of two differences the fresh one is nearer.",
     ),
     (
         "Weights κ",

@@ -1,5 +1,8 @@
 """The runs of this server: one worker thread a device, first come first served, cancelled from anywhere.
 
+Estimations of log-densities have a thread of their own beside each device's, and stand still between two of their steps
+while the device has runs to do: they never keep a run waiting.
+
 A job belongs to the server, not to a browser tab: it survives a dropped connection and a reload. Nothing in here
 calls Streamlit; pages keep a job's id and ask again. Finished runs stay in memory while a living tab shows them, within
 bounds; all others come back from their records on disk.
@@ -16,6 +19,7 @@ import time
 import weakref
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -38,6 +42,8 @@ MOST_BYTES = 2 * 1024**3
 
 #: Seconds between two tries to save what could not be saved.
 SAVE_AGAIN = 30.0
+#: Seconds between two looks of an estimation that waits, for what nobody told it of.
+LOOK_AGAIN = 1.0
 
 _registries: weakref.WeakSet[Jobs] = weakref.WeakSet()
 
@@ -89,6 +95,11 @@ class _Queued(Generic[Work]):
         return self.run.recipe
 
     @property
+    def lane(self) -> str:
+        """The queue that it stands in, whose thread executes it."""
+        return self.device
+
+    @property
     def finished(self) -> bool:
         """Whether nothing more will happen: done, cancelled or failed, and saved."""
         return self.run.finished.is_set()
@@ -108,7 +119,17 @@ class GridJob(_Queued[Sweep]):
 
 @dataclass
 class EstimationJob(_Queued[Estimation]):
-    """An estimation of log-densities of given samples, with the device it waits for."""
+    """An estimation of log-densities, with the device it waits for.
+
+    `origin` is the id of the run whose samples they are, "" for samples of the user's own.
+    """
+
+    origin: str = ""
+
+    @property
+    def lane(self) -> str:
+        """Beside the device's own, whose runs go first."""
+        return f"{self.device}-estimations"
 
 
 AnyJob = Job | GridJob | EstimationJob
@@ -157,28 +178,31 @@ class Jobs:
         self._enqueue(job, save, tab)
         return job
 
-    def submit_estimation(self, estimation: Estimation, tab: Tab | None = None) -> EstimationJob:
-        """Queue an estimation for given samples like a run; raises SuperDiffError if its device is not there."""
-        job = EstimationJob(estimation, resolve_device(estimation.recipe.device))
+    def submit_estimation(self, estimation: Estimation, tab: Tab | None = None, origin: str = "") -> EstimationJob:
+        """Queue an estimation, of the samples of the run `origin` or of the user's own; raises SuperDiffError if its
+        device is not there.
+        """
+        job = EstimationJob(estimation, resolve_device(estimation.recipe.device), origin)
+        estimation.give_way = partial(self._give_way, job)
         self._enqueue(job, False, tab)
         return job
 
     def _enqueue(self, job: AnyJob, save: bool, tab: Tab | None) -> None:
-        device = job.device
+        lane = job.lane
         job.tab = "" if tab is None else tab.key
         if save and self.folder is not None:
             job.run.folder = self.folder / job.id
         with self._changed:
             self._jobs[job.id] = job
-            if device not in self._queues:
-                self._queues[device], self._active[device], self._unsaved[device] = deque(), None, []
-                worker = threading.Thread(target=self._work, args=(device,), name=f"superdiff-{device}", daemon=True)
+            if lane not in self._queues:
+                self._queues[lane], self._active[lane], self._unsaved[lane] = deque(), None, []
+                worker = threading.Thread(target=self._work, args=(lane,), name=f"superdiff-{lane}", daemon=True)
                 try:
                     worker.start()
                 except RuntimeError:  # no memory, or too many threads
-                    del self._queues[device], self._jobs[job.id]
+                    del self._queues[lane], self._jobs[job.id]
                     raise SuperDiffError("This machine has no room for another thread; close other programs.") from None
-            self._queues[device].append(job)
+            self._queues[lane].append(job)
             self._forget()
             self._changed.notify_all()
 
@@ -230,30 +254,46 @@ class Jobs:
             found = [job for job in self._jobs.values() if isinstance(job, GridJob)]
         return sorted(found, key=lambda job: job.asked)
 
-    def at_work(self) -> list[AnyJob]:
-        """All jobs that have not ended, each device's in order: the one that is executed, then those that wait."""
+    def checks(self) -> list[EstimationJob]:
+        """All estimations of runs' own samples that are remembered, in the order in which they were asked for."""
         with self._changed:
-            return [job for device in self._queues for job in self._line(device)]
+            found = [job for job in self._jobs.values() if isinstance(job, EstimationJob) and job.origin]
+        return sorted(found, key=lambda job: job.asked)
+
+    def at_work(self) -> list[AnyJob]:
+        """All jobs that have not ended, each queue's in order: the one that is executed, then those that wait."""
+        with self._changed:
+            return [job for lane in self._queues for job in self._line(lane)]
 
     def ahead(self, job: AnyJob) -> list[AnyJob]:
         """The jobs that go before this one on its device, first the one that is executed; none once it runs itself."""
         with self._changed:
-            line = self._line(job.device) if job.device in self._queues else []
-            return line[: next((place for place, other in enumerate(line) if other is job), 0)]
+            line = self._line(job.lane)
+            runs = [] if job.lane == job.device else self._line(job.device)
+            return [*runs, *line[: next((place for place, other in enumerate(line) if other is job), 0)]]
 
-    def _line(self, device: str) -> list[AnyJob]:
-        active = self._active[device]
-        return [*([] if active is None or active.finished else [active]), *self._queues[device]]
+    def _line(self, lane: str) -> list[AnyJob]:
+        if lane not in self._queues:
+            return []
+        active = self._active[lane]
+        return [*([] if active is None or active.finished else [active]), *self._queues[lane]]
+
+    def _give_way(self, job: EstimationJob) -> None:
+        """Wait while the job's device has runs to do, until it is cancelled."""
+        with self._changed:
+            while self._line(job.device) and not job.run.cancelling:
+                self._changed.wait(LOOK_AGAIN)
 
     def cancel(self, job: AnyJob) -> None:
         """Stop a job: at once while it waits, within one step while it runs; what it has made stays."""
         with self._changed:
             job.run.cancel()
-            queue = self._queues[job.device]
+            queue = self._queues[job.lane]
             if job in queue:
                 queue.remove(job)
                 job.run.state = "cancelled"
                 job.run.finished.set()
+            self._changed.notify_all()
 
     def cancel_named(self, job_id: str) -> None:
         """The same of the job with this id, if it is still remembered."""
@@ -275,29 +315,31 @@ class Jobs:
             size -= _bytes(job)
 
     def _needed(self) -> set[str]:
-        """What living tabs show: runs, the newest grid under each of them, the newest estimation of each tab."""
+        """What living tabs show: runs, the newest grid and check of each, the newest estimation of each tab's file."""
         tabs = list(self._tabs)
         shown = {job_id for tab in tabs for job_id in tab.shown}
         newest: dict[tuple[str, str], AnyJob] = {}
         for job in sorted(self._jobs.values(), key=lambda job: job.asked):
             if isinstance(job, GridJob) and job.origin in shown:
                 newest["grid", job.origin] = job
-            if isinstance(job, EstimationJob) and any(job.tab == tab.key for tab in tabs):
+            if isinstance(job, EstimationJob) and job.origin in shown:
+                newest["check", job.origin] = job
+            if isinstance(job, EstimationJob) and not job.origin and any(job.tab == tab.key for tab in tabs):
                 newest["estimation", job.tab] = job
         return shown | {job.id for job in newest.values()}
 
-    def _work(self, device: str) -> None:
-        """What a device's thread does, for as long as the server lives, whatever its jobs raise."""
-        queue = self._queues[device]
+    def _work(self, lane: str) -> None:
+        """What a queue's thread does, for as long as the server lives, whatever its jobs raise."""
+        queue = self._queues[lane]
         while True:
             job: AnyJob | None = None
             try:
                 with self._changed:
-                    self._changed.wait_for(lambda: queue, timeout=SAVE_AGAIN if self._unsaved[device] else None)
+                    self._changed.wait_for(lambda: queue, timeout=SAVE_AGAIN if self._unsaved[lane] else None)
                     if queue:
-                        job = self._active[device] = queue.popleft()
+                        job = self._active[lane] = queue.popleft()
                 if job is None:
-                    self._unsaved[device] = [other for other in self._unsaved[device] if not other.run.save_again()]
+                    self._unsaved[lane] = [other for other in self._unsaved[lane] if not other.run.save_again()]
                 else:
                     job.run.execute()
             except SuperDiffError as error:
@@ -314,9 +356,9 @@ class Jobs:
             job.run.state, job.run.message = "failed", "The run stopped on an unexpected error."
             job.run.finished.set()
         with self._changed:
-            self._active[job.device] = None
+            self._active[job.lane] = None
             if job.run.unsaved:
-                self._unsaved[job.device].append(job)
+                self._unsaved[job.lane].append(job)
             self._forget()
             self._changed.notify_all()
 

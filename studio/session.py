@@ -11,7 +11,7 @@ from superdiff_engine.recipes.document import Recipe
 
 from .form import memory as form_memory
 from .form import state as form_state
-from .jobs import GridJob, Job, Jobs, Tab, runs_folder
+from .jobs import EstimationJob, GridJob, Job, Jobs, Tab, runs_folder
 
 #: How many runs are shown side by side.
 MOST_COMPARED = 8
@@ -73,6 +73,12 @@ def newest_grid(job: Job) -> GridJob | None:
     mine = [grid for grid in registry().grids() if grid.origin == job.id]
     # Looked up by its id as well: what is looked at is not forgotten.
     return registry().find_grid(mine[-1].id) if mine else None
+
+
+def newest_check(job: Job) -> EstimationJob | None:
+    """The newest check of this run's log-densities, of whichever tab."""
+    mine = [check for check in registry().checks() if check.origin == job.id]
+    return registry().find_estimation(mine[-1].id) if mine else None  # likewise
 
 
 def show(job_ids: list[str]) -> None:

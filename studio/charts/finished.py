@@ -27,6 +27,11 @@ _GALLERY_WIDTH = 470
 #: Letters of a name in a legend.
 _LONGEST_LABEL = 28
 
+#: Samples up to which their points are large.
+FEW = 100
+#: Of points that stand for pairs of experts, by the second of the two.
+SYMBOLS = ("circle", "circle", "diamond", "square", "cross", "triangle-up", "star", "x")
+
 _CONFIG: dict[str, Any] = {
     "displaylogo": False,
     "modeBarButtonsToRemove": ["select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d"],
@@ -225,24 +230,40 @@ def agreement_figure(
     colours: Sequence[str],
     theme: str,
     height: int = 320,
+    axes: tuple[str, str] = ("estimated log q, nats", "exact log q, nats"),
+    symbols: Sequence[str] | None = None,
 ) -> go.Figure:
-    """Estimated against exact log-density of the samples, [experts, n], with the diagonal on which they agree."""
+    """One log-density of the samples against another, [experts, n], with the diagonal on which they agree.
+
+    Args:
+        estimated: across.
+        exact: up.
+        names: of the experts.
+        colours: of the experts.
+        theme: "light" or "dark".
+        height: in pixels.
+        axes: what each of the two is.
+        symbols: of the experts; None for circles.
+    """
     figure = go.Figure()
-    for name, colour, x, y in zip(names, colours, estimated, exact, strict=True):
+    across, up = (_text(axis.split(", ")[0]) for axis in axes)
+    size = 4 if estimated.shape[1] > FEW else 7
+    shapes = ["circle"] * len(names) if symbols is None else symbols
+    for name, colour, symbol, x, y in zip(names, colours, shapes, estimated, exact, strict=True):
         figure.add_scatter(
             x=x,
             y=y,
             mode="markers",
             name=_label(name),
-            marker={"size": 4, "color": colour, "opacity": 0.6},
-            hovertemplate="estimated %{x:.3f}, exact %{y:.3f}<extra>" + _text(name) + "</extra>",
+            marker={"size": size, "color": colour, "opacity": 0.6, "symbol": symbol},
+            hovertemplate=f"{across} %{{x:.3f}}, {up} %{{y:.3f}}<extra>{_text(name)}</extra>",
         )
     both = np.concatenate([estimated.ravel(), exact.ravel()])
     ends = [float(both.min()), float(both.max())]
     line = {"color": GUIDE[theme], "width": 1.2, "dash": "dash"}
     figure.add_scatter(x=ends, y=ends, mode="lines", line=line, showlegend=False, hoverinfo="skip")
-    _lay_out(figure, height, "exact log q, nats")
-    figure.update_xaxes(title_text="estimated log q, nats")
+    _lay_out(figure, height, axes[1])
+    figure.update_xaxes(title_text=axes[0])
     return figure
 
 

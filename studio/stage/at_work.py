@@ -8,6 +8,7 @@ from .. import session
 from ..guard import guarded, plain
 from ..jobs import AnyJob
 from .progress import draw_progress, work_text
+from .results import CURVES
 
 #: Seconds between two looks, while something is at work and while nothing is.
 _TICK, _IDLE_TICK = 1.0, 4.0
@@ -39,4 +40,7 @@ def _others() -> list[AnyJob]:
     if len(shown) == 1 and shown[0].finished:
         grid = session.newest_grid(shown[0])
         drawn |= {grid.id} if grid is not None else set()
+        check = session.newest_check(shown[0])
+        if check is not None and state.get(f"view-{shown[0].id}") == CURVES:
+            drawn.add(check.id)
     return [job for job in session.registry().at_work() if job.id not in drawn]

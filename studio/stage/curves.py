@@ -10,8 +10,10 @@ from ..charts import finished as figures
 from ..charts import live as charts
 from ..charts.live import TITLES, Quantity
 from ..charts.palette import expert_colours, theme_name
+from ..guard import guarded
 from ..jobs import Job
 from ..views import Compared, view_of
+from .check import draw_check
 from .progress import names_of
 from .sample import FIGURE_POINTS, KEEP
 
@@ -44,7 +46,7 @@ def draw_agreement(compared: Compared, names: list[str], key: str, height: int) 
 
 
 def draw_curves(job: Job) -> None:
-    """All curves of an ended run."""
+    """All curves of an ended run, and the check of its log-densities."""
     names, colours = names_of(job), expert_colours(len(job.run.titles))
     against = st.segmented_control(
         "Against",
@@ -74,3 +76,6 @@ def draw_curves(job: Job) -> None:
             with st.container(gap="xxsmall"):
                 st.markdown("**Estimated against exact log-density**")
                 st.plotly_chart(figure, key=f"agreement-{job.id}", config=figures.config(), alt=alt)
+    if job.run.result is not None:
+        with guarded("the check of the log-densities"):
+            draw_check(job, job.run.result, names)

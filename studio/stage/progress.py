@@ -45,11 +45,13 @@ def draw_progress(job: AnyJob, text: str, cancel: str = "Cancel", kept: str = "w
 
 def standstill_text(job: AnyJob) -> str:
     """Why a job makes no steps: it waits for another, or is being cancelled; empty while it works."""
-    if job.run.state == "queued":
+    queued = job.run.state == "queued"
+    if queued or (isinstance(job, EstimationJob) and job.run.waiting):
         ahead = registry().ahead(job)
-        if not ahead:
+        if ahead:
+            return f"Waiting: {len(ahead)} run{'' if len(ahead) == 1 else 's'} ahead, now {work_text(ahead[0])}"
+        if queued:
             return "Waiting to begin"
-        return f"Waiting: {len(ahead)} run{'' if len(ahead) == 1 else 's'} ahead, now {work_text(ahead[0])}"
     return "Cancelling: stops after this step" if job.run.cancelling else ""
 
 

@@ -20,6 +20,9 @@ from .replay import draw_replay
 from .sample import KEEP
 from .table import draw_table
 
+#: The view in which a run's curves are, with the check of its log-densities.
+CURVES = "Curves"
+
 
 def draw_results(job: Job) -> None:
     """Everything about one ended run."""
@@ -31,7 +34,7 @@ def draw_results(job: Job) -> None:
                 plain(job.run.message) or "The run was cancelled before its first step, so there is nothing to show."
             )
         return
-    views = ["Samples", "Replay", "Curves", "Table"]
+    views = ["Samples", "Replay", CURVES, "Table"]
     view = st.segmented_control(
         "What to show",
         views,
@@ -46,7 +49,7 @@ def draw_results(job: Job) -> None:
             _samples(job.id)
         elif view == "Replay":
             draw_replay(job)
-        elif view == "Curves":
+        elif view == CURVES:
             draw_curves(job)
         else:
             draw_table(job, result)

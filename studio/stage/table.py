@@ -11,12 +11,11 @@ from superdiff_engine.domains import get_domain
 
 from ..charts.live import at_level
 from ..jobs import Job
-from .anew import draw_anew
 from .progress import names_of
 
 
 def draw_table(job: Job, result: Result) -> None:
-    """All numbers of an ended run, and the button that estimates them anew."""
+    """All numbers of an ended run."""
     draw_figures_of(job, result)
     count = result.log_density.shape[1]
     columns: dict[str, np.ndarray] = {"sample": np.arange(count)}
@@ -33,7 +32,6 @@ def draw_table(job: Job, result: Result) -> None:
         height=420,
         alt="Log-densities at the last level and weights of all samples",
     )
-    draw_anew(job, result, names)
 
 
 def draw_figures_of(job: Job, result: Result) -> None:

@@ -106,7 +106,12 @@ class DensityCheck:
         if _hidden(worst):
             most = math.hypot(worst.bias, worst.spread + worst.spread_error)
             known = f"Differences between experts are known to ±{_nats(most)} here, or better"
-        return f"{known}{', in the worst pair' if len(self.differences) > 1 else ''}."
+        found = f"{known}{', in the worst pair' if len(self.differences) > 1 else ''}"
+        if abs(worst.bias) > 2 * worst.bias_error:
+            first, second = (expert + 1 for expert in worst.experts)
+            direction = "high" if worst.bias > 0 else "low"
+            found += f": log q of {first} less that of {second} is {_nats(abs(worst.bias))} too {direction} on average"
+        return f"{found}."
 
     @property
     def _of_experts(self) -> str:
@@ -248,7 +253,7 @@ class Checking(Estimation):
             )
         super().__init__(run.recipe, run, steps, paths, most=most)
         self.titles = list(run.titles)
-        self._run = run
+        self._tracked, self._names = run.log_density, list(run.titles)
 
     @property
     def check(self) -> DensityCheck | None:
@@ -257,9 +262,9 @@ class Checking(Estimation):
         Raises:
             SuperDiffError: where no sample has finite log-densities.
         """
-        if self.result is None:
+        if self.result is None or self.level is None:
             return None
-        return compare_densities(self._run.log_density, self.result, self._run.level, self._run.titles)
+        return compare_densities(self._tracked, self.result, self.level, self._names)
 
 
 def check_densities(

@@ -6,6 +6,7 @@ stand at the same level: a run's stands at its last one (`Result.level`), and th
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 
@@ -75,10 +76,24 @@ class Estimation(Work):
         if most is not None and most < 1:
             raise ArgumentError(f"most must be at least 1 sample, got {most}.")
         self.level, self.most = level, most
-        self.given, self.steps, self.paths = given, steps, paths
+        self.steps, self.paths = steps, paths
+        self._given: GivenSamples | Result | None = given
         self.result: Likelihoods | None = None
         self.titles = [expert.prompt or expert.model for expert in recipe.experts]
         self.fraction = 0.0
+        #: Called between two steps; waits while something else shall have the device, which is no time of its own.
+        self.give_way: Callable[[], None] = lambda: None
+        self._waited, self._waiting_since = 0.0, math.inf
+
+    @property
+    def waiting(self) -> bool:
+        """Whether it stands still for something else."""
+        return not math.isinf(self._waiting_since)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the first step began, without those that it waited."""
+        return super().seconds - self._waited - max(time.monotonic() - self._waiting_since, 0.0)
 
     @property
     def eta(self) -> float | None:
@@ -97,16 +112,18 @@ class Estimation(Work):
             SuperDiffError: what was wrong, in a sentence; `state` is then "failed".
         """
         try:
+            self.give_way()
             with self._loading():
                 domain, device = get_domain(self.recipe.domain), resolve_device(self.recipe.device)
                 check_dtype(self.recipe.dtype, device)
-                if isinstance(self.given, Result):
-                    rows, count = self._chosen(self.given), _count(self.given)
-                    experts, points = domain.place_sampled(self.recipe, _state(self.given), rows, device)
-                    recommended, seed = self.given.level, fresh_seed(self.recipe.seed)
+                given = self._given
+                if isinstance(given, Result):
+                    rows, count = self._chosen(given), _count(given)
+                    experts, points = domain.place_sampled(self.recipe, _state(given), rows, device)
+                    recommended, seed = given.level, fresh_seed(self.recipe.seed)
                 else:
-                    given, rows, count = self._placeable(domain, self.given)
-                    experts, points, recommended = domain.place(self.recipe, given, device)
+                    placeable, rows, count = self._placeable(domain, given)
+                    experts, points, recommended = domain.place(self.recipe, placeable, device)
                     seed = self.recipe.seed
                 highest = domain.level_range(experts)[1]
                 self.level = level = recommended if self.level is None else self.level
@@ -135,7 +152,8 @@ class Estimation(Work):
             self.message = explain(error, log="the studio's log")
             raise
         finally:
-            self._ended = time.monotonic()
+            # What it found is kept for a while: the samples need not be.
+            self._given, self._ended = None, time.monotonic()
             self.finished.set()
         return self.result
 
@@ -147,8 +165,10 @@ class Estimation(Work):
             raise SuperDiffError("None of the run's samples is finite, so none can be judged; run it again.")
         return rows[: self.most]
 
-    def _placeable(self, domain: Domain, given: GivenSamples) -> tuple[GivenSamples, list[int], int]:
+    def _placeable(self, domain: Domain, given: GivenSamples | None) -> tuple[GivenSamples, list[int], int]:
         """(samples that can be placed, their numbers among all, how many there are; no numbers where all can be)."""
+        if given is None:
+            raise RuntimeError("An estimation is executed once.")
         reasons = domain.unplaced(given)
         rows = [index for index, reason in enumerate(reasons) if not reason]
         if len(rows) == len(reasons):
@@ -159,10 +179,16 @@ class Estimation(Work):
 
     def _report(self, share: float, on_share: Callable[[float], None] | None) -> None:
         self.fraction = share
+        self._wait()
         if self._cancel.is_set():
             raise _Stopped
         if on_share is not None:
             on_share(share)
+
+    def _wait(self) -> None:
+        self._waiting_since = time.monotonic()
+        self.give_way()
+        self._waited, self._waiting_since = self._waited + time.monotonic() - self._waiting_since, math.inf
 
 
 def _spread(found: Likelihoods, rows: Sequence[int], count: int) -> Likelihoods:

@@ -1,6 +1,7 @@
 """The job registry: order, waiting, cancelling, forgetting."""
 
 import gc
+import time
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from studio.jobs import Jobs, is_job_id
 from superdiff_engine.domains.checked import make_recipe
 from superdiff_engine.errors import SuperDiffError
+from superdiff_engine.runs.density_check import Checking
 from superdiff_engine.runs.stored import StoredRun
 
 
@@ -18,6 +20,7 @@ def plane(steps=5, **fields):
 
 def finish(job):
     assert job.run.finished.wait(60), "the run did not end"
+    return job
 
 
 @pytest.fixture
@@ -175,3 +178,27 @@ def test_a_device_that_is_not_there_is_refused_at_once(jobs, monkeypatch):
 @pytest.mark.parametrize("text", ["", "..", "../../etc", "20261123-120000-0000000g", "20261123-120000-00000000/.."])
 def test_what_is_not_an_id_is_not_taken_for_one(text):
     assert not is_job_id(text)
+
+
+def test_a_check_gives_way_to_runs_and_goes_on(jobs):
+    """It stands still while its device has a run to do, which never waits for it; a cancel reaches it there, too."""
+    result = finish(jobs.submit(plane(), save=False)).run.result
+    slow, check, waiting = plane(5000, seed=1), Checking(result, steps=2000), Checking(result, steps=2000)
+    asked = jobs.submit_estimation(check, origin="a run")
+    while check.fraction == 0:
+        time.sleep(0.001)
+    run = jobs.submit(slow, save=False)
+    queued = jobs.submit_estimation(waiting, origin="a run")
+    while run.run.fraction < 0.01 or not check.waiting:
+        time.sleep(0.001)
+    share, seconds = check.fraction, check.seconds
+    while run.run.fraction < 0.05:
+        time.sleep(0.001)
+    assert run.run.state == "running" and check.fraction == share and check.seconds == pytest.approx(seconds, abs=0.05)
+    assert jobs.ahead(asked) == [run] and jobs.ahead(queued) == [run, asked] and jobs.ahead(run) == []
+    jobs.cancel(queued)
+    jobs.cancel(run)
+    while check.fraction == share:
+        time.sleep(0.001)
+    jobs.cancel(asked)
+    assert finish(asked).run.state == waiting.state == "cancelled" and check.check is None

@@ -4,11 +4,13 @@ import json
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
 import studio
 from studio import session
+from studio.jobs import Job
 from studio.stage import stage
 from studio.words import operator_summary
 from superdiff_engine.domains.checked import make_recipe
@@ -322,19 +324,31 @@ def test_a_loaded_recipe_can_leave_the_forms_seed():
     assert [expert["model"] for expert in found["kept"]["experts"]] == ["ring", "grid"] and found["kept"]["batch"] == 9
 
 
-def test_a_runs_samples_are_judged_anew_at_their_level(app):
-    """Beside the run's own numbers, which name the level where they stand."""
+def test_a_runs_log_densities_are_checked_by_a_button(app):
+    """Among its curves; what it finds is there in another tab, too."""
     small(app, steps=100, batch=32)
     run_to_the_end(app)
-    next(found for found in app.segmented_control if str(found.key).startswith("view-")).set_value("Table")
+    next(found for found in app.segmented_control if str(found.key).startswith("view-")).set_value("Curves")
     app.run()
-    next(found for found in app.button if str(found.key).startswith("estimate-anew-")).click()
+    check = next(found for found in app.button if str(found.key).startswith("check-densities-"))
+    assert check.label == "Check these log-densities" and "It takes about" in words(app)
+    check.click()
     app.run()
     for job in session.registry()._jobs.values():
         assert job.run.finished.wait(120)
     app.run()
     assert not app.exception and not app.error
-    table = next(frame.value for frame in app.dataframe if "± of the difference" in frame.value)
-    assert sum("at s = 0.02, nats, anew" in name for name in table) == 2
-    gap = table["log q₁ − log q₂ anew"] - table["log q₁ − log q₂ of the run"]
-    assert abs(gap.mean()) < 1
+    table = next(frame.value for frame in app.dataframe if "rank corr." in frame.value)
+    assert list(table["log q of"]) == ["1 Upper pair", "2 Left pair", "1 − 2"] and set(table["samples"]) == {32}
+    assert "Differences between experts are known to ±" in words(app)
+    each = next(frame.value for frame in app.dataframe if "± of the difference" in frame.value)
+    assert sum("at s = 0.02, nats, afresh" in name for name in each) == 2
+    (run,) = [job for job in session.registry()._jobs.values() if isinstance(job, Job)]
+    gap = each["log q₁ − log q₂ afresh"] - np.subtract(*run.run.result.log_density)
+    assert table["bias, nats"].iloc[2].startswith(f"{-gap.mean():.2f} ± ") and abs(gap.mean()) < 1
+    other = AppTest.from_file(str(APP), default_timeout=60)
+    other.query_params["run"] = run.id
+    other.run()
+    next(found for found in other.segmented_control if str(found.key).startswith("view-")).set_value("Curves")
+    other.run()
+    assert any("rank corr." in frame.value for frame in other.dataframe) and not other.exception
