@@ -40,7 +40,7 @@ def draw_check(job: Job, result: Result, names: list[str]) -> None:
                 args=(job.id,),
                 disabled=busy,
                 help=f"Estimates log q of these very samples afresh, at the level where they stand, along {PATHS} "
-                "paths of noise that the run has not seen, and says how far the run's own are from that. Runs go first.",
+                "paths of noise that the run has not seen, and says how far off the run's own are. Runs go first.",
             )
             if asked is None:
                 st.caption(f"How wrong are they? {_cost(result)}", width="stretch")

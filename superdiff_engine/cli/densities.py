@@ -53,7 +53,7 @@ def densities(
 
 
 def _table(check: DensityCheck) -> Table:
-    columns = ["bias, nats", "spread, nats", "fresh noise, nats", "rank correlation"]
+    columns = ["bias, nats", "spread, nats", "fresh ±, nats", "rank corr."]
     table = Table(Column("log q of"), *(Column(name, justify="right") for name in columns))
     for fit in [*check.experts, *check.differences]:
         table.add_row(_name(fit, check.titles), *_values(fit))
@@ -68,8 +68,10 @@ def _name(fit: Fit, titles: list[str]) -> str:
 
 def _values(fit: Fit) -> list[str]:
     def written(value: float) -> str:
-        return "unknown" if math.isnan(value) else f"{value:.2f}"
+        return "unknown" if math.isnan(value) else f"{value:.{1 if abs(value) >= 10 else 2}f}"
 
-    spread = written(fit.spread) if math.isnan(fit.spread_error) else f"{fit.spread:.2f} (+{fit.spread_error:.2f})"
-    bias = f"{fit.bias:.2f} ± {written(fit.bias_error)}"
+    spread = (
+        written(fit.spread) if math.isnan(fit.spread_error) else f"{written(fit.spread)} (+{written(fit.spread_error)})"
+    )
+    bias = f"{written(fit.bias)} ± {written(fit.bias_error)}"
     return [bias, spread, written(fit.noise), written(fit.rank_correlation)]
