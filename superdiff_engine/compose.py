@@ -5,8 +5,10 @@ it is linear in the weights (design of the loop: `sampling`):
 
     p_i(kappa) = c_i + sum_j G_ij kappa_j                                       `Prediction`
 
-An operator sees the log-densities so far and this prediction, and answers with weights [experts, batch] that sum to
-one over the experts. Reference: Skreta et al. 2025 (arXiv 2412.17762), Prop. 3 and 4 (OR), Prop. 6 and eq. 18 (AND).
+An operator sees the log-densities so far and this prediction, and answers with weights [experts, batch]. Most are a
+formula of the log-densities (`formula`): its gradient is their weights, and their samples have an exact target. The
+paper's AND is a control, and has none. Reference: Skreta et al. 2025 (arXiv 2412.17762), Prop. 3 and 4 (OR), Prop. 6
+and eq. 18 (AND).
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import torch
 from torch import Tensor
 
 from .errors import ArgumentError
+from .formula import Either, ExpertTerm, Formula, WeightedSum
 
 #: The largest weight of AND. A network in float32 knows its score to about 1e-6 of it, and this makes it 2% of the
 #: drift. Without a ridge, exact mixtures whose system is not singular stay below 500 (tests/test_sampling.py).
@@ -64,6 +67,16 @@ class Operator(ABC):
     whole_samples = ""
     #: What to change where the weights are not `sound`.
     advice = "try other weights, biases or experts"
+    #: Why there is no `target`, in a sentence; "" where there is one.
+    no_target = "This operator has no exact target; choose one that is a formula."
+
+    def target(self, experts: int) -> Formula | None:
+        """The formula of so many experts' log-densities that its samples are to follow; None where it is none.
+
+        Raises:
+            ArgumentError: if the operator's parameters do not fit the number of experts.
+        """
+        return None
 
     def weighing(self, experts: int) -> Sequence[int]:
         """The positions of those of so many experts that can have a weight other than 0 in this run."""
@@ -82,10 +95,47 @@ class Operator(ABC):
 
     @abstractmethod
     def weights(self, log_density: Tensor, prediction: Prediction | None) -> Tensor:
-        """kappa, [experts, batch], from log q [experts, batch] in nats (float64); sums to 1 over experts."""
+        """kappa, [experts, batch], from log q [experts, batch] in nats (float64).
+
+        They sum to 1 over the experts, or to the total weight of the `target`.
+        """
 
 
-class Or(Operator):
+class Formulated(Operator):
+    """An operator that is a formula: its weights are the formula's gradient."""
+
+    no_target = ""
+
+    @abstractmethod
+    def target(self, experts: int) -> Formula:
+        """As every operator's; this one has one."""
+
+    def start(self, experts: int, batch: int, generator: torch.Generator) -> None:
+        self.target(experts).check(experts)
+
+    def weights(self, log_density: Tensor, prediction: Prediction | None) -> Tensor:
+        return self.target(len(log_density)).at(log_density).gradient
+
+
+class Composed(Formulated):
+    """Any formula.
+
+    Args:
+        formula: of the experts' log-densities.
+    """
+
+    def __init__(self, formula: Formula) -> None:
+        self.formula = formula
+        self.needs_density = not formula.linear
+
+    def weighing(self, experts: int) -> Sequence[int]:
+        return sorted(self.formula.experts)
+
+    def target(self, experts: int) -> Formula:
+        return self.formula
+
+
+class Or(Formulated):
     """Sample the mixture of the experts: kappa = softmax(T log q + l) (arXiv 2412.17762, Prop. 3 and 4).
 
     Args:
@@ -100,11 +150,9 @@ class Or(Operator):
             raise ArgumentError(f"OR's temperature must not be negative, got {temperature}.")
         self.temperature, self.bias = temperature, bias
 
-    def start(self, experts: int, batch: int, generator: torch.Generator) -> None:
+    def target(self, experts: int) -> Formula:
         _check_length("bias", self.bias, experts)
-
-    def weights(self, log_density: Tensor, prediction: Prediction | None) -> Tensor:
-        return torch.softmax(self.temperature * log_density + _column(self.bias, log_density), dim=0)
+        return Either(_each(experts), self.temperature, None if self.bias is None else tuple(self.bias))
 
 
 class And(Operator):
@@ -128,6 +176,7 @@ class And(Operator):
 
     needs_density = True
     needs_prediction = True
+    no_target = "The paper's AND steers to equal log-densities, which is no density; the formula '1 and 2' has one."
 
     def sound(self, weights: Tensor) -> bool:
         """Also whether they are at most MOST_WEIGHT: beyond it the predicted gap of 0 says nothing of the true one."""
@@ -161,14 +210,14 @@ class And(Operator):
         return even + _centred(change.T)
 
 
-class Average(Operator):
-    """Equal weights: the mean of the scores."""
+class Average(Formulated):
+    """Equal weights: the mean of the scores, which is the score of the geometric mean of the densities."""
 
-    def weights(self, log_density: Tensor, prediction: Prediction | None) -> Tensor:
-        return torch.full_like(log_density, 1 / len(log_density))
+    def target(self, experts: int) -> Formula:
+        return WeightedSum(_each(experts), (1 / experts,) * experts)
 
 
-class Fixed(Operator):
+class Fixed(Formulated):
     """The same weights at every step; they must sum to 1 (they may be negative).
 
     Args:
@@ -180,14 +229,12 @@ class Fixed(Operator):
             raise ArgumentError(f"Fixed weights must sum to 1, these sum to {sum(weights):.6g}.")
         self.values = weights
 
-    def start(self, experts: int, batch: int, generator: torch.Generator) -> None:
+    def target(self, experts: int) -> Formula:
         _check_length("weights", self.values, experts)
-
-    def weights(self, log_density: Tensor, prediction: Prediction | None) -> Tensor:
-        return _column(self.values, log_density).expand_as(log_density).clone()
+        return WeightedSum(_each(experts), tuple(self.values))
 
 
-class Single(Operator):
+class Single(Formulated):
     """One expert alone; the others are only watched.
 
     Args:
@@ -197,17 +244,13 @@ class Single(Operator):
     def __init__(self, index: int) -> None:
         self.index = index
 
-    def start(self, experts: int, batch: int, generator: torch.Generator) -> None:
+    def target(self, experts: int) -> Formula:
         if not 0 <= self.index < experts:
             raise ArgumentError(f"There is no expert {self.index}: there are {experts}, and 0 is the first.")
+        return ExpertTerm(self.index)
 
     def weighing(self, experts: int) -> Sequence[int]:
         return [self.index]
-
-    def weights(self, log_density: Tensor, prediction: Prediction | None) -> Tensor:
-        weights = torch.zeros_like(log_density)
-        weights[self.index] = 1
-        return weights
 
 
 class CoinFlip(Operator):
@@ -218,6 +261,7 @@ class CoinFlip(Operator):
     """
 
     whole_samples = "A coin flip chooses an expert for the whole sample; it has no weights by component."
+    no_target = "A coin flip samples one expert at a time, which is right as it is: there is nothing to correct."
 
     def __init__(self, bias: Sequence[float] | None = None) -> None:
         self.bias = bias
@@ -238,6 +282,10 @@ class CoinFlip(Operator):
 def _check_length(name: str, values: Sequence[float] | None, experts: int) -> None:
     if values is not None and len(values) != experts:
         raise ArgumentError(f"{name} needs {experts} values, one an expert, got {len(values)}.")
+
+
+def _each(experts: int) -> tuple[Formula, ...]:
+    return tuple(ExpertTerm(index) for index in range(experts))
 
 
 def _column(values: Sequence[float] | None, like: Tensor) -> Tensor:

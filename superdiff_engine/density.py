@@ -62,6 +62,24 @@ class End:
         """Of the experts' projected scores."""
         return cls(scores, torch.stack([geometry.inner(score, score) for score in scores]), divergences)
 
+    def inner(self, geometry: Geometry) -> Tensor:
+        """<S_i, S_j>, [experts, experts, batch], float64."""
+        experts = range(len(self.scores))
+        found = {(i, i): self.squares[i] for i in experts}
+        for i in experts:
+            for j in range(i):
+                found[i, j] = found[j, i] = geometry.inner(self.scores[i], self.scores[j])
+        return torch.stack([torch.stack([found[i, j] for j in experts]) for i in experts])
+
+    def taken(self, rows: Tensor) -> End:
+        """The same for the samples `rows`, int64 [batch] on the CPU."""
+        here = rows.to(self.scores[0].device)
+        return End(
+            [score[here] for score in self.scores],
+            self.squares[:, rows.to(self.squares.device)],
+            None if self.divergences is None else self.divergences[:, rows.to(self.divergences.device)],
+        )
+
 
 @dataclass(frozen=True)
 class Segment:
@@ -114,6 +132,10 @@ class Estimator(ABC):
     ) -> tuple[list[State], Parts] | None:
         """Scores and divergences by component, where this estimator needs them; None where it does not."""
         return None
+
+    def begin(self, prior: Tensor, end: End) -> Tensor:
+        """Log q_i where the run begins, [experts, batch], nats, float64: the prior's [batch], the same for all."""
+        return prior.repeat(len(end.squares), 1)
 
     def observe(self, geometry: Geometry, segment: Segment, end: End) -> End:
         """The end of a step that was taken, with what this estimator learned from the step about it."""

@@ -52,7 +52,8 @@ class Result(Generic[DecodedT]):
 
     samples: y at the last level, by component ("x" when there is only one), [batch, ...]; denoised: the weighted
     denoised mean, likewise; decoded: what it stands for, None where it is that already or could not be decoded;
-    log_density and weights: [experts, batch]; level: where the samples stand.
+    log_density and weights: [experts, batch]; level: where the samples stand; importance: what each sample counts for
+    where the run was corrected to its exact target, [batch], summing to 1; None where all count the same.
     """
 
     recipe: Recipe
@@ -67,6 +68,7 @@ class Result(Generic[DecodedT]):
     seconds: float
     trace: Trace
     titles: list[str]
+    importance: np.ndarray | None = None
 
     def require_decoded(self) -> DecodedT:
         """`decoded`, for those who need it; raises ValueError where there is none."""

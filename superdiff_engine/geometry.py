@@ -96,6 +96,13 @@ class Geometry(ABC):
         """How many tangents `basis` has: no sample has more dimensions than that."""
         return int(self._present().sum())
 
+    def alike(self, size: int) -> bool:
+        """Whether samples, in groups of `size` one after another, have the same dimensions within each group."""
+        if self.mask is None or self.mask.ndim <= len(self.tangent_shape) or len(self.mask) == 1:
+            return True
+        groups = self.mask.reshape(-1, size, *self.mask.shape[1:])
+        return bool((groups == groups[:, :1]).all())
+
     def _present(self) -> Tensor:
         """Bool [product of tangent_shape], whether some sample has the dimension."""
         if self.mask is None:

@@ -12,12 +12,16 @@ The order within a step:
 
     S_i at (y, s)                                        the experts' scores
     log q_i += increment of the step before              the estimator, which knows both its ends now
+    log w += h/2 (rate of the step before + rate here)   where the run is corrected; then resampling, where it is due
     noise                                                drawn
     kappa = weights(log q, what the step will change)    the operator, which knows that very noise
     y' = y + mix + noise                                 the solver
 
 One network evaluation an expert and step; Heun's correction takes one more, of scores alone. All of it happens in each
 component of a product of spaces: what has a value in each (`Product.map`) is a dictionary by their names.
+
+Where the weights sum to A instead of 1 (the product of two densities, q^beta), the target at the highest level is the
+prior's density to the power A: the run starts with the variance s^2 / A, and the denoised mean is that of kappa / A.
 
 What a run goes on with is finite: `_Loop` looks at samples, scores and log-densities at every level, and ends the run
 with one sentence (`errors.StepError`) where they are not. What was yielded before is kept by whoever asked for it.
@@ -33,8 +37,10 @@ import torch
 from torch import Tensor
 
 from .compose import Operator, Prediction
-from .density import DEFAULT_ESTIMATOR, End, Estimator, Segment, check_estimator, get_estimator
+from .correction import Correction, Particles, Reference, check_correctable, rate
+from .density import DEFAULT_ESTIMATOR, ESTIMATORS, End, Estimator, Segment, check_estimator, get_estimator
 from .errors import ArgumentError, DensityError, ScoreError, StepError
+from .formula import Value
 from .geometry import Geometry, Parts, Product, State, total
 from .noise import check_levels
 from .score import Guidance, ScoreModel, scores_of
@@ -51,10 +57,14 @@ class Step:
         samples: y, [batch, ...] or a dictionary of components.
         denoised: the weighted denoised mean sum_i kappa_i D_i, like `samples`.
         log_density: log q_i(y), [experts, batch], nats, float64, canonical coordinates.
-        weights: kappa, [experts, batch], float64; sums to 1 over the experts (a mean over components that weigh
-            apart).
+        weights: kappa, [experts, batch], float64; sums over the experts to 1, or to the formula's total weight (a mean
+            over components that weigh apart).
         component_log_density: the parts of `log_density` by component.
         component_weights: the weights by component.
+        log_importance: log w of each particle, [batch], nats, float64, after resampling; None without a correction.
+        effective: the effective sample size of each group, [groups], in particles, before resampling; None likewise.
+        parents: the place that each particle had before it was resampled at this level, int64 [batch]; None where
+            nothing was.
     """
 
     index: int
@@ -65,6 +75,9 @@ class Step:
     weights: Tensor
     component_log_density: dict[str, Tensor]
     component_weights: dict[str, Tensor]
+    log_importance: Tensor | None = None
+    effective: Tensor | None = None
+    parents: Tensor | None = None
 
 
 def sample(
@@ -74,12 +87,13 @@ def sample(
     *,
     batch: int,
     seed: int = 0,
-    estimator: str = DEFAULT_ESTIMATOR,
+    estimator: str | Estimator = DEFAULT_ESTIMATOR,
     solver: str = DEFAULT_SOLVER,
     space: Geometry | Product | None = None,
     guidance: Guidance | None = None,
     per_component: bool = False,
     noise_scale: float = 1.0,
+    correction: Correction | None = None,
     device: str = "cpu",
     dtype: torch.dtype | None = None,
 ) -> Iterator[Step]:
@@ -91,12 +105,14 @@ def sample(
         levels: decreasing noise levels [steps + 1], or such a grid for each component of a product (`check_levels`).
         batch: how many samples.
         seed: of the run's one generator.
-        estimator: "ito", "trapezoid", "hutchinson" or "exact"; "none" for operators that need no log-density.
+        estimator: "ito", "trapezoid", "hutchinson" or "exact"; "none" for operators that need no log-density; or an
+            estimator of one's own.
         solver: "euler", "ancestral", "ode" or "ode_heun".
         space: where samples live; None for the first expert's own.
         guidance: classifier-free guidance of the mix.
         per_component: let each component of a product have weights of its own.
         noise_scale: multiplies the noise of an SDE's steps, above 0 and at most 1.
+        correction: to the exact target of the operator's formula, by weighted particles; None for none.
         device: of the samples; the experts' networks must be there.
         dtype: of the samples; None for the first expert's own, or float32.
 
@@ -116,11 +132,12 @@ def sample(
         levels=level_grids(levels, list(product.components)),
         batch=batch,
         seed=seed,
-        estimator=None if estimator == "none" else get_estimator(estimator),
+        estimator=_estimator(estimator),
         solver=get_solver(solver),
         guidance=guidance,
         per_component=per_component,
         noise_scale=noise_scale,
+        correction=correction,
         device=device,
         # An expert of the user's own needs no more than a score and a space.
         dtype=getattr(experts[0], "dtype", torch.float32) if dtype is None else dtype,
@@ -149,6 +166,7 @@ class Arguments:
     guidance: Guidance | None
     per_component: bool
     noise_scale: float
+    correction: Correction | None
     device: str
     dtype: torch.dtype
 
@@ -161,11 +179,42 @@ class Arguments:
         if not self.solver.allows(self.noise_scale):
             raise ArgumentError(f"The solver '{self.solver.name}' has no noise; leave noise_scale at 1.")
         if self.estimator is not None:
-            check_estimator(self.estimator, self.solver, self.noise_scale, self.space.most_dimensions())
+            allowed = {*ESTIMATORS.values(), self.estimator}
+            check_estimator(self.estimator, self.solver, self.noise_scale, self.space.most_dimensions(), allowed)
         if self.estimator is None and self.operator.needs_density:
             raise ArgumentError(f"{type(self.operator).__name__} needs log-densities; choose an estimator.")
         if self.per_component and self.operator.whole_samples:
             raise ArgumentError(self.operator.whole_samples)
+        if self.correction is not None:
+            self._check_correction(self.correction)
+
+    def _check_correction(self, correction: Correction) -> None:
+        correction.check(self.batch)
+        check_correctable(self.operator, self.solver, self.noise_scale)
+        if len({self.guidance_at(index) for index in range(self.steps)}) > 1:
+            raise ArgumentError(
+                "A correction needs guidance of the same weight at all levels; leave its lowest and highest level open."
+            )
+        size = correction.size(self.batch)
+        for geometry in self.space.components.values():
+            if not geometry.alike(size):
+                raise ArgumentError(
+                    f"The {size} particles of a group must be of one size (one mask), or their densities cannot be "
+                    "compared."
+                )
+
+    def guidance_at(self, index: int) -> float:
+        """The weight of guidance in the step that begins at `index`, by the first component's level; 1 for none."""
+        return 1.0 if self.guidance is None else self.guidance.at(self.first_level(index))
+
+    @property
+    def total_weight(self) -> float:
+        """What the weights of all scores of the mix sum to, guidance's reference included."""
+        target = self.operator.target(len(self.experts))
+        if target is None or target.total == 1:
+            return 1.0
+        w = self.guidance_at(0)
+        return w * target.total + 1 - w
 
     @property
     def steps(self) -> int:
@@ -185,6 +234,12 @@ class Arguments:
         return {name: (grid[index], grid[index + 1]) for name, grid in self.levels.items()}
 
 
+def _estimator(asked: str | Estimator) -> Estimator | None:
+    if isinstance(asked, Estimator):
+        return asked
+    return None if asked == "none" else get_estimator(asked)
+
+
 def side_generator(seed: int) -> torch.Generator:
     """The generator of the operator's and the probes' draws in a run of this seed.
 
@@ -201,6 +256,30 @@ class _Scores:
     reference: dict[str, Tensor | None]
 
 
+@dataclass(frozen=True)
+class _Place:
+    """Where a run stands at one level: samples and log-densities by component, and what was said of them."""
+
+    y: Parts
+    scores: _Scores
+    log_density: Parts
+
+    def taken(self, rows: Tensor) -> _Place:
+        """Of the samples `rows`, int64 [batch] on the CPU."""
+
+        def of(value: Tensor | None) -> Tensor | None:
+            return None if value is None else value[rows.to(value.device)]
+
+        return _Place(
+            {name: value[rows.to(value.device)] for name, value in self.y.items()},
+            _Scores(
+                {name: end.taken(rows) for name, end in self.scores.ends.items()},
+                {name: of(value) for name, value in self.scores.reference.items()},
+            ),
+            {name: value[:, rows] for name, value in self.log_density.items()},
+        )
+
+
 class _Loop:
     """One run's state; `steps` reads like the derivation above."""
 
@@ -213,41 +292,143 @@ class _Loop:
         self.operator.start(count, arguments.batch, self.side)
         # Without densities, an expert that never weighs in need not be evaluated.
         self.active = list(range(count) if self.estimator is not None else self.operator.weighing(count))
+        self.total = arguments.total_weight
+        if not self.total > 0:
+            raise ArgumentError(
+                f"With this guidance the weights sum to {self.total:.4g}; they must sum to more than 0. Choose less "
+                "guidance."
+            )
+        self.particles: Particles | None = None
+        #: The rate of log w where the last step began, by component.
+        self.rates: Parts = {}
 
     def steps(self) -> Iterator[Step]:
         """The run."""
-        y, log_density = self._prior()
+        y = self._prior()
+        log_density: Parts = {}
         segments: dict[str, Segment] = {}
         weights: Parts = {}
         for index in range(self.arguments.steps + 1):
             scores = self._scores(y, index)
-            if self.estimator is not None and segments:
+            if not segments:
+                log_density = self._begin(y, scores)
+            elif self.estimator is not None:
                 scores, log_density = self._close(self.estimator, segments, scores, log_density)
             self._check_densities(log_density, index)
+            place = _Place(y, scores, log_density)
             last = index == self.arguments.steps
+            effective = parents = None
+            if self.arguments.correction is not None:
+                self._gain(self.arguments.correction, place, index)
+                place, effective, parents = self._resample(place, index, last)
+                y, scores, log_density = place.y, place.scores, place.log_density
             noise = {} if last else self._noise(index)
             if not (last and weights and self.operator.needs_prediction):  # else no step is left to steer
                 weights = self._weights(log_density, self._predictions(scores, noise, index), index)
             mixed = self._mixed(scores, weights, index)
-            yield self._step(index, y, mixed, log_density, weights)
+            yield replace(
+                self._step(index, y, mixed, log_density, weights),
+                log_importance=None if self.particles is None else self.particles.log_weights,
+                effective=effective,
+                parents=parents,
+            )
             if last:
                 return
             mix = self.solver.step(self._start(y, mixed, weights, index))
             segments = self.space.map(self._segment, self.arguments.ends(index), mix, noise, scores.ends)
             y = self.space.move(y, {name: segment.displacement for name, segment in segments.items()})
 
-    def _prior(self) -> tuple[Parts, Parts]:
-        """The samples at the highest level, and their log-densities, the same for all experts."""
+    def _prior(self) -> Parts:
+        """The samples at the highest level."""
         run = self.arguments
 
         def draw(geometry: Geometry, s: float) -> Tensor:
-            return geometry.prior(run.batch, s, self.generator, run.dtype, run.device)
+            return geometry.prior(run.batch, self._start_level(s), self.generator, run.dtype, run.device)
+
+        return self.space.map(draw, run.level(0))
+
+    def _start_level(self, s: float) -> float:
+        """The level of the prior that is the target where the level is s: the densities to the power A."""
+        return s if self.total == 1 else s / math.sqrt(self.total)
+
+    def _begin(self, y: Parts, scores: _Scores) -> Parts:
+        """The log-densities where the run begins, by component."""
+        estimator = self.estimator
+
+        def begin(geometry: Geometry, y: Tensor, s: float, end: End) -> Tensor:
+            if estimator is None:
+                return torch.zeros(len(self.arguments.experts), len(y), dtype=torch.float64)
+            return estimator.begin(geometry.log_prior(y, s).cpu(), end).cpu()
+
+        return self.space.map(begin, y, self.arguments.level(0), scores.ends)
+
+    def _values(self, log_density: Parts) -> dict[str, Value]:
+        """The formula at the log-densities of each component, or at their sums."""
+        target = self.operator.target(len(self.arguments.experts))
+        assert target is not None  # checked with the arguments
+        if self.arguments.per_component:
+            return {name: target.at(value) for name, value in log_density.items()}
+        return dict.fromkeys(log_density, target.at(total(log_density)))
+
+    def _gain(self, correction: Correction, place: _Place, index: int) -> None:
+        """The particles' log-weights at this level: of the start, or with the change of the step that led here."""
+        run = self.arguments
+        values = self._values(place.log_density)
+        rates = self.space.map(self._rate, run.level(index), values, place.scores.ends, place.scores.reference)
+        if self.particles is None:
+            generator = torch.Generator().manual_seed((run.seed + 0x3C0D) % 2**63)
+            self.particles = Particles(correction, self._log_weights(place, values), generator)
+        else:
+            steps = {name: 0.5 * variance_step(*ends) for name, ends in run.ends(index - 1).items()}
+            self.particles.gain(total({name: steps[name] * (self.rates[name] + rates[name]) for name in rates}))
+        self.rates = rates
+
+    def _rate(self, geometry: Geometry, s: float, value: Value, end: End, reference: Tensor | None) -> Tensor:
+        active = self.active
+        chosen = Value(
+            value.value,
+            value.gradient[active],
+            None if value.hessian is None else value.hessian[active][:, active],
+        )
+        guide = None
+        if reference is not None:
+            inner = torch.stack([geometry.inner(reference, score) for score in end.scores]).cpu()
+            guide = Reference(self._guidance_at(s), geometry.inner(reference, reference).cpu(), inner)
+        return rate(chosen, end.inner(geometry).cpu(), guide)
+
+    def _log_weights(self, place: _Place, values: dict[str, Value]) -> Tensor:
+        """Log w at the start: the target's density there over that of the prior which was drawn, [batch]."""
+        run = self.arguments
 
         def log_prior(geometry: Geometry, y: Tensor, s: float) -> Tensor:
-            return geometry.log_prior(y, s).cpu().repeat(len(run.experts), 1) * (self.estimator is not None)
+            return geometry.log_prior(y, s).cpu()
 
-        y = self.space.map(draw, run.level(0))
-        return y, self.space.map(log_prior, y, run.level(0))
+        level = run.level(0)
+        drawn = {name: self._start_level(s) for name, s in level.items()}
+        target = list(values.values()) if run.per_component else [next(iter(values.values()))]
+        prior = total(self.space.map(log_prior, place.y, level))
+        log_target = torch.stack([value.value for value in target]).sum(0)
+        w, a = run.guidance_at(0), self.operator_total
+        # Without log-densities the formula is linear, and each of them is the prior's.
+        log_target = a * prior if self.estimator is None else log_target
+        return w * log_target + (1 - w) * prior - total(self.space.map(log_prior, place.y, drawn))
+
+    @property
+    def operator_total(self) -> float:
+        """The total weight of the operator's formula."""
+        target = self.operator.target(len(self.arguments.experts))
+        return 1.0 if target is None else target.total
+
+    def _resample(self, place: _Place, index: int, last: bool) -> tuple[_Place, Tensor, Tensor | None]:
+        """(where the run stands after resampling, effective sample sizes before it, each particle's parent)."""
+        particles = self.particles
+        assert particles is not None
+        effective = particles.effective
+        parents = None if last else particles.resample(self.arguments.first_level(index))
+        if parents is not None:
+            place = place.taken(parents)
+            self.rates = {name: value[parents] for name, value in self.rates.items()}
+        return place, effective, parents
 
     @torch.no_grad()
     def _scores(self, y: Parts, index: int, divergences_too: bool = True) -> _Scores:
@@ -389,7 +570,7 @@ class _Loop:
 
     def _step(self, index: int, y: Parts, mixed: Parts, log_density: Parts, weights: Parts) -> Step:
         def denoise(geometry: Geometry, s: float, y: Tensor, mixed: Tensor) -> Tensor:
-            return geometry.move(y, s**2 * mixed)
+            return geometry.move(y, s**2 * mixed if self.total == 1 else s**2 / self.total * mixed)
 
         apart = torch.stack(list(weights.values())).mean(0) if self.arguments.per_component else None
         return Step(

@@ -2,6 +2,9 @@
 
 Memory: scalars only. For every step the trace keeps the log-densities and weights of the first few samples and the
 means over all of them; of the samples themselves it keeps the latest preview and a bounded number of frames.
+
+Where particles are resampled (`correction`) the curves are those of the survivors: a particle that was copied has its
+parent's past. So the columns hold more samples than are shown, as many as a survivor's parent may be among.
 """
 
 from __future__ import annotations
@@ -9,12 +12,14 @@ from __future__ import annotations
 import io
 import math
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic
 
 import numpy as np
 
 from .arrays import PreviewT
+from .correction import normalised
 from .sampling import Step
 
 #: How many samples' own curves are kept.
@@ -23,6 +28,9 @@ TRACED_SAMPLES = 64
 MOST_FRAMES = 60
 #: Bytes of previews that a record on disk keeps, about.
 MOST_REPLAY = 4 * 1024**2
+#: Numbers of curves that are kept, so that survivors can be followed back; and resamplings whose parents are.
+MOST_FOLLOWED = 2**23
+MOST_RESAMPLINGS = 128
 
 
 @dataclass(frozen=True)
@@ -32,6 +40,8 @@ class Curves:
     index [k]; level [k]; log_density and weights [k, experts, traced samples]; mean_log_density and mean_weights
     [k, experts], means over all samples; components and component_weights: the same of each component's part of the
     log-density, and of its weights, where there are several. Log-densities are in nats, in canonical coordinates.
+    effective: the effective sample sizes of the first groups of particles, [k, groups], in particles; no groups without
+    a correction. Means are weighted where particles are.
     """
 
     index: np.ndarray
@@ -42,6 +52,24 @@ class Curves:
     mean_weights: np.ndarray
     components: dict[str, np.ndarray] = field(default_factory=dict)
     component_weights: dict[str, np.ndarray] = field(default_factory=dict)
+    effective: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
+
+
+@dataclass(frozen=True, eq=False)
+class Resampling:
+    """Particles drawn anew.
+
+    Attributes:
+        index: of the step at whose level it was.
+        parents: the place that each particle had before, int64 [batch].
+    """
+
+    index: int
+    parents: np.ndarray
+
+    def after(self, earlier: Resampling) -> Resampling:
+        """Both as one."""
+        return Resampling(self.index, earlier.parents[self.parents])
 
 
 @dataclass(frozen=True)
@@ -54,10 +82,22 @@ class Frame(Generic[PreviewT]):
 
 
 class Trace:
-    """Columns that grow by one row a step. Safe to read from other threads while one thread appends."""
+    """Columns that grow by one row a step. Safe to read from other threads while one thread appends.
 
-    def __init__(self, steps: int, experts: int, batch: int) -> None:
+    Args:
+        steps: of the run.
+        experts: of the run.
+        batch: samples of the run.
+        groups: of particles; 0 without a correction.
+    """
+
+    def __init__(self, steps: int, experts: int, batch: int, groups: int = 0) -> None:
         kept = min(batch, TRACED_SAMPLES)
+        if groups:
+            kept = min(batch, max(kept, MOST_FOLLOWED // ((steps + 1) * experts)))
+        self._effective = np.zeros((steps + 1, min(groups, TRACED_SAMPLES)))
+        self._resamplings: list[Resampling] = []
+        self._marks: list[int] = []
         self._lock = threading.Lock()
         self._rows = 0
         self._index = np.zeros(steps + 1, np.int64)
@@ -74,7 +114,13 @@ class Trace:
         self._latest: Frame[Any] | None = None
 
     @classmethod
-    def restored(cls, curves: Curves, frames: list[Frame[Any]]) -> Trace:
+    def restored(
+        cls,
+        curves: Curves,
+        frames: list[Frame[Any]],
+        resamplings: Sequence[Resampling] = (),
+        marks: Sequence[int] = (),
+    ) -> Trace:
         """The trace of a run that has ended, from what was kept of it: all its steps, and previews in their order."""
         steps, experts, samples = curves.log_density.shape
         trace = cls(steps - 1, experts, samples)
@@ -83,6 +129,8 @@ class Trace:
         trace._index, trace._level = curves.index, curves.level
         trace._log_density, trace._weights = curves.log_density, curves.weights
         trace._mean_log_density, trace._mean_weights = curves.mean_log_density, curves.mean_weights
+        trace._effective = curves.effective if len(curves.effective) == steps else np.zeros((steps, 0))
+        trace._resamplings, trace._marks = list(resamplings), list(marks)
         trace._frames, trace._latest = list(frames), frames[-1] if frames else None
         return trace
 
@@ -92,7 +140,19 @@ class Trace:
     @property
     def traced(self) -> int:
         """Of how many samples, the first ones, there are curves."""
-        return self._log_density.shape[2]
+        return min(self._log_density.shape[2], TRACED_SAMPLES)
+
+    @property
+    def marks(self) -> list[int]:
+        """The indices of the steps at which particles were resampled."""
+        with self._lock:
+            return list(self._marks)
+
+    @property
+    def resamplings(self) -> list[Resampling]:
+        """Them, oldest first; where there are many, neighbours are joined to one."""
+        with self._lock:
+            return list(self._resamplings)
 
     def append(self, step: Step) -> None:
         """Add one step's scalars."""
@@ -100,19 +160,44 @@ class Trace:
         weights = step.weights.double().cpu().numpy()
         kept = self._log_density.shape[2]
         parts = step.component_log_density if len(step.component_log_density) > 1 else {}
+        share = None if step.log_importance is None else normalised(step.log_importance).numpy()
+
+        def mean(values: Any) -> Any:
+            array = values.double().cpu().numpy()
+            return array.mean(1) if share is None else array @ share
+
         with self._lock:
             row = self._rows
+            if step.parents is not None:
+                self._follow(Resampling(step.index, step.parents.numpy()))
+            if step.effective is not None:
+                self._effective[row] = step.effective.numpy()[: self._effective.shape[1]]
             for name, values in parts.items():
                 column = self._components.setdefault(name, np.zeros(self._mean_log_density.shape))
-                column[row] = values.mean(1).cpu().numpy()
+                column[row] = mean(values)
                 column = self._component_weights.setdefault(name, np.zeros(self._mean_weights.shape))
-                column[row] = step.component_weights[name].double().mean(1).cpu().numpy()
+                column[row] = mean(step.component_weights[name])
             self._index[row], self._level[row] = step.index, step.level
             self._log_density[row] = log_density[:, :kept]
             self._weights[row] = weights[:, :kept]
-            self._mean_log_density[row] = log_density.mean(1)
-            self._mean_weights[row] = weights.mean(1)
+            self._mean_log_density[row] = mean(step.log_density)
+            self._mean_weights[row] = mean(step.weights)
             self._rows += 1
+
+    def _follow(self, resampling: Resampling) -> None:
+        """Give every survivor its parent's past."""
+        self._marks.append(resampling.index)
+        self._resamplings.append(resampling)
+        if len(self._resamplings) > MOST_RESAMPLINGS:
+            one = self._resamplings
+            self._resamplings = [later.after(earlier) for earlier, later in zip(one[::2], one[1::2], strict=False)]
+            self._resamplings += one[2 * (len(one) // 2) :]
+        kept = self._log_density.shape[2]
+        parents = resampling.parents[:kept]
+        known = parents < kept
+        for column in (self._log_density, self._weights):
+            past = column[: self._rows]
+            past[:] = np.where(known, past[:, :, np.where(known, parents, 0)], np.nan)
 
     def add_frame(self, frame: Frame[Any]) -> None:
         """Make `frame` the latest preview, and keep it for playback if its turn has come."""
@@ -149,12 +234,13 @@ class Trace:
             return Curves(
                 self._index[rows],
                 self._level[rows],
-                self._log_density[rows],
-                self._weights[rows],
+                self._log_density[rows, :, :TRACED_SAMPLES],
+                self._weights[rows, :, :TRACED_SAMPLES],
                 self._mean_log_density[rows],
                 self._mean_weights[rows],
                 {name: column[rows] for name, column in self._components.items()},
                 {name: column[rows] for name, column in self._component_weights.items()},
+                self._effective[rows],
             )
 
 
@@ -174,6 +260,14 @@ def replay_npz(trace: Trace) -> bytes:
         arrays |= {f"frame_{place}_{name}": value for name, value in frame.preview.arrays().items()}
     arrays |= {f"mean_{name}": values for name, values in curves.components.items()}
     arrays |= {f"weight_{name}": values for name, values in curves.component_weights.items()}
+    if curves.effective.size:
+        resamplings = trace.resamplings
+        arrays |= {
+            "correction_effective": curves.effective.astype(np.float32),
+            "correction_marks": np.array(trace.marks, np.int64),
+            "correction_steps": np.array([one.index for one in resamplings], np.int64),
+            "correction_parents": np.array([one.parents for one in resamplings], np.int32),
+        }
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **arrays)
     return buffer.getvalue()

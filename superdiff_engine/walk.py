@@ -37,7 +37,7 @@ def walk(
     Raises:
         ArgumentError, StepError: as `sampling.sample`.
     """
-    operator = recipe.operator.build()
+    operator = recipe.operator.build(recipe.names)
     return sample(
         prepared.experts,
         operator,
@@ -50,5 +50,6 @@ def walk(
         guidance=prepared.guidance,
         per_component=recipe.per_component,
         noise_scale=recipe.noise_scale,
+        correction=None if recipe.correction is None else recipe.correction.build(),
         device=device,
     )

@@ -15,7 +15,10 @@ from superdiff_engine.recipes.operators import OPERATORS
 from superdiff_engine.solvers import SOLVERS
 
 ROOT = Path(__file__).parent.parent
-MATHEMATICS = ("noise", "geometry", "rotations", "score", "density", "compose", "solvers", "sampling", "likelihood")
+MATHEMATICS = (
+    "noise", "geometry", "rotations", "score", "density", "formula", "compose", "correction", "solvers", "sampling",
+    "likelihood",
+)  # fmt: skip
 #: From the ground up: a module imports from its own floor and from those below, never from one above.
 FLOORS = [
     [*(f"superdiff_engine.{name}" for name in MATHEMATICS), "superdiff_engine.errors"],

@@ -7,7 +7,7 @@ from typing import Literal
 import streamlit as st
 
 from superdiff_engine.recipes.operators import OPERATORS, OperatorRecipe
-from superdiff_engine.recipes.parameters import Chosen, Number, Parameter, PerExpert
+from superdiff_engine.recipes.parameters import Chosen, Composition, Number, Parameter, PerExpert
 
 from ..charts.palette import dot
 from ..guard import callback
@@ -51,6 +51,8 @@ def _draw(operator: type[OperatorRecipe], parameter: Parameter) -> None:
             _number(operator, parameter)
         case Chosen():
             _choice(parameter)
+        case Composition():
+            _composition(parameter)
         case PerExpert(group=""):
             _per_expert(operator, parameter)
         case PerExpert() if len(st.session_state["experts"]) > 1:
@@ -69,6 +71,10 @@ def _number(operator: type[OperatorRecipe], parameter: Number) -> None:
         persist_state=_KEEP,
         help=parameter.help or None,
     )
+
+
+def _composition(parameter: Composition) -> None:
+    st.text_input(parameter.title, key=key_of(parameter), persist_state=_KEEP, help=parameter.help or None)
 
 
 def _choice(parameter: Chosen) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from superdiff_engine.recipes.bounds import bounds_of
 from superdiff_engine.recipes.document import Recipe
 from superdiff_engine.recipes.operators import OPERATORS, OperatorRecipe, all_parameters
-from superdiff_engine.recipes.parameters import Chosen, Number, Parameter, PerExpert
+from superdiff_engine.recipes.parameters import Chosen, Composition, Number, Parameter, PerExpert
 
 
 def key_of(parameter: Parameter, slot: int | None = None) -> str:
@@ -58,6 +58,8 @@ def widget_values(recipe: Recipe, slots: Sequence[int]) -> dict[str, Any]:
                     values[key_of(parameter, slot)] = float(each)
             case Chosen():
                 values[key_of(parameter)] = slots[value or 0]
+            case Composition():
+                values[key_of(parameter)] = value or parameter.start(len(slots))
     return values
 
 

@@ -6,6 +6,7 @@ models are addressed by the ids that `superdiff models` lists.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from ..correction import Correction, check_correctable
 from ..density import DEFAULT_ESTIMATOR, ESTIMATORS
 from ..errors import RecipeError
 from ..noise import LOWEST_LEVEL, check_levels, karras_levels, log_levels
@@ -138,6 +140,24 @@ class GuidanceRecipe(Strict):
         return self
 
 
+class CorrectionRecipe(Strict):
+    """Correction to the operator's exact target by particles that compete (`correction.Correction`).
+
+    `particles` of a group, which divide the batch (None: the whole batch is one group); resampled where their effective
+    sample size is below the share `threshold` of them, at levels from `lowest` to `highest` (None: at all levels).
+    """
+
+    particles: int | None = Field(None, ge=2, le=16_384)
+    threshold: float = Field(0.5, ge=0, le=1)
+    lowest: float | None = Field(None, ge=0, le=1e6)
+    highest: float | None = Field(None, gt=0, le=1e6)
+
+    def build(self) -> Correction:
+        """The correction itself."""
+        lowest = 0.0 if self.lowest is None else self.lowest
+        return Correction(self.particles, self.threshold, lowest, math.inf if self.highest is None else self.highest)
+
+
 class PipelineRecipe(Strict):
     """How a text-to-image pipeline runs: its size in pixels (None: its own), and ways to save memory or time."""
 
@@ -212,6 +232,7 @@ class Recipe(Strict):
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     dtype: Literal["float32", "float16", "bfloat16"] = "float32"
     guidance: GuidanceRecipe | None = None
+    correction: CorrectionRecipe | None = None
     pipeline: PipelineRecipe | None = None
     #: Of every molecule; None for the numbers that the models' data have.
     atoms: int | None = Field(None, ge=3, le=29)
@@ -222,10 +243,25 @@ class Recipe(Strict):
 
     @model_validator(mode="after")
     def _fits(self) -> Recipe:
-        self.operator.check(len(self.experts), self.per_component)
+        self.operator.check(self.names, self.per_component)
         if not get_solver(self.solver).allows(self.noise_scale):
             raise ValueError(f"noise_scale is for solvers with noise; with solver '{self.solver}' leave it at 1")
+        if self.correction is not None:
+            self.correction.build().check(self.batch)
+            check_correctable(self.operator.build(self.names), get_solver(self.solver), self.noise_scale)
+            if self.guidance is not None and (self.guidance.lowest, self.guidance.highest) != (None, None):
+                raise ValueError("a correction needs guidance at all levels; remove guidance's lowest and highest")
         return self
+
+    @property
+    def names(self) -> list[str]:
+        """What a formula may call the experts: their prompts, or their models where they have none."""
+        return [expert.prompt or expert.model for expert in self.experts]
+
+    @property
+    def group(self) -> int:
+        """How many samples, one after another, are particles of one group; 1 without a correction."""
+        return 1 if self.correction is None else self.correction.build().size(self.batch)
 
     def to_json(self) -> str:
         """Indented JSON, ending in a newline."""

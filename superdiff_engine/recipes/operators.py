@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, GetCoreSchemaHandler, GetPydanticSchema, model_validator
 from pydantic_core import CoreSchema, core_schema
 
 from .. import compose
-from .parameters import Chosen, Number, Parameter, PerExpert, Varied
+from ..formula import Biased
+from .formulas import LONGEST, parse_formula
+from .parameters import Chosen, Composition, Number, Parameter, PerExpert, Varied
 from .strict import Strict
 
 Bias = Annotated[float, Field(ge=-1e4, le=1e4)]
@@ -41,8 +43,9 @@ class OperatorRecipe(Strict):
 
     name: str
 
-    def check(self, experts: int, per_component: bool) -> None:
-        """Raise ValueError, in words for users, where it does not fit a recipe with so many experts."""
+    def check(self, names: Sequence[str], per_component: bool) -> None:
+        """Raise ValueError, in words for users, where it does not fit a recipe with experts of these names."""
+        experts = len(names)
         for parameter in self.parameters:
             value = getattr(self, parameter.field)
             if isinstance(parameter, PerExpert) and value is not None and len(value) != experts:
@@ -51,8 +54,8 @@ class OperatorRecipe(Strict):
                 raise ValueError(f"{parameter.field} {value} names no expert, there are {experts} (0 is the first)")
 
     @abstractmethod
-    def build(self) -> compose.Operator:
-        """The operator itself."""
+    def build(self, names: Sequence[str]) -> compose.Operator:
+        """The operator itself, for experts of these names."""
 
     @classmethod
     def like(cls, other: OperatorRecipe, experts: int) -> Self:
@@ -122,7 +125,7 @@ class OrRecipe(OperatorRecipe):
     temperature: float = Field(1.0, ge=0, le=1e6)
     bias: list[Bias] | None = None
 
-    def build(self) -> compose.Operator:
+    def build(self, names: Sequence[str]) -> compose.Operator:
         return compose.Or(self.temperature, self.bias)
 
 
@@ -167,8 +170,41 @@ class AndRecipe(OperatorRecipe):
     ridge: float = Field(1.0, ge=0, le=1e6)
     lowest: float = Field(0.0, ge=0, le=1e6)
 
-    def build(self) -> compose.Operator:
+    def build(self, names: Sequence[str]) -> compose.Operator:
         return compose.And(self.bias, self.ridge, self.lowest)
+
+
+class FormulaRecipe(OperatorRecipe):
+    """A formula of the experts' log-densities, as text (`formulas`); `bias` is added to them first."""
+
+    title = "Formula"
+    line = "Samples of the density that a formula says: and, or, not, xor, products and powers, nested as you like."
+    formula = r"\log p = f(\log q_1, \ldots, \log q_M), \quad \kappa_i = \partial f / \partial \log q_i"
+    parameters = (
+        Composition(
+            field="text",
+            name="formula",
+            title="Formula",
+            words="{}",
+            always=True,
+            help="Experts by number (1 is the first) or by name in quotation marks; and, or, xor, and not, + and -, "
+            "weights as in 0.5*1, powers as in 1^2. A bracket holds a word's number: or[T], and[sharpness], not[g].",
+        ),
+        _bias("In nats, added to the expert's log-density before the formula: 1.1 makes it count three times as much."),
+    )
+    aims_at = "all"
+
+    name: Literal["formula"] = "formula"
+    text: str = Field(min_length=1, max_length=LONGEST)
+    bias: list[Bias] | None = None
+
+    def check(self, names: Sequence[str], per_component: bool) -> None:
+        super().check(names, per_component)
+        parse_formula(self.text, names)
+
+    def build(self, names: Sequence[str]) -> compose.Operator:
+        formula = parse_formula(self.text, names)
+        return compose.Composed(formula if self.bias is None else Biased(formula, tuple(self.bias)))
 
 
 class AverageRecipe(OperatorRecipe):
@@ -181,7 +217,7 @@ class AverageRecipe(OperatorRecipe):
 
     name: Literal["average"] = "average"
 
-    def build(self) -> compose.Operator:
+    def build(self, names: Sequence[str]) -> compose.Operator:
         return compose.Average()
 
 
@@ -216,7 +252,7 @@ class FixedRecipe(OperatorRecipe):
             raise ValueError(f"weights must sum to 1, these sum to {math.fsum(self.weights):.6g}")
         return self
 
-    def build(self) -> compose.Operator:
+    def build(self, names: Sequence[str]) -> compose.Operator:
         return compose.Fixed(self.weights)
 
 
@@ -240,7 +276,7 @@ class SingleRecipe(OperatorRecipe):
     name: Literal["single"] = "single"
     index: int = Field(0, ge=0)
 
-    def build(self) -> compose.Operator:
+    def build(self, names: Sequence[str]) -> compose.Operator:
         return compose.Single(self.index)
 
 
@@ -257,19 +293,19 @@ class CoinFlipRecipe(OperatorRecipe):
     name: Literal["coin_flip"] = "coin_flip"
     bias: list[Bias] | None = None
 
-    def check(self, experts: int, per_component: bool) -> None:
-        super().check(experts, per_component)
+    def check(self, names: Sequence[str], per_component: bool) -> None:
+        super().check(names, per_component)
         if per_component:
             raise ValueError("a coin flip chooses an expert for the whole sample; remove per_component")
 
-    def build(self) -> compose.Operator:
+    def build(self, names: Sequence[str]) -> compose.Operator:
         return compose.CoinFlip(self.bias)
 
 
 #: Every operator that recipes can name, in the order in which they are offered.
 OPERATORS: dict[str, type[OperatorRecipe]] = {
     operator.model_fields["name"].default: operator
-    for operator in (OrRecipe, AndRecipe, AverageRecipe, FixedRecipe, SingleRecipe, CoinFlipRecipe)
+    for operator in (OrRecipe, AndRecipe, FormulaRecipe, AverageRecipe, FixedRecipe, SingleRecipe, CoinFlipRecipe)
 }
 #: What a run of any operator is compared with first, in this order.
 COMPARED: tuple[type[OperatorRecipe], ...] = (AndRecipe, OrRecipe, AverageRecipe)

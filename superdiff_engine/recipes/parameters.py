@@ -120,3 +120,14 @@ class Chosen(Parameter):
 
     def say(self, value: int) -> str:
         return self.words.format(value + 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Composition(Parameter):
+    """A formula of the experts, as text that `formulas` parses."""
+
+    def say(self, value: str) -> str:
+        return self.words.format(value)
+
+    def start(self, experts: int) -> str:
+        return "1 and not 2" if experts > 1 else "1"

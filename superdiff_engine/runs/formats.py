@@ -62,12 +62,17 @@ def trace_csv(trace: Trace) -> bytes:
 
 
 def samples_npz(result: Result) -> bytes:
-    """Samples, denoised means, what these stand for, final log-densities, weights, the recipe: an NPZ, no pickles."""
+    """Samples, denoised means, what these stand for, final log-densities, weights, the recipe: an NPZ, no pickles.
+
+    Of a corrected run also `importance`, what each sample counts for.
+    """
     buffer = io.BytesIO()
     arrays = {f"samples_{name}": value for name, value in result.samples.items()}
     arrays |= {f"denoised_{name}": value for name, value in result.denoised.items()}
     if result.decoded is not None:
         arrays |= result.decoded.arrays()
+    if result.importance is not None:
+        arrays["importance"] = result.importance
     np.savez_compressed(
         buffer,
         allow_pickle=False,

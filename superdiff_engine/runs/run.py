@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from ..arrays import Decoded
+from ..correction import normalised
 from ..domain import Prepared, Result
 from ..domains import get_domain
 from ..geometry import State as Samples
@@ -55,7 +56,8 @@ class Run(Work):
     ) -> None:
         super().__init__(recipe, folder)
         self.result: Result[Any] | None = None
-        self.trace = Trace(recipe.levels.steps, len(recipe.experts), recipe.batch)
+        groups = recipe.batch // recipe.group if recipe.correction is not None else 0
+        self.trace = Trace(recipe.levels.steps, len(recipe.experts), recipe.batch, groups)
         self.titles = [expert.model for expert in recipe.experts]
         self.record = Record(self.id, recipe, folder)
         self._previews, self._replace = previews, replace
@@ -198,6 +200,7 @@ class Run(Work):
             seconds=self.seconds,
             trace=self.trace,
             titles=self.titles,
+            importance=None if step.log_importance is None else normalised(step.log_importance).numpy(),
         )
 
     @property

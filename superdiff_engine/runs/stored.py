@@ -10,6 +10,7 @@ import json
 import math
 import zipfile
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from ..domains import get_domain
 from ..domains.checked import load_recipe
 from ..errors import RecordError
 from ..recipes.document import Recipe
-from ..trace import TRACED_SAMPLES, Curves, Frame, Trace
+from ..trace import TRACED_SAMPLES, Curves, Frame, Resampling, Trace
 from .formats import REPLAY
 from .run import Run
 
@@ -68,16 +69,16 @@ def read_record(folder: Path) -> StoredRun:
     recipe = load_recipe(folder / "recipe.json")
     run = StoredRun(recipe, folder, _status(folder))
     # A part that cannot be read costs that part.
-    components: dict[str, dict[str, np.ndarray]] = {}
-    frames: list[Frame] = []
+    replay = _Replay([], {}, np.zeros((0, 0)), [], [])
     if (folder / REPLAY).is_file():
         try:
-            frames, components = _read_replay(folder / REPLAY, recipe)
+            replay = _read_replay(folder / REPLAY, recipe)
         except RecordError as error:
             run.record.notes.append(str(error))
     if (folder / "trace.parquet").is_file():
         try:
-            run.trace = Trace.restored(_read_curves(folder / "trace.parquet", recipe, components), frames)
+            curves = _read_curves(folder / "trace.parquet", recipe, replay)
+            run.trace = Trace.restored(curves, replay.frames, replay.resamplings, replay.marks)
         except RecordError as error:
             run.record.notes.append(str(error))
     if (folder / "samples.npz").is_file():
@@ -153,6 +154,9 @@ def _read_result(path: Path, run: Run) -> Result:
             raise ValueError("the samples of another recipe")
         if log_density.shape != (len(recipe.experts), recipe.batch) or weights.shape != log_density.shape:
             raise ValueError("another number of experts or samples")
+        importance = None if recipe.correction is None else arrays.pop("importance")
+        if importance is not None and (importance.shape != (recipe.batch,) or importance.dtype.kind != "f"):
+            raise ValueError("weights of other samples")
         if any(not value.ndim or len(value) != recipe.batch for value in arrays.values()):
             raise ValueError("another number of samples")
         for name in list(arrays):
@@ -176,6 +180,7 @@ def _read_result(path: Path, run: Run) -> Result:
         seconds=run.seconds,
         trace=run.trace,
         titles=run.titles,
+        importance=importance,
     )
 
 
@@ -189,7 +194,18 @@ def _read_decoded(arrays: dict[str, np.ndarray], recipe: Recipe) -> Decoded | No
     return kind.of(arrays)
 
 
-def _read_curves(path: Path, recipe: Recipe, components: dict[str, dict[str, np.ndarray]]) -> Curves:
+@dataclass(frozen=True)
+class _Replay:
+    """What REPLAY holds: previews, what is known of components by its names in `Curves`, and of resampling."""
+
+    frames: list[Frame]
+    components: dict[str, dict[str, np.ndarray]]
+    effective: np.ndarray
+    resamplings: list[Resampling]
+    marks: list[int]
+
+
+def _read_curves(path: Path, recipe: Recipe, replay: _Replay) -> Curves:
     experts, samples = len(recipe.experts), min(recipe.batch, TRACED_SAMPLES)
     try:
         table = pq.ParquetFile(path)
@@ -210,8 +226,9 @@ def _read_curves(path: Path, recipe: Recipe, components: dict[str, dict[str, np.
         mean_weights=whole["weight"][:, :, 0],
         **{
             field: {name: values for name, values in found.items() if values.shape == (levels, experts)}
-            for field, found in components.items()
+            for field, found in replay.components.items()
         },
+        effective=replay.effective if len(replay.effective) == levels else np.zeros((levels, 0)),
     )
 
 
@@ -223,11 +240,11 @@ def _columns(table: pq.ParquetFile) -> list[pa.ChunkedArray]:
     return columns
 
 
-def _read_replay(path: Path, recipe: Recipe) -> tuple[list[Frame], dict[str, dict[str, np.ndarray]]]:
-    """The previews, and by their names in `Curves` what is known of the components."""
+def _read_replay(path: Path, recipe: Recipe) -> _Replay:
     arrays = _read_arrays(path)
     try:
         indices, levels = arrays.pop("index").tolist(), arrays.pop("level").tolist()
+        effective, resamplings, marks = _read_correction(arrays, recipe)
         previews: list[dict[str, np.ndarray]] = [{} for _ in indices]
         components: dict[str, dict[str, np.ndarray]] = {"components": {}, "component_weights": {}}
         for name, value in arrays.items():
@@ -243,4 +260,21 @@ def _read_replay(path: Path, recipe: Recipe) -> tuple[list[Frame], dict[str, dic
         frames = [Frame(*each) for each in zip(indices, levels, shown, strict=True)]
     except (KeyError, ValueError, TypeError, IndexError, AttributeError):
         raise _damaged(path) from None
-    return frames, components
+    return _Replay(frames, components, effective, resamplings, marks)
+
+
+def _read_correction(arrays: dict[str, np.ndarray], recipe: Recipe) -> tuple[np.ndarray, list[Resampling], list[int]]:
+    """(effective sample sizes, resamplings, their marks), taken out of `arrays`; raises ValueError."""
+    found = {name: arrays.pop(name) for name in list(arrays) if name.startswith("correction_")}
+    if not found:
+        return np.zeros((0, 0)), [], []
+    effective, parents = found["correction_effective"], found["correction_parents"]
+    steps, marks = found["correction_steps"].tolist(), found["correction_marks"].tolist()
+    if effective.ndim != 2 or any(not 0 <= step <= recipe.levels.steps for step in [*steps, *marks]):
+        raise ValueError("a step that is not the recipe's")
+    if len(steps) != len(parents) or any(one.shape != (recipe.batch,) for one in parents):
+        raise ValueError("parents of other samples")
+    if parents.size and not (parents.min() >= 0 and parents.max() < recipe.batch):
+        raise ValueError("a parent that is none")
+    resamplings = [Resampling(int(step), one.astype(np.int64)) for step, one in zip(steps, parents, strict=True)]
+    return effective.astype(float), resamplings, [int(mark) for mark in marks]

@@ -238,7 +238,7 @@ def numbers_of_atoms(recipe: Recipe) -> list[int]:
     if recipe.atoms is not None:
         return [recipe.atoms] * recipe.batch
     counts = [MODELS.settings(expert.model).sizes for expert in recipe.experts]
-    return sizes_in_turn(counts, recipe.batch, recipe.seed)
+    return sizes_in_turn(counts, recipe.batch, recipe.seed, recipe.group)
 
 
 def find_model(name: str, device: str = "cpu") -> MoleculeModel:

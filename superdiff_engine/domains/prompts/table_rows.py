@@ -125,7 +125,7 @@ class RowReader:
                 log_density.append(stored["log_density"])
                 seconds += float(stored["seconds"])
                 finished.append(bool(stored["finished"]))
-        needed = kind in OPERATORS and OPERATORS[kind].build().needs_density
+        needed = kind in OPERATORS and OPERATORS[kind].build([]).needs_density
         gap = np.stack([np.abs(one[0] - one[1]) for one in log_density]) if needed else None
         return PairScores(both[:, :, 0], both[:, :, 1], gap, np.array(finished), seconds)
 

@@ -177,7 +177,7 @@ def numbers_of_residues(recipe: Recipe) -> list[int]:
     if recipe.residues is not None:
         return [recipe.residues] * recipe.batch
     counts = [MODELS.settings(expert.model).lengths for expert in recipe.experts]
-    return sizes_in_turn(counts, recipe.batch, recipe.seed)
+    return sizes_in_turn(counts, recipe.batch, recipe.seed, recipe.group)
 
 
 def find_model(name: str, device: str = "cpu") -> ProteinModel:
