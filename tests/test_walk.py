@@ -38,7 +38,13 @@ FIXED = {
     },
     "proteins": {"experts": [{"model": "proteins_alpha"}, {"model": "proteins_beta"}], "residues": 30},
 }
-OPERATOR_FIELDS = {"fixed": {"weights": [1.5, -0.5]}, "single": {"index": 1}}
+OPERATOR_FIELDS = {
+    "fixed": {"weights": [1.5, -0.5]},
+    "single": {"index": 1},
+    "formula": {"text": "(1 or 2) and[2] 1"},
+}
+#: Operators without an exact target, which no run can be corrected to.
+CONTROLS = ("and", "coin_flip")
 NOISE_SCALES = (1.0, 0.5)
 
 
@@ -71,18 +77,22 @@ def combinations(name):
     for number, (operator, solver, estimator, apart, scale) in enumerate(
         itertools.product(OPERATORS, solvers.SOLVERS, density.ESTIMATORS, parts, NOISE_SCALES)
     ):
-        yield FIXED[name] | {
-            "domain": name,
-            "operator": {"name": operator} | OPERATOR_FIELDS.get(operator, {}),
-            "solver": solver,
-            "estimator": estimator,
-            "per_component": apart,
-            "noise_scale": scale,
-            "levels": {"steps": 2},
-            "batch": 1 + number % 2,
-            "seed": number,
-            "device": "cpu",
-        }
+        yield (
+            FIXED[name]
+            | {
+                "domain": name,
+                "operator": {"name": operator} | OPERATOR_FIELDS.get(operator, {}),
+                "solver": solver,
+                "estimator": estimator,
+                "per_component": apart,
+                "noise_scale": scale,
+                "levels": {"steps": 2},
+                "batch": 1 + number % 2,
+                "seed": number,
+                "device": "cpu",
+            }
+            | ({"correction": {"threshold": 1}, "batch": 2} if number % 4 == 0 else {})
+        )
 
 
 def offered(document):
@@ -104,6 +114,9 @@ def test_every_combination_runs_or_is_refused_in_a_sentence(name):
         # Where a solver has no noise the form leaves the scale at 1, and a coin flip's weights whole.
         possible = document["noise_scale"] == 1 or solvers.SOLVERS[document["solver"]].noisy
         possible &= not (document["per_component"] and document["operator"]["name"] == "coin_flip")
+        if "correction" in document:
+            possible &= document["operator"]["name"] not in CONTROLS and solvers.SOLVERS[document["solver"]].noisy
+            possible &= document["noise_scale"] == 1
         expected = possible and document["estimator"] in offered(document)
         try:
             recipe = make_recipe(document)

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..density import get_estimator
 from ..domains import get_domain
-from ..recipes.document import GuidanceRecipe, PipelineRecipe, Recipe
+from ..recipes.document import CorrectionRecipe, GuidanceRecipe, PipelineRecipe, Recipe
 from ..recipes.parameters import short_number
 from ..solvers import get_solver
 
@@ -19,6 +19,8 @@ SAVINGS: dict[str, str] = {
     "cpu_offload": "CPU offload (needs CUDA)",
     "compile": "torch.compile (slow first step)",
 }
+
+DEFAULT_CORRECTION = CorrectionRecipe()
 
 
 def usual_recipe(domain: str) -> Recipe | None:
@@ -104,6 +106,15 @@ _WORDS: dict[str, Callable[[Any, Recipe], str]] = {
     "guidance.negative_prompt": lambda value, recipe: f"led away from '{value}'" if value else "led away from nothing",
     "guidance.highest": _level("guidance up to"),
     "guidance.lowest": _level("guidance from"),
+    "correction": lambda value, recipe: "not corrected",
+    "correction.particles": lambda value, recipe: (
+        f"corrected to the exact target, {'all' if value is None else value} particles a group"
+    ),
+    "correction.threshold": lambda value, recipe: (
+        "" if value == DEFAULT_CORRECTION.threshold else f"resampled below {value:.0%} of the particles"
+    ),
+    "correction.lowest": lambda value, recipe: "" if value is None else f"resampled down to s = {short_number(value)}",
+    "correction.highest": lambda value, recipe: "" if value is None else f"resampled from s = {short_number(value)}",
     "pipeline.height": _side("height"),
     "pipeline.width": _side("width"),
     **{f"pipeline.{name}": _saving(words) for name, words in SAVINGS.items()},

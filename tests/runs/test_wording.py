@@ -25,6 +25,7 @@ MIXTURE = {"means": [[0, 0], [1, 1], [2, 2]], "variances": [1, 1, 1]}
 MINE = {"experts": [{"model": "custom", "mixture": MIXTURE}]}
 
 #: For every field of a recipe, by its place: what another value looks like in a recipe, and what must be said of it.
+CORRECTED = {"operator": {"name": "average"}, "batch": 8}
 OTHER = {
     "version": None,  # there is only one
     "domain": None,  # the page that shows the recipe says it
@@ -39,6 +40,7 @@ OTHER = {
     "operator.bias": ({"operator": {"name": "or", "bias": [0, 1.1]}}, "bias 0, 1.1"),
     "operator.ridge": ({"operator": {"name": "and", "ridge": 0}}, "ridge 0"),
     "operator.lowest": ({"operator": {"name": "and", "lowest": 1.5}}, "down to s = 1.5"),
+    "operator.text": ({"operator": {"name": "formula", "text": "1 but not[0.5] 2"}}, "1 but not[0.5] 2"),
     "operator.weights": ({"operator": {"name": "fixed", "weights": [0.25, 0.75]}}, "0.25 : 0.75"),
     "operator.index": ({"operator": {"name": "single", "index": 1}}, "expert 2"),
     "levels.steps": ({"levels": {"steps": 77}}, "77 steps"),
@@ -56,6 +58,10 @@ OTHER = {
     "guidance.negative_prompt": (MOLECULES | AWAY, "away from 'low QED'"),
     "guidance.lowest": (MOLECULES | {"guidance": {"weight": 8, "lowest": 0.5}}, "guidance from s = 0.5"),
     "guidance.highest": (MOLECULES | {"guidance": {"weight": 8, "highest": 5}}, "guidance up to s = 5"),
+    "correction.particles": (CORRECTED | {"correction": {"particles": 4}}, "4 particles a group"),
+    "correction.threshold": (CORRECTED | {"correction": {"threshold": 0.25}}, "below 25%"),
+    "correction.lowest": (CORRECTED | {"correction": {"lowest": 0.5}}, "down to s = 0.5"),
+    "correction.highest": (CORRECTED | {"correction": {"highest": 5}}, "from s = 5"),
     "dtype": (MOLECULES | {"dtype": "bfloat16"}, "bfloat16"),
     "pipeline.height": (PROMPTS | {"pipeline": {"height": 64, "width": 128}}, "height 64 pixels"),
     "pipeline.width": (PROMPTS | {"pipeline": {"height": 64, "width": 128}}, "width 128 pixels"),

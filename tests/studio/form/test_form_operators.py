@@ -38,7 +38,7 @@ class ToyRecipe(operators.OperatorRecipe):
     tilt: list[Annotated[float, Field(ge=-5, le=5)]] | None = None
     first: int = Field(0, ge=0)
 
-    def build(self):
+    def build(self, names):
         return compose.Or(self.power, self.tilt)
 
 
@@ -126,6 +126,8 @@ def test_every_operator_keeps_a_bias_and_nothing_else_when_another_is_chosen():
         expected = {"bias": bias} if "bias" in kind.model_fields else {}
         if kind is operators.FixedRecipe:
             expected = {"weights": [0.5, 0.5]}
+        if kind is operators.FormulaRecipe:
+            expected["text"] = "1 and not 2"
         assert made == kind(**expected) or kind is operators.OrRecipe
         # It stands in a recipe, and says itself.
         assert make_recipe({"domain": "plane", "experts": TWO, "operator": made.model_dump()}).operator == made
