@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import combinations
 
 import numpy as np
@@ -14,7 +15,7 @@ from superdiff_engine.runs.estimation import PATHS, STEPS
 
 from ..charts import finished as figures
 from ..charts.live import at_level
-from ..charts.palette import expert_colours, theme_name
+from ..charts.palette import NEUTRAL, expert_colours, theme_name
 from ..guard import callback, guarded, plain, show_sentence
 from ..jobs import EstimationJob, Job
 from ..session import newest_check, registry, this_tab
@@ -91,7 +92,7 @@ def _table(check: DensityCheck, names: list[str]) -> None:
         pd.DataFrame(
             {
                 "log q of": [_name(fit, names) for fit in fits],
-                "bias, nats": [f"{fit.bias:.2f} ± {fit.bias_error:.2f}" for fit in fits],
+                "bias, nats": [_bias(fit) for fit in fits],
                 "spread, nats": [fit.spread for fit in fits],
                 "rank corr.": [fit.rank_correlation for fit in fits],
                 "fresh noise, nats": [fit.noise for fit in fits],
@@ -122,6 +123,12 @@ def _table(check: DensityCheck, names: list[str]) -> None:
     st.caption(f"At level s = {check.level:.3g}: the run's log q less that along {check.paths} paths of fresh noise.")
 
 
+def _bias(fit: Fit) -> str:
+    digits = 1 if abs(fit.bias) >= 10 else 2
+    error = "" if math.isnan(fit.bias_error) else f" ± {fit.bias_error:.{digits}f}"
+    return f"{fit.bias:.{digits}f}{error}".replace("-", "−")
+
+
 def _name(fit: Fit, names: list[str]) -> str:
     return names[fit.experts[0]] if len(fit.experts) == 1 else " − ".join(str(expert + 1) for expert in fit.experts)
 
@@ -147,17 +154,16 @@ def _figure(job: Job, check: DensityCheck, names: list[str]) -> None:
         tracked, fresh = (np.stack([values[i] - values[j] for i, j in which]) for values in (tracked, fresh))
         quantity = "log qᵢ − log qⱼ" if len(which) > 1 else "log q₁ − log q₂"
         names = [f"{i + 1} − {j + 1}" for i, j in which]
+        # One pair is nobody's; of several, the colour is the first's and the shape the second's.
         colours, symbols = [colours[i] for i, _ in which], [figures.SYMBOLS[j] for _, j in which]
+        colours = colours if len(which) > 1 else [NEUTRAL[theme_name()]]
+    axes = (f"{quantity} of the run, nats", f"{quantity} afresh, nats")
+    figure = figures.agreement_figure(
+        tracked, fresh, names, colours, theme_name(), height=300, axes=axes, symbols=symbols
+    )
+    figure.update_layout(showlegend=len(names) > 1)
     st.plotly_chart(
-        figures.agreement_figure(
-            tracked,
-            fresh,
-            names,
-            colours,
-            theme_name(),
-            axes=(f"{quantity} of the run, nats", f"{quantity} afresh, nats"),
-            symbols=symbols,
-        ),
+        figure,
         key=f"check-{job.id}",
         config=figures.config(),
         alt=f"{quantity} of the run against the fresh estimate, a point a sample; on the diagonal they agree",

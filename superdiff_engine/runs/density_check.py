@@ -116,18 +116,18 @@ class DensityCheck:
     @property
     def _of_experts(self) -> str:
         biases = [fit.bias for fit in self.experts]
-        if all(not abs(fit.bias) > 2 * fit.bias_error for fit in self.experts):
-            found = "Absolute log q shows no bias"
+        if all(abs(fit.bias) <= 2 * fit.bias_error for fit in self.experts):
+            found = "shows no bias"
         elif min(biases) > 0 or max(biases) < 0:
             sizes = sorted({_number(abs(bias)) for bias in biases}, key=float)
-            found = f"Absolute log q is {' to '.join(dict.fromkeys([sizes[0], sizes[-1]]))} nats too "
-            found += "high" if biases[0] > 0 else "low"
+            amount = " to ".join(dict.fromkeys([sizes[0], sizes[-1]]))
+            found = f"is {amount} nats too {'high' if biases[0] > 0 else 'low'}"
         else:
-            found = f"Absolute log q is between {_nats(-min(biases))} too low and {_nats(max(biases))} too high"
-        spread = max((fit.spread for fit in self.experts if not math.isnan(fit.spread)), default=math.nan)
-        if math.isnan(spread):
-            return f"{found}; one sample does not show how it varies."
-        return f"{found}, and off by ±{_nats(spread)} from sample to sample."
+            found = f"is from {_nats(-min(biases))} too low to {_nats(max(biases))} too high"
+        if self.samples == 1:
+            return f"Absolute log q {found}; how it varies, one sample does not show."
+        spread = max(fit.spread for fit in self.experts)
+        return f"Absolute log q {found}; from sample to sample it is off by ±{_nats(spread)}."
 
 
 def _hidden(fit: Fit) -> bool:

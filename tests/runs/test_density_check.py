@@ -93,8 +93,27 @@ def test_few_samples_and_one_path_say_what_they_do_not_know():
         found = compare_densities(values[:, :count], part, 0.1)
         assert np.isnan(found.experts[0].rank_correlation) == (count < 3) == ("at least 3" in found.sentences[-1])
         assert np.isnan(found.experts[0].spread) == np.isnan(found.experts[0].bias_error) == (count == 1)
+        assert ("one sample" in found.sentences[1]) == (count == 1)
     alone = compare_densities(values, likelihoods(noisy.paths[:1]), 0.1)
     assert np.isnan(alone.experts[0].noise) and alone.experts[0].spread > 0
+
+
+@pytest.mark.parametrize(
+    ("moved", "scatter", "words"),
+    [
+        ((0, 0), 0.0, ["known to ±0.0", "or better", "shows no bias"]),
+        ((12, 12), 2.0, ["known to ±2", "is 12 nats too high", "off by ±2"]),
+        ((-12, -14), 0.0, ["log q of 1 less that of 2 is 2 nats too high", "is 12 to 14 nats too low"]),
+        ((150, -3), 0.0, ["known to ±153 nats", "from 3 nats too low to 150 nats too high"]),
+    ],
+)
+def test_what_it_means_is_said_in_plain_words(moved, scatter, words):
+    numbers = np.random.default_rng(0)
+    truth = 10 * numbers.standard_normal((2, 4000))
+    noise = 0.1 * numbers.standard_normal((4, 2, 4000))
+    tracked = truth + np.array(moved)[:, None] + np.array([[1.0], [0.0]]) * scatter * numbers.standard_normal(4000)
+    found = " ".join(compare_densities(tracked, likelihoods(truth + noise), 0.1).sentences)
+    assert all(word in found for word in words), found
 
 
 def test_samples_that_are_not_finite_are_left_out(run):

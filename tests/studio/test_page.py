@@ -345,7 +345,7 @@ def test_a_runs_log_densities_are_checked_by_a_button(app):
     assert sum("at s = 0.02, nats, afresh" in name for name in each) == 2
     (run,) = [job for job in session.registry()._jobs.values() if isinstance(job, Job)]
     gap = each["log q₁ − log q₂ afresh"] - np.subtract(*run.run.result.log_density)
-    assert table["bias, nats"].iloc[2].startswith(f"{-gap.mean():.2f} ± ") and abs(gap.mean()) < 1
+    assert table["bias, nats"].iloc[2].startswith(f"{-gap.mean():.2f} ± ".replace("-", "−")) and abs(gap.mean()) < 1
     other = AppTest.from_file(str(APP), default_timeout=60)
     other.query_params["run"] = run.id
     other.run()
