@@ -27,10 +27,15 @@ $(READY_DEV): $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
 
-test: check
+# The types are checked beside the tests, which leave a core idle; a failure of either fails all.
+test: $(READY_DEV)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || \
 	  { [ -n "$(APT)" ] && $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq chromium fonts-dejavu-core; }
-	$(BIN)/python -m pytest
+	@nice $(BIN)/mypy >$(VENV)/mypy.log 2>&1 & types=$$!; \
+	  $(BIN)/python -m pytest; tests=$$?; \
+	  wait $$types || { cat $(VENV)/mypy.log; exit 1; }; exit $$tests
 
 check: $(READY_DEV)
 	$(BIN)/ruff check .

@@ -12,7 +12,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .compose import And, Average, CoinFlip, Fixed, Operator, Or, Prediction, Single
+    from .compose import And, Average, CoinFlip, Composed, Fixed, Operator, Or, Prediction, Single
+    from .correction import Correction
     from .errors import (
         ArgumentError,
         DensityError,
@@ -23,19 +24,64 @@ if TYPE_CHECKING:
         StepError,
         SuperDiffError,
     )
+    from .formula import Both, ButNot, Either, ExpertTerm, Formula, WeightedSum, Xor
     from .geometry import SO3, Centred, Euclidean, Geometry, Product
     from .likelihood import Likelihoods, estimate_log_density
     from .noise import VE, DiscreteVP, Flow, Schedule, karras_levels, log_levels, time_levels
+    from .recipes.formulas import parse_formula
     from .runs.density_check import DensityCheck, check_densities
     from .sampling import Step, sample
     from .score import ConditionedScore, EDMScore, Guidance, NetworkScore, ScoreModel
 
 __all__ = [
-    "SO3", "VE", "And", "ArgumentError", "Average", "Centred", "CoinFlip", "ConditionedScore", "DensityCheck",
-    "DensityError", "DiscreteVP", "EDMScore", "Euclidean", "Fixed",
-    "Flow", "Geometry", "Guidance", "Likelihoods", "ModelError", "NetworkScore", "Operator", "Or",
-    "OutputError", "Prediction", "Product", "RecipeError", "Schedule", "ScoreError", "ScoreModel", "Single", "Step",
-    "StepError", "SuperDiffError", "check_densities", "estimate_log_density", "karras_levels", "log_levels", "sample",
+    "SO3",
+    "VE",
+    "And",
+    "ArgumentError",
+    "Average",
+    "Both",
+    "ButNot",
+    "Centred",
+    "CoinFlip",
+    "Composed",
+    "ConditionedScore",
+    "Correction",
+    "DensityCheck",
+    "DensityError",
+    "DiscreteVP",
+    "EDMScore",
+    "Either",
+    "Euclidean",
+    "ExpertTerm",
+    "Fixed",
+    "Flow",
+    "Formula",
+    "Geometry",
+    "Guidance",
+    "Likelihoods",
+    "ModelError",
+    "NetworkScore",
+    "Operator",
+    "Or",
+    "OutputError",
+    "Prediction",
+    "Product",
+    "RecipeError",
+    "Schedule",
+    "ScoreError",
+    "ScoreModel",
+    "Single",
+    "Step",
+    "StepError",
+    "SuperDiffError",
+    "WeightedSum",
+    "Xor",
+    "check_densities",
+    "estimate_log_density",
+    "karras_levels",
+    "log_levels",
+    "parse_formula",
+    "sample",
     "time_levels",
 ]  # fmt: skip
 __version__ = "0.1.0"
@@ -48,10 +94,13 @@ def __getattr__(name: str) -> Any:
             "errors",
             "noise",
             "geometry",
+            "formula",
             "compose",
+            "correction",
             "score",
             "sampling",
             "likelihood",
+            "recipes.formulas",
             "runs.density_check",
         ):
             home = import_module(f".{module}", __name__)
