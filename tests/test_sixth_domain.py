@@ -90,7 +90,7 @@ from . import View
 
 
 class LineView(View):
-    def draw_preview(self, frame, names, key, size):
+    def draw_preview(self, frame, names, key, size, recipe):
         st.markdown(f"{len(frame.preview.positions)} places on the line")
 
     def draw_samples(self, job, result):

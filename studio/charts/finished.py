@@ -14,9 +14,9 @@ from superdiff_engine.domains.plane.arrays import PlanePreview
 from superdiff_engine.domains.plane.contours import DEPTHS, density_lines
 from superdiff_engine.trace import Curves
 
-from .live import UNITS, Quantity, select
+from .live import TARGET_NAME, UNITS, Quantity, select
 from .mosaic import grid_shape, mosaic_png
-from .palette import GUIDE, NEUTRAL, PICKED
+from .palette import GUIDE, NEUTRAL, PICKED, TARGET
 
 #: How many single samples are drawn behind the mean of a finished run.
 THIN_CURVES = 16
@@ -115,6 +115,7 @@ def plane_figure(
     picked: int | None = None,
     height: int = 460,
     traced: int | None = None,
+    target: np.ndarray | None = None,
 ) -> go.Figure:
     """The samples over the contour lines of every expert; a click on a sample picks it.
 
@@ -127,6 +128,7 @@ def plane_figure(
         height: in pixels.
         traced: of how many samples, the first ones, there are curves: only these can be clicked, and are outlined
             where others are shown; None: of all.
+        target: log-density of the exact target on the preview's grid, in nats; None draws none.
     """
     figure = go.Figure()
     for order, (name, colour, grid) in enumerate(zip(names, colours, preview.contours, strict=True)):
@@ -137,6 +139,16 @@ def plane_figure(
             mode="lines",
             name=_label(name),
             line={"color": colour, "width": 2.8 if order == 0 else 1.4},
+            hoverinfo="skip",
+        )
+    if target is not None:
+        lines = density_lines(target, preview.extent)
+        figure.add_scatter(
+            x=lines[:, 0],
+            y=lines[:, 1],
+            mode="lines",
+            name=TARGET_NAME,
+            line={"color": TARGET[theme], "width": 2},
             hoverinfo="skip",
         )
     point_colours = np.array([*colours, NEUTRAL[theme]])[owners(preview.weights)]
@@ -267,10 +279,11 @@ def agreement_figure(
     return figure
 
 
-def contour_note() -> str:
-    """What the contour lines mean, in one sentence."""
+def contour_note(target: bool = False) -> str:
+    """What the contour lines mean, in one sentence; `target`: also those of the exact target."""
     depths = ", ".join(f"{depth:g}" for depth in DEPTHS)
-    return f"Lines: each expert's exact density, {depths} nats below its highest point."
+    also = " and the exact target's" if target else ""
+    return f"Lines: each expert's exact density{also}, {depths} nats below its highest point."
 
 
 def _lay_out(figure: go.Figure, height: int, unit: str) -> None:

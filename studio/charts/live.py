@@ -17,7 +17,7 @@ from superdiff_engine.domains.plane.arrays import PlanePreview
 from superdiff_engine.domains.plane.contours import density_lines
 from superdiff_engine.trace import Curves
 
-from .palette import GUIDE, NEUTRAL
+from .palette import GUIDE, NEUTRAL, TARGET
 
 #: Rows of a live curve.
 LIVE_POINTS = 300
@@ -27,6 +27,9 @@ THIN_CURVES = 8
 THIN_POINTS = 100
 #: Samples in the live "estimated against exact".
 COMPARED = 160
+
+#: What a legend calls the exact target's contour lines.
+TARGET_NAME = "exact target"
 
 Quantity = Literal["value", "difference", "weights"]
 TITLES: dict[Quantity, str] = {
@@ -107,11 +110,17 @@ def curve_option(
 
 
 def plane_option(
-    preview: PlanePreview, names: Sequence[str], colours: Sequence[str], theme: str, height: int
+    preview: PlanePreview,
+    names: Sequence[str],
+    colours: Sequence[str],
+    theme: str,
+    height: int,
+    target: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """The plane: contour lines of every expert at the level of now, and the samples over them.
 
-    A unit is as long across as up, however wide the chart is; `height` is the chart's, in pixels.
+    A unit is as long across as up, however wide the chart is; `height` is the chart's, in pixels. `target`: the
+    log-density of the exact target on the same grid, in nats, whose lines are drawn over the experts'.
     """
     extent = preview.extent
     tables, series = [], []
@@ -121,8 +130,15 @@ def plane_option(
         line = _line("y", colour, 2.8 if order == 0 else 1.4, 0.9) | {"encode": {"x": "x", "y": "y"}, "z": 3}
         line |= {"name": name, "datasetIndex": len(tables) - 1, "silent": True, "tooltip": {"show": False}}
         series.append(line)
+    if target is not None:
+        lines = density_lines(target, extent)
+        tables.append({"source": _table(x=lines[:, 0], y=lines[:, 1])})
+        line = _line("y", TARGET[theme], 2.0, 1.0) | {"encode": {"x": "x", "y": "y"}, "z": 4}
+        line |= {"name": TARGET_NAME, "datasetIndex": len(tables) - 1, "silent": True, "tooltip": {"show": False}}
+        series.append(line)
+        names = [*names, TARGET_NAME]
     owner = owners(preview.weights)
-    for expert in range(-1, len(names)):
+    for expert in range(-1, len(colours)):
         points = preview.positions[owner == expert]
         colour = NEUTRAL[theme] if expert < 0 else colours[expert]
         tables.append({"source": _table(x=points[:, 0], y=points[:, 1])})

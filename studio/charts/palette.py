@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from superdiff_engine.domains import colours
-from superdiff_engine.domains.colours import EXPERT_COLOURS, NEUTRAL
+from superdiff_engine.domains.colours import EXPERT_COLOURS, NEUTRAL, TARGET
 
 __all__ = [
     "EXPERT_COLOURS",
@@ -15,6 +15,7 @@ __all__ = [
     "GUIDE",
     "NEUTRAL",
     "PICKED",
+    "TARGET",
     "dot",
     "expert_colours",
     "hex_colour",

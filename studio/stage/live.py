@@ -41,7 +41,7 @@ def _tick(job_id: str, small: bool = False) -> None:
         draw_progress(job, progress_text(job))
         frame = job.run.trace.latest
         if small and frame is not None:
-            view_of(job.recipe.domain).draw_preview(frame, names_of(job), f"small-{job.id}", 400)
+            view_of(job.recipe.domain).draw_preview(frame, names_of(job), f"small-{job.id}", 400, job.recipe)
         elif not small and len(job.run.trace):
             _charts(job)
 
@@ -72,7 +72,7 @@ def _charts(job: Job) -> None:
     with above[0]:
         st.markdown("**Samples now**")
         if frame is not None:
-            view.draw_preview(frame, names, "live", _PREVIEW - 10)
+            view.draw_preview(frame, names, "live", _PREVIEW - 10, job.recipe)
     with above[1]:
         curve("value", _PREVIEW - 10, switch=True)
     below = st.columns(2 if compared is None else 3, gap="medium")

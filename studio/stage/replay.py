@@ -41,10 +41,10 @@ def _player(job_id: str, playing: bool) -> None:
             left, right = st.columns(2, gap="medium")
             with left:
                 st.markdown(f"**Samples at level {frame.level:.3g}**")
-                view.draw_preview(frame, names, f"replay-{job.id}", _HEIGHT)
+                view.draw_preview(frame, names, f"replay-{job.id}", _HEIGHT, job.recipe)
             with right:
                 draw_agreement(compared, names, f"replay-{job.id}", _HEIGHT)
         else:
-            view.draw_preview(frame, names, f"replay-{job.id}", _HEIGHT)
+            view.draw_preview(frame, names, f"replay-{job.id}", _HEIGHT, job.recipe)
             if view.preview_note:
                 st.caption(view.preview_note)

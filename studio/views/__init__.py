@@ -97,7 +97,7 @@ class View(Generic[PreviewT, DecodedT]):
     #: Samples of the user's own that can be judged, if there are files of such.
     own: OwnFiles[Any] | None = None
 
-    def draw_preview(self, frame: Frame[PreviewT], names: list[str], key: str, size: int) -> None:
+    def draw_preview(self, frame: Frame[PreviewT], names: list[str], key: str, size: int, recipe: Recipe) -> None:
         """The samples of a moment, several times a second.
 
         Args:
@@ -105,6 +105,7 @@ class View(Generic[PreviewT, DecodedT]):
             names: of the experts.
             key: under which it updates in place.
             size: its height in pixels, about.
+            recipe: of the run.
         """
 
     def compared(self, frame: Frame[PreviewT]) -> Compared | None:

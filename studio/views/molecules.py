@@ -22,6 +22,7 @@ from superdiff_engine.domains.molecules.drawing import depict
 from superdiff_engine.domains.molecules.files import sdf
 from superdiff_engine.domains.molecules.reading import LARGEST_SDF, ReadMolecules
 from superdiff_engine.errors import SuperDiffError
+from superdiff_engine.recipes.document import Recipe
 from superdiff_engine.system.sandbox import as_text
 from superdiff_engine.trace import Frame
 
@@ -128,7 +129,9 @@ class MoleculesView(View[MoleculePreview, DecodedMolecules]):
     preview_note = GUESS
     own = OWN
 
-    def draw_preview(self, frame: Frame[MoleculePreview], names: list[str], key: str, size: int) -> None:
+    def draw_preview(
+        self, frame: Frame[MoleculePreview], names: list[str], key: str, size: int, recipe: Recipe
+    ) -> None:
         """The molecules of a frame as they would become from here, up to nine in one viewer."""
         rows = range(min(SIDE_BY_SIDE, len(frame.preview.atoms)))
         alt = f"{len(rows)} molecules at level {frame.level:.3g}"

@@ -7,6 +7,7 @@ import streamlit as st
 
 from superdiff_engine.domain import Result
 from superdiff_engine.domains.picture_files import DecodedPictures, PicturePreview
+from superdiff_engine.recipes.document import Recipe
 from superdiff_engine.trace import Frame
 
 from ..charts.mosaic import SHOWN, mosaic_png
@@ -29,7 +30,7 @@ class PicturesView(View[PicturePreview, DecodedPictures]):
     cancelled_note = GUESSED
     preview_note = GUESS
 
-    def draw_preview(self, frame: Frame[PicturePreview], names: list[str], key: str, size: int) -> None:
+    def draw_preview(self, frame: Frame[PicturePreview], names: list[str], key: str, size: int, recipe: Recipe) -> None:
         shown = frame.preview.pictures[:SHOWN]
         draw_mosaic(shown, 56, f"{len(shown)} pictures at level {frame.level:.3g}")
 

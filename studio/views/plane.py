@@ -12,6 +12,7 @@ from superdiff_engine.domains import get_domain
 from superdiff_engine.domains.experts import of_kind
 from superdiff_engine.domains.plane.arrays import PlanePreview
 from superdiff_engine.domains.plane.mixture import GaussianMixture
+from superdiff_engine.domains.plane.target import log_target, target_of
 from superdiff_engine.recipes.document import Recipe
 from superdiff_engine.trace import Frame
 
@@ -30,10 +31,15 @@ _HALF_WIDTH, _CELLS = 4.0, 96
 class PlaneView(View[PlanePreview, Decoded]):
     """Dots and contour lines."""
 
-    def draw_preview(self, frame: Frame[PlanePreview], names: list[str], key: str, size: int) -> None:
-        option = charts.plane_option(frame.preview, names, expert_colours(len(names)), theme_name(), size)
-        alt = f"The samples in the plane at level {frame.level:.3g}, with contour lines of every expert's density"
-        st.echarts_chart(option, key=f"{key}-plane", height=size, alt=alt)
+    def draw_preview(self, frame: Frame[PlanePreview], names: list[str], key: str, size: int, recipe: Recipe) -> None:
+        chart = st.container()
+        target = _shown_target(recipe, frame.preview, key)
+        with chart:
+            option = charts.plane_option(frame.preview, names, expert_colours(len(names)), theme_name(), size, target)
+            also = "" if target is None else ", and of the exact target's"
+            lines = f"contour lines of every expert's density{also}"
+            alt = f"The samples in the plane at level {frame.level:.3g}, with {lines}"
+            st.echarts_chart(option, key=f"{key}-plane", height=size, alt=alt)
 
     def compared(self, frame: Frame[PlanePreview]) -> Compared:
         return Compared(frame.preview.log_density, frame.preview.exact)
@@ -49,11 +55,12 @@ class PlaneView(View[PlanePreview, Decoded]):
             picked = pick(job, len(preview.positions))
         with left:
             traced = job.run.trace.traced
-            figure = figures.plane_figure(preview, names, colours, theme, picked, traced=traced)
+            target = _shown_target(job.recipe, preview, job.id)
+            figure = figures.plane_figure(preview, names, colours, theme, picked, traced=traced, target=target)
             alt = "The finished samples in the plane over the contour lines of every expert's density"
             draw_clickable(job, figure, alt)
             whose = f"one of the {traced} outlined samples" if traced < len(preview.positions) else "a sample"
-            st.caption(f"{figures.contour_note()} Click {whose} to see its own curves.")
+            st.caption(f"{figures.contour_note(target is not None)} Click {whose} to see its own curves.")
         with right:
             draw_one_sample(job, result, picked)
 
@@ -62,8 +69,9 @@ class PlaneView(View[PlanePreview, Decoded]):
         if frame is None:
             return
         names = names_of(job)
-        height = 250 if brief else 400
-        figure = figures.plane_figure(frame.preview, names, expert_colours(len(names)), theme_name(), height=height)
+        height, colours = 250 if brief else 400, expert_colours(len(names))
+        target = _target(job.recipe, frame.preview)
+        figure = figures.plane_figure(frame.preview, names, colours, theme_name(), height=height, target=target)
         figure.update_layout(showlegend=False)
         st.plotly_chart(figure, key=f"plane-{job.id}", config=figures.config(), alt="The finished samples in the plane")
 
@@ -73,11 +81,35 @@ class PlaneView(View[PlanePreview, Decoded]):
         names = [
             f"{place} {titles.get(expert.model, expert.model)}" for place, expert in enumerate(recipe.experts, start=1)
         ]
-        option = charts.plane_option(_densities(recipe), names, expert_colours(len(names)), theme_name(), 480)
+        preview = _densities(recipe)
+        target = _shown_target(recipe, preview, "experts")
+        option = charts.plane_option(preview, names, expert_colours(len(names)), theme_name(), 480, target)
         st.echarts_chart(
             option, key="experts", height=480, width=520, alt="Contour lines of every expert's exact density"
         )
-        st.caption(figures.contour_note())
+        st.caption(figures.contour_note(target is not None))
+
+
+def _target(recipe: Recipe, preview: PlanePreview) -> np.ndarray | None:
+    """Log-density of the exact target on the preview's grid, at its level; None where the operator has none."""
+    formula = target_of(recipe)
+    return None if formula is None else log_target(formula, preview.contours)
+
+
+def _shown_target(recipe: Recipe, preview: PlanePreview, place: str) -> np.ndarray | None:
+    """The same where its switch is on; every place's switch begins as the last one was left."""
+    target = _target(recipe, preview)
+    if target is None:
+        return None
+    shown = st.toggle(
+        "Exact target",
+        value=st.session_state.get("target-shown", True),
+        key=f"target-{place}",
+        help="Contour lines of the density that the operator promises: log p = f(log q₁, log q₂, …), at the level of "
+        "now, from the experts' exact densities",
+    )
+    st.session_state["target-shown"] = shown
+    return target if shown else None
 
 
 def _densities(recipe: Recipe) -> PlanePreview:

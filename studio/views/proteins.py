@@ -22,6 +22,7 @@ from superdiff_engine.domains.proteins.drawing import depict
 from superdiff_engine.domains.proteins.files import mmcif, pdb, trajectory_pdb
 from superdiff_engine.domains.proteins.local import ASKED_AT, DRAWS, local_weights
 from superdiff_engine.domains.proteins.reading import FEWEST, LARGEST_FILE, MOST, ReadProtein
+from superdiff_engine.recipes.document import Recipe
 from superdiff_engine.trace import Frame
 
 from ..charts import finished as figures
@@ -119,7 +120,7 @@ class ProteinsView(View[ProteinPreview, DecodedProteins]):
     preview_note = GUESS
     own = OWN
 
-    def draw_preview(self, frame: Frame[ProteinPreview], names: list[str], key: str, size: int) -> None:
+    def draw_preview(self, frame: Frame[ProteinPreview], names: list[str], key: str, size: int, recipe: Recipe) -> None:
         """The proteins of a frame as they would become from here, up to four in one viewer."""
         rows = range(min(SIDE_BY_SIDE, len(frame.preview.residues)))
         alt = f"{len(rows)} proteins at level {frame.level:.3g}"

@@ -11,9 +11,11 @@ EXPERT_COLOURS = {
 }
 #: Samples that no single expert owns.
 NEUTRAL = {"light": "#2f3b44", "dark": "#e6ebef"}
+#: The exact target's contour lines.
+TARGET = {"light": "#6a1fb5", "dark": "#cba6ff"}
 #: Of secondary structures (helix, strand, neither): not those of the first experts.
 STRUCTURE_COLOURS = {"H": "#a8448c", "E": "#d69600", "-": "#969696"}
-#: From this weight on a sample takes its expert's colour.
+#: From this share of all weight on a sample takes its expert's colour.
 OWNED = 0.75
 
 
@@ -31,6 +33,7 @@ def rgb(colour: str) -> tuple[int, int, int]:
 def owners(weights: np.ndarray) -> np.ndarray:
     """For each sample the expert that has nearly all the weight, or -1 where they share it; weights [experts, n]."""
     first = weights.argmax(0)
-    owned = weights.max(0) >= OWNED
+    # Weights of a product sum to more than 1.
+    owned = weights.max(0) >= OWNED * weights.sum(0)
     # With a single expert there is nothing to tell apart.
     return np.where(owned & (len(weights) > 1), first, -1)

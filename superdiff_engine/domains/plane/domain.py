@@ -22,6 +22,7 @@ from ..picture_files import png
 from .arrays import PlanePreview
 from .drawing import draw_plane
 from .mixture import GaussianMixture
+from .target import distance, target_of
 
 #: Cells of the grid on which densities are drawn, each way.
 GRID = 64
@@ -132,17 +133,25 @@ class Plane(Domain[PlanePreview, Decoded]):
         ]
 
     def describe(self, result: Result) -> dict[str, str | float]:
-        experts = [self.load(expert, "cpu", "float32") for expert in result.recipe.experts]
-        if len(experts) < 2:
-            return {}
+        experts = of_kind(self.prepare(result.recipe, "cpu").experts, GaussianMixture)
         y = torch.from_numpy(result.samples["x"]).double()
-        exact = torch.stack([expert.log_density(y, result.level) for expert in experts]).numpy()
-        return {
-            "true gap |log q_1 - log q_2|, mean (nats)": float(np.abs(exact[0] - exact[1]).mean()),
-            "error of the estimated log q_1 - log q_2, mean (nats)": float(
-                np.abs((result.log_density[0] - result.log_density[1]) - (exact[0] - exact[1])).mean()
-            ),
-        }
+        figures: dict[str, str | float] = {}
+        if len(experts) > 1:
+            exact = torch.stack([expert.log_density(y, result.level) for expert in experts]).numpy()
+            figures |= {
+                "true gap |log q_1 - log q_2|, mean (nats)": float(np.abs(exact[0] - exact[1]).mean()),
+                "error of the estimated log q_1 - log q_2, mean (nats)": float(
+                    np.abs((result.log_density[0] - result.log_density[1]) - (exact[0] - exact[1])).mean()
+                ),
+            }
+        target = target_of(result.recipe)
+        if target is not None:
+            far = distance(target, experts, y.numpy(), result.level, to_view(result.level), result.importance)
+            figures |= {
+                "total variation from the exact target (0 to 1)": far.samples,
+                f"the same of {len(y)} exact samples, on average": far.floor,
+            }
+        return figures
 
 
 def to_view(level: float) -> float:
