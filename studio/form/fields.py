@@ -46,12 +46,21 @@ GUIDANCE = (
     Field("f.guide_highest", ("guidance", "highest"), "a highest level of guidance"),
     Field("f.guide_lowest", ("guidance", "lowest"), "a lowest level of guidance"),
 )
+CORRECTION = (
+    Field("f.particles", ("correction", "particles"), "a number of particles"),
+    Field("f.threshold", ("correction", "threshold"), "a threshold of resampling"),
+    Field("f.correct_highest", ("correction", "highest"), "a highest level of resampling"),
+    Field("f.correct_lowest", ("correction", "lowest"), "a lowest level of resampling"),
+)
 PIPELINE = (
     Field("f.height", ("pipeline", "height"), "a height"),
     Field("f.width", ("pipeline", "width"), "a width"),
 )
 
-_BOUNDS = {field.key: bounds_of(Recipe, *field.place) for field in (*SAMPLING, *GUIDANCE, *PIPELINE) if field.noun}
+#: All of them.
+EVERY = (*SAMPLING, *GUIDANCE, *CORRECTION, *PIPELINE)
+
+_BOUNDS = {field.key: bounds_of(Recipe, *field.place) for field in EVERY if field.noun}
 
 
 def limits(key: str) -> dict[str, Any]:
@@ -62,4 +71,4 @@ def limits(key: str) -> dict[str, Any]:
 
 def bounded() -> list[tuple[str, str, float, float]]:
     """(key, noun with its article, least, most) of every field of numbers."""
-    return [(field.key, field.noun, *_BOUNDS[field.key]) for field in (*SAMPLING, *GUIDANCE, *PIPELINE) if field.noun]
+    return [(field.key, field.noun, *_BOUNDS[field.key]) for field in EVERY if field.noun]

@@ -12,6 +12,7 @@ from superdiff_engine.errors import SuperDiffError
 from ..guard import callback, guarded, plain, show_sentence
 from . import memory as form_memory
 from . import state as form_state
+from .correction import draw_correction
 from .experts import draw_form_experts
 from .operators import draw_operator
 from .sampling import draw_sampling
@@ -25,6 +26,7 @@ def draw_form() -> None:
     _domain_and_example()
     draw_form_experts()
     draw_operator()
+    draw_correction()
     with st.expander("Sampling", icon=":material/tune:", key="sampling"):
         draw_sampling()
     with st.expander("Load a recipe", icon=":material/upload_file:", key="loading"):

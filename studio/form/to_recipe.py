@@ -38,6 +38,8 @@ def document(values: Values) -> dict[str, Any]:
         found["guidance"] = _guidance(values, domain)
     if domain.pipelines:
         found["pipeline"] = _pipeline(values)
+    if values["f.corrected"] and not uncorrectable(values):
+        found["correction"] = {field.place[-1]: values[field.key] for field in fields.CORRECTION}
     if domain.size is not None:
         found[domain.size.field] = values["f.size"]
     return found
@@ -46,6 +48,16 @@ def document(values: Values) -> dict[str, Any]:
 def noise_scale(values: Values) -> float:
     """Of the noise; 1 for a solver that has none, whatever was chosen for another."""
     return float(values["f.noise_scale"]) if get_solver(values["f.solver"]).noisy else 1.0
+
+
+def uncorrectable(values: Values) -> str:
+    """Why samples of the chosen operator and solver cannot be corrected to an exact target, in a sentence; "" where
+    they can.
+    """
+    if chosen_operator(values).no_target:
+        return chosen_operator(values).no_target
+    solver = get_solver(values["f.solver"])
+    return "" if solver.noisy else f"A correction needs a solver with noise; '{solver.title}' has none."
 
 
 def estimators(values: Values) -> list[str]:

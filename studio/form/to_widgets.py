@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from superdiff_engine.domains import get_domain
-from superdiff_engine.recipes.document import GuidanceRecipe, PipelineRecipe, Recipe
+from superdiff_engine.recipes.document import CorrectionRecipe, GuidanceRecipe, PipelineRecipe, Recipe
 from superdiff_engine.recipes.parameters import PerExpert
 from superdiff_engine.runs.wording import SAVINGS
 
@@ -32,9 +32,11 @@ def widget_values(recipe: Recipe, slots: int) -> dict[str, Any]:
 
     # What a recipe leaves out has the values that make no difference.
     guidance, pipeline = recipe.guidance or GuidanceRecipe(weight=1.0), recipe.pipeline or PipelineRecipe()
-    whole = recipe.model_copy(update={"guidance": guidance, "pipeline": pipeline})
-    for field in (*fields.SAMPLING, *fields.GUIDANCE, *fields.PIPELINE):
+    correction = recipe.correction or CorrectionRecipe()
+    whole = recipe.model_copy(update={"guidance": guidance, "correction": correction, "pipeline": pipeline})
+    for field in fields.EVERY:
         values[field.key] = field.of(whole)
+    values["f.corrected"] = recipe.correction is not None
     values["f.negative"], values["f.away"] = guidance.negative_prompt, terms_of(guidance.negative_prompt)
     values["f.savings"] = [name for name in SAVINGS if getattr(pipeline, name)]
     size = get_domain(recipe.domain).size

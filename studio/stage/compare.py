@@ -32,13 +32,20 @@ _SIDE_BY_SIDE, _STRIP = 3, 4
 
 
 def with_operator(recipe: Recipe, operator: OperatorRecipe) -> Recipe:
-    """The same recipe with another operator; raises RecipeError where it does not fit."""
-    return make_recipe(recipe.model_dump() | {"operator": operator.model_dump()})
+    """The same recipe with another operator, without its correction where that one has no exact target; raises
+    RecipeError where it does not fit.
+    """
+    document = recipe.model_dump() | {"operator": operator.model_dump()}
+    return make_recipe(document | ({"correction": None} if operator.no_target else {}))
 
 
 def variants(recipe: Recipe) -> list[Recipe]:
-    """What to see a run beside: AND, OR, average, a joint prompt and every expert alone, but for what it is itself."""
+    """What to see a run beside: itself without its correction, AND, OR, average, a joint prompt and every expert alone,
+    but for what it is itself.
+    """
     found, count = [], len(recipe.experts)
+    if recipe.correction is not None:
+        found.append(recipe.model_copy(update={"correction": None}))
     for operator in COMPARED:
         with suppress(RecipeError):  # AND of properties that exclude each other
             found.append(with_operator(recipe, operator.like(recipe.operator, count)))
@@ -57,7 +64,8 @@ def variants(recipe: Recipe) -> list[Recipe]:
 
 def _composition(recipe: Recipe) -> tuple[object, ...]:
     """What is composed how, but for numbers."""
-    return (*recipe.operator.choice(), len(recipe.experts))
+    # Without a correction where there can be none, an operator is another all the same.
+    return (*recipe.operator.choice(), len(recipe.experts), recipe.correction is not None)
 
 
 def draw_run_beside(job: Job) -> None:

@@ -32,6 +32,7 @@ class OperatorRecipe(Strict):
         parameters: all that it can be told.
         aims_at: what a sample is to be: likely to all experts, to a mean of them, or to one of them.
         whole_samples: whether it weighs whole samples only, and never their components apart.
+        no_target: why its samples have no exact target, in a sentence, as the operator itself says; "" where they have.
     """
 
     title: ClassVar[str]
@@ -40,6 +41,7 @@ class OperatorRecipe(Strict):
     parameters: ClassVar[tuple[Parameter, ...]] = ()
     aims_at: ClassVar[Literal["all", "mean", "one"]]
     whole_samples: ClassVar[bool] = False
+    no_target: ClassVar[str] = ""
 
     name: str
 
@@ -76,9 +78,14 @@ class OperatorRecipe(Strict):
                 parts.append(f"{field} {value}" if parameter is None else parameter.say(value))
         return [part for part in parts if part]
 
+    @property
+    def composed(self) -> list[str]:
+        """The formulas that it is told, if any, as text."""
+        return [getattr(self, one.field) for one in self.parameters if isinstance(one, Composition)]
+
     def choice(self) -> tuple[object, ...]:
         """What it has in common with those that differ from it in numbers only."""
-        chosen = [getattr(self, one.field) for one in self.parameters if isinstance(one, Chosen)]
+        chosen = [getattr(self, one.field) for one in self.parameters if isinstance(one, Chosen | Composition)]
         return (self.name, *chosen)
 
 
@@ -164,6 +171,7 @@ class AndRecipe(OperatorRecipe):
         ),
     )
     aims_at = "all"
+    no_target = compose.And.no_target
 
     name: Literal["and"] = "and"
     bias: list[Bias] | None = None
@@ -289,6 +297,7 @@ class CoinFlipRecipe(OperatorRecipe):
     parameters = (_bias("Log-odds in nats. A bias of 1.1 makes an expert three times as likely to be drawn."),)
     aims_at = "one"
     whole_samples = True
+    no_target = compose.CoinFlip.no_target
 
     name: Literal["coin_flip"] = "coin_flip"
     bias: list[Bias] | None = None

@@ -58,7 +58,9 @@ def sentence_of(error: ValidationError) -> str:
 
 def _reason(kind: str, context: dict[str, Any], message: str) -> str:
     if kind == "value_error":  # our own words
-        return message.removeprefix("Value error, ").removesuffix(".")
+        said = message.removeprefix("Value error, ").removesuffix(".")
+        # A sentence of the engine's becomes the end of this one; "OR's" stays.
+        return said if said[1:2].isupper() else said[:1].lower() + said[1:]
     if kind == "string_pattern_mismatch":
         return "it must hold no control characters, such as the end of a line"
     if kind in _MUST:

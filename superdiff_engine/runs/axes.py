@@ -77,6 +77,10 @@ def _unguided(recipe: Recipe) -> str:
     return "" if domain.guided else f"only prompts are guided, and {domain.title} has none"
 
 
+def _uncorrected(recipe: Recipe) -> str:
+    return "" if recipe.correction is not None else "the recipe has no correction"
+
+
 def _of_operators() -> dict[str, Parameter]:
     """What the operators say that a grid can vary."""
     return {told.name: _of_operator(told, told.varied) for _, told in all_parameters() if told.varied is not None}
@@ -120,6 +124,23 @@ PARAMETERS: dict[str, Parameter] = {
         lambda document: (document["guidance"] or {"weight": 1.0})["weight"],
         lambda document, value: document.update(guidance=(document["guidance"] or {}) | {"weight": value}),
         needless=_unguided,
+    ),
+    "particles": Parameter(
+        "particles a group",
+        "",
+        "2, 4, 8",
+        lambda document: document["correction"]["particles"] or document["batch"],
+        lambda document, value: document["correction"].update(particles=value),
+        needless=_uncorrected,
+        whole=True,
+    ),
+    "threshold": Parameter(
+        "threshold of resampling",
+        "share of the particles",
+        "0, 0.5, 1",
+        lambda document: document["correction"]["threshold"],
+        lambda document, value: document["correction"].update(threshold=value),
+        needless=_uncorrected,
     ),
     "steps": Parameter(
         "steps",

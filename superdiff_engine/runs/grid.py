@@ -56,7 +56,8 @@ class Sweep(Work):
     Args:
         recipe: what all cells have in common.
         x: across; y: down, None for a single row.
-        batch: samples a cell; None for 1 where a sample is a picture, and the recipe's number elsewhere.
+        batch: samples a cell; None for 1 (one group of a correction's particles) where a sample is a picture, and the
+            recipe's number elsewhere.
         folder: where to keep the record: recipe.json, grid.json, grid.png, run.log, status.json; None for nowhere.
 
     Raises:
@@ -68,8 +69,9 @@ class Sweep(Work):
     ) -> None:
         if y is not None and x.name == y.name:
             raise RecipeError(f"Both axes vary '{x.name}'; choose two different parameters.")
-        if batch is None and get_domain(recipe.domain).sample_is_picture:
-            batch = 1
+        regrouped = "particles" in (x.name, None if y is None else y.name)
+        if batch is None and get_domain(recipe.domain).sample_is_picture and not regrouped:
+            batch = recipe.group
         super().__init__(recipe if batch is None else make_recipe(recipe.model_dump() | {"batch": batch}), folder)
         self.x, self.y = x, y
         self.recipes = self._derive()
@@ -315,7 +317,8 @@ def grid_title(recipe: Recipe, x: Axis, y: Axis | None = None) -> str:
         for name in varied(recipe)
         if name not in axes
     ]
-    return "; ".join([f"{recipe.operator.name.replace('_', ' ').upper()} of {experts}", *held])
+    operator = " ".join([recipe.operator.name.replace("_", " ").upper(), *recipe.operator.composed])
+    return "; ".join([f"{operator} of {experts}", *held])
 
 
 def _picture(result: Result, notes: list[str]) -> Image.Image | str:

@@ -34,6 +34,9 @@ HARD = {
     "prompts": {"domain": "prompts", "experts": PROMPT, "dtype": "bfloat16",
                 "guidance": {"weight": 1.0, "negative_prompt": "x"},
                 "pipeline": {"height": 8, "width": 4095, "vae_tiling": True}},
+    "corrected": {"operator": {"name": "formula", "text": "1 but not[0.5] 2", "bias": [0.25, -1 / 3]}, "batch": 60,
+                  "correction": {"particles": 12, "threshold": 1 / 3, "lowest": 1e-9, "highest": 1e6}},
+    "corrected, all in one group": {"batch": 7, "correction": {"threshold": 0.0}},
     "proteins": {"domain": "proteins", "experts": [{"model": "proteins"}], "residues": 256},
 }  # fmt: skip
 
