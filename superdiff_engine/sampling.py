@@ -120,7 +120,8 @@ def sample(
         ArgumentError: (a ValueError) if the arguments do not fit together.
         ScoreError: when an expert's score is not finite; it names expert, step and level.
         DensityError: when a log-density is not finite; likewise.
-        StepError: when the samples are not finite, or the weights explode (AND with ridge 0 where experts agree).
+        StepError: when the samples or the particles' weights are not finite, or the experts' weights explode (AND with
+            ridge 0 where experts agree).
     """
     if not experts:
         raise ArgumentError("There are no experts; give at least one.")
@@ -382,6 +383,13 @@ class _Loop:
             steps = {name: 0.5 * variance_step(*ends) for name, ends in run.ends(index - 1).items()}
             self.particles.gain(total({name: steps[name] * (self.rates[name] + rates[name]) for name in rates}))
         self.rates = rates
+        if not bool(self.particles.log_weights.isfinite().all()):
+            raise StepError(
+                "The particles' weights are no longer finite",
+                "try more steps, or a formula with smaller weights and strengths",
+                index,
+                run.first_level(index),
+            )
 
     def _rate(self, geometry: Geometry, s: float, value: Value, end: End, reference: Tensor | None) -> Tensor:
         active = self.active

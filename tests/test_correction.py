@@ -12,7 +12,7 @@ from superdiff_engine import karras_levels, log_levels, sample
 from superdiff_engine.compose import And, Average, CoinFlip, Composed, Or
 from superdiff_engine.correction import Correction, Particles, Reference, normalised, rate, systematic
 from superdiff_engine.domains.plane import GaussianMixture
-from superdiff_engine.errors import ArgumentError
+from superdiff_engine.errors import ArgumentError, StepError
 from superdiff_engine.formula import Both, ButNot, Either, ExpertTerm, WeightedSum, Xor
 from superdiff_engine.geometry import Centred
 from superdiff_engine.rotations import igso3_log_density, logarithm
@@ -301,6 +301,16 @@ def test_corrected_samples_have_the_targets_mean_by_quadrature(formula):
 def test_what_cannot_be_corrected_is_refused_in_a_sentence(operator, asked, sentence):
     with pytest.raises(ArgumentError, match=sentence):
         last(MIXTURES[:2], operator, **asked)
+
+
+def test_weights_that_overflow_end_the_run_with_a_sentence():
+    class Steep(GaussianMixture):
+        def score(self, y, level):
+            return 1e160 * super().score(y, level) if level < 1 else super().score(y, level)
+
+    experts = [Steep([[0.0, 0.0]], [1.0]), MIXTURES[0]]
+    with pytest.raises(StepError, match="The particles' weights are no longer finite at step"):
+        last(experts, Average(), batch=8, estimator="none")
 
 
 def test_particles_of_different_sizes_do_not_compete():

@@ -30,7 +30,8 @@ class OperatorRecipe(Strict):
         line: one line about its samples.
         formula: its weights, as LaTeX.
         parameters: all that it can be told.
-        aims_at: what a sample is to be: likely to all experts, to a mean of them, or to one of them.
+        aims_at: what a sample is to be: likely to all experts, to a mean of them, to one of them, or to what its own
+            parameters say.
         whole_samples: whether it weighs whole samples only, and never their components apart.
         no_target: why its samples have no exact target, in a sentence, as the operator itself says; "" where they have.
     """
@@ -39,7 +40,7 @@ class OperatorRecipe(Strict):
     line: ClassVar[str]
     formula: ClassVar[str]
     parameters: ClassVar[tuple[Parameter, ...]] = ()
-    aims_at: ClassVar[Literal["all", "mean", "one"]]
+    aims_at: ClassVar[Literal["all", "mean", "one", "own"]]
     whole_samples: ClassVar[bool] = False
     no_target: ClassVar[str] = ""
 
@@ -200,7 +201,7 @@ class FormulaRecipe(OperatorRecipe):
         ),
         _bias("In nats, added to the expert's log-density before the formula: 1.1 makes it count three times as much."),
     )
-    aims_at = "all"
+    aims_at = "own"
 
     name: Literal["formula"] = "formula"
     text: str = Field(min_length=1, max_length=LONGEST)
