@@ -17,7 +17,7 @@ def evaluate(
     domain: str,
     settings: Any,
     row: Annotated[list[str] | None, typer.Option(help="only this row, such as or/sde; may be given again")] = None,
-    out: Annotated[Path | None, typer.Option(help="where the table goes (left out: docs/tables/DOMAIN.json)")] = None,
+    out: Annotated[Path | None, typer.Option(help="where the table goes (left out: its own in docs/tables)")] = None,
 ) -> None:
     """Measure a domain as the paper does and write its table; stopping and starting again resumes.
 

@@ -188,7 +188,7 @@ def asked(monkeypatch):
     return seen
 
 
-@pytest.mark.parametrize("domain", ["pictures", "prompts", "molecules", "proteins"])
+@pytest.mark.parametrize("domain", ["plane", "pictures", "prompts", "molecules", "proteins"])
 def test_an_evaluation_without_options_has_the_settings_of_its_domain(domain, asked):
     settings = evaluation_of(domain).settings
     CliRunner().invoke(app, ["evaluate", domain])
@@ -200,6 +200,7 @@ def test_an_evaluation_without_options_has_the_settings_of_its_domain(domain, as
 
 #: Every option that domains have, as it is typed and as their settings hold it.
 OPTIONS = {
+    "plane": {"samples": 4, "seeds": 3},
     "pictures": {"samples": 4, "batch": 2},
     "molecules": {"samples": 4, "batch": 2, "guidance": 1.5},
     "proteins": {"samples": 4, "batch": 2, "noise_scale": 0.5, "fold": "fold it", "sheet": True},
