@@ -24,10 +24,11 @@ SOURCES: dict[str, str] = {
 
 
 def run_title(recipe: Recipe) -> str:
-    """A run in a few words: its operator, or the prompt where there is only one."""
+    """A run in a few words: its operator, or the prompt where there is only one, and whether it is corrected."""
+    corrected = "" if recipe.correction is None else ", corrected"
     if len(recipe.experts) == 1 and recipe.experts[0].prompt is not None:
-        return f"One prompt: {recipe.experts[0].prompt}"
-    return operator_summary(recipe.operator)
+        return f"One prompt: {recipe.experts[0].prompt}{corrected}"
+    return f"{operator_summary(recipe.operator)}{corrected}"
 
 
 def operator_summary(operator: OperatorRecipe) -> str:

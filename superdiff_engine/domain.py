@@ -70,6 +70,39 @@ class Result(Generic[DecodedT]):
     titles: list[str]
     importance: np.ndarray | None = None
 
+    @property
+    def shares(self) -> np.ndarray | None:
+        """What each sample counts for within its group of particles, [batch], summing to 1 in every group; None where
+        all count the same.
+        """
+        if self.importance is None:
+            return None
+        grouped = self.importance.reshape(-1, self.recipe.group)
+        total = grouped.sum(1, keepdims=True)
+        # A group that is nothing beside another one in float64 has lost what its own samples count for.
+        even = np.full_like(grouped, 1 / self.recipe.group)
+        return np.divide(grouped, total, out=even, where=total > 0).ravel()
+
+    def mean(self, values: np.ndarray) -> np.ndarray:
+        """The mean over the samples, the last axis of values [..., batch], by what they count for within their groups.
+
+        Groups are independent runs, of samples of one size each, and every group counts the same.
+        """
+        shares = self.shares
+        if shares is None:
+            return np.asarray(values.mean(-1))
+        return np.asarray(values @ shares / (len(shares) // self.recipe.group))
+
+    def one_a_group(self) -> np.ndarray:
+        """One sample of each group, drawn by what they count for, int64 [groups]: the same numbers at every call."""
+        shares = self.shares
+        if shares is None:
+            return np.arange(self.log_density.shape[1])
+        size, rng = self.recipe.group, np.random.default_rng(self.recipe.seed)
+        grouped = shares.reshape(-1, size)
+        chosen = (grouped.cumsum(1) < rng.random((len(grouped), 1))).sum(1).clip(max=size - 1)
+        return np.asarray(np.arange(len(grouped)) * size + chosen)
+
     def require_decoded(self) -> DecodedT:
         """`decoded`, for those who need it; raises ValueError where there is none."""
         if self.decoded is None:
@@ -118,6 +151,31 @@ class Shown:
 ALL = Shown()
 #: In every file samples and experts count from 0; this says so in its head.
 COUNTING = "samples and experts count from 0"
+
+
+def importance_fields(result: Result[Any], row: int) -> dict[str, str]:
+    """What sample `row` counts for, for the files of a corrected run; empty where all count the same.
+
+    Its group of particles, its share within the group, and its share of the whole run.
+    """
+    shares, importance = result.shares, result.importance
+    if shares is None or importance is None:
+        return {}
+    return {
+        "group_from_0": str(row // result.recipe.group),
+        "share_of_group": f"{shares[row]:.6g}",
+        "importance": f"{importance[row]:.6g}",
+    }
+
+
+def weighing(result: Result[Any]) -> str:
+    """A line about `importance_fields` for those who read the files of a corrected run; else empty."""
+    if result.importance is None:
+        return ""
+    return (
+        "The run was corrected to its exact target by weighted particles, and means over its samples are weighted "
+        "means: share_of_group is what a sample counts for within its group, importance within the whole run.\n"
+    )
 
 
 @dataclass(frozen=True)

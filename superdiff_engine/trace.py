@@ -41,7 +41,8 @@ class Curves:
     [k, experts], means over all samples; components and component_weights: the same of each component's part of the
     log-density, and of its weights, where there are several. Log-densities are in nats, in canonical coordinates.
     effective: the effective sample sizes of the first groups of particles, [k, groups], in particles; no groups without
-    a correction. Means are weighted where particles are.
+    a correction. Means are weighted where particles are. marks [n] and mark_levels [n]: the steps at which particles
+    were resampled, and their levels; none are thinned away.
     """
 
     index: np.ndarray
@@ -53,6 +54,8 @@ class Curves:
     components: dict[str, np.ndarray] = field(default_factory=dict)
     component_weights: dict[str, np.ndarray] = field(default_factory=dict)
     effective: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
+    marks: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    mark_levels: np.ndarray = field(default_factory=lambda: np.zeros(0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,6 +157,21 @@ class Trace:
         with self._lock:
             return list(self._resamplings)
 
+    def ancestor(self, index: int, sample: int) -> int | None:
+        """The place that the ancestor of a final sample had at step `index`, after any resampling there.
+
+        Frames of that step have it in this row; a sample is its own ancestor where nothing was resampled since. None
+        where that is not known any more: neighbouring resamplings were joined over this step.
+        """
+        with self._lock:
+            later = [one for one in self._resamplings if one.index > index]
+            before = max((one.index for one in self._resamplings if one.index <= index), default=-1)
+            if any(before < mark <= index for mark in self._marks):
+                return None
+        for one in reversed(later):
+            sample = int(one.parents[sample])
+        return sample
+
     def append(self, step: Step) -> None:
         """Add one step's scalars."""
         log_density = step.log_density.cpu().numpy()
@@ -231,6 +249,8 @@ class Trace:
             rows = np.arange(self._rows)
             if most is not None and self._rows > most:
                 rows = np.unique(np.linspace(0, self._rows - 1, most).round().astype(int))
+            # A record may be damaged: a mark beyond its steps marks nothing.
+            marks = np.array([mark for mark in self._marks if mark < self._rows], np.int64)
             return Curves(
                 self._index[rows],
                 self._level[rows],
@@ -241,6 +261,8 @@ class Trace:
                 {name: column[rows] for name, column in self._components.items()},
                 {name: column[rows] for name, column in self._component_weights.items()},
                 self._effective[rows],
+                marks,
+                self._level[np.searchsorted(self._index[: self._rows], marks)],
             )
 
 

@@ -14,9 +14,20 @@ from superdiff_engine.domains.plane.arrays import PlanePreview
 from superdiff_engine.domains.plane.contours import DEPTHS, density_lines
 from superdiff_engine.trace import Curves
 
-from .live import TARGET_NAME, UNITS, Quantity, select
+from .live import (
+    EFFECTIVE_UNIT,
+    MEDIAN,
+    RESAMPLED_NAME,
+    SIZE,
+    TARGET_NAME,
+    THRESHOLD,
+    UNITS,
+    Quantity,
+    mark_height,
+    select,
+)
 from .mosaic import grid_shape, mosaic_png
-from .palette import GUIDE, NEUTRAL, PICKED, TARGET
+from .palette import GUIDE, NEUTRAL, PICKED, RESAMPLED, TARGET
 
 #: How many single samples are drawn behind the mean of a finished run.
 THIN_CURVES = 16
@@ -26,6 +37,11 @@ _GALLERY_WIDTH = 470
 
 #: Letters of a name in a legend.
 _LONGEST_LABEL = 28
+
+#: Diameters of weighted dots in pixels, the smallest and the largest.
+DOTS = (1.2, 24.0)
+#: Pictures of a group that a row of a gallery has room for.
+WIDEST_GROUP = 8
 
 #: Samples up to which their points are large.
 FEW = 100
@@ -53,8 +69,9 @@ def curve_figure(
     sample: int | None = None,
     height: int = 320,
     component: str | None = None,
+    theme: str = "light",
 ) -> go.Figure:
-    """A view of the trace against the level s or the step.
+    """A view of the trace against the level s or the step, with marks where particles were resampled.
 
     Args:
         curves: what to draw.
@@ -65,6 +82,7 @@ def curve_figure(
         sample: draw this sample alone, in place of the mean and the others behind it.
         height: in pixels.
         component: the part of the log-density to draw; None for their sum.
+        theme: "light" or "dark".
     """
     means, singles = select(curves, quantity, component)
     x = curves.level if against == "level" else curves.index.astype(float)
@@ -95,6 +113,87 @@ def curve_figure(
             hovertemplate="%{y:.4g}<extra>" + _text(name) + "</extra>",
         )
     _lay_out(figure, height, UNITS[quantity])
+    _over(figure, x, against)
+    _mark(figure, curves, against, theme)
+    return figure
+
+
+def effective_figure(
+    curves: Curves, particles: int, threshold: float, against: str, theme: str, height: int = 320
+) -> go.Figure:
+    """The effective sample size of a corrected run in % of a group: the median bold, single groups thin; the threshold.
+
+    Args:
+        curves: of the run.
+        particles: of a group.
+        threshold: the share of a group below which it is resampled.
+        against: "level" or "step".
+        theme: "light" or "dark".
+        height: in pixels.
+    """
+    share = 100 * curves.effective / particles
+    x = curves.level if against == "level" else curves.index.astype(float)
+    figure, colour = go.Figure(), NEUTRAL[theme]
+    several = share.shape[1] > 1
+    if several:
+        values = share[:, :THIN_CURVES]
+        gap = np.full((1, values.shape[1]), np.nan)
+        figure.add_scatter(
+            x=np.tile(np.append(x, np.nan), values.shape[1]),
+            y=np.concatenate([values, gap]).T.ravel(),
+            mode="lines",
+            line={"color": colour, "width": 0.7},
+            opacity=0.4,
+            hoverinfo="skip",
+            showlegend=False,
+        )
+    median = np.median(share, 1)
+    figure.add_scatter(
+        x=x,
+        y=median,
+        mode="lines",
+        name=MEDIAN if several else SIZE,
+        line={"color": colour, "width": 2.6},
+        customdata=median * particles / 100,
+        hovertemplate=f"%{{y:.0f}} %, %{{customdata:.1f}} of {particles} particles<extra></extra>",
+    )
+    figure.add_scatter(
+        x=x[[0, -1]],
+        y=np.full(2, 100 * threshold),
+        mode="lines",
+        name=THRESHOLD,
+        line={"color": RESAMPLED[theme], "width": 1.4, "dash": "dash"},
+        hoverinfo="skip",
+    )
+    _lay_out(figure, height, EFFECTIVE_UNIT)
+    figure.update_yaxes(range=[0, 104])
+    _over(figure, x, against)
+    _mark(figure, curves, against, theme)
+    return figure
+
+
+def _mark(figure: go.Figure, curves: Curves, against: str, theme: str) -> None:
+    """Add thin upright lines where particles were resampled, if any were."""
+    marks = curves.mark_levels if against == "level" else curves.marks.astype(float)
+    if not len(marks):
+        return
+    gap = np.full_like(marks, np.nan)
+    figure.add_scatter(
+        x=np.stack([marks, marks, gap], 1).ravel(),
+        y=np.tile([0.0, mark_height(len(marks)), np.nan], len(marks)),
+        mode="lines",
+        name=RESAMPLED_NAME,
+        line={"color": RESAMPLED[theme], "width": 1},
+        opacity=0.55,
+        hoverinfo="skip",
+        # From bottom to top whatever the curves' range.
+        yaxis="y2",
+    )
+    figure.update_layout(yaxis2={"overlaying": "y", "range": [0, 1], "visible": False, "fixedrange": True})
+
+
+def _over(figure: go.Figure, x: np.ndarray, against: str) -> None:
+    """The axis across: the level, from noise to data, or the step."""
     figure.update_layout(hovermode="x unified")
     if against == "level":
         # A run that was cut short spans less than a decade or two: label 2 and 5 as well there.
@@ -104,7 +203,6 @@ def curve_figure(
         )
     else:
         figure.update_xaxes(title_text="step")
-    return figure
 
 
 def plane_figure(
@@ -116,6 +214,8 @@ def plane_figure(
     height: int = 460,
     traced: int | None = None,
     target: np.ndarray | None = None,
+    counts: np.ndarray | None = None,
+    rows: np.ndarray | None = None,
 ) -> go.Figure:
     """The samples over the contour lines of every expert; a click on a sample picks it.
 
@@ -129,6 +229,8 @@ def plane_figure(
         traced: of how many samples, the first ones, there are curves: only these can be clicked, and are outlined
             where others are shown; None: of all.
         target: log-density of the exact target on the preview's grid, in nats; None draws none.
+        counts: what each sample counts for beside the others, 1 on average, [n]: the area of its dot. None: all alike.
+        rows: the samples to draw, int; None: all.
     """
     figure = go.Figure()
     for order, (name, colour, grid) in enumerate(zip(names, colours, preview.contours, strict=True)):
@@ -153,20 +255,24 @@ def plane_figure(
         )
     point_colours = np.array([*colours, NEUTRAL[theme]])[owners(preview.weights)]
     known = np.arange(len(point_colours)) < (len(point_colours) if traced is None else traced)
-    for rows, clickable in ((np.nonzero(~known)[0], False), (np.nonzero(known)[0], True)):
-        if not len(rows):
+    drawn = np.ones(len(known), bool) if rows is None else np.isin(np.arange(len(known)), rows)
+    for chosen, clickable in ((np.nonzero(~known & drawn)[0], False), (np.nonzero(known & drawn)[0], True)):
+        if not len(chosen):
             continue
+        size: Any = 6 if clickable else 4
+        if counts is not None:
+            size = (size * np.sqrt(counts[chosen])).clip(*DOTS)
         outline = {"width": 1, "color": NEUTRAL[theme]} if clickable and not known.all() else {"width": 0}
         opacity = 0.65 if clickable else 0.35
         # What has no hover cannot be clicked either.
         hover: dict[str, Any] = {"hovertemplate": "sample %{customdata}: (%{x:.3f}, %{y:.3f})<extra></extra>"}
         figure.add_scatter(
-            x=preview.positions[rows, 0],
-            y=preview.positions[rows, 1],
+            x=preview.positions[chosen, 0],
+            y=preview.positions[chosen, 1],
             mode="markers",
             name="samples",
-            customdata=rows if clickable else None,
-            marker={"size": 6 if clickable else 4, "color": point_colours[rows], "opacity": opacity, "line": outline},
+            customdata=chosen if clickable else None,
+            marker={"size": size, "color": point_colours[chosen], "opacity": opacity, "line": outline},
             showlegend=False,
             selected={"marker": {"opacity": 0.9 if clickable else opacity}},
             unselected={"marker": {"opacity": opacity}},
@@ -188,7 +294,14 @@ def plane_figure(
     return figure
 
 
-def gallery_figure(pictures: np.ndarray, numbers: np.ndarray, picked: int | None, cell: int = 84) -> go.Figure:
+def gallery_figure(
+    pictures: np.ndarray,
+    numbers: np.ndarray,
+    picked: int | None,
+    cell: int = 84,
+    labels: Sequence[str] = (),
+    group: int = 1,
+) -> go.Figure:
     """Pictures uint8 [n, H, W] or [n, H, W, 3] as a grid in which a click picks one.
 
     Args:
@@ -196,13 +309,18 @@ def gallery_figure(pictures: np.ndarray, numbers: np.ndarray, picked: int | None
         numbers: of the samples they show, int [n].
         picked: the number of the one that is framed.
         cell: width of one picture in pixels, at least.
+        labels: one for each picture, on its lower edge; left out: none.
+        group: pictures that belong together and shall not be parted by a row's end, where a row has room for them.
     """
     count, height, width = pictures.shape[:3]
     columns, rows = grid_shape(count)
+    if 1 < group <= WIDEST_GROUP and count > group:
+        columns = group * max(1, round(columns / group))
+        rows = -(-count // columns)
     index = np.arange(count)
     row, column = index // columns, index % columns
     figure = go.Figure()
-    source = "data:image/png;base64," + base64.b64encode(mosaic_png(pictures, cell)).decode()
+    source = "data:image/png;base64," + base64.b64encode(mosaic_png(pictures, cell, columns)).decode()
     figure.add_layout_image(
         source=source, xref="x", yref="y", x=0, y=0, sizex=columns, sizey=rows, sizing="stretch", layer="below"
     )
@@ -218,6 +336,12 @@ def gallery_figure(pictures: np.ndarray, numbers: np.ndarray, picked: int | None
         unselected={"marker": {"opacity": 0}},
         showlegend=False,
     )
+    for place, label in enumerate(labels):
+        x, y = float(column[place]) + 0.5, float(row[place]) + 0.97
+        figure.add_annotation(
+            x=x, y=y, text=_text(label), yanchor="bottom", showarrow=False, font={"size": 11, "color": "#ffffff"},
+            bgcolor="rgba(20, 28, 34, 0.72)", borderpad=1,
+        )  # fmt: skip
     for place in np.nonzero(numbers == picked)[0]:
         x, y = int(column[place]), int(row[place])
         figure.add_shape(type="rect", x0=x, x1=x + 1, y0=y, y1=y + 1, line={"color": PICKED, "width": 4})

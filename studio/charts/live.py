@@ -17,7 +17,7 @@ from superdiff_engine.domains.plane.arrays import PlanePreview
 from superdiff_engine.domains.plane.contours import density_lines
 from superdiff_engine.trace import Curves
 
-from .palette import GUIDE, NEUTRAL, TARGET
+from .palette import GUIDE, NEUTRAL, RESAMPLED, TARGET
 
 #: Rows of a live curve.
 LIVE_POINTS = 300
@@ -30,6 +30,12 @@ COMPARED = 160
 
 #: What a legend calls the exact target's contour lines.
 TARGET_NAME = "exact target"
+#: Marks of resampling up to which they are lines, beyond which ticks.
+MOST_LINES = 40
+#: What they and the lines of the effective sample size are called in legends.
+RESAMPLED_NAME, MEDIAN, SIZE, THRESHOLD = "resampled", "median of the groups", "effective sample size", "threshold"
+EFFECTIVE_TITLE = "Effective sample size"
+EFFECTIVE_UNIT = "% of a group"
 
 Quantity = Literal["value", "difference", "weights"]
 TITLES: dict[Quantity, str] = {
@@ -79,8 +85,11 @@ def curve_option(
     steps: int,
     thin: bool,
     component: str | None = None,
+    theme: str = "light",
 ) -> dict[str, Any]:
-    """Curves over the steps, one colour an expert: the mean bold, single samples thin."""
+    """Curves over the steps, one colour an expert: the mean bold, single samples thin; marks where particles were
+    resampled.
+    """
     means, singles = select(curves, quantity, component)
     thin = thin and singles.shape[2] > 0
     table: dict[str, np.ndarray] = {"step": curves.index}
@@ -99,7 +108,7 @@ def curve_option(
         # The first expert's line is broader, so that lines on top of each other show both colours.
         table[name] = values
         series.append(_line(name, colour, 4.2 if order == 0 else 2.2, 1.0) | {"name": name, "z": 3})
-    return _frame() | {
+    option = _frame() | {
         "legend": _legend(names, "roundRect", 14, 4),
         "tooltip": {"trigger": "axis"},
         "dataset": [{"source": _table(**table)}, *tables],
@@ -107,6 +116,78 @@ def curve_option(
         "yAxis": _axis(UNITS[quantity], gap=46) | {"scale": True},
         "series": series,
     }
+    return _marked(option, curves, theme)
+
+
+def effective_option(
+    curves: Curves, particles: int, threshold: float, steps: int, theme: str, now: int | None = None
+) -> dict[str, Any]:
+    """The effective sample size over the steps in % of a group: the median bold, single groups thin; the threshold.
+
+    Args:
+        curves: of a corrected run.
+        particles: of a group.
+        threshold: the share of a group below which it is resampled.
+        steps: of the run.
+        theme: "light" or "dark".
+        now: a step to point out; None for none.
+    """
+    share = 100 * curves.effective / particles
+    table: dict[str, np.ndarray] = {"step": curves.index, MEDIAN: np.median(share, 1)}
+    tables, series = [], []
+    if share.shape[1] > 1:
+        values = share[:, :THIN_CURVES].T
+        gap = np.full((len(values), 1), np.nan)
+        step = np.tile(np.append(curves.index, np.nan), len(values))
+        tables.append({"source": _table(step=step, value=np.concatenate([values, gap], axis=1).ravel())})
+        line = _line("value", NEUTRAL[theme], 1.0, 0.4) | {"datasetIndex": 1, "silent": True, "z": 1}
+        series.append(line | {"tooltip": {"show": False}})
+    name = MEDIAN if share.shape[1] > 1 else SIZE
+    series.append(_line(MEDIAN, NEUTRAL[theme], 2.6, 1.0) | {"name": name, "z": 3})
+    ends = np.array([0.0, steps])
+    tables.append({"source": _table(step=ends, value=np.full(2, 100 * threshold))})
+    line = _line("value", RESAMPLED[theme], 1.4, 1.0) | {"datasetIndex": len(tables), "silent": True, "z": 2}
+    line["lineStyle"]["type"] = "dashed"
+    series.append(line | {"name": THRESHOLD, "tooltip": {"show": False}})
+    if now is not None:
+        tables.append({"source": _table(step=np.array([now, now]), value=np.array([0.0, 100.0]))})
+        line = _line("value", GUIDE[theme], 2.0, 1.0) | {"datasetIndex": len(tables), "silent": True, "z": 4}
+        series.append(line | {"tooltip": {"show": False}})
+    option = _frame() | {
+        "legend": _legend([name, THRESHOLD], "roundRect", 14, 4),
+        "tooltip": {"trigger": "axis"},
+        "dataset": [{"source": _table(**table)}, *tables],
+        "xAxis": _axis("step", minimum=0, maximum=steps, gap=24),
+        "yAxis": _axis(EFFECTIVE_UNIT, gap=46, minimum=0, maximum=100),
+        "series": series,
+    }
+    return _marked(option, curves, theme)
+
+
+def _marked(option: dict[str, Any], curves: Curves, theme: str) -> dict[str, Any]:
+    """A chart over the steps with thin upright lines where particles were resampled; as it was where none were."""
+    marks = curves.marks.astype(float)
+    if not len(marks):
+        return option
+    # On an axis of their own, 0 to 1 from bottom to top, whatever the curves' range; many marks are ticks at its foot.
+    top = mark_height(len(marks))
+    step = np.stack([marks, marks, np.full_like(marks, np.nan)], 1).ravel()
+    height = np.tile([0.0, top, np.nan], len(marks))
+    dataset = [*option["dataset"], {"source": _table(step=step, mark=height)}]
+    line = _line("mark", RESAMPLED[theme], 1.0, 0.55) | {"datasetIndex": len(dataset) - 1, "yAxisIndex": 1, "z": 0}
+    legend = option["legend"] | {"data": [*option["legend"]["data"], RESAMPLED_NAME]}
+    unseen = {"type": "value", "min": 0, "max": 1, "show": False}
+    return option | {
+        "dataset": dataset,
+        "legend": legend,
+        "yAxis": [option["yAxis"], unseen],
+        "series": [*option["series"], line | {"name": RESAMPLED_NAME, "silent": True, "tooltip": {"show": False}}],
+    }
+
+
+def mark_height(count: int) -> float:
+    """How high marks of resampling stand, as a share of the chart: so many would hide the curves."""
+    return 1.0 if count <= MOST_LINES else 0.07
 
 
 def plane_option(

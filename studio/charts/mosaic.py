@@ -18,15 +18,17 @@ def grid_shape(count: int) -> tuple[int, int]:
     return columns, math.ceil(count / columns)
 
 
-def mosaic_png(pictures: np.ndarray, cell: int = 56) -> bytes:
-    """Pictures uint8 [n, H, W] or [n, H, W, 3] as a grid of about square shape.
+def mosaic_png(pictures: np.ndarray, cell: int = 56, columns: int | None = None) -> bytes:
+    """Pictures uint8 [n, H, W] or [n, H, W, 3] as a grid.
 
     Args:
         pictures: what to show.
         cell: width in pixels that each is enlarged to, by a whole factor.
+        columns: of the grid; None for about square shape.
     """
     count, height, width = pictures.shape[:3]
-    columns, rows = grid_shape(count)
+    columns = columns or grid_shape(count)[0]
+    rows = math.ceil(count / columns)
     factor = max(1, cell // width)
     border = 2
     tall, wide = height * factor + 2 * border, width * factor + 2 * border

@@ -15,6 +15,7 @@ __all__ = [
     "GUIDE",
     "NEUTRAL",
     "PICKED",
+    "RESAMPLED",
     "TARGET",
     "dot",
     "expert_colours",
@@ -24,6 +25,8 @@ __all__ = [
 
 #: The diagonal in "estimated against exact", and other lines that only guide the eye.
 GUIDE = {"light": "#8a97a1", "dark": "#74828d"}
+#: Where particles were resampled, and the threshold below which they are.
+RESAMPLED = {"light": "#7a4fbf", "dark": "#b79bf0"}
 #: What drawings on a page stand on.
 GROUND = {"light": "#ffffff", "dark": "#1a242b"}
 #: The frame of the picture that was picked.

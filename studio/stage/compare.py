@@ -16,11 +16,12 @@ from superdiff_engine.recipes.operators import COMPARED, OPERATORS, OperatorReci
 from .. import session
 from ..charts import finished as figures
 from ..charts.live import TITLES, Quantity
-from ..charts.palette import expert_colours
+from ..charts.palette import expert_colours, theme_name
 from ..guard import callback, guarded
 from ..jobs import Job
 from ..views import view_of
 from .exports import draw_downloads
+from .lineage import marks_note
 from .live import draw_small_progress
 from .progress import names_of
 from .results import draw_heading
@@ -86,7 +87,8 @@ def _choice(job: Job, label: str) -> None:
             key="run-beside",
             on_click=callback(lambda: _run_other(job, name)),
             disabled=len(st.session_state["shown"]) >= session.MOST_COMPARED,
-            help=f"Same experts, same seed, another operator; up to {session.MOST_COMPARED} side by side",
+            help=f"Same experts, same seed, another operator; up to {session.MOST_COMPARED} side by side"
+            f"{'' if job.recipe.correction is None else '. One without an exact target runs without a correction'}",
         )
         rest = variants(job.recipe)[: session.MOST_COMPARED - len(st.session_state["shown"])]
         if rest and len(st.session_state["shown"]) == 1:
@@ -142,11 +144,12 @@ def _column(job: Job, brief: bool) -> None:
     means = {
         # In a strip only the numbers have room; the heading says whose they are.
         "expert": [str(place) for place in range(1, len(names) + 1)] if brief else names,
-        "log q, nats": result.log_density.mean(1),
-        "κ": result.weights.mean(1),
+        "log q, nats": result.mean(result.log_density),
+        "κ": result.mean(result.weights),
     }
     column = st.column_config
-    st.caption(f"Means at level s = {result.level:.3g}")
+    weighted = "" if result.importance is None else "Weighted "
+    st.caption(f"{weighted}{'means' if weighted else 'Means'} at level s = {result.level:.3g}")
     st.dataframe(
         pd.DataFrame(means),
         hide_index=True,
@@ -164,8 +167,10 @@ def _column(job: Job, brief: bool) -> None:
     quantities: tuple[Quantity, ...] = ("difference", "weights")
     for quantity in quantities:
         st.markdown(f"**{TITLES[quantity]}**")
-        figure = figures.curve_figure(curves, quantity, names, colours, "level", height=260)
+        figure = figures.curve_figure(curves, quantity, names, colours, "level", height=260, theme=theme_name())
         figure.update_layout(showlegend=False)
         st.plotly_chart(
             figure, key=f"{quantity}-{job.id}", config=figures.config(), alt=f"{quantity} against the level"
         )
+    if marks_note(curves, job.run.recipe):
+        st.caption(marks_note(curves, job.run.recipe))

@@ -14,6 +14,7 @@ from ..guard import guarded
 from ..jobs import Job
 from ..views import Compared, view_of
 from .check import draw_check
+from .lineage import draw_effective, draw_lineage, marks_note
 from .progress import names_of
 from .sample import FIGURE_POINTS, KEEP
 
@@ -65,17 +66,24 @@ def draw_curves(job: Job) -> None:
     quantities: list[Quantity] = ["value", "difference", "weights"]
     with st.grid(columns=2, min_column_width=320, gap="small"):
         for quantity in quantities:
-            figure = figures.curve_figure(curves, quantity, names, colours, against, component=component)
+            figure = figures.curve_figure(
+                curves, quantity, names, colours, against, component=component, theme=theme_name()
+            )
             alt = f"{TITLES[quantity]} against the {against}; bold: mean over all samples, thin: single samples"
             with st.container(gap="xxsmall"):
                 st.markdown(f"**{TITLES[quantity]}{'' if component is None else f' ({component})'}**")
                 st.plotly_chart(figure, key=f"{quantity}-{job.id}", config=figures.config(), alt=alt)
+        draw_effective(job, curves, against)
         if compared is not None:
             figure = figures.agreement_figure(compared.estimated, compared.exact, names, colours, theme_name())
             alt = "Estimated against exact log-density of the finished samples; on the diagonal they agree"
             with st.container(gap="xxsmall"):
                 st.markdown("**Estimated against exact log-density**")
                 st.plotly_chart(figure, key=f"agreement-{job.id}", config=figures.config(), alt=alt)
+    if marks_note(curves, job.run.recipe):
+        st.caption(marks_note(curves, job.run.recipe))
     if job.run.result is not None:
+        with guarded("the lineage"):
+            draw_lineage(job, job.run.result)
         with guarded("the check of the log-densities"):
             draw_check(job, job.run.result, names)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import streamlit as st
 
 from superdiff_engine.domain import ALL, Result, Shown
 from superdiff_engine.domains import get_domain
-from superdiff_engine.runs.formats import samples_npz, trace_csv
+from superdiff_engine.runs.formats import lineage_csv, samples_npz, trace_csv
 
 from ..jobs import Job
 
@@ -50,7 +51,9 @@ def downloads(job: Job, shown: Shown = ALL) -> list[Download]:
             files.append(Download(export.title, name, export.mime, export.make))
         files.append(Download("Samples (NPZ)", f"{job.id}-samples.npz", "application/zip", lambda: samples_npz(result)))
     if len(run.trace):
-        files.append(Download("Trace (CSV)", f"{job.id}-trace.csv", "text/csv", lambda: trace_csv(run.trace)))
+        files.append(Download("Trace (CSV)", f"{job.id}-trace.csv", "text/csv", lambda: trace_csv(run.trace, result)))
+    if result is not None and result.importance is not None:
+        files.append(Download("Lineage (CSV)", f"{job.id}-lineage.csv", "text/csv", lambda: lineage_csv(result)))
     recipe = run.recipe
     files.append(
         Download("Recipe (JSON)", f"{job.id}-recipe.json", "application/json", lambda: recipe.to_json().encode())
@@ -61,7 +64,9 @@ def downloads(job: Job, shown: Shown = ALL) -> list[Download]:
 def picture_download(job: Job, result: Result, index: int) -> Download:
     """The picture of sample `index`, with the recipe inside, of a domain whose samples are pictures."""
     make = get_domain(result.recipe.domain).picture_png
-    return Download("This picture (PNG)", f"{job.id}-{index:05d}.png", "image/png", lambda: make(result, index))
+    share = "" if result.shares is None else f"-share-{result.shares[index]:.3f}"
+    name = f"{job.id}-{index:05d}{share}.png"
+    return Download("This picture (PNG)", name, "image/png", lambda: make(result, index))
 
 
 def draw_downloads(job: Job, shown: Shown = ALL) -> None:
@@ -80,7 +85,7 @@ def draw_downloads(job: Job, shown: Shown = ALL) -> None:
         st.code(recipe_address(job), language=None, wrap_lines=True)
 
 
-def draw_download(job: Job, download: Download) -> None:
+def draw_download(job: Job, download: Download, width: Literal["stretch", "content"] = "stretch") -> None:
     """The button of one file; its bytes are made when it is pressed."""
     st.download_button(
         download.title,
@@ -90,7 +95,7 @@ def draw_download(job: Job, download: Download) -> None:
         key=f"download-{job.id}-{download.name}",
         on_click="ignore",
         icon=":material/download:",
-        width="stretch",
+        width=width,
     )
 
 

@@ -6,18 +6,23 @@ import numpy as np
 import streamlit as st
 from PIL import Image
 
+from superdiff_engine.domain import Result
+
 from ..charts.finished import gallery_figure
 from ..charts.mosaic import mosaic_png
 from ..charts.palette import GROUND
 from ..jobs import Job
-from .sample import KEEP, draw_clickable
+from .sample import KEEP, draw_clickable, labels_note, share_labels
 
 
-def draw_gallery(job: Job, pictures: np.ndarray, numbers: np.ndarray, picked: int, what: str, caption: str) -> None:
-    """A page of pictures, the picked one framed.
+def draw_gallery(
+    job: Job, result: Result, pictures: np.ndarray, numbers: np.ndarray, picked: int, what: str, caption: str
+) -> None:
+    """A page of pictures, the picked one framed, each labelled with what it counts for where that differs.
 
     Args:
         job: whose samples they show.
+        result: of the job.
         pictures: uint8 [n, H, W] or [n, H, W, 3].
         numbers: of the samples they show, int [n].
         picked: the number of the one that is looked at, on this page or not.
@@ -25,8 +30,13 @@ def draw_gallery(job: Job, pictures: np.ndarray, numbers: np.ndarray, picked: in
         caption: below them.
     """
     alt = f"{len(numbers)} {what}, number {picked} framed"
-    draw_clickable(job, gallery_figure(pictures, numbers, picked), alt, tool_bar=False)
-    st.caption(caption)
+    # A row of pictures ends with a group where the page shows whole groups.
+    size = result.recipe.group
+    whole = len(numbers) % size == 0 and np.array_equal(numbers, numbers[0] + np.arange(len(numbers)))
+    labels = share_labels(result, numbers)
+    figure = gallery_figure(pictures, numbers, picked, labels=labels, group=size if whole else 1)
+    draw_clickable(job, figure, alt, tool_bar=False)
+    st.caption(f"{caption}{labels_note(result)}")
 
 
 def choose_page(job: Job, count: int, size: int) -> slice:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import streamlit as st
 
 from ..charts import live as charts
-from ..charts.palette import expert_colours
+from ..charts.palette import expert_colours, theme_name
 from ..guard import guarded
 from ..jobs import Job
 from ..session import registry
 from ..views import view_of
 from .curves import draw_agreement, draw_component_choice
+from .lineage import draw_effective_live, marks_note
 from .progress import TICK, draw_progress, names_of, progress_text
 
 _CHART_HEIGHT = 225
 _PREVIEW = 370
+_ALIKE = "Particles, each drawn alike whatever it counts for now; the finished samples are shown with their weights"
 
 
 def draw_live(job: Job) -> None:
@@ -64,22 +66,30 @@ def _charts(job: Job) -> None:
             st.markdown(f"**{charts.TITLES[quantity]}{part}**", width="content")
             if switch and component is None:
                 st.toggle("single samples", value=True, key="live-thin", help="Thin curves behind the bold means")
-        option = charts.curve_option(curves, quantity, names, colours, steps, thin, component)
+        option = charts.curve_option(curves, quantity, names, colours, steps, thin, component, theme_name())
         alt = f"{charts.TITLES[quantity]} against the step, one curve an expert"
         st.echarts_chart(option, key=f"live-{quantity}", height=height, alt=alt)
 
     above = st.columns([_PREVIEW, 520], gap="medium")
     with above[0]:
-        st.markdown("**Samples now**")
+        st.markdown("**Samples now**", help=_ALIKE if curves.effective.size else None)
         if frame is not None:
             view.draw_preview(frame, names, "live", _PREVIEW - 10, job.recipe)
     with above[1]:
         curve("value", _PREVIEW - 10, switch=True)
-    below = st.columns(2 if compared is None else 3, gap="medium")
+    if curves.effective.size:
+        # Four charts are too many for a row.
+        below = [*st.columns(2, gap="medium"), *st.columns(2, gap="medium")]
+        with below[2]:
+            draw_effective_live(curves, run.recipe, "live", _CHART_HEIGHT)
+    else:
+        below = list(st.columns(2 if compared is None else 3, gap="medium"))
     with below[0]:
         curve("difference", _CHART_HEIGHT)
     with below[1]:
         curve("weights", _CHART_HEIGHT)
     if compared is not None:
-        with below[2]:
+        with below[-1]:
             draw_agreement(compared, names, "live", _CHART_HEIGHT)
+    if curves.effective.size:
+        st.caption(marks_note(curves, run.recipe))

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import streamlit as st
 
+from ..charts.live import LIVE_POINTS
 from ..guard import guarded
 from ..jobs import Job
 from ..session import registry
 from ..views import view_of
 from .curves import draw_agreement
+from .lineage import draw_effective_live, marks_note
 from .progress import names_of
 
 _PLAY_TICK = 0.15
 _HEIGHT = 430
+_EFFECTIVE_HEIGHT = 190
 
 
 def draw_replay(job: Job) -> None:
@@ -48,3 +51,12 @@ def _player(job_id: str, playing: bool) -> None:
             view.draw_preview(frame, names, f"replay-{job.id}", _HEIGHT, job.recipe)
             if view.preview_note:
                 st.caption(view.preview_note)
+        recipe = job.run.recipe
+        if recipe.correction is None:
+            return
+        curves = job.run.trace.curves(most=LIVE_POINTS)
+        draw_effective_live(curves, recipe, f"replay-{job.id}", _EFFECTIVE_HEIGHT, now=frame.index)
+        st.caption(
+            f"{marks_note(curves, recipe)} Shown are the particles of that moment, all alike: some have no descendants "
+            "among the finished samples."
+        )

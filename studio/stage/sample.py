@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
 from superdiff_engine.domain import Result
+from superdiff_engine.trace import Frame
 
 from ..charts import finished as figures
 from ..charts.live import TITLES, Quantity, at_level
-from ..charts.palette import expert_colours
+from ..charts.palette import expert_colours, theme_name
 from ..guard import callback
 from ..jobs import Job
 from .progress import names_of
@@ -22,6 +26,8 @@ from .progress import names_of
 FIGURE_POINTS = 300
 #: What is chosen of a run (a sample, a curve, an order) stays while another view is looked at.
 KEEP: Literal["session"] = "session"
+#: What the choice of one sample a group means.
+ONE_A_GROUP = "Of every group of particles one sample, drawn by what they count for: independent samples of the target"
 
 
 def pick(job: Job, count: int) -> int:
@@ -55,13 +61,116 @@ def _take_click(job_id: str) -> None:
             st.session_state[f"pick-{job_id}"] = int(chosen[0] if isinstance(chosen, list) else chosen)
 
 
+def ancestry(job: Job, picked: int, shown: Callable[[Any], int]) -> list[tuple[Frame[Any], int]]:
+    """The kept moments of a sample, each with the row in which its ancestor stands there.
+
+    Args:
+        job: whose sample it is.
+        picked: its number.
+        shown: how many samples a preview shows.
+    """
+    trace = job.run.trace
+    found = [(frame, trace.ancestor(frame.index, picked)) for frame in trace.frames]
+    return [(frame, row) for frame, row in found if row is not None and row < shown(frame.preview)]
+
+
 def last_moment(result: Result) -> str:
     """What the samples of a result are, for the end of a slider."""
     return "finished" if result.complete else f"stopped at step {result.index}, s = {result.level:.2g}"
 
 
+def share_labels(result: Result, rows: np.ndarray) -> list[str]:
+    """What some samples count for within their groups, for labels; none where all count the same."""
+    shares = result.shares
+    return [] if shares is None else [percent(shares[row]) for row in rows]
+
+
+def percent(share: float) -> str:
+    """A share for people: "12 %", and "<1 %" for what is not nothing."""
+    return "<1 %" if 0 < share < 0.005 else f"{share:.0%}".replace("%", " %")
+
+
+def labels_note(result: Result) -> str:
+    """What `share_labels` mean, as a sentence; empty where there are none."""
+    if result.importance is None:
+        return ""
+    return f" The label is what a sample counts for within its group of {result.recipe.group}."
+
+
+def choose_one_a_group(job: Job, result: Result) -> np.ndarray:
+    """The samples to show: all, or of each group one that is drawn by what they count for, where that is chosen."""
+    everything = np.arange(result.log_density.shape[1])
+    if result.importance is None:
+        return everything
+    chosen = st.toggle("One a group", key=f"one-a-group-{job.id}", persist_state=KEEP, help=ONE_A_GROUP)
+    return result.one_a_group() if chosen else everything
+
+
+@dataclass(frozen=True)
+class Weighing:
+    """How a scatter shows what samples count for: `sized` by the area of their dots, or of every group only `one`."""
+
+    title: str
+    sized: bool = False
+    one: bool = False
+
+    def counts(self, result: Result, shown: int) -> np.ndarray | None:
+        """What each of the first `shown` samples counts for, 1 on average; None where all are drawn alike."""
+        return result.shares[:shown] * result.recipe.group if self.sized and result.shares is not None else None
+
+    def rows(self, result: Result) -> np.ndarray | None:
+        """The samples that are drawn; None: all."""
+        return result.one_a_group() if self.one else None
+
+    def note(self, result: Result) -> str:
+        """What it means, as a sentence and a space; empty where all samples count the same."""
+        if result.importance is None:
+            return ""
+        if self.sized:
+            return "The area of a dot is what the sample counts for within its group. "
+        if self.one:
+            return f"{ONE_A_GROUP}. "
+        return "Dots are the particles as drawn, without their weights: not yet the target. "
+
+
+AS_DRAWN = Weighing("as drawn")
+BY_WEIGHT = Weighing("by weight", sized=True)
+_WEIGHINGS = {one.title: one for one in (BY_WEIGHT, AS_DRAWN, Weighing("one a group", one=True))}
+
+
+def choose_weighing(job: Job, result: Result) -> Weighing:
+    """The choice of how a scatter shows what samples count for; without a correction there is none."""
+    if result.importance is None:
+        return AS_DRAWN
+    chosen: str = st.segmented_control(
+        "Samples",
+        list(_WEIGHINGS),
+        default=BY_WEIGHT.title,
+        required=True,
+        key=f"weighing-{job.id}",
+        persist_state=KEEP,
+        label_visibility="collapsed",
+    )
+    return _WEIGHINGS[chosen]
+
+
+def importance_text(job: Job, result: Result, picked: int) -> str:
+    """What one sample counts for and where it came from, as sentences; empty where all count the same."""
+    shares, size = result.shares, result.recipe.group
+    if shares is None:
+        return ""
+    came = job.run.trace.ancestor(0, picked)
+    began = "" if came is None else f" It began as particle {came}."
+    return (
+        f"Sample {picked} counts for {percent(shares[picked])} of its group of {size} (group {picked // size}; an even "
+        f"share is {percent(1 / size)}).{began}"
+    )
+
+
 def draw_one_sample(job: Job, result: Result, picked: int) -> None:
     """Log-density and weight of every expert for one sample, and its curve."""
+    if result.importance is not None:
+        st.caption(importance_text(job, result, picked))
     st.dataframe(
         pd.DataFrame(
             {
@@ -93,7 +202,9 @@ def draw_one_sample(job: Job, result: Result, picked: int) -> None:
         persist_state=KEEP,
         label_visibility="collapsed",
     )
-    figure = figures.curve_figure(curves, quantity, names, colours, "level", sample=picked, height=270)
+    figure = figures.curve_figure(
+        curves, quantity, names, colours, "level", sample=picked, height=270, theme=theme_name()
+    )
     figure.update_layout(showlegend=False)
     st.plotly_chart(
         figure,

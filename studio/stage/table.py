@@ -13,22 +13,28 @@ from ..charts.live import at_level
 from ..jobs import Job
 from .progress import names_of
 
+_SHARE = "counts for, % of its group"
+
 
 def draw_table(job: Job, result: Result) -> None:
     """All numbers of an ended run."""
     draw_figures_of(job, result)
     count = result.log_density.shape[1]
     columns: dict[str, np.ndarray] = {"sample": np.arange(count)}
+    if result.shares is not None:
+        columns["group"] = np.arange(count) // result.recipe.group
+        columns[_SHARE] = 100 * result.shares
     names = names_of(job)
     for name, values in zip(names, result.log_density, strict=True):
         columns[at_level(result.level, name)] = values
     for name, values in zip(names, result.weights, strict=True):
         columns[f"κ of {name}"] = values
     number = st.column_config.NumberColumn(format="%.3f")
+    plain = ("sample", "group")
     st.dataframe(
         pd.DataFrame(columns),
         hide_index=True,
-        column_config=dict.fromkeys(list(columns)[1:], number),
+        column_config=dict.fromkeys([name for name in columns if name not in plain], number),
         height=420,
         alt="Log-densities at the last level and weights of all samples",
     )

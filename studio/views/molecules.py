@@ -34,7 +34,7 @@ from ..jobs import Job
 from ..stage.exports import Download, draw_download, picture_download, show_only
 from ..stage.gallery import choose_page, draw_gallery, draw_mosaic, on_page
 from ..stage.progress import names_of
-from ..stage.sample import KEEP, last_moment
+from ..stage.sample import KEEP, ONE_A_GROUP, ancestry, importance_text, last_moment
 from . import GUESS, GUESSED, OwnFiles, ReadingOption, View
 
 #: Molecules side by side in the live view, and Angstrom from one to the next.
@@ -42,6 +42,8 @@ SIDE_BY_SIDE, SPACING = 9, 9.5
 #: Depictions on one page of the gallery, and their width in pixels.
 PAGE, CELL = 25, 150
 _FILTERS = {"valid": "valid", "all": "satisfy all prompts", "once": "no duplicates"}
+#: Of a corrected run: of every group one, drawn by what they count for.
+_ONE = {"one": "one a group, by weight"}
 
 
 def scene(molecules: Structures, rows: Sequence[int]) -> dict[str, Any]:
@@ -146,7 +148,7 @@ class MoleculesView(View[MoleculePreview, DecodedMolecules]):
         with left:
             rows = _chosen_rows(job, result)
             picked = _picked(job, rows, molecules.valid * (1 + _holds(result).sum(0)))
-            _gallery(job, molecules, rows, picked)
+            _gallery(job, result, rows, picked)
         with right:
             relaxed = _one_molecule(job, result, picked)
         everything = np.array_equal(rows, np.arange(len(molecules.atoms)))
@@ -177,11 +179,13 @@ def _holds(result: Result[DecodedMolecules]) -> np.ndarray:
 
 def _chosen_rows(job: Job, result: Result[DecodedMolecules]) -> np.ndarray:
     molecules = result.require_decoded()
+    filters = _FILTERS if result.importance is None else _FILTERS | _ONE
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         wanted = st.pills(
             "Show only",
-            list(_FILTERS),
-            format_func=_FILTERS.__getitem__,
+            list(filters),
+            format_func=filters.__getitem__,
+            help=None if result.importance is None else ONE_A_GROUP,
             selection_mode="multi",
             key=f"filter-{job.id}",
             persist_state=KEEP,
@@ -191,6 +195,8 @@ def _chosen_rows(job: Job, result: Result[DecodedMolecules]) -> np.ndarray:
             orders[one.title.split(" (")[0]] = molecules.properties[:, column]
         for name, values in zip(names_of(job), result.log_density, strict=True):
             orders[at_level(result.level, name)] = values
+        if result.shares is not None:
+            orders["what they count for"] = result.shares
         by = st.selectbox("Sort by", list(orders), key=f"sort-{job.id}", persist_state=KEEP, width=220)
         down = st.toggle("highest first", key=f"down-{job.id}", persist_state=KEEP, disabled=by == "number")
     keep = np.ones(len(molecules.atoms), bool)
@@ -200,6 +206,8 @@ def _chosen_rows(job: Job, result: Result[DecodedMolecules]) -> np.ndarray:
         keep &= _holds(result).all(0)
     if "once" in wanted:
         keep &= first_of_their_kind(molecules)
+    if "one" in wanted:
+        keep &= np.isin(np.arange(len(keep)), result.one_a_group())
     values = orders[by].astype(float)
     # Molecules without a value go last, whichever end comes first.
     values = np.where(np.isnan(values), np.inf, -values if down and by != "number" else values)
@@ -207,7 +215,8 @@ def _chosen_rows(job: Job, result: Result[DecodedMolecules]) -> np.ndarray:
     return order[keep[order]]
 
 
-def _gallery(job: Job, molecules: DecodedMolecules, rows: np.ndarray, picked: int) -> None:
+def _gallery(job: Job, result: Result[DecodedMolecules], rows: np.ndarray, picked: int) -> None:
+    molecules = result.require_decoded()
     if not len(rows):
         st.info("No molecule of this run is left by these filters; take one off.")
         return
@@ -217,7 +226,7 @@ def _gallery(job: Job, molecules: DecodedMolecules, rows: np.ndarray, picked: in
         f"{len(rows)} of {len(molecules.atoms)} molecules. Click one to see it in 3D. A drawing says why a molecule is "
         "not valid; = marks one that was there before."
     )
-    draw_gallery(job, pictures, shown, picked, "molecules as flat drawings", note)
+    draw_gallery(job, result, pictures, shown, picked, "molecules as flat drawings", note)
 
 
 @st.cache_data(show_spinner=False, max_entries=32)
@@ -293,9 +302,9 @@ def _one_molecule(job: Job, result: Result[DecodedMolecules], picked: int) -> bo
 
 def _trajectory(job: Job, result: Result[DecodedMolecules], picked: int) -> tuple[list[dict[str, Any]], list[str]]:
     """The moments that the live view kept of this molecule, and the last one."""
-    kept = [moment for moment in job.run.trace.frames if picked < len(moment.preview.atoms)]
-    frames = [scene(moment.preview, [picked]) for moment in kept]
-    labels = [f"step {moment.index}, s = {moment.level:.2g}" for moment in kept]
+    kept = ancestry(job, picked, lambda preview: len(preview.atoms))
+    frames = [scene(moment.preview, [row]) for moment, row in kept]
+    labels = [f"step {moment.index}, s = {moment.level:.2g}" for moment, _ in kept]
     return [*frames, scene(result.require_decoded(), [picked])], [*labels, last_moment(result)]
 
 
@@ -320,6 +329,8 @@ def _relaxation(job: Job, verdict: Any, picked: int) -> Relaxation | None:
 
 def _figures(job: Job, result: Result[DecodedMolecules], picked: int) -> None:
     values = result.log_density[:, picked]
+    if result.importance is not None:
+        st.caption(importance_text(job, result, picked))
     rows = [(at_level(result.level, name), f"{value:.3f}") for name, value in zip(names_of(job), values, strict=True)]
     if result.require_decoded().valid[picked]:
         values = result.require_decoded().properties[picked]

@@ -14,7 +14,7 @@ from ..charts.mosaic import SHOWN, mosaic_png
 from ..jobs import Job
 from ..stage.exports import draw_download, picture_download
 from ..stage.gallery import draw_gallery, draw_mosaic
-from ..stage.sample import draw_one_sample, pick
+from ..stage.sample import choose_one_a_group, draw_one_sample, pick
 from . import GUESS, GUESSED, View
 
 
@@ -41,17 +41,19 @@ class PicturesView(View[PicturePreview, DecodedPictures]):
         left, right = st.columns([1.1, 1], gap="medium")
         with right:
             picked = pick(job, len(pictures))
-        page = picked // SHOWN
-        shown = pictures[page * SHOWN : (page + 1) * SHOWN]
-        numbers = page * SHOWN + np.arange(len(shown))
         with left:
+            offered = choose_one_a_group(job, result)
+            # A sample that is not offered is looked at all the same, beside the first page.
+            page = int(np.argmax(offered == picked)) // SHOWN
+            numbers = offered[page * SHOWN : (page + 1) * SHOWN]
+            shown = pictures[numbers]
             note = "Click a picture to see it alone and its own curves."
             if numbers[-1] >= job.run.trace.traced:
                 traced = job.run.trace.traced
                 note = f"Click a picture to see it alone; curves are kept of the first {traced} of this run."
-            if len(pictures) > SHOWN:
+            if len(offered) > SHOWN:
                 note += f" Shown: {numbers[0]} to {numbers[-1]} of {len(pictures)}; choose a number for another page."
-            draw_gallery(job, shown, numbers, picked, "finished pictures", note)
+            draw_gallery(job, result, shown, numbers, picked, "finished pictures", note)
         with right:
             with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
                 alone = mosaic_png(pictures[[picked]], cell=112)

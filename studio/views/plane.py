@@ -21,7 +21,7 @@ from ..charts import live as charts
 from ..charts.palette import expert_colours, theme_name
 from ..jobs import Job
 from ..stage.progress import names_of
-from ..stage.sample import draw_clickable, draw_one_sample, pick
+from ..stage.sample import BY_WEIGHT, choose_weighing, draw_clickable, draw_one_sample, pick
 from . import Compared, View
 
 #: Of the preview of the experts: half the width of the view in units of the plane, and cells each way.
@@ -55,12 +55,17 @@ class PlaneView(View[PlanePreview, Decoded]):
             picked = pick(job, len(preview.positions))
         with left:
             traced = job.run.trace.traced
+            weighed = choose_weighing(job, result)
+            counts, rows = weighed.counts(result, len(preview.positions)), weighed.rows(result)
             target = _shown_target(job.recipe, preview, job.id)
-            figure = figures.plane_figure(preview, names, colours, theme, picked, traced=traced, target=target)
+            figure = figures.plane_figure(
+                preview, names, colours, theme, picked, traced=traced, target=target, counts=counts, rows=rows
+            )
             alt = "The finished samples in the plane over the contour lines of every expert's density"
             draw_clickable(job, figure, alt)
             whose = f"one of the {traced} outlined samples" if traced < len(preview.positions) else "a sample"
-            st.caption(f"{figures.contour_note(target is not None)} Click {whose} to see its own curves.")
+            lines = figures.contour_note(target is not None)
+            st.caption(f"{weighed.note(result)}{lines} Click {whose} to see its own curves.")
         with right:
             draw_one_sample(job, result, picked)
 
@@ -71,7 +76,10 @@ class PlaneView(View[PlanePreview, Decoded]):
         names = names_of(job)
         height, colours = 250 if brief else 400, expert_colours(len(names))
         target = _target(job.recipe, frame.preview)
-        figure = figures.plane_figure(frame.preview, names, colours, theme_name(), height=height, target=target)
+        counts = BY_WEIGHT.counts(result, len(frame.preview.positions))
+        figure = figures.plane_figure(
+            frame.preview, names, colours, theme_name(), height=height, target=target, counts=counts
+        )
         figure.update_layout(showlegend=False)
         st.plotly_chart(figure, key=f"plane-{job.id}", config=figures.config(), alt="The finished samples in the plane")
 

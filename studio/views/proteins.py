@@ -33,7 +33,7 @@ from ..guard import guarded
 from ..jobs import Job
 from ..stage.exports import Download, draw_download
 from ..stage.gallery import choose_page, draw_gallery, draw_mosaic, on_page
-from ..stage.sample import KEEP, draw_one_sample, last_moment
+from ..stage.sample import KEEP, ancestry, choose_one_a_group, draw_one_sample, last_moment
 from . import GUESS, GUESSED, OwnFiles, View
 
 #: Proteins side by side in the live view, and Angstrom from one to the next.
@@ -150,11 +150,11 @@ class ProteinsView(View[ProteinPreview, DecodedProteins]):
 
 def _gallery(job: Job, result: Result[DecodedProteins], picked: int) -> None:
     proteins = result.require_decoded()
-    count = len(proteins.residues)
-    shown = np.arange(count)[choose_page(job, count, PAGE)]
+    offered = choose_one_a_group(job, result)
+    shown = offered[choose_page(job, len(offered), PAGE)]
     pictures = _depictions(job.id, proteins, tuple(int(row) for row in shown), theme_name() == "dark")
     note = f"Click one to see it in 3D. {_legend()}"
-    draw_gallery(job, pictures, shown, picked, "proteins as flat drawings", note)
+    draw_gallery(job, result, pictures, shown, picked, "proteins as flat drawings", note)
 
 
 def _legend() -> str:
@@ -213,8 +213,8 @@ def _one_protein(job: Job, result: Result[DecodedProteins], picked: int) -> None
         )
     with st.container(horizontal=True, gap="small"):
         files: list[tuple[str, str, str, Callable[[], str]]] = [
-            ("PDB", "pdb", "chemical/x-pdb", lambda: pdb([chain], result.recipe, [picked])),
-            ("mmCIF", "cif", "chemical/x-cif", lambda: mmcif(chain, result.recipe, picked)),
+            ("PDB", "pdb", "chemical/x-pdb", lambda: pdb([chain], result.recipe, [picked], result=result)),
+            ("mmCIF", "cif", "chemical/x-cif", lambda: mmcif(chain, result.recipe, picked, result)),
             ("Its path (PDB)", "path.pdb", "chemical/x-pdb", lambda: trajectory_pdb(result, picked)),
         ]
         for title, ending, mime, make in files:
@@ -263,10 +263,10 @@ def _trajectory(
     job: Job, result: Result[DecodedProteins], picked: int, colours: list[str]
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """The moments that the live view kept of this protein, and the last one."""
-    kept = [moment for moment in job.run.trace.frames if picked < len(moment.preview.residues)]
+    kept = ancestry(job, picked, lambda preview: len(preview.residues))
     painted = [colours] if colours else []
-    frames = [scene(moment.preview, [picked], painted, moment.level) for moment in kept]
-    labels = [f"step {moment.index}, s = {moment.level:.2g}" for moment in kept]
+    frames = [scene(moment.preview, [row], painted, moment.level) for moment, row in kept]
+    labels = [f"step {moment.index}, s = {moment.level:.2g}" for moment, _ in kept]
     return [*frames, scene(result.require_decoded(), [picked], painted)], [*labels, last_moment(result)]
 
 

@@ -5,22 +5,25 @@ from __future__ import annotations
 import io
 import math
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from ..arrays import Decoded, Preview
-from ..domain import COUNTING, Export, Result
+from ..domain import COUNTING, Export, Result, importance_fields, weighing
 from ..recipes.document import Recipe
 
 #: The text chunk of a PNG in which the recipe is kept, as JSON.
 RECIPE_CHUNK = "superdiff_recipe"
 #: The longest side, in pixels, that a grid's pictures are enlarged to (by whole factors).
 GRID_CELL = 112
+#: Height in pixels of a caption below a picture.
+CAPTION = 18
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,13 +69,17 @@ def to_uint8(pictures: Tensor) -> np.ndarray:
     return (scaled[:, 0] if scaled.shape[1] == 1 else scaled.permute(0, 2, 3, 1)).numpy()
 
 
+def _enlarging(height: int, width: int, columns: int) -> int:
+    # No grid is wider than about 4,000 pixels: some programs refuse larger ones.
+    return max(1, min(GRID_CELL // max(height, width), 4000 // (columns * width)))
+
+
 def picture_grid(pictures: np.ndarray, columns: int | None = None) -> np.ndarray:
     """Pictures uint8 [n, H, W] or [n, H, W, 3] side by side, enlarged by a whole factor, one pixel apart."""
     count, height, width = pictures.shape[:3]
     columns = columns or math.ceil(math.sqrt(count))
     rows = math.ceil(count / columns)
-    # No grid is wider than about 4,000 pixels: some programs refuse larger ones.
-    scale = max(1, min(GRID_CELL // max(height, width), 4000 // (columns * width)))
+    scale = _enlarging(height, width, columns)
     enlarged = pictures.repeat(scale, axis=1).repeat(scale, axis=2)
     cell_height, cell_width = height * scale + 1, width * scale + 1
     grid = np.zeros((rows * cell_height - 1, columns * cell_width - 1, *pictures.shape[3:]), np.uint8)
@@ -83,9 +90,40 @@ def picture_grid(pictures: np.ndarray, columns: int | None = None) -> np.ndarray
     return grid
 
 
+def captioned(pictures: np.ndarray, captions: Sequence[str]) -> np.ndarray:
+    """Pictures uint8 [n, H, W] or [n, H, W, 3], enlarged for a square grid, each with its caption on white below it.
+
+    Returns:
+        uint8 [n, H', W', 3].
+    """
+    count, height, width = pictures.shape[:3]
+    scale = _enlarging(height, width, math.ceil(math.sqrt(count)))
+    colour = pictures if pictures.ndim == 4 else np.repeat(pictures[..., None], 3, axis=-1)
+    colour = colour.repeat(scale, axis=1).repeat(scale, axis=2)
+    made = []
+    for picture, caption in zip(colour, captions, strict=True):
+        strip = Image.new("RGB", (picture.shape[1], CAPTION), "white")
+        ImageDraw.Draw(strip).text(
+            (strip.width / 2, CAPTION / 2), caption, "black", ImageFont.load_default(CAPTION - 6), "mm"
+        )
+        made.append(np.concatenate([picture, np.asarray(strip)]))
+    return np.stack(made)
+
+
+def picture_name(result: Result[DecodedPictures], index: int) -> str:
+    """The file name of picture `index`, without its ending; of a corrected run with its share of its group."""
+    share = "" if result.shares is None else f"_share_{result.shares[index]:.3f}"
+    return f"picture_{index:05d}{share}"
+
+
 def grid_with_recipe(result: Result[DecodedPictures]) -> bytes | None:
     """All pictures of a result as one PNG with the recipe inside; None where there are none."""
-    return None if result.decoded is None else png(picture_grid(result.decoded.pictures), result.recipe)
+    if result.decoded is None:
+        return None
+    pictures, shares = result.decoded.pictures, result.shares
+    if shares is not None:
+        pictures = captioned(pictures, [f"{number}: {share:.0%}" for number, share in enumerate(shares)])
+    return png(picture_grid(pictures), result.recipe)
 
 
 def picture_png(result: Result[DecodedPictures], index: int) -> bytes:
@@ -97,18 +135,30 @@ def picture_exports(result: Result[DecodedPictures]) -> list[Export]:
     """The files that pictures can be saved as."""
     if result.decoded is None:
         return []
-    pictures, recipe = result.decoded.pictures, result.recipe
     return [
-        Export("pictures.png", "Grid (PNG)", "image/png", lambda: png(picture_grid(pictures), recipe)),
-        Export("pictures.zip", "Single pictures (ZIP of PNGs)", "application/zip", lambda: _zip(pictures, recipe)),
+        Export("pictures.png", "Grid (PNG)", "image/png", lambda: grid_with_recipe(result) or b""),
+        Export("pictures.zip", "Single pictures (ZIP of PNGs)", "application/zip", lambda: _zip(result)),
     ]
 
 
-def _zip(pictures: np.ndarray, recipe: Recipe) -> bytes:
-    buffer = io.BytesIO()
+def _zip(result: Result[DecodedPictures]) -> bytes:
+    buffer, recipe = io.BytesIO(), result.recipe
     with zipfile.ZipFile(buffer, "w") as archive:  # PNGs are compressed already
-        for index, picture in enumerate(pictures):
-            archive.writestr(f"picture_{index:05d}.png", png(picture, recipe))
-        archive.writestr("README.txt", f"In all files {COUNTING}; picture_00000.png is the first sample of the run.\n")
+        for index, picture in enumerate(result.require_decoded().pictures):
+            archive.writestr(f"{picture_name(result, index)}.png", png(picture, recipe))
+        archive.writestr(
+            "README.txt",
+            f"In all files {COUNTING}; {picture_name(result, 0)}.png is the first sample of the run.\n{_table(result)}",
+        )
         archive.writestr("recipe.json", recipe.to_json())
     return buffer.getvalue()
+
+
+def _table(result: Result[DecodedPictures]) -> str:
+    """What each picture of a corrected run counts for; else empty."""
+    if result.importance is None:
+        return ""
+    fields = [importance_fields(result, row) for row in range(len(result.importance))]
+    head = f"sample_from_0,{','.join(fields[0])}"
+    rows = [f"{row},{','.join(one.values())}" for row, one in enumerate(fields)]
+    return "\n".join([weighing(result), head, *rows, ""])

@@ -56,8 +56,8 @@ class Sweep(Work):
     Args:
         recipe: what all cells have in common.
         x: across; y: down, None for a single row.
-        batch: samples a cell; None for 1 (one group of a correction's particles) where a sample is a picture, and the
-            recipe's number elsewhere.
+        batch: samples a cell; None for 1 where a sample is a picture (one group of a correction's particles, of which a
+            cell shows one that is drawn by what they count for), and the recipe's number elsewhere.
         folder: where to keep the record: recipe.json, grid.json, grid.png, run.log, status.json; None for nowhere.
 
     Raises:
@@ -324,7 +324,10 @@ def grid_title(recipe: Recipe, x: Axis, y: Axis | None = None) -> str:
 def _picture(result: Result, notes: list[str]) -> Image.Image | str:
     """A result as a picture, or the sentence that says why it has none."""
     try:
-        png = get_domain(result.recipe.domain).preview_png(result)
+        domain = get_domain(result.recipe.domain)
+        if domain.sample_is_picture and result.importance is not None and result.decoded is not None:
+            return fit(Image.open(io.BytesIO(domain.picture_png(result, int(result.one_a_group()[0])))))
+        png = domain.preview_png(result)
         if png is not None:
             return fit(Image.open(io.BytesIO(png)))
     except Exception as error:  # costs this cell

@@ -152,7 +152,7 @@ class Record:
             return state, message
         if len(trace):
             with self.spared("The trace could not be saved"):
-                output.write("trace.parquet", lambda: trace_parquet(trace))
+                output.write("trace.parquet", lambda: trace_parquet(trace, made.result))
             with self.spared("The previews could not be saved"):
                 output.write(REPLAY, lambda: replay_npz(trace))
         if made.result is not None:

@@ -21,6 +21,8 @@ SAVINGS: dict[str, str] = {
 }
 
 DEFAULT_CORRECTION = CorrectionRecipe()
+#: No value of a recipe: what the usual one has not, however open the recipe leaves it.
+_NOWHERE = object()
 
 
 def usual_recipe(domain: str) -> Recipe | None:
@@ -38,7 +40,7 @@ def differences(recipe: Recipe) -> dict[str, str]:
     mine, theirs = _facts(recipe), {} if usual is None else _facts(usual)
     found: dict[str, str] = {}
     for place, value in mine.items():
-        if usual is None or value != theirs.get(place):
+        if usual is None or value != theirs.get(place, _NOWHERE):
             said = _WORDS.get(place, lambda value, recipe, place=place: f"{place} {value}")(value, recipe)
             found |= {place: said} if said else {}
     return found
@@ -108,7 +110,7 @@ _WORDS: dict[str, Callable[[Any, Recipe], str]] = {
     "guidance.lowest": _level("guidance from"),
     "correction": lambda value, recipe: "not corrected",
     "correction.particles": lambda value, recipe: (
-        f"corrected to the exact target, {'all' if value is None else value} particles a group"
+        f"corrected to the exact target, {'all samples one group' if value is None else f'{value} particles a group'}"
     ),
     "correction.threshold": lambda value, recipe: (
         "" if value == DEFAULT_CORRECTION.threshold else f"resampled below {value:.0%} of the particles"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -73,17 +73,27 @@ def first_of_their_kind(molecules: DecodedMolecules) -> np.ndarray:
     return first & molecules.valid
 
 
-def summary(molecules: DecodedMolecules, prompts: Sequence[tuple[str, Sequence[Term]]]) -> dict[str, str | float]:
+def summary(
+    molecules: DecodedMolecules,
+    prompts: Sequence[tuple[str, Sequence[Term]]],
+    weighted: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> dict[str, str | float]:
     """Figures about a run's molecules by label, for people.
 
     Args:
         molecules: of one run.
         prompts: (title, terms) of each expert.
+        weighted: the mean of values [n] by what the molecules count for; None where all count the same.
     """
+
+    def counted(those: np.ndarray, of: int) -> str:
+        share = "" if weighted is None else f" ({weighted(those.astype(float)):.0%} by weight)"
+        return f"{int(those.sum())} of {of}{share}"
+
     count, valid = len(molecules.atoms), int(molecules.valid.sum())
     right, whole = stability(molecules)
     summed: dict[str, str | float] = {
-        "valid molecules": f"{valid} of {count}",
+        "valid molecules": counted(molecules.valid, count),
         "unique among the valid": f"{int(first_of_their_kind(molecules).sum())} of {valid}",
         "atoms with the right valence": f"{100 * right:.1f} %",
         "molecules with only such atoms": f"{100 * whole:.1f} %",
@@ -91,7 +101,9 @@ def summary(molecules: DecodedMolecules, prompts: Sequence[tuple[str, Sequence[T
     holds = [satisfied(terms, molecules.properties) for _, terms in prompts]
     prompted = [number for number, (_, terms) in enumerate(prompts) if terms]
     for number in prompted:
-        summed[f"satisfy prompt {number + 1} ({prompts[number][0]})"] = f"{int(holds[number].sum())} of {count}"
+        summed[f"satisfy prompt {number + 1} ({prompts[number][0]})"] = counted(holds[number], count)
     if len(prompted) > 1:
-        summed["satisfy all prompts"] = f"{int(np.all(holds, 0).sum())} of {count}"
+        summed["satisfy all prompts"] = counted(np.all(holds, 0), count)
+    if weighted is not None:
+        summed["not weighted"] = "uniqueness and valences"
     return summed

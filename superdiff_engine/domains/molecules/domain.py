@@ -180,7 +180,7 @@ class Molecules(Domain[MoleculePreview, DecodedMolecules]):
     def preview_png(self, result: Result[DecodedMolecules]) -> bytes | None:
         from .drawing import grid
 
-        return None if result.decoded is None else png(grid(result.decoded), result.recipe)
+        return None if result.decoded is None else png(grid(result.decoded, shares=result.shares), result.recipe)
 
     def picture_png(self, result: Result[DecodedMolecules], index: int) -> bytes:
         """A flat depiction of molecule `index`, as a PNG with the recipe inside."""
@@ -201,7 +201,9 @@ class Molecules(Domain[MoleculePreview, DecodedMolecules]):
     def describe(self, result: Result[DecodedMolecules]) -> dict[str, str | float]:
         from .checks import summary
 
-        return {} if result.decoded is None else summary(result.decoded, prompts_of(result.recipe))
+        if result.decoded is None:
+            return {}
+        return summary(result.decoded, prompts_of(result.recipe), None if result.shares is None else result.mean)
 
 
 def prompts_of(recipe: Recipe) -> list[tuple[str, list[Term]]]:

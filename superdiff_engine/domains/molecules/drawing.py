@@ -76,13 +76,20 @@ def _part(molecule: Chem.Mol) -> None:
             layout.SetAtomPosition(index, places[index].tolist())
 
 
-def grid(molecules: Structures, most: int = SHOWN) -> Image.Image:
-    """The first molecules of a result side by side on white, each with its number, and why if it is not valid."""
+def grid(molecules: Structures, most: int = SHOWN, shares: np.ndarray | None = None) -> Image.Image:
+    """The first molecules of a result side by side on white, each with its number, and why if it is not valid.
+
+    Args:
+        molecules: of a result.
+        most: that are drawn.
+        shares: what each counts for within its group, written beside its number; None where all count the same.
+    """
     verdicts = verdicts_of(molecules, range(min(most, len(molecules.atoms))))
     columns = max(1, math.ceil(math.sqrt(len(verdicts))))
     sheet = Image.new("RGB", (columns * CELL, math.ceil(len(verdicts) / columns) * CELL), "white")
     for index, verdict in enumerate(verdicts):
-        note = str(index) if verdict.valid else f"{index}: {verdict.reason}"[:34]
+        number = str(index) if shares is None else f"{index} ({shares[index]:.0%})"
+        note = number if verdict.valid else f"{number}: {verdict.reason}"[:34]
         cell = Image.open(io.BytesIO(depict(verdict.molecule, note))).convert("RGBA")
         sheet.paste(cell, ((index % columns) * CELL, (index // columns) * CELL), cell)
     return sheet

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from rdkit import Chem
 
-from ...domain import ALL, COUNTING, Export, Result, Shown
+from ...domain import ALL, COUNTING, Export, Result, Shown, importance_fields, weighing
 from .arrays import DecodedMolecules
 from .atoms import ELEMENTS, PROPERTY_NAMES
 from .checks import first_of_their_kind, verdicts_of
@@ -77,7 +77,7 @@ def sdf(result: Result[DecodedMolecules], rows: Sequence[int] | None = None, rel
         ):
             fields |= {f"log_density_of_expert_{expert}_nats": f"{log_density:.6g}"}
             fields |= {f"weight_of_expert_{expert}": f"{weight:.6g}"}
-        fields |= {"level": f"{result.level:.6g}", RECIPE_FIELD: recipe}
+        fields |= {"level": f"{result.level:.6g}", **importance_fields(result, row), RECIPE_FIELD: recipe}
         found.append(sdf_block(verdict, f"molecule_{row:05d}", fields))
     return "".join(found)
 
@@ -96,7 +96,8 @@ def xyz(result: Result[DecodedMolecules], rows: Sequence[int] | None = None, rel
     lines = []
     for row in rows:
         count, valid = int(molecules.atoms[row]), "yes" if molecules.valid[row] else "no"
-        said = f'molecule_{row:05d} valid={valid} geometry="{geometries[row]}" counting="{COUNTING}"'
+        counts = "".join(f" {name}={value}" for name, value in importance_fields(result, row).items())
+        said = f'molecule_{row:05d} valid={valid} geometry="{geometries[row]}" counting="{COUNTING}"{counts}'
         lines += [str(count), said]
         for element, place in zip(molecules.elements[row][:count], molecules.positions[row][:count], strict=True):
             lines.append(f"{ELEMENTS[element]} {place[0]:.5f} {place[1]:.5f} {place[2]:.5f}")
@@ -118,7 +119,7 @@ def table_csv(result: Result[DecodedMolecules], rows: Sequence[int] | None = Non
     writer = csv.writer(text)
     head = ["sample_from_0", "atoms", "valid", "reason", "smiles", "duplicate", *PROPERTY_NAMES]
     head += [f"log_density_of_expert_{k}_nats" for k in experts]
-    writer.writerow([*head, *(f"weight_of_expert_{k}" for k in experts), "level"])
+    writer.writerow([*head, *(f"weight_of_expert_{k}" for k in experts), "level", *importance_fields(result, 0)])
     for row in chosen:
         valid = bool(molecules.valid[row])
         known = [f"{value:.6g}" if valid else "" for value in molecules.properties[row]]
@@ -126,6 +127,7 @@ def table_csv(result: Result[DecodedMolecules], rows: Sequence[int] | None = Non
             [row, int(molecules.atoms[row]), "yes" if valid else "no", molecules.reason[row], molecules.smiles[row]]
             + ["yes" if valid and not first[row] else "no", *known]
             + [f"{value:.6g}" for value in (*result.log_density[:, row], *result.weights[:, row], result.level)]
+            + list(importance_fields(result, row).values())
         )
     return text.getvalue()
 
@@ -138,6 +140,8 @@ def archive(result: Result[DecodedMolecules], rows: Sequence[int] | None = None,
         packed.writestr("molecules.xyz", xyz(result, rows, relaxed))
         packed.writestr("molecules.smi", smi(result, rows))
         packed.writestr("molecules.csv", table_csv(result, rows))
-        packed.writestr("README.txt", f"In all files {COUNTING}; molecule_00000 is the first sample of the run.\n")
+        packed.writestr(
+            "README.txt", f"In all files {COUNTING}; molecule_00000 is the first sample of the run.\n{weighing(result)}"
+        )
         packed.writestr("recipe.json", result.recipe.to_json())
     return buffer.getvalue()

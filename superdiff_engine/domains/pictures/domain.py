@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
+from torch.nn.functional import one_hot
 
 from ...domain import ModelInfo, Result
 from ...errors import ModelError
@@ -110,9 +111,10 @@ class Pictures(PipelineDomain):
         except ModelError:
             return {}  # a run without figures is still a run
         _, probabilities = classify(network, torch.from_numpy(result.denoised["x"]))
-        counts = torch.bincount(probabilities.argmax(1), minlength=len(CLASS_NAMES))
-        shares = (counts.double() / len(probabilities)).tolist()
-        return {f"share of {name}": share for name, share in zip(CLASS_NAMES, shares, strict=True) if share > 0}
+        chosen = one_hot(probabilities.argmax(1), len(CLASS_NAMES)).double().T.numpy()
+        share_of = "share of" if result.importance is None else "weighted share of"
+        shares = result.mean(chosen).tolist()
+        return {f"{share_of} {name}": share for name, share in zip(CLASS_NAMES, shares, strict=True) if share > 0}
 
 
 def _size(shape: Sequence[int]) -> str:

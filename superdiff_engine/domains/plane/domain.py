@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from ...arrays import Decoded
-from ...domain import ALL, Domain, Export, ModelInfo, Result, Shown
+from ...domain import ALL, Domain, Export, ModelInfo, Result, Shown, importance_fields
 from ...geometry import whole
 from ...recipes.document import DRAWN, Expert, Levels, Mixture, Recipe
 from ...recipes.operators import AndRecipe, OrRecipe
@@ -124,7 +124,8 @@ class Plane(Domain[PlanePreview, Decoded]):
         contours = torch.stack([expert.log_density(grid, result.level).view(GRID, GRID) for expert in experts])
         extent = np.array([-HALF_WIDTH, HALF_WIDTH, -HALF_WIDTH, HALF_WIDTH])
         view = result.samples["x"] * to_view(result.level)
-        return png(draw_plane(view, result.weights, contours.numpy(), extent, result.titles), result.recipe)
+        shares = None if result.shares is None else result.shares * result.recipe.group
+        return png(draw_plane(view, result.weights, contours.numpy(), extent, result.titles, shares), result.recipe)
 
     def exports(self, result: Result, shown: Shown = ALL) -> list[Export]:
         return [
@@ -138,11 +139,11 @@ class Plane(Domain[PlanePreview, Decoded]):
         figures: dict[str, str | float] = {}
         if len(experts) > 1:
             exact = torch.stack([expert.log_density(y, result.level) for expert in experts]).numpy()
+            gap, mean = exact[0] - exact[1], "mean" if result.importance is None else "weighted mean"
+            error = (result.log_density[0] - result.log_density[1]) - gap
             figures |= {
-                "true gap |log q_1 - log q_2|, mean (nats)": float(np.abs(exact[0] - exact[1]).mean()),
-                "error of the estimated log q_1 - log q_2, mean (nats)": float(
-                    np.abs((result.log_density[0] - result.log_density[1]) - (exact[0] - exact[1])).mean()
-                ),
+                f"true gap |log q_1 - log q_2|, {mean} (nats)": float(result.mean(np.abs(gap))),
+                f"error of the estimated log q_1 - log q_2, {mean} (nats)": float(result.mean(np.abs(error))),
             }
         target = target_of(result.recipe)
         if target is not None:
@@ -170,10 +171,11 @@ def _samples_csv(result: Result) -> bytes:
         ["sample_from_0", "x", "y"]
         + [f"log_density_of_expert_{k}_nats" for k in range(count)]
         + [f"weight_of_expert_{k}" for k in range(count)]
-        + ["level"]
+        + ["level", *importance_fields(result, 0)]
     )
     for number, row in enumerate(np.column_stack([result.samples["x"], result.log_density.T, result.weights.T])):
-        writer.writerow([number, *(f"{value:.9g}" for value in row), f"{result.level:.9g}"])
+        counts = importance_fields(result, number).values()
+        writer.writerow([number, *(f"{value:.9g}" for value in row), f"{result.level:.9g}", *counts])
     return text.getvalue().encode()
 
 

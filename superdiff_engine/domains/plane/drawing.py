@@ -18,7 +18,12 @@ _INK, _GRID = "#3c4650", "#e4e8eb"
 
 
 def draw_plane(
-    positions: np.ndarray, weights: np.ndarray, contours: np.ndarray, extent: np.ndarray, names: Sequence[str]
+    positions: np.ndarray,
+    weights: np.ndarray,
+    contours: np.ndarray,
+    extent: np.ndarray,
+    names: Sequence[str],
+    counts: np.ndarray | None = None,
 ) -> Image.Image:
     """Samples over the contour lines of every expert, on white.
 
@@ -28,6 +33,8 @@ def draw_plane(
         contours: log-densities on a grid, [experts, rows, columns]; row 0 is the lowest y.
         extent: x0, x1, y0, y1 of the grid, and of the picture.
         names: of the experts.
+        counts: what each sample counts for beside the others, 1 on average, [n]: the area of its dot; None for all the
+            same.
     """
     colours = expert_colours(len(names), "light")
     plane = Image.new("RGB", (SIDE * LARGER, SIDE * LARGER), "white")
@@ -47,11 +54,14 @@ def draw_plane(
         for first, second in lines:
             pen.line([tuple(first), tuple(second)], fill=colour, width=(3 if order == 0 else 2) * LARGER)
     shades = [*colours, NEUTRAL["light"]]
-    for (x, y), owner in zip(pixels(positions), owners(weights), strict=True):
+    radii = np.full(len(positions), 2.5) if counts is None else 2.5 * np.sqrt(counts)
+    for (x, y), owner, size in zip(pixels(positions), owners(weights), radii.tolist(), strict=True):
         if np.isfinite([x, y]).all():
-            radius = 2.5 * LARGER
+            radius = size * LARGER
             pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=(*rgb(shades[owner]), 166))
-    return _framed(plane.resize((SIDE, SIDE), Image.Resampling.LANCZOS), ticks, (x0, x1, y0, y1), names, colours)
+    plane = plane.resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+    note = "" if counts is None else "The area of a dot is what its sample counts for."
+    return _framed(plane, ticks, (x0, x1, y0, y1), names, colours, note)
 
 
 def _framed(
@@ -60,10 +70,12 @@ def _framed(
     extent: tuple[float, float, float, float],
     names: Sequence[str],
     colours: Sequence[str],
+    note: str,
 ) -> Image.Image:
-    """The plane with its axes, and below it a line for each expert."""
+    """The plane with its axes, and below it a line for each expert, and a note if there is one."""
     x0, x1, y0, y1 = extent
-    sheet = Image.new("RGB", (LEFT + SIDE + TOP, TOP + SIDE + BELOW + LINE * len(names)), "white")
+    lines = len(names) + bool(note)
+    sheet = Image.new("RGB", (LEFT + SIDE + TOP, TOP + SIDE + BELOW + LINE * lines), "white")
     sheet.paste(plane, (LEFT, TOP))
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
     pen.rectangle((LEFT, TOP, LEFT + SIDE, TOP + SIDE), outline=_INK)
@@ -78,4 +90,6 @@ def _framed(
         pen.line((LEFT, middle, LEFT + 20, middle), fill=colour, width=4)
         # Pillow's own font knows no other letters.
         pen.text((LEFT + 28, middle), name.encode("ascii", "replace").decode()[:70], _INK, font, "lm")
+    if note:
+        pen.text((LEFT, TOP + SIDE + BELOW + LINE * len(names) + LINE // 2), note, _INK, font, "lm")
     return sheet

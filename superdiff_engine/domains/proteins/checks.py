@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -101,15 +101,23 @@ def checked_proteins(backbones: Tensor, residues: Sequence[int]) -> DecodedProte
     return DecodedProteins(**measured, backbone=atoms, residues=np.array(residues, np.int64), structure=structure)
 
 
-def summary(proteins: DecodedProteins) -> dict[str, str | float]:
-    """Means over the samples, by a label that says the unit."""
+def summary(
+    proteins: DecodedProteins, weighted: Callable[[np.ndarray], np.ndarray] | None = None
+) -> dict[str, str | float]:
+    """Means over the samples, by a label that says the unit.
+
+    Args:
+        proteins: of one run.
+        weighted: the mean of values [n] by what the proteins count for; None where all count the same.
+    """
+    mean = np.mean if weighted is None else weighted
     both = (proteins.helix >= BOTH) & (proteins.strand >= BOTH)
     return {
         "proteins": len(proteins.residues),
-        "residues in helices": f"{proteins.helix.mean():.0%}",
-        "residues in strands": f"{proteins.strand.mean():.0%}",
-        "proteins with both kinds": f"{both.mean():.0%}",
-        "CA-CA of 3.8 +- 0.2 Angstrom": f"{proteins.bonds_ok.mean():.1%}",
-        "CA pairs closer than 3.6 Angstrom": f"{proteins.clashes.mean():.2%}",
-        "radius of gyration": f"{proteins.radius.mean():.1f} Angstrom",
-    }
+        "residues in helices": f"{mean(proteins.helix):.0%}",
+        "residues in strands": f"{mean(proteins.strand):.0%}",
+        "proteins with both kinds": f"{mean(both):.0%}",
+        "CA-CA of 3.8 +- 0.2 Angstrom": f"{mean(proteins.bonds_ok):.1%}",
+        "CA pairs closer than 3.6 Angstrom": f"{mean(proteins.clashes):.2%}",
+        "radius of gyration": f"{mean(proteins.radius):.1f} Angstrom",
+    } | ({} if weighted is None else {"means": "by what each protein counts for"})

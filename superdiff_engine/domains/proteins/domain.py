@@ -154,7 +154,7 @@ class Proteins(Domain[ProteinPreview, DecodedProteins]):
         from ..picture_files import png
         from .drawing import grid
 
-        return None if result.decoded is None else png(grid(result.decoded), result.recipe)
+        return None if result.decoded is None else png(grid(result.decoded, shares=result.shares), result.recipe)
 
     def exports(self, result: Result[DecodedProteins], shown: Shown = ALL) -> list[Export]:
         from .files import exports
@@ -164,7 +164,9 @@ class Proteins(Domain[ProteinPreview, DecodedProteins]):
     def describe(self, result: Result[DecodedProteins]) -> dict[str, str | float]:
         from .checks import summary
 
-        return {} if result.decoded is None else summary(result.decoded)
+        if result.decoded is None:
+            return {}
+        return summary(result.decoded, None if result.shares is None else result.mean)
 
 
 def experts_of(recipe: Recipe, residues: Sequence[int], device: str) -> list[ProteinScore]:

@@ -86,8 +86,14 @@ def smooth(points: np.ndarray) -> np.ndarray:
     return np.concatenate([*pieces, points[-1:]])
 
 
-def grid(proteins: DecodedProteins, most: int = SHOWN) -> Image.Image:
-    """The first proteins of a result side by side on white, each with its number, from 0 as its file has it."""
+def grid(proteins: DecodedProteins, most: int = SHOWN, shares: np.ndarray | None = None) -> Image.Image:
+    """The first proteins of a result side by side on white, each with its number, from 0 as its file has it.
+
+    Args:
+        proteins: of a result.
+        most: that are drawn.
+        shares: what each counts for within its group, written beside its number; None where all count the same.
+    """
     count = min(most, len(proteins.residues))
     columns = max(1, math.ceil(math.sqrt(count)))
     sheet = Image.new("RGB", (columns * CELL, math.ceil(count / columns) * CELL), "white")
@@ -96,5 +102,6 @@ def grid(proteins: DecodedProteins, most: int = SHOWN) -> Image.Image:
         cell = depict(*proteins.chain(index))
         place = ((index % columns) * CELL, (index // columns) * CELL)
         sheet.paste(cell, place, cell)
-        draw.text((place[0] + 6, place[1] + 4), str(index), fill="black")
+        note = str(index) if shares is None else f"{index} ({shares[index]:.0%})"
+        draw.text((place[0] + 6, place[1] + 4), note, fill="black")
     return sheet

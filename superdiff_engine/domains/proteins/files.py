@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import gemmi
 import numpy as np
 
-from ...domain import COUNTING, Export, Result
+from ...domain import COUNTING, Export, Result, importance_fields, weighing
 from ...recipes.document import Recipe
 from .arrays import DecodedProteins
 from .reading import ATOMS, CATEGORY, FEWEST, LARGEST_FILE, MOST, REMARK, ReadProtein, read_protein
@@ -57,7 +57,13 @@ def structure_of(
     return structure
 
 
-def pdb(chains: Sequence[np.ndarray], recipe: Recipe | None = None, numbers: Sequence[int] = (), said: str = "") -> str:
+def pdb(
+    chains: Sequence[np.ndarray],
+    recipe: Recipe | None = None,
+    numbers: Sequence[int] = (),
+    said: str = "",
+    result: Result[DecodedProteins] | None = None,
+) -> str:
     """A PDB file; several chains become its models. The recipe stands in REMARK 888.
 
     Args:
@@ -65,22 +71,37 @@ def pdb(chains: Sequence[np.ndarray], recipe: Recipe | None = None, numbers: Seq
         recipe: that made them.
         numbers: of the samples, which the models have too; left out: from 0.
         said: what the models are, if not samples.
+        result: that they are samples of; of a corrected one a remark says what each counts for.
     """
     structure = structure_of(chains, numbers=numbers)
     listed = list(numbers) or list(range(len(chains)))
     what = said or (f"SAMPLE {listed[0]}" if len(listed) == 1 else "MODEL N IS SAMPLE N")
     remarks = [f"{_COUNTING_REMARK}{what}; {COUNTING.upper()}"]
+    for number in [] if result is None or said else listed:
+        counts = importance_fields(result, number) if result is not None else {}
+        if counts:
+            words = " ".join(f"{name.upper()} {value}" for name, value in counts.items())
+            remarks.append(f"{_COUNTING_REMARK}SAMPLE {number} {words}")
     if recipe is not None:
         remarks += [REMARK + line for line in _packed(recipe)]
     structure.raw_remarks = remarks
     return structure.make_pdb_string()
 
 
-def mmcif(chain: np.ndarray, recipe: Recipe | None = None, number: int = 0) -> str:
-    """An mmCIF file of sample `number`; the recipe stands in _superdiff_studio.recipe."""
+def mmcif(
+    chain: np.ndarray,
+    recipe: Recipe | None = None,
+    number: int = 0,
+    result: Result[DecodedProteins] | None = None,
+) -> str:
+    """An mmCIF file of sample `number`; the recipe stands in _superdiff_studio.recipe, and beside it what the sample
+    counts for in a corrected `result`.
+    """
     document = structure_of([chain], numbers=[number]).make_mmcif_document()
     document.sole_block().set_pair(f"{CATEGORY}.sample", str(number))
     document.sole_block().set_pair(f"{CATEGORY}.counting", gemmi.cif.quote(COUNTING))
+    for name, value in ({} if result is None else importance_fields(result, number)).items():
+        document.sole_block().set_pair(f"{CATEGORY}.{name}", value)
     if recipe is not None:
         document.sole_block().set_pair(f"{CATEGORY}.recipe", gemmi.cif.quote("\n".join(_packed(recipe))))
     return document.as_string()
@@ -107,7 +128,7 @@ def table_csv(result: Result[DecodedProteins]) -> str:
         ["sample_from_0", "residues", *measured, "radius_angstrom", "structure"]
         + [f"log_density_of_expert_{k}_nats" for k in experts]
         + [f"weight_of_expert_{k}" for k in experts]
-        + ["level"]
+        + ["level", *importance_fields(result, 0)]
     )
     for row in range(len(proteins.residues)):
         _, letters = proteins.chain(row)
@@ -117,7 +138,7 @@ def table_csv(result: Result[DecodedProteins]) -> str:
             + [f"{proteins.radius[row]:.2f}", letters]
             + [f"{value:.4f}" for value in result.log_density[:, row]]
             + [f"{value:.5f}" for value in result.weights[:, row]]
-            + [f"{result.level:.6g}"]
+            + [f"{result.level:.6g}", *importance_fields(result, row).values()]
         )
     return text.getvalue()
 
@@ -125,8 +146,8 @@ def table_csv(result: Result[DecodedProteins]) -> str:
 def trajectory_pdb(result: Result[DecodedProteins], row: int) -> str:
     """The kept previews of one sample as the models of a PDB file, the first of them noise."""
     length = int(result.require_decoded().residues[row])
-    frames = [frame.preview.backbone for frame in result.trace.frames]
-    kept = [frame[row, :length] for frame in frames if row < len(frame)]
+    frames = [(frame.preview.backbone, result.trace.ancestor(frame.index, row)) for frame in result.trace.frames]
+    kept = [frame[place, :length] for frame, place in frames if place is not None and place < len(frame)]
     return pdb(kept, result.recipe, said=f"SAMPLE {row} ON ITS WAY, A MODEL A MOMENT FROM 0")
 
 
@@ -142,10 +163,13 @@ def exports(result: Result[DecodedProteins]) -> list[Export]:
         with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
             for row in rows:
                 chain, _ = proteins.chain(row)
-                archive.writestr(f"protein_{row:05d}.pdb", pdb([chain], result.recipe, [row]))
-                archive.writestr(f"protein_{row:05d}.cif", mmcif(chain, result.recipe, row))
+                archive.writestr(f"protein_{row:05d}.pdb", pdb([chain], result.recipe, [row], result=result))
+                archive.writestr(f"protein_{row:05d}.cif", mmcif(chain, result.recipe, row, result))
             archive.writestr("proteins.csv", table_csv(result))
-            archive.writestr("README.txt", f"In all files {COUNTING}; protein_00000 is the first sample of the run.\n")
+            archive.writestr(
+                "README.txt",
+                f"In all files {COUNTING}; protein_00000 is the first sample of the run.\n{weighing(result)}",
+            )
             archive.writestr("recipe.json", result.recipe.to_json())
         return buffer.getvalue()
 
@@ -154,7 +178,7 @@ def exports(result: Result[DecodedProteins]) -> list[Export]:
             "proteins.pdb",
             "PDB, a model each",
             "chemical/x-pdb",
-            lambda: pdb([proteins.chain(row)[0] for row in rows], result.recipe).encode(),
+            lambda: pdb([proteins.chain(row)[0] for row in rows], result.recipe, result=result).encode(),
         ),
         Export("proteins.csv", "Table (CSV)", "text/csv", lambda: table_csv(result).encode()),
         Export("proteins.zip", "PDB and mmCIF of each, table, recipe (zip)", "application/zip", everything),

@@ -1,0 +1,96 @@
+"""What a corrected run's page adds to its curves: effective sample sizes, marks of resampling, and where samples came
+from.
+"""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from superdiff_engine.domain import Result
+from superdiff_engine.recipes.document import Recipe
+from superdiff_engine.runs.formats import lineage_csv
+from superdiff_engine.trace import Curves
+
+from ..charts import finished as figures
+from ..charts import live as charts
+from ..charts.lineage import MOST_ROWS, lineage_figure, lineage_of, lineage_sentence
+from ..charts.palette import theme_name
+from ..jobs import Job
+from .exports import Download, draw_download
+
+_HELP = (
+    "How many equally weighted samples the weighted particles of a group are worth: (Σw)² / Σw². Below the threshold "
+    "the group is resampled."
+)
+
+
+def draw_effective_live(curves: Curves, recipe: Recipe, key: str, height: int, now: int | None = None) -> None:
+    """The effective sample size over the steps, for a page that ticks; nothing without a correction."""
+    if recipe.correction is None or not curves.effective.size:
+        return
+    st.markdown(f"**{charts.EFFECTIVE_TITLE}**", help=_HELP)
+    steps, threshold = recipe.levels.steps, recipe.correction.threshold
+    option = charts.effective_option(curves, recipe.group, threshold, steps, theme_name(), now)
+    alt = "Effective sample size in per cent of a group against the step, with the threshold of resampling"
+    st.echarts_chart(option, key=f"{key}-effective", height=height, alt=alt)
+
+
+def draw_effective(job: Job, curves: Curves, against: str) -> None:
+    """The same of an ended run, in a cell of its curves."""
+    recipe = job.run.recipe
+    if recipe.correction is None or not curves.effective.size:
+        return
+    figure = figures.effective_figure(curves, recipe.group, recipe.correction.threshold, against, theme_name())
+    alt = f"Effective sample size in per cent of a group against the {against}, with the threshold of resampling"
+    with st.container(gap="xxsmall"):
+        st.markdown(f"**{charts.EFFECTIVE_TITLE}**", help=_HELP)
+        st.plotly_chart(figure, key=f"effective-{job.id}", config=figures.config(), alt=alt)
+
+
+def marks_note(curves: Curves, recipe: Recipe) -> str:
+    """What the marks on the curves are, in a sentence or two; empty without a correction."""
+    if recipe.correction is None:
+        return ""
+    groups, count = recipe.batch // recipe.group, len(curves.marks)
+    if not count:
+        return "No particles have been resampled."
+    lines = "Thin upright lines" if count <= charts.MOST_LINES else "Ticks at the foot"
+    where = "particles" if groups == 1 else f"particles of one or more of the {groups} groups"
+    plural = "s" if count > 1 else ""
+    shown = charts.THIN_CURVES if groups > charts.THIN_CURVES else groups
+    thin = f" Thin curves of the effective sample size: {shown} of {groups} groups." if groups > 1 else ""
+    return (
+        f"{lines}: the {count} step{plural} at which {where} were resampled; curves are those of the survivors, and "
+        f"bold means are weighted.{thin}"
+    )
+
+
+def draw_lineage(job: Job, result: Result) -> None:
+    """From which particles the final samples came; nothing without a correction."""
+    shares, recipe = result.shares, result.recipe
+    if shares is None:
+        return
+    resamplings = job.run.trace.resamplings
+    with st.container(border=True, key="lineage"):
+        if not resamplings:
+            st.markdown("**Lineage:** no particles were resampled, so each sample is its own ancestor.")
+            return
+        lineage = lineage_of(resamplings, recipe.batch)
+        with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", gap="small"):
+            st.markdown(f"**Lineage: {lineage_sentence(lineage, recipe.group)}**", width="content")
+            name = f"{job.id}-lineage.csv"
+            draw_download(job, Download("Lineage (CSV)", name, "text/csv", lambda: lineage_csv(result)), "content")
+        figure = lineage_figure(lineage, recipe.levels.steps, theme_name(), recipe.group, shares)
+        alt = f"Lines of descent of the final samples over the steps: {lineage_sentence(lineage, recipe.group)}"
+        st.plotly_chart(figure, key=f"lineage-{job.id}", config=figures.config(), alt=alt)
+        thinned = f" Shown are {MOST_ROWS} of {recipe.batch} samples." if recipe.batch > MOST_ROWS else ""
+        joined = (
+            " There were too many resamplings to keep each: neighbours stand as one."
+            if len(resamplings) < len(job.run.trace.marks)
+            else ""
+        )
+        st.caption(
+            "Read backwards from the final samples at the right: where lines meet, they are copies of one particle. A "
+            "colour is an ancestor at the start, and the area of a dot is what the sample counts for within its group."
+            f"{thinned}{joined}"
+        )
