@@ -16,6 +16,7 @@ from superdiff_engine.domains import get_domain
 from superdiff_engine.domains.checked import make_recipe, parse_recipe
 from superdiff_engine.domains.molecules import checks, drawing, files
 from superdiff_engine.errors import RecipeError, SuperDiffError
+from superdiff_engine.recipes.document import CorrectionRecipe
 from superdiff_engine.runs.run import Run
 from superdiff_engine.system import devices
 
@@ -258,3 +259,17 @@ def test_files_hold_what_is_shown_and_count_from_0(result):
     with zipfile.ZipFile(io.BytesIO(made["molecules.zip"])) as archive:
         assert archive.read("molecules.sdf") == made["molecules.sdf"]
         assert b"count from 0" in archive.read("README.txt")
+
+
+def test_files_of_a_corrected_run_say_what_each_molecule_counts_for(result):
+    recipe = result.recipe.model_copy(update={"correction": CorrectionRecipe(particles=2)})
+    corrected = replace(result, recipe=recipe, importance=np.array([0.3, 0.1, 0.0, 0.6]))
+    read = list(Chem.ForwardSDMolSupplier(io.BytesIO(files.sdf(corrected).encode()), removeHs=False, sanitize=False))
+    assert [float(one.GetProp("share_of_group")) for one in read] == [0.75, 0.25, 0, 1]
+    assert [one.GetProp("group_from_0") for one in read] == list("0011")
+    rows, plain = (files.table_csv(one).splitlines() for one in (corrected, result))
+    assert [row.rsplit(",", 3)[0] for row in rows] == plain and rows[4].endswith(",1,1,0.6")
+    said = get_domain("molecules").describe(corrected)
+    assert said["valid molecules"] == "3 of 4 (50 % by weight)"  # (1 + 0) / 2: every group counts the same
+    assert "by weight" not in str(get_domain("molecules").describe(result))
+    assert get_domain("molecules").preview_png(corrected) != get_domain("molecules").preview_png(result)

@@ -1,5 +1,6 @@
 import io
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,8 +9,9 @@ from PIL import Image
 
 from superdiff_engine import ModelError
 from superdiff_engine.domains.checked import make_recipe, parse_recipe
-from superdiff_engine.domains.picture_files import RECIPE_CHUNK, picture_grid, to_uint8
+from superdiff_engine.domains.picture_files import CAPTION, RECIPE_CHUNK, picture_grid, to_uint8
 from superdiff_engine.domains.pictures import Pictures
+from superdiff_engine.recipes.document import CorrectionRecipe
 from superdiff_engine.runs.run import Run
 
 
@@ -99,3 +101,20 @@ def test_examples_are_recipes_of_this_domain():
     assert next(iter(examples)).startswith("OR")
     for recipe in examples.values():
         assert parse_recipe(recipe.to_json()) == recipe
+
+
+def test_files_of_a_corrected_run_say_what_each_picture_counts_for(finished):
+    result = finished[1]
+    recipe = result.recipe.model_copy(update={"correction": CorrectionRecipe()})
+    corrected = replace(result, recipe=recipe, importance=np.array([0.25, 0.75, 0.0]))
+    exports = {export.name: export.make() for export in Pictures().exports(corrected)}
+    with zipfile.ZipFile(io.BytesIO(exports["pictures.zip"])) as archive:
+        assert archive.namelist()[:3] == [
+            "picture_00000_share_0.250.png",
+            "picture_00001_share_0.750.png",
+            "picture_00002_share_0.000.png",
+        ]
+        assert "1,0,0.75,0.75" in archive.read("README.txt").decode().splitlines()
+    plain, captioned = (Image.open(io.BytesIO(Pictures().preview_png(one))) for one in (result, corrected))
+    # Two rows, each with a strip below that holds the numbers.
+    assert captioned.width == plain.width and captioned.height == plain.height + 2 * CAPTION

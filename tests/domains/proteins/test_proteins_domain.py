@@ -15,6 +15,7 @@ from superdiff_engine.domains import get_domain
 from superdiff_engine.domains.checked import make_recipe, parse_recipe
 from superdiff_engine.domains.proteins import checks, drawing, files
 from superdiff_engine.errors import RecipeError, SuperDiffError
+from superdiff_engine.recipes.document import CorrectionRecipe
 from superdiff_engine.runs.run import Run
 from superdiff_engine.sampling import Step
 
@@ -228,3 +229,23 @@ def test_a_protein_says_which_sample_it_is():
     assert block.find_value("_superdiff_studio.sample") == "2"
     assert "from 0" in block.find_value("_superdiff_studio.counting")
     assert [model.num for model in gemmi.make_structure_from_block(block)] == [2]
+
+
+def test_files_of_a_corrected_run_say_what_each_protein_counts_for():
+    result = result_of_a_run()
+    recipe = result.recipe.model_copy(update={"correction": CorrectionRecipe()})
+    corrected = replace(result, recipe=recipe, importance=np.array([0.25, 0.75, 0.0]))
+    named = {export.name: export.make().decode() for export in get_domain("proteins").exports(corrected)[:2]}
+    remarks = [line for line in gemmi.read_pdb_string(named["proteins.pdb"]).raw_remarks if "SHARE" in line]
+    assert [line.split("IMPORTANCE ")[1].strip() for line in remarks] == ["0.25", "0.75", "0"]
+    chain, _ = corrected.decoded.chain(1)
+    block = gemmi.cif.read_string(files.mmcif(chain, recipe, 1, corrected)).sole_block()
+    assert block.find_value(f"{files.CATEGORY}.share_of_group") == "0.75"
+    assert "share" not in files.mmcif(chain, recipe, 1, result) and files.pdb([chain]) == files.pdb(
+        [chain], result=result
+    )
+    plain = files.table_csv(result).splitlines()
+    assert [row.rsplit(",", 3)[0] for row in named["proteins.csv"].splitlines()] == plain
+    helix = float(np.array([0.25, 0.75, 0]) @ result.decoded.helix)
+    assert get_domain("proteins").describe(corrected)["residues in helices"] == f"{helix:.0%}"
+    assert files.read_protein(named["proteins.pdb"].encode()).recipe
