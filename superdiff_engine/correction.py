@@ -183,9 +183,18 @@ def systematic(shares: Tensor, generator: torch.Generator) -> Tensor:
     return torch.diff(edges, prepend=edges.new_zeros(1)).long()
 
 
-def normalised(log_weights: Tensor) -> Tensor:
-    """Final weights that sum to 1 over the batch, from log w [batch]."""
-    return torch.softmax(log_weights, 0)
+def normalised(log_weights: Tensor, size: int | None = None) -> Tensor:
+    """Final weights that sum to 1 over the batch, from log w [batch].
+
+    Groups are runs of their own, of samples of one size each, and each counts as much as another: pooled by their
+    normalisers, which differ by many nats where there are many dimensions, a batch would come down to one group.
+
+    Args:
+        log_weights: of the particles, nats.
+        size: particles of a group; None for one group.
+    """
+    groups = log_weights.view(-1, len(log_weights) if size is None else size)
+    return torch.softmax(groups, 1).flatten() / len(groups)
 
 
 def _in_place(counts: Tensor) -> Tensor:

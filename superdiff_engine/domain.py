@@ -53,7 +53,8 @@ class Result(Generic[DecodedT]):
     samples: y at the last level, by component ("x" when there is only one), [batch, ...]; denoised: the weighted
     denoised mean, likewise; decoded: what it stands for, None where it is that already or could not be decoded;
     log_density and weights: [experts, batch]; level: where the samples stand; importance: what each sample counts for
-    where the run was corrected to its exact target, [batch], summing to 1; None where all count the same.
+    where the run was corrected to its exact target, [batch], summing to 1, and every group of particles counts the
+    same; None where all samples do.
     """
 
     recipe: Recipe
@@ -75,23 +76,11 @@ class Result(Generic[DecodedT]):
         """What each sample counts for within its group of particles, [batch], summing to 1 in every group; None where
         all count the same.
         """
-        if self.importance is None:
-            return None
-        grouped = self.importance.reshape(-1, self.recipe.group)
-        total = grouped.sum(1, keepdims=True)
-        # A group that is nothing beside another one in float64 has lost what its own samples count for.
-        even = np.full_like(grouped, 1 / self.recipe.group)
-        return np.divide(grouped, total, out=even, where=total > 0).ravel()
+        return None if self.importance is None else self.importance * (len(self.importance) // self.recipe.group)
 
     def mean(self, values: np.ndarray) -> np.ndarray:
-        """The mean over the samples, the last axis of values [..., batch], by what they count for within their groups.
-
-        Groups are independent runs, of samples of one size each, and every group counts the same.
-        """
-        shares = self.shares
-        if shares is None:
-            return np.asarray(values.mean(-1))
-        return np.asarray(values @ shares / (len(shares) // self.recipe.group))
+        """The mean over the samples, the last axis of values [..., batch], by what they count for."""
+        return np.asarray(values.mean(-1) if self.importance is None else values @ self.importance)
 
     def one_a_group(self) -> np.ndarray:
         """One sample of each group, drawn by what they count for, int64 [groups]: the same numbers at every call."""

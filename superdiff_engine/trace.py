@@ -178,7 +178,10 @@ class Trace:
         weights = step.weights.double().cpu().numpy()
         kept = self._log_density.shape[2]
         parts = step.component_log_density if len(step.component_log_density) > 1 else {}
-        share = None if step.log_importance is None else normalised(step.log_importance).numpy()
+        share = None
+        if step.log_importance is not None:
+            groups = 1 if step.effective is None else len(step.effective)
+            share = normalised(step.log_importance, len(step.log_importance) // groups).numpy()
 
         def mean(values: Any) -> Any:
             array = values.double().cpu().numpy()

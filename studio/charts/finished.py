@@ -336,12 +336,17 @@ def gallery_figure(
         unselected={"marker": {"opacity": 0}},
         showlegend=False,
     )
-    for place, label in enumerate(labels):
-        x, y = float(column[place]) + 0.5, float(row[place]) + 0.97
+    for where, label in enumerate(labels):
         figure.add_annotation(
-            x=x, y=y, text=_text(label), yanchor="bottom", showarrow=False, font={"size": 11, "color": "#ffffff"},
-            bgcolor="rgba(20, 28, 34, 0.72)", borderpad=1,
-        )  # fmt: skip
+            x=float(column[where]) + 0.5,
+            y=float(row[where]) + 0.97,
+            text=_text(label),
+            yanchor="bottom",
+            showarrow=False,
+            font={"size": 11, "color": "#ffffff"},
+            bgcolor="rgba(20, 28, 34, 0.72)",
+            borderpad=1,
+        )
     for place in np.nonzero(numbers == picked)[0]:
         x, y = int(column[place]), int(row[place])
         figure.add_shape(type="rect", x0=x, x1=x + 1, y0=y, y1=y + 1, line={"color": PICKED, "width": 4})

@@ -148,8 +148,10 @@ def _column(job: Job, brief: bool) -> None:
         "κ": result.mean(result.weights),
     }
     column = st.column_config
-    weighted = "" if result.importance is None else "Weighted "
-    st.caption(f"{weighted}{'means' if weighted else 'Means'} at level s = {result.level:.3g}")
+    if result.importance is None:
+        st.caption(f"Means at level s = {result.level:.3g}")
+    else:
+        st.caption(f"{view_of(job.recipe.domain).small_note} Means are weighted, at level s = {result.level:.3g}")
     st.dataframe(
         pd.DataFrame(means),
         hide_index=True,

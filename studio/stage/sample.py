@@ -111,6 +111,7 @@ class Weighing:
     """How a scatter shows what samples count for: `sized` by the area of their dots, or of every group only `one`."""
 
     title: str
+    meaning: str
     sized: bool = False
     one: bool = False
 
@@ -126,16 +127,12 @@ class Weighing:
         """What it means, as a sentence and a space; empty where all samples count the same."""
         if result.importance is None:
             return ""
-        if self.sized:
-            return "The area of a dot is what the sample counts for within its group. "
-        if self.one:
-            return f"{ONE_A_GROUP}. "
-        return "Dots are the particles as drawn, without their weights: not yet the target. "
+        return f"{self.meaning} "
 
 
-AS_DRAWN = Weighing("as drawn")
-BY_WEIGHT = Weighing("by weight", sized=True)
-_WEIGHINGS = {one.title: one for one in (BY_WEIGHT, AS_DRAWN, Weighing("one a group", one=True))}
+AS_DRAWN = Weighing("as drawn", "Dots are the particles as drawn, without their weights: not yet the target.")
+BY_WEIGHT = Weighing("by weight", "The area of a dot is what its sample counts for within its group.", sized=True)
+_WEIGHINGS = {one.title: one for one in (BY_WEIGHT, AS_DRAWN, Weighing("one a group", f"{ONE_A_GROUP}.", one=True))}
 
 
 def choose_weighing(job: Job, result: Result) -> Weighing:
@@ -159,7 +156,7 @@ def importance_text(job: Job, result: Result, picked: int) -> str:
     shares, size = result.shares, result.recipe.group
     if shares is None:
         return ""
-    came = job.run.trace.ancestor(0, picked)
+    came = job.run.trace.ancestor(-1, picked)  # before any resampling at the first level
     began = "" if came is None else f" It began as particle {came}."
     return (
         f"Sample {picked} counts for {percent(shares[picked])} of its group of {size} (group {picked // size}; an even "

@@ -94,6 +94,8 @@ class View(Generic[PreviewT, DecodedT]):
     cancelled_note = "the samples still carry that noise"
     #: Below the samples of a replay.
     preview_note = ""
+    #: How `draw_small` shows what the samples of a corrected run count for.
+    small_note = "Samples are shown alike, whatever they count for."
     #: Samples of the user's own that can be judged, if there are files of such.
     own: OwnFiles[Any] | None = None
 

@@ -31,6 +31,8 @@ _HALF_WIDTH, _CELLS = 4.0, 96
 class PlaneView(View[PlanePreview, Decoded]):
     """Dots and contour lines."""
 
+    small_note = BY_WEIGHT.meaning
+
     def draw_preview(self, frame: Frame[PlanePreview], names: list[str], key: str, size: int, recipe: Recipe) -> None:
         chart = st.container()
         target = _shown_target(recipe, frame.preview, key)

@@ -200,7 +200,9 @@ class Run(Work):
             seconds=self.seconds,
             trace=self.trace,
             titles=self.titles,
-            importance=None if step.log_importance is None else normalised(step.log_importance).numpy(),
+            importance=(
+                None if step.log_importance is None else normalised(step.log_importance, self.recipe.group).numpy()
+            ),
         )
 
     @property

@@ -217,6 +217,11 @@ def _read_curves(path: Path, recipe: Recipe, replay: _Replay) -> Curves:
         whole = {name: values.reshape(shape) for name, values in columns.items()}
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException, MemoryError):
         raise _damaged(path) from None
+
+    def fitting(part: str) -> dict[str, np.ndarray]:
+        found = replay.components.get(part, {})
+        return {name: values for name, values in found.items() if values.shape == (levels, experts)}
+
     return Curves(
         index=whole["step"][:, 0, 0],
         level=whole["level"][:, 0, 0],
@@ -224,10 +229,8 @@ def _read_curves(path: Path, recipe: Recipe, replay: _Replay) -> Curves:
         weights=whole["weight"][:, :, 1:],
         mean_log_density=whole["log_density"][:, :, 0],
         mean_weights=whole["weight"][:, :, 0],
-        **{
-            field: {name: values for name, values in found.items() if values.shape == (levels, experts)}
-            for field, found in replay.components.items()
-        },
+        components=fitting("components"),
+        component_weights=fitting("component_weights"),
         effective=replay.effective if len(replay.effective) == levels else np.zeros((levels, 0)),
     )
 

@@ -112,7 +112,7 @@ def summary(
     """
     mean = np.mean if weighted is None else weighted
     both = (proteins.helix >= BOTH) & (proteins.strand >= BOTH)
-    return {
+    found: dict[str, str | float] = {
         "proteins": len(proteins.residues),
         "residues in helices": f"{mean(proteins.helix):.0%}",
         "residues in strands": f"{mean(proteins.strand):.0%}",
@@ -120,4 +120,7 @@ def summary(
         "CA-CA of 3.8 +- 0.2 Angstrom": f"{mean(proteins.bonds_ok):.1%}",
         "CA pairs closer than 3.6 Angstrom": f"{mean(proteins.clashes):.2%}",
         "radius of gyration": f"{mean(proteins.radius):.1f} Angstrom",
-    } | ({} if weighted is None else {"means": "by what each protein counts for"})
+    }
+    if weighted is not None:
+        found["means"] = "by what each protein counts for"
+    return found

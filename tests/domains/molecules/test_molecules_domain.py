@@ -263,13 +263,13 @@ def test_files_hold_what_is_shown_and_count_from_0(result):
 
 def test_files_of_a_corrected_run_say_what_each_molecule_counts_for(result):
     recipe = result.recipe.model_copy(update={"correction": CorrectionRecipe(particles=2)})
-    corrected = replace(result, recipe=recipe, importance=np.array([0.3, 0.1, 0.0, 0.6]))
+    corrected = replace(result, recipe=recipe, importance=np.array([0.375, 0.125, 0.0, 0.5]))
     read = list(Chem.ForwardSDMolSupplier(io.BytesIO(files.sdf(corrected).encode()), removeHs=False, sanitize=False))
     assert [float(one.GetProp("share_of_group")) for one in read] == [0.75, 0.25, 0, 1]
     assert [one.GetProp("group_from_0") for one in read] == list("0011")
     rows, plain = (files.table_csv(one).splitlines() for one in (corrected, result))
-    assert [row.rsplit(",", 3)[0] for row in rows] == plain and rows[4].endswith(",1,1,0.6")
+    assert [row.rsplit(",", 3)[0] for row in rows] == plain and rows[4].endswith(",1,1,0.5")
     said = get_domain("molecules").describe(corrected)
-    assert said["valid molecules"] == "3 of 4 (50 % by weight)"  # (1 + 0) / 2: every group counts the same
+    assert said["valid molecules"] == "3 of 4 (50% by weight)"  # (1 + 0) / 2: every group counts the same
     assert "by weight" not in str(get_domain("molecules").describe(result))
     assert get_domain("molecules").preview_png(corrected) != get_domain("molecules").preview_png(result)

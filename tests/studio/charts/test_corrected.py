@@ -42,7 +42,7 @@ def made():
 
 @pytest.fixture(scope="module")
 def ancestors(made):
-    """(places of the final samples' ancestors at every step, int [steps + 1, batch]; where they began), step by step."""
+    """(places of the final samples' ancestors at every step, int [steps + 1, batch]; where they began)."""
     place, found = np.arange(32), []
     for step in reversed(made[2]):
         found.append(place)
