@@ -309,7 +309,7 @@ def gallery_figure(
         numbers: of the samples they show, int [n].
         picked: the number of the one that is framed.
         cell: width of one picture in pixels, at least.
-        labels: one for each picture, on its lower edge; left out: none.
+        labels: one for each picture, on its upper edge; left out: none.
         group: pictures that belong together and shall not be parted by a row's end, where a row has room for them.
     """
     count, height, width = pictures.shape[:3]
@@ -339,9 +339,9 @@ def gallery_figure(
     for where, label in enumerate(labels):
         figure.add_annotation(
             x=float(column[where]) + 0.5,
-            y=float(row[where]) + 0.97,
+            y=float(row[where]) + 0.03,
             text=_text(label),
-            yanchor="bottom",
+            yanchor="top",
             showarrow=False,
             font={"size": 11, "color": "#ffffff"},
             bgcolor="rgba(20, 28, 34, 0.72)",

@@ -67,7 +67,8 @@ def select(curves: Curves, quantity: Quantity, component: str | None = None) -> 
         shown = part - part.mean(1, keepdims=True) if quantity == "difference" else part
         return shown, np.zeros((*part.shape, 0), np.float32)
     if quantity == "weights":
-        return curves.mean_weights, curves.weights
+        # A weighted mean of equal weights is theirs but for rounding, which no axis shall show.
+        return curves.mean_weights.round(12), curves.weights
     if quantity == "value":
         return curves.mean_log_density, curves.log_density
     mean = curves.mean_log_density

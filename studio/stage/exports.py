@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import streamlit as st
 
@@ -85,17 +84,19 @@ def draw_downloads(job: Job, shown: Shown = ALL) -> None:
         st.code(recipe_address(job), language=None, wrap_lines=True)
 
 
-def draw_download(job: Job, download: Download, width: Literal["stretch", "content"] = "stretch") -> None:
-    """The button of one file; its bytes are made when it is pressed."""
+def draw_download(job: Job, download: Download, beside: str = "") -> None:
+    """The button of one file; its bytes are made when it is pressed. `beside` names what it stands beside, where the
+    menu of all files has it too.
+    """
     st.download_button(
         download.title,
         data=download.make,
         file_name=download.name,
         mime=download.mime,
-        key=f"download-{job.id}-{download.name}",
+        key=f"download-{beside}{job.id}-{download.name}",
         on_click="ignore",
         icon=":material/download:",
-        width=width,
+        width="content" if beside else "stretch",
     )
 
 

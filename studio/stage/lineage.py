@@ -79,11 +79,12 @@ def draw_lineage(job: Job, result: Result) -> None:
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", gap="small"):
             st.markdown(f"**Lineage: {lineage_sentence(lineage, recipe.group)}**", width="content")
             name = f"{job.id}-lineage.csv"
-            draw_download(job, Download("Lineage (CSV)", name, "text/csv", lambda: lineage_csv(result)), "content")
+            draw_download(job, Download("Lineage (CSV)", name, "text/csv", lambda: lineage_csv(result)), "lineage-")
         figure = lineage_figure(lineage, recipe.levels.steps, theme_name(), recipe.group, shares)
         alt = f"Lines of descent of the final samples over the steps: {lineage_sentence(lineage, recipe.group)}"
         st.plotly_chart(figure, key=f"lineage-{job.id}", config=figures.config(), alt=alt)
-        thinned = f" Shown are {MOST_ROWS} of {recipe.batch} samples." if recipe.batch > MOST_ROWS else ""
+        few = f" Shown are {MOST_ROWS} of {recipe.batch} samples, evenly over the tree; ancestors are counted over all."
+        thinned = few if recipe.batch > MOST_ROWS else ""
         joined = (
             " There were too many resamplings to keep each: neighbours stand as one."
             if len(resamplings) < len(job.run.trace.marks)

@@ -86,8 +86,10 @@ def share_labels(result: Result, rows: np.ndarray) -> list[str]:
 
 
 def percent(share: float) -> str:
-    """A share for people: "12 %", and "<1 %" for what is not nothing."""
-    return "<1 %" if 0 < share < 0.005 else f"{share:.0%}".replace("%", " %")
+    """A share for people: "12 %", "0.78 %", and "<0.1 %" for less that is not nothing."""
+    if 0 < share < 0.001:
+        return "<0.1 %"
+    return f"{100 * share:.0f} %" if share >= 0.0995 or not share else f"{100 * share:.2g} %"
 
 
 def labels_note(result: Result) -> str:

@@ -155,7 +155,7 @@ def test_a_gallery_says_what_each_picture_counts_for_and_parts_no_group():
     pictures = np.zeros((8, 4, 4), np.uint8)
     figure = gallery_figure(pictures, np.arange(8), 0, labels=[f"{k} %" for k in range(8)], group=4)
     assert [one.text for one in figure.layout.annotations] == [f"{k} %" for k in range(8)]
-    assert [(one.x, one.y) for one in figure.layout.annotations][4] == (0.5, 1.97)  # the second group's first
+    assert [(one.x, one.y) for one in figure.layout.annotations][4] == (0.5, 1.03)  # the second group's first
     assert not gallery_figure(pictures, np.arange(8), 0).layout.annotations
 
 
