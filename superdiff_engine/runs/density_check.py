@@ -242,7 +242,7 @@ class Checking(Estimation):
         most: samples to check, the first ones; None for all.
 
     Raises:
-        SuperDiffError: where the run's log-densities were not followed.
+        SuperDiffError: where the run's log-densities were not followed, or it made no step.
     """
 
     def __init__(self, run: Result, paths: int = PATHS, steps: int = STEPS, most: int | None = None) -> None:
@@ -250,6 +250,10 @@ class Checking(Estimation):
             raise SuperDiffError(
                 "This run did not follow its log-densities, so there is nothing to check; run it again with an "
                 "estimator of log-densities."
+            )
+        if run.index == 0 and not run.complete:
+            raise SuperDiffError(
+                "This run stopped before its first step, where log q is that of the noise; there is nothing to check."
             )
         super().__init__(run.recipe, run, steps, paths, most=most)
         self.titles = list(run.titles)

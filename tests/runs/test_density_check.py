@@ -133,6 +133,19 @@ def test_a_run_without_log_densities_is_one_sentence(run):
         check_densities(dataclasses.replace(run[0], log_density=np.zeros((3, 256))))
 
 
+def test_a_run_that_was_cancelled_is_checked_where_it_stands():
+    """At its last level; before its first step there is nothing to check, in one sentence."""
+    for step in (0, 3):
+        run = Run(plane(levels={"steps": 40}, batch=64), previews=False)
+        result = run.execute(lambda made, run=run, step=step: run.cancel() if made.index == step else None)
+        if step == 0:
+            with pytest.raises(SuperDiffError, match="stopped before its first step"):
+                check_densities(result)
+        else:
+            found = check_densities(result, steps=20)
+            assert found.level == result.level > 5 and abs(found.experts[0].bias) < 0.5
+
+
 def test_the_noise_is_not_the_runs(monkeypatch):
     """The same seed, and not one draw in common."""
     draws = []
