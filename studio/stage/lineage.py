@@ -55,12 +55,13 @@ def marks_note(curves: Curves, recipe: Recipe) -> str:
     if not count:
         return "No particles have been resampled."
     lines = "Thin upright lines" if count <= charts.MOST_LINES else "Ticks at the foot"
+    lines = "Thin upright line" if count == 1 else lines
     where = "particles" if groups == 1 else f"particles of one or more of the {groups} groups"
-    plural = "s" if count > 1 else ""
+    steps = "the step" if count == 1 else f"the {count} steps"
     shown = charts.THIN_CURVES if groups > charts.THIN_CURVES else groups
     thin = f" Thin curves of the effective sample size: {shown} of {groups} groups." if groups > 1 else ""
     return (
-        f"{lines}: the {count} step{plural} at which {where} were resampled; curves are those of the survivors, and "
+        f"{lines}: {steps} at which {where} were resampled; curves are those of the survivors, and "
         f"bold means are weighted.{thin}"
     )
 

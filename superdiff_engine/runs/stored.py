@@ -157,6 +157,8 @@ def _read_result(path: Path, run: Run) -> Result:
         importance = None if recipe.correction is None else arrays.pop("importance")
         if importance is not None and (importance.shape != (recipe.batch,) or importance.dtype.kind != "f"):
             raise ValueError("weights of other samples")
+        if importance is not None and not _counts(importance.reshape(-1, recipe.group)):
+            raise ValueError("weights of other groups")
         if any(not value.ndim or len(value) != recipe.batch for value in arrays.values()):
             raise ValueError("another number of samples")
         for name in list(arrays):
@@ -182,6 +184,11 @@ def _read_result(path: Path, run: Run) -> Result:
         titles=run.titles,
         importance=importance,
     )
+
+
+def _counts(importance: np.ndarray) -> bool:
+    """Whether this may be what samples count for, [groups, particles]: every group the same."""
+    return bool((importance >= 0).all() and np.allclose(importance.sum(1), 1 / len(importance), rtol=1e-6, atol=0))
 
 
 def _read_decoded(arrays: dict[str, np.ndarray], recipe: Recipe) -> Decoded | None:

@@ -13,6 +13,13 @@ from superdiff_engine.errors import RecordError
 from superdiff_engine.runs.run import Run
 from superdiff_engine.runs.stored import read_record
 
+CORRECTED = {
+    "operator": {"name": "formula", "text": "1 + 2"},
+    "levels": {"steps": 12},
+    "batch": 12,
+    "correction": {"particles": 6, "threshold": 0.9},
+}
+
 
 def recipe(domain="plane", models=("overlap_a", "overlap_b"), **fields):
     experts = [{"model": model} for model in models]
@@ -32,6 +39,7 @@ def made(tmp_path):
         recipe(),
         recipe("pictures", ("garments_a", "garments_b"), batch=3, levels={"steps": 2}),
         recipe("proteins", ("proteins_alpha", "proteins_beta"), batch=2, levels={"steps": 2}, residues=30),
+        recipe(**CORRECTED),
     ],
     ids=lambda asked: asked.domain,
 )
@@ -47,11 +55,24 @@ def test_what_is_read_is_what_was_made(asked, tmp_path):
         assert before.keys() == after.keys()
         for name, values in before.items():
             np.testing.assert_array_equal(values, after[name])
-    for name in ("log_density", "weights", "level", "index", "complete"):
+    for name in ("log_density", "weights", "level", "index", "complete", "importance"):
         np.testing.assert_array_equal(getattr(run.result, name), getattr(found.result, name))
     before, after = run.trace.curves(), found.trace.curves()
-    for name in ("index", "level", "log_density", "weights", "mean_log_density", "mean_weights"):
+    for name in (
+        "index",
+        "level",
+        "log_density",
+        "weights",
+        "mean_log_density",
+        "mean_weights",
+        "marks",
+        "mark_levels",
+    ):
         np.testing.assert_array_equal(getattr(before, name), getattr(after, name))
+    np.testing.assert_allclose(before.effective, after.effective, rtol=1e-6)
+    assert [run.trace.ancestor(0, sample) for sample in range(asked.batch)] == [
+        found.trace.ancestor(0, sample) for sample in range(asked.batch)
+    ]
     assert before.components.keys() == after.components.keys()
     for name, values in before.components.items():
         np.testing.assert_array_equal(values, after.components[name])
@@ -122,6 +143,16 @@ def test_a_damaged_status_is_one_sentence(made, status):
     (made.folder / "status.json").write_bytes(status)
     with pytest.raises(RecordError, match=r"status\.json"):
         read_record(made.folder)
+
+
+@pytest.mark.parametrize("harm", [lambda good: 2 * good, lambda good: -good, lambda good: np.full_like(good, np.nan)])
+def test_weights_that_are_none_cost_the_samples(harm, tmp_path):
+    run = Run(recipe(**CORRECTED), tmp_path / "20261126-120000-0123abcd")
+    run.execute()
+    arrays = dict(np.load(run.folder / "samples.npz"))
+    np.savez(run.folder / "samples.npz", **(arrays | {"importance": harm(arrays["importance"])}))
+    found = read_record(run.folder)
+    assert found.result is None and "samples.npz" in found.notes[0] and len(found.trace)
 
 
 def test_samples_of_another_recipe_are_not_shown(made):
