@@ -37,6 +37,7 @@ from ...tables.chunks import CACHE, coin_flips
 from ...tables.evaluation import Evaluation, RowMaker, RowParts, Say
 from ...tables.markdown import Column, Layout
 from ...tables.table import TABLES, Row, Table, Value, kept_row
+from . import logic
 from .arrays import DecodedMolecules, Structures
 from .checks import checked_molecules
 from .domain import CHAINS, ESTIMATION_LEVEL, MODELS, RINGS, WHOLE, Molecules, find_model, words_of
@@ -129,7 +130,7 @@ LAYOUTS = {
         "molecules_pairs": tuple(f"{pair}/{method}" for pair in PAIRS for method in METHODS),
         "molecules_densities": tuple(DISPLACED),
     }.items()
-}
+} | logic.LAYOUTS
 
 
 @dataclass(frozen=True)
@@ -164,6 +165,8 @@ class Settings:
 
 def recipe_of(row: str, chunk: int, settings: Settings) -> Recipe:
     """The recipe of a chunk of a row (not a coin flip's, which is picked from two others)."""
+    if row in logic.METHODS:
+        return logic.recipe_of(row, settings.steps, settings.batch, settings.seed + chunk)
     if row in NETWORKS:
         models, operator = NETWORKS[row]
         prompts = [""] * len(models)
@@ -193,9 +196,12 @@ def chunk_file(row: str, chunk: int, settings: Settings) -> Path:
 
 def make_chunk(row: str, chunk: int, settings: Settings) -> None:
     """Sample a chunk and keep it: the arrays of `DecodedMolecules` and of `strains`, seconds, and
-    log_density [batch, 2] of two prompts.
+    log_density [batch, 2] of two prompts; or what `logic.draw` gives.
     """
     recipe = recipe_of(row, chunk, settings)
+    if row in logic.METHODS:
+        chunks.keep(chunk_file(row, chunk, settings), logic.draw(recipe))
+        return
     arrays = chunks.draw(recipe, Molecules(), densities=len(recipe.experts) > 1)
     chunks.keep(chunk_file(row, chunk, settings), arrays | strains(DecodedMolecules.among(arrays)))
 
@@ -221,7 +227,9 @@ def read_row(row: str, settings: Settings) -> dict[str, np.ndarray] | None:
         heads = np.concatenate([coin_flips(settings.batch, settings.seed + chunk) for chunk in settings.chunks(row)])
         return chunks.pick(heads[: settings.samples], first, second)
     files = [chunk_file(row, chunk, settings) for chunk in settings.chunks(row)]
-    return chunks.join(files, settings.samples_of(row))
+    # Groups of particles are not cut.
+    most = len(files) * logic.whole_groups(settings.batch) if row in logic.METHODS else settings.samples_of(row)
+    return chunks.join(files, most)
 
 
 def terms_of(row: str) -> list[Term]:
@@ -296,6 +304,8 @@ class MoleculeRows(RowMaker):
             if name not in self.made and (found := self._row(name, weights)) is not None:
                 self.made[name] = found
         settings = self.settings
+        if row in logic.METHODS:
+            return self._logic_table()
         return Table(
             command=(
                 f"superdiff evaluate molecules --samples {settings.samples} --steps {settings.steps} "
@@ -314,19 +324,44 @@ class MoleculeRows(RowMaker):
             rows=[self.made[name] for name in ROWS if name in self.made],
         )
 
+    def _logic_table(self) -> Table:
+        settings = self.settings
+        rows = [self.made[name] for name in logic.ROWS if name in self.made]
+        return Table(
+            command=(
+                f"superdiff evaluate molecules --samples {settings.samples} --steps {settings.steps}"
+                + "".join(f" --row {name}" for name in logic.ROWS)
+            ),
+            seeds=[settings.seed + chunk for chunk in settings.chunks(logic.ROWS[0])],
+            steps=settings.steps,
+            notes=(
+                f"{settings.samples} molecules a row, {settings.steps} steps of Euler-Maruyama, the same noise "
+                "in all rows; sizes as in QM9, one a group where a row is corrected. Properties by RDKit. A corrected "
+                f"sample is a group of {logic.PARTICLES} particles, by their weights; its effective size is the mean "
+                "over the levels. Errors are those of the mean over independent samples. Seconds are wall clock with "
+                f"{self.workers} processes of one thread."
+            ),
+            rows=rows,
+        )
+
     def path(self, row: str) -> Path:
-        return self.out
+        return self.out.with_stem(f"{self.out.stem}_logic") if row in logic.METHODS else self.out
 
     def weights(self) -> dict[str, str]:
         """Of each row whose models are there."""
         there = {info.id for info in Molecules().models()}
-        return {row: chunks.digests(_weights(row)) for row in ROWS if there.issuperset(models_of(row))}
+        rows = (*ROWS, *logic.ROWS)
+        return {row: chunks.digests(_weights(row)) for row in rows if there.issuperset(models_of(row))}
 
     def _row(self, name: str, weights: str) -> Row | None:
         """A row of what is kept; None while some of it is missing."""
         if name in DISPLACED:
             path = _density_file(name, self.settings)
             return Row.model_validate_json(path.read_bytes()) if path.is_file() else None
+        if name in logic.METHODS:
+            kept = read_row(name, self.settings)
+            terms, workers = logic.terms_of(name), self.workers
+            return None if kept is None else logic.row_of(name, kept, self.reference, terms, weights, workers)
         arrays = native_row(self.reference, self.settings) if name == NATIVE else read_row(name, self.settings)
         if arrays is None:
             return None
@@ -346,11 +381,11 @@ class MoleculeRows(RowMaker):
 
 
 class MoleculeEvaluation(Evaluation[Settings]):
-    """The table of molecules."""
+    """The table of molecules, and beside it, with "_logic" in its name, that of NOT and of the exact AND."""
 
     settings = Settings
     layouts = LAYOUTS
-    rows = ROWS
+    rows = (*ROWS, *logic.ROWS)
 
     def begin(self, settings: Settings, asked: Sequence[str], out: Path | None, workers: int) -> MoleculeRows:
         for model in dict.fromkeys(model for row in asked for model in models_of(row)):

@@ -30,6 +30,7 @@ from ...system.files import write_whole
 from ...tables.evaluation import Evaluation, RowMaker, RowParts, Say
 from ...tables.markdown import Column, Layout
 from ...tables.table import TABLES, Row, Table
+from . import logic
 from .domain import EMBEDDED, find_model
 from .judge.classifier import load_classifier
 from .judge.judges import ClassifierJudge, ClipJudge, Judge
@@ -90,43 +91,61 @@ STEPS_LAYOUT = Layout(
     }
     | {"and_ridge_100/50": "AND, ridge 100 nats, 50 steps"},
 )
-LAYOUTS = {"prompts": LAYOUT, "prompts_clip": LAYOUT, "prompts_steps": STEPS_LAYOUT}
+LAYOUTS = {"prompts": LAYOUT, "prompts_clip": LAYOUT, "prompts_steps": STEPS_LAYOUT, **logic.LAYOUTS}
 
 
 class PromptRows(RowMaker):
-    """Makes the rows of both tables of prompts."""
+    """Makes the rows of all tables of prompts."""
 
-    def __init__(self, settings: Settings, judge: Judge, out: Path, workers: int) -> None:
+    def __init__(self, settings: Settings, judge: Judge, asked: Sequence[str], out: Path, workers: int) -> None:
         self.settings, self.judge, self.out, self.workers = settings, judge, out, workers
         self.reader = RowReader(settings, judge)
+        self.of_logic = [row for row in asked if row in logic.ROWS]
+        self.of_pairs = len(self.of_logic) < len(asked)
+        self.logic = logic.LogicReader(settings, judge) if self.of_logic else None
 
     def parts(self, row: str) -> list[RowParts]:
+        if row in self.of_logic:
+            return [logic.parts_of(row, self.settings)]
         return [parts_of(row, runs_of(row, self.settings, self.judge.concepts), self.settings)]
 
     def table(self, row: str) -> Table:
+        if self.logic is not None and row in self.of_logic:
+            return self.logic.table(self.workers)
         return _table(self.reader, ROWS if row in ROWS else STUDY, self.workers)
 
     def path(self, row: str) -> Path:
-        return self.out if row in ROWS else self.out.with_stem(f"{self.out.stem}_steps")
+        if row in ROWS:
+            return self.out
+        return self.out.with_stem(f"{self.out.stem}_{'logic' if row in self.of_logic else 'steps'}")
 
     def finish(self, pool: Executor | None, say: Say) -> list[Path]:
         if not self.settings.sheet:
             return []
-        for kind in _SHEET_COLUMNS:
-            parts_of(f"sheet, {kind}", pair_runs(kind, self.settings), self.settings).make_missing(pool, say)
-        contact_sheet(self.reader, SHEET)
-        return [SHEET]
+        sheets = []
+        if self.of_pairs:
+            for kind in _SHEET_COLUMNS:
+                parts_of(f"sheet, {kind}", pair_runs(kind, self.settings), self.settings).make_missing(pool, say)
+            contact_sheet(self.reader, SHEET)
+            sheets.append(SHEET)
+        if self.of_logic:
+            logic.sheet_parts(self.settings).make_missing(pool, say)
+            logic.contact_sheet(self.settings, logic.SHEET)
+            sheets.append(logic.SHEET)
+        return sheets
 
 
 class PromptEvaluation(Evaluation[Settings]):
-    """The tables of prompts: the first, and beside it the study of the number of steps, with "_steps" in its name."""
+    """The tables of prompts: the first; beside it, with "_steps" in its name, the study of the number of steps; with
+    "_logic" NOT, XOR and nested formulas.
+    """
 
     settings = Settings
     layouts = LAYOUTS
 
     @property
     def rows(self) -> Sequence[str]:
-        return (*ROWS, *STUDY)
+        return (*ROWS, *STUDY, *logic.ROWS)
 
     def begin(self, settings: Settings, asked: Sequence[str], out: Path | None, workers: int) -> PromptRows:
         if settings.dtype not in ("float32", "bfloat16"):
@@ -137,7 +156,7 @@ class PromptEvaluation(Evaluation[Settings]):
         scorer, clip = load_classifier(), settings.clip
         judge: Judge = ClassifierJudge(scorer) if clip is None else ClipJudge(clip, scorer.concepts)
         usual = TABLES / f"prompts{'' if clip is None else '_clip'}.json"
-        return PromptRows(settings, judge, usual if out is None else out, workers)
+        return PromptRows(settings, judge, asked, usual if out is None else out, workers)
 
 
 #: What the registry of domains finds.

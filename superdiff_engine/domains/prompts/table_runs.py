@@ -36,7 +36,7 @@ from ...walk import levels_of, walk
 from ..sources import read_settings
 from .domain import EMBEDDED, Prompts, find_model
 from .emoji.captions import held_out_captions, with_article
-from .emoji.concepts import PAIRS, Concept
+from .emoji.concepts import NOT_PAIRS, PAIRS, Concept
 from .encoding import Condition
 from .loading import PromptSettings
 from .pipeline import TextToImage, load_text_to_image
@@ -76,6 +76,8 @@ class Settings:
         clip: the folder of a CLIP model that judges instead of the concept scorer.
         sheet: whether the pictures of all pairs are drawn too.
         pairs: of concepts' names.
+        not_pairs: of the concepts that are kept and negated in the rows of NOT.
+        nested: a, b and c of "(a or b) and c"; the first two are those of xor.
     """
 
     seeds: int = field(default=8, metadata=option("pictures of every pair in a row", least=1))
@@ -94,8 +96,10 @@ class Settings:
     clip: Path | None = field(
         default=None, metadata=option("folder of a CLIP model to score with, instead of the concept scorer")
     )
-    sheet: bool = field(default=False, metadata=option("also draw the README's picture of all pairs in docs/images"))
+    sheet: bool = field(default=False, metadata=option("also draw the tables' contact sheets in docs/images"))
     pairs: tuple[tuple[str, str], ...] = PAIRS
+    not_pairs: tuple[tuple[str, str], ...] = NOT_PAIRS
+    nested: tuple[str, str, str] = ("cat", "dog", "rocket")
 
     def styled(self, prompt: str) -> str:
         """The prompt with the style behind it."""
@@ -124,7 +128,7 @@ class TableRun:
         shared = {name: getattr(settings, name) for name in ("guidance", "model", "dtype")}
         key = json.dumps([recipe or asdict(self), shared], sort_keys=True)
         name = f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.npz"
-        return CACHE / f"prompts_{_digest(find_model(settings.model))}" / name
+        return CACHE / f"prompts_{model_digest(find_model(settings.model))}" / name
 
 
 def pair_prompts(kind: str, pair: tuple[str, str]) -> tuple[str, ...]:
@@ -213,7 +217,8 @@ def runs_of(row: str, settings: Settings, known: Sequence[Concept]) -> list[Tabl
 
 
 @file_cached(4)
-def _digest(folder: Path) -> str:
+def model_digest(folder: Path) -> str:
+    """A short hash of all files that decide what the model in a folder draws."""
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
         if path.suffix in (".safetensors", ".json", ".txt") and path.is_file():

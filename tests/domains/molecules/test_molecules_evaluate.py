@@ -7,7 +7,7 @@ from scipy.spatial.transform import Rotation
 from scipy.stats import mannwhitneyu
 from tiny_molecules import column, known_molecules
 
-from superdiff_engine.domains.molecules import data, evaluate, measures, reference
+from superdiff_engine.domains.molecules import data, evaluate, logic, measures, reference
 from superdiff_engine.domains.molecules.atoms import PROPERTY_NAMES
 from superdiff_engine.domains.molecules.checks import checked_molecules
 from superdiff_engine.domains.molecules.chemistry import properties_of
@@ -157,3 +157,35 @@ def test_a_small_table_is_made_resumed_and_shown(known, tmp_path, monkeypatch):
     flipped, *sides = (evaluate.read_row(f"logp_tpsa/{kind}", settings) for kind in ("coin_flip", "first", "second"))
     for row in range(6):
         assert any(np.array_equal(flipped["positions"][row], side["positions"][row]) for side in sides)
+
+
+def test_rows_of_formulas_stand_in_a_table_of_their_own_and_are_weighted_by_particles(known, tmp_path):
+    settings = evaluate.Settings(samples=12, steps=3, batch=12)
+    rows, out = ["not/kept", "not/corrected"], tmp_path / "molecules.json"
+    assert evaluate.EVALUATION.run(settings, rows, out, lambda line: None, workers=1) == [
+        tmp_path / "molecules_logic.json"
+    ]
+    table = read_table(tmp_path / "molecules_logic.json")
+    assert [row.name for row in table.rows] == rows and table.row("not/corrected").weights
+    assert [row.samples for row in table.rows] == [20, 20]  # two whole groups of ten
+    arrays = evaluate.read_row("not/corrected", settings)
+    weights = arrays["importance"].reshape(2, 10)
+    assert weights.sum(1) == pytest.approx(1) and weights.std() > 0
+    assert (arrays["atoms"].reshape(2, 10) == arrays["atoms"][::10, None]).all()  # of one size
+    shares = (weights * arrays["valid"].reshape(2, 10)).sum(1)
+    found = table.row("not/corrected").values
+    assert found["valid"].value == pytest.approx(shares.mean())
+    assert found["valid"].error == pytest.approx(abs(shares[0] - shares[1]) / 2)
+    assert 1 <= found["effective"].value <= 10 and "effective" not in table.row("not/kept").values
+    terms = logic.terms_of("not/corrected")
+    assert [term.text for term in terms] == ["high TPSA", "no aromatic ring"]
+
+
+def test_shares_of_formulas_on_known_molecules(known):
+    arrays = checked_molecules(known_molecules(SMILES)).arrays()
+    arrays |= {"importance": np.ones(6), "ancestors": np.ones(6), "seconds": np.array(4.0)}
+    terms = [words_of(WHOLE).parse(prompt)[0] for prompt in ("contains oxygen", "no aromatic ring")]
+    row = logic.row_of("not/kept", arrays, known, terms, "digest", 2)
+    assert row.values["both"].value == pytest.approx(3 / 6) and row.values["second"].value == pytest.approx(5 / 6)
+    assert row.values["both"].error == pytest.approx(np.std([1, 0, 1, 0, 1, 0], ddof=1) / 6**0.5)
+    assert row.values["distinct"].value == pytest.approx(5 / 6) and row.seconds == 2

@@ -262,7 +262,7 @@ def test_a_run_of_the_exact_system_that_breaks_keeps_its_last_step(house, settin
 def test_all_rows_of_both_tables_and_the_sheet(house, settings, monkeypatch):
     out, sheet = house / "tables" / "prompts.json", house / "images" / "sheet.png"
     monkeypatch.setattr(module, "SHEET", sheet)
-    written = evaluate(replace(settings, sheet=True), None, out)
+    written = evaluate(replace(settings, sheet=True), [*module.ROWS, *module.STUDY], out)
     steps = out.with_name("prompts_steps.json")
     assert written == [out, steps, sheet]
     table = read_table(out)

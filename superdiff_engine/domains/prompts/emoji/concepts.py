@@ -1,4 +1,4 @@
-"""What there is to draw: concepts, their kinds, their names, and the pairs of them that AND is measured on."""
+"""What there is to draw: concepts, their kinds, their names, and the pairs of them that AND and NOT are measured on."""
 
 from __future__ import annotations
 
@@ -128,6 +128,32 @@ PAIRS: tuple[tuple[str, str], ...] = (
     ("turtle", "hamburger"),
     ("lion", "sun with face"),
     ("penguin", "bowling"),
+)
+
+#: Pairs (kept, negated) for NOT: of each kind of learned concepts the two that the judge finds most alike (the cosine
+#: between their rows of its last layer, less the mean of all rows) and whose names share no word, of which the first in
+#: the vocabulary is kept; the 19 kinds whose two are most alike; and before them "a lion but not a cat".
+NOT_PAIRS: tuple[tuple[str, str], ...] = (
+    ("lion", "cat"),
+    ("bison", "mammoth"),
+    ("fireworks", "sparkler"),
+    ("motor boat", "speedboat"),
+    ("peach", "tomato"),
+    ("alarm clock", "stopwatch"),
+    ("crayon", "pencil"),
+    ("guitar", "violin"),
+    ("mount fuji", "snow-capped mountain"),
+    ("eggplant", "hot pepper"),
+    ("basketball", "volleyball"),
+    ("jeans", "necktie"),
+    ("baguette bread", "hot dog"),
+    ("high voltage", "star"),
+    ("old key", "scissors"),
+    ("syringe", "test tube"),
+    ("laptop", "television"),
+    ("bubble tea", "cup with straw"),
+    ("cowboy hat face", "star-struck"),
+    ("rose", "tulip"),
 )
 
 
