@@ -33,6 +33,7 @@ class Lineage:
         steps: of the resamplings, int [k].
         total: samples of the run.
         founders: distinct ancestors of all samples where the run began.
+        parents: the same just before the last resampling.
     """
 
     samples: np.ndarray
@@ -40,6 +41,7 @@ class Lineage:
     steps: np.ndarray
     total: int
     founders: int
+    parents: int
 
 
 def lineage_of(resamplings: Sequence[Resampling], batch: int, most: int = MOST_ROWS) -> Lineage:
@@ -57,7 +59,8 @@ def lineage_of(resamplings: Sequence[Resampling], batch: int, most: int = MOST_R
     order = np.lexsort(places[::-1])  # by the first ancestor, then by the next
     kept = order[np.unique(np.linspace(0, batch - 1, min(batch, most)).round().astype(int))]
     steps = np.array([one.index for one in resamplings], np.int64)
-    return Lineage(kept, places[:, kept], steps, batch, len(np.unique(places[0])))
+    founders, parents = (len(np.unique(places[stretch])) for stretch in (0, max(len(places) - 2, 0)))
+    return Lineage(kept, places[:, kept], steps, batch, founders, parents)
 
 
 def lineage_figure(lineage: Lineage, steps: int, theme: str, group: int, shares: np.ndarray) -> go.Figure:
@@ -135,3 +138,13 @@ def lineage_sentence(lineage: Lineage, group: int) -> str:
     whose = "" if groups == 1 else f", in {groups} groups"
     plural = "" if lineage.founders == 1 else "s"
     return f"{lineage.founders} distinct ancestor{plural} of {lineage.total} samples{whose}"
+
+
+def copies_sentence(lineage: Lineage) -> str:
+    """How many particles the samples are copies of, since the last resampling; empty without one."""
+    if not len(lineage.steps):
+        return ""
+    return (
+        f"Before the last resampling, at step {lineage.steps[-1]}, they were {lineage.parents} distinct "
+        f"particle{'' if lineage.parents == 1 else 's'}."
+    )

@@ -36,7 +36,7 @@ def draw_gallery(
     labels = share_labels(result, numbers)
     figure = gallery_figure(pictures, numbers, picked, labels=labels, group=size if whole else 1)
     draw_clickable(job, figure, alt, tool_bar=False)
-    st.caption(f"{caption}{labels_note(result)}")
+    st.caption(f"{labels_note(result)}{caption}")
 
 
 def choose_page(job: Job, count: int, size: int) -> slice:

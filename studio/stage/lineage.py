@@ -13,7 +13,7 @@ from superdiff_engine.trace import Curves
 
 from ..charts import finished as figures
 from ..charts import live as charts
-from ..charts.lineage import MOST_ROWS, lineage_figure, lineage_of, lineage_sentence
+from ..charts.lineage import MOST_ROWS, copies_sentence, lineage_figure, lineage_of, lineage_sentence
 from ..charts.palette import theme_name
 from ..jobs import Job
 from .exports import Download, draw_download
@@ -92,7 +92,7 @@ def draw_lineage(job: Job, result: Result) -> None:
             else ""
         )
         st.caption(
-            "Read backwards from the final samples at the right: where lines meet, they are copies of one particle. A "
-            "colour is an ancestor at the start, and the area of a dot is what the sample counts for within its group."
-            f"{thinned}{joined}"
+            f"{copies_sentence(lineage)} Read backwards from the final samples at the right: where lines meet, they are "
+            "copies of one particle. A colour is an ancestor at the start, and the area of a dot is what the sample counts "
+            f"for within its group.{thinned}{joined}"
         )

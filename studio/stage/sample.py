@@ -86,17 +86,17 @@ def share_labels(result: Result, rows: np.ndarray) -> list[str]:
 
 
 def percent(share: float) -> str:
-    """A share for people: "12 %", "0.78 %", and "<0.1 %" for less that is not nothing."""
-    if 0 < share < 0.001:
-        return "<0.1 %"
+    """A share for people: "12 %", "0.78 %", and "<0.01 %" for less that is not nothing."""
+    if 0 < share < 0.0001:
+        return "<0.01 %"
     return f"{100 * share:.0f} %" if share >= 0.0995 or not share else f"{100 * share:.2g} %"
 
 
 def labels_note(result: Result) -> str:
-    """What `share_labels` mean, as a sentence; empty where there are none."""
+    """What `share_labels` mean, as a sentence and a space; empty where there are none."""
     if result.importance is None:
         return ""
-    return f" The label is what a sample counts for within its group of {result.recipe.group}."
+    return f"The label is what a sample counts for within its group of {result.recipe.group}. "
 
 
 def choose_one_a_group(job: Job, result: Result) -> np.ndarray:
@@ -160,9 +160,10 @@ def importance_text(job: Job, result: Result, picked: int) -> str:
         return ""
     came = job.run.trace.ancestor(-1, picked)  # before any resampling at the first level
     began = "" if came is None else f" It began as particle {came}."
+    group = f"group {picked // size}; " if len(shares) > size else ""
     return (
-        f"Sample {picked} counts for {percent(shares[picked])} of its group of {size} (group {picked // size}; an even "
-        f"share is {percent(1 / size)}).{began}"
+        f"Sample {picked} counts for {percent(shares[picked])} of its group of {size} ({group}an even share is "
+        f"{percent(1 / size)}).{began}"
     )
 
 

@@ -43,7 +43,7 @@ SIDE_BY_SIDE, SPACING = 9, 9.5
 PAGE, CELL = 25, 150
 _FILTERS = {"valid": "valid", "all": "satisfy all prompts", "once": "no duplicates"}
 #: Of a corrected run: of every group one, drawn by what they count for.
-_ONE = {"one": "one a group, by weight"}
+_ONE = {"one": "one a group"}
 
 
 def scene(molecules: Structures, rows: Sequence[int]) -> dict[str, Any]:

@@ -17,6 +17,8 @@ from superdiff_engine.domains.checked import make_recipe, parse_recipe
 from superdiff_engine.domains.molecules import checks, drawing, files
 from superdiff_engine.errors import RecipeError, SuperDiffError
 from superdiff_engine.recipes.document import CorrectionRecipe
+from superdiff_engine.runs.axes import parse_axis
+from superdiff_engine.runs.grid import Sweep
 from superdiff_engine.runs.run import Run
 from superdiff_engine.system import devices
 
@@ -259,6 +261,15 @@ def test_files_hold_what_is_shown_and_count_from_0(result):
     with zipfile.ZipFile(io.BytesIO(made["molecules.zip"])) as archive:
         assert archive.read("molecules.sdf") == made["molecules.sdf"]
         assert b"count from 0" in archive.read("README.txt")
+
+
+def test_a_cell_of_a_corrected_runs_grid_is_one_molecule_of_a_group():
+    formula, correction = {"name": "formula", "text": "1 + 2"}, {"particles": 2}
+    asked = recipe("", "high logP", batch=4, operator=formula, correction=correction, solver="euler")
+    sweep = Sweep(asked, parse_axis("seed=0:2"))
+    assert sweep.recipe.batch == 2
+    cells = sweep.execute()
+    assert [cell.size for cell in cells.values()] == [(160, 160)] * 2
 
 
 def test_files_of_a_corrected_run_say_what_each_molecule_counts_for(result):

@@ -10,7 +10,7 @@ import pytest
 
 from studio.charts import live as charts
 from studio.charts.finished import curve_figure, effective_figure, gallery_figure, plane_figure
-from studio.charts.lineage import lineage_figure, lineage_of, lineage_sentence
+from studio.charts.lineage import copies_sentence, lineage_figure, lineage_of, lineage_sentence
 from studio.stage.compare import variants, with_operator
 from studio.words import run_title
 from superdiff_engine.domains import get_domain
@@ -106,7 +106,10 @@ def test_the_lineage_is_what_the_parents_of_the_steps_give(made, ancestors):
     assert dots.customdata[:, 0].tolist() == lineage.samples.tolist()
     np.testing.assert_allclose(dots.customdata[:, 1], 100 * result.shares[lineage.samples])
     assert lineage_sentence(lineage, 8) == f"{len(set(founders))} distinct ancestors of 32 samples, in 4 groups"
-    assert len(lineage_of(run.trace.resamplings, 32, most=10).samples) == 10
+    few = lineage_of(run.trace.resamplings, 32, most=10)
+    assert len(few.samples) == 10 and (few.founders, few.parents) == (lineage.founders, lineage.parents)
+    last = lineage.steps[-1]
+    assert f"at step {last}, they were {len(set(stepwise[last - 1]))} distinct" in copies_sentence(lineage)
 
 
 def test_the_lineage_file_says_the_same(made, ancestors):
