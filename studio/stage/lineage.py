@@ -92,7 +92,7 @@ def draw_lineage(job: Job, result: Result) -> None:
             else ""
         )
         st.caption(
-            f"{copies_sentence(lineage)} Read backwards from the final samples at the right: where lines meet, they are "
-            "copies of one particle. A colour is an ancestor at the start, and the area of a dot is what the sample counts "
-            f"for within its group.{thinned}{joined}"
+            f"{copies_sentence(lineage)} Read backwards from the final samples at the right: where lines meet, they "
+            "are copies of one particle. A colour is an ancestor at the start, and the area of a dot is what the "
+            f"sample counts for within its group.{thinned}{joined}"
         )
