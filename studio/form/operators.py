@@ -12,6 +12,7 @@ from superdiff_engine.recipes.parameters import Chosen, Composition, Number, Par
 from ..charts.palette import dot
 from ..guard import callback
 from . import slots as form_slots
+from .formula import draw_formula
 from .parameters import chosen_operator, key_of, limits
 from .state import state
 
@@ -52,7 +53,7 @@ def _draw(operator: type[OperatorRecipe], parameter: Parameter) -> None:
         case Chosen():
             _choice(parameter)
         case Composition():
-            _composition(parameter)
+            draw_formula(parameter)
         case PerExpert(group=""):
             _per_expert(operator, parameter)
         case PerExpert() if len(st.session_state["experts"]) > 1:
@@ -71,10 +72,6 @@ def _number(operator: type[OperatorRecipe], parameter: Number) -> None:
         persist_state=_KEEP,
         help=parameter.help or None,
     )
-
-
-def _composition(parameter: Composition) -> None:
-    st.text_input(parameter.title, key=key_of(parameter), persist_state=_KEEP, help=parameter.help or None)
 
 
 def _choice(parameter: Chosen) -> None:

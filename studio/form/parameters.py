@@ -37,6 +37,11 @@ def per_expert() -> Iterator[PerExpert]:
     return (parameter for _, parameter in all_parameters() if isinstance(parameter, PerExpert))
 
 
+def compositions() -> Iterator[Composition]:
+    """The parameters, of all operators, that are formulas."""
+    return (parameter for _, parameter in all_parameters() if isinstance(parameter, Composition))
+
+
 def chosen_operator(values: Mapping[str, Any]) -> type[OperatorRecipe]:
     """The operator that is chosen."""
     return OPERATORS[values["f.operator"]]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from superdiff_engine.domains import get_domain
 from superdiff_engine.recipes.document import MOST_EXPERTS
+from superdiff_engine.recipes.formulas import renumber_formula
 from superdiff_engine.recipes.parameters import PerExpert
 
-from .parameters import key_of, per_expert
+from .parameters import chosen_operator, compositions, key_of, per_expert
 from .state import state
 
 
@@ -21,7 +24,7 @@ def add_expert() -> None:
     if domain.wording is not None and not domain.wording.one_model:
         models, taken = [session[f"f.model.{session['experts'][-1]}"]], set()
     session["slots"] = slot = int(session.get("slots", 0)) + 1
-    session["experts"] = [*session["experts"], slot]
+    _put([*session["experts"], slot])
     session[f"f.model.{slot}"] = next((model for model in models if model not in taken), models[0] if models else "")
     if domain.wording is not None and domain.wording.one_model:  # so of the same revision
         session[f"f.revision.{slot}"] = session.get(f"f.revision.{session['experts'][0]}")
@@ -32,7 +35,7 @@ def add_expert() -> None:
 
 def remove_expert(slot: int) -> None:
     """Take an expert out of the list."""
-    state()["experts"] = [other for other in state()["experts"] if other != slot]
+    _put([other for other in state()["experts"] if other != slot])
 
 
 def move_expert(slot: int, by: int) -> None:
@@ -42,7 +45,27 @@ def move_expert(slot: int, by: int) -> None:
     target = place + by
     if 0 <= target < len(slots):
         slots[place], slots[target] = slots[target], slots[place]
-        state()["experts"] = slots
+        _put(slots)
+
+
+def _put(slots: Sequence[int]) -> None:
+    """Let these be the experts; formulas go on naming the same ones.
+
+    A formula that is not in use has no user to mend it: it becomes the one that so many experts begin with, where it
+    was such a one before or has lost an expert.
+    """
+    session = state()
+    before = session["experts"]
+    session["experts"] = list(slots)
+    places = [slots.index(slot) if slot in slots else None for slot in before]
+    for parameter in compositions():
+        key = key_of(parameter)
+        said = renumber_formula(session[key], places)
+        if parameter not in chosen_operator(session).parameters and (
+            "?" in said or session[key] == parameter.start(len(before))
+        ):
+            said = parameter.start(len(slots))
+        session[key] = said
 
 
 def make_even(parameter: PerExpert) -> None:

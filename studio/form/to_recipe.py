@@ -45,6 +45,12 @@ def document(values: Values) -> dict[str, Any]:
     return found
 
 
+def expert_names(values: Values) -> list[str]:
+    """What a formula may call the experts, as `Recipe.names`."""
+    domain = get_domain(values["f.domain"])
+    return [_prompt(values, slot, domain) or _model(values, slot, domain) for slot in values["experts"]]
+
+
 def noise_scale(values: Values) -> float:
     """Of the noise; 1 for a solver that has none, whatever was chosen for another."""
     return float(values["f.noise_scale"]) if get_solver(values["f.solver"]).noisy else 1.0
@@ -71,14 +77,22 @@ def revisions(values: Values) -> dict[str, str]:
     return {expert["model"]: expert["revision"] for expert in document(values)["experts"] if expert["revision"]}
 
 
+def _model(values: Values, slot: int, domain: Domain) -> str:
+    one_model = domain.wording is not None and domain.wording.one_model
+    return values.get("f.text_model" if one_model else f"f.model.{slot}") or ""
+
+
+def _prompt(values: Values, slot: int, domain: Domain) -> str:
+    """What an expert is told to make; nothing where the domain has no prompts."""
+    if domain.wording is None:
+        return ""
+    return ", ".join(values[f"f.terms.{slot}"]) if domain.wording.chosen else values.get(f"f.prompt.{slot}") or ""
+
+
 def _expert(values: Values, slot: int, domain: Domain) -> dict[str, Any]:
-    wording = domain.wording
-    one_model = wording is not None and wording.one_model
-    expert: dict[str, Any] = {"model": values.get("f.text_model" if one_model else f"f.model.{slot}") or ""}
-    if wording is not None:
-        expert["prompt"] = (
-            ", ".join(values[f"f.terms.{slot}"]) if wording.chosen else values.get(f"f.prompt.{slot}") or ""
-        )
+    expert: dict[str, Any] = {"model": _model(values, slot, domain)}
+    if domain.wording is not None:
+        expert["prompt"] = _prompt(values, slot, domain)
     expert["revision"] = _revision(values, slot, expert["model"])
     if expert["model"] == DRAWN:
         expert["mixture"] = mixture_of(values.get(f"modes.{slot}"))

@@ -34,7 +34,7 @@ _ALSO = {"&": "and", "|": "or"}
 _OTHER_SIGNS = {"−": "-", "–": "-", "×": "*", "·": "*", "“": '"', "”": '"', "„": '"'}
 _TOKEN = re.compile(
     r"""(?P<space>\s+)|(?P<number>\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?)|(?P<quoted>"[^"]*"|'[^']*')"""
-    r"""|(?P<word>[^\W\d]\w*)|(?P<sign>[()\[\]+\-*^,&|])"""
+    r"""|(?P<word>[^\W\d]\w*)|(?P<sign>[()\[\]+\-*^,&|?])"""
 )
 
 
@@ -70,6 +70,28 @@ def parse_formula(text: str, names: Sequence[str]) -> Formula:
     if len(text) > LONGEST:
         raise FormulaError(f"The formula has {len(text)} characters; at most {LONGEST} are read.", LONGEST)
     return _Parser(_tokens(text), names).whole()
+
+
+def renumber_formula(text: str, places: Sequence[int | None]) -> str:
+    """The text after the experts have changed places, each number still that of its expert; as typed in all else.
+
+    Args:
+        text: a formula, or what is to become one.
+        places: of each expert where it stands now, 0 first; None where it has gone, whose number becomes "?".
+    """
+    try:
+        tokens = _tokens(text)
+    except FormulaError:
+        return text
+    for before, token, after in reversed(list(zip([None, *tokens], tokens, tokens[1:], strict=False))):
+        # A number in front of * is a weight; one after ^, [ or a comma is a power, a bracket's or a temperature.
+        measures = after.text == "*" or (before is not None and before.kind == "sign" and before.text in "^[,")
+        if token.kind != "number" or measures or not token.text.isdigit() or not 1 <= int(token.text) <= len(places):
+            continue
+        place = places[int(token.text) - 1]
+        said = "?" if place is None else str(place + 1)
+        text = text[: token.position] + said + text[token.position + len(token.text) :]
+    return text
 
 
 def print_formula(formula: Formula, names: Sequence[str] | None = None) -> str:
@@ -261,6 +283,12 @@ class _Parser:
         if token.kind == "name":
             self.place += 1
             return self.named(token)
+        if self.take("?"):
+            raise FormulaError(
+                f"At character {token.position + 1} stands '?' for an expert that was taken out; write another one in "
+                "its place.",
+                token.position,
+            )
         if self.take("("):
             inner = self.nested()
             self.need(")", "a closing parenthesis")
