@@ -12,6 +12,8 @@ _STYLE = """
 .st-key-f-domain button { padding-inline: 0.42rem; }
 /* Rows that do not wrap would otherwise be boxes that scroll by a few pixels. */
 [class*="st-key-expert-"], .st-key-seed-row { overflow: visible; }
+/* The button for a full screen would lie over the formula's field. */
+.st-key-formula-tree [data-testid="stElementToolbar"] { display: none; }
 /* At the foot of the screen above the form's end, at its top below it. */
 [data-testid="stLayoutWrapper"]:has(> .st-key-run-bar) {
   position: sticky; bottom: 0; top: 3.75rem; z-index: 90; background: BACKGROUND;

@@ -67,16 +67,22 @@ def choices(experts: int) -> dict[str, str]:
     """Formulas to choose from by a click, for so many experts: text, and what it is called where not by its text."""
     if experts == 1:
         return {"1": "", "1^2": "sharper: 1^2", "0.5*1": "flatter: 0.5*1"}
-    each = [str(number) for number in range(1, experts + 1)]
+    each, last = [str(number) for number in range(1, experts + 1)], str(experts)
     found = {"1 but not 2": "", "2 but not 1": ""}
     if experts > 2:
-        rest, last = each[:-1], each[-1]
-        either = f"({' or '.join(rest)})"
-        found |= {f"{either} and {last}": "", f"{either} but not {last}": ""}
-    found |= {" and ".join(each): "", " or ".join(each): "", "1 xor 2": ""}
-    found[" + ".join(each)] = "product"
+        either, short = f"({' or '.join(each[:-1])})", f"({_between(experts - 1, 'or')})"
+        found |= {f"{either} and {last}": f"{short} and {last}", f"{either} but not {last}": f"{short} but not {last}"}
+    found |= {f" {word} ".join(each): _between(experts, word) for word in ("and", "or")}
+    found |= {"1 xor 2": "", " + ".join(each): "product"}
     found["0.5*1 + 0.5*2" if experts == 2 else f"temperature({' + '.join(each)}, {experts})"] = "geometric mean"
     return found | {"1^2": "sharper: 1^2"}
+
+
+def _between(experts: int, word: str) -> str:
+    """The experts with a word between them; of many the first and the last."""
+    if experts > _MOST_IN_WORDS:
+        return f"1 {word} … {word} {experts}"
+    return f" {word} ".join(str(number) for number in range(1, experts + 1))
 
 
 def wrong_place(text: str, error: FormulaError, theme: str) -> str:
@@ -121,11 +127,9 @@ def _choices(key: str, names: Sequence[str]) -> None:
     worded = worded and len(set(names)) == experts and max(map(len, names)) <= _LONGEST_CHOICE
 
     def label(text: str) -> str:
-        if known[text]:
-            return plain(known[text])
-        if worded:
+        if worded and (not known[text] or known[text][0] in "1("):
             return plain(formula_in_words(parse_formula(text, names), names))
-        return plain(text if len(text) <= 2 * _LONGEST_CHOICE else _shortened(text))
+        return plain(known[text] or text)
 
     def take() -> None:
         chosen = session[f"choice-{key}"]
@@ -153,19 +157,15 @@ def _chosen(text: str, known: Sequence[str], names: Sequence[str]) -> str | None
     return next((one for one in known if parse_formula(one, names) == formula), None)
 
 
-def _shortened(text: str) -> str:
-    """A list of many experts without those in its middle."""
-    return f"{text[:_LONGEST_CHOICE]} … {text[-_LONGEST_CHOICE // 2 :]}"
-
-
 def _drawn(formula: Formula) -> None:
     names = shown_names()
     said = formula_in_words(formula, names)
-    st.image(
-        formula_svg(formula, names, expert_colours(len(names)), theme_name()),
-        width="content",
-        alt=f"The formula as a tree: {visible(said)}",
-    )
+    with st.container(key="formula-tree"):
+        st.image(
+            formula_svg(formula, names, expert_colours(len(names)), theme_name()),
+            width="content",
+            alt=f"The formula as a tree: {visible(said)}",
+        )
     total = total_in_words(formula)
     caption = f"{plain(said[:1].upper() + said[1:])}; {total}."
     latex = formula_in_latex(formula)

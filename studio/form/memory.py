@@ -113,6 +113,8 @@ def _nearest(document: dict[str, Any]) -> dict[str, Any] | None:
             Recipe.model_validate(rest)
         except ValidationError as error:
             place = error.errors(include_url=False, include_context=False)[0]["loc"]
+            # What does not fit the rest (a group of particles, a formula) has no place of its own.
+            place = place or next(((name,) for name in ("correction", "operator") if rest.get(name)), ())
             holder: Any = rest
             for part in place[:-1]:
                 inner = (

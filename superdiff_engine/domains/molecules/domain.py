@@ -15,7 +15,15 @@ from ...domain import ALL, Domain, Export, ModelInfo, Prepared, Result, Shown, S
 from ...errors import ModelError, RecipeError
 from ...geometry import State, divided
 from ...recipes.document import Expert, GuidanceRecipe, Levels, Recipe
-from ...recipes.operators import AndRecipe, AverageRecipe, CoinFlipRecipe, OperatorRecipe, OrRecipe, SingleRecipe
+from ...recipes.operators import (
+    AndRecipe,
+    AverageRecipe,
+    CoinFlipRecipe,
+    FormulaRecipe,
+    OperatorRecipe,
+    OrRecipe,
+    SingleRecipe,
+)
 from ...sampling import Step
 from ...score import ConditionedScore, Guidance, ScoreModel
 from ...training.saved import SETTINGS
@@ -82,7 +90,8 @@ class Molecules(Domain[MoleculePreview, DecodedMolecules]):
     def examples(self) -> dict[str, Recipe]:
         def recipe(operator: OperatorRecipe, *prompts: str, models: Sequence[str] = ()) -> Recipe:
             named = models or [WHOLE] * len(prompts)
-            # Average and AND share the guidance out: 4 for each of their prompts.
+            # Average and AND share the guidance out: 4 for each of their prompts. A formula leaves one its own.
+            shared = 1 if isinstance(operator, FormulaRecipe) else len(prompts)
             return Recipe(
                 domain="molecules",
                 experts=[Expert(model=model, prompt=prompt) for model, prompt in zip(named, prompts, strict=True)],
@@ -90,7 +99,7 @@ class Molecules(Domain[MoleculePreview, DecodedMolecules]):
                 levels=Levels(steps=100),
                 solver="euler",  # as in docs/tables/molecules.json
                 batch=16,
-                guidance=GuidanceRecipe(weight=4.0 * len(prompts)) if any(prompts) else None,
+                guidance=GuidanceRecipe(weight=4.0 * shared) if any(prompts) else None,
             )
 
         known = {
@@ -99,6 +108,9 @@ class Molecules(Domain[MoleculePreview, DecodedMolecules]):
             "OR: rings or chains, two networks": recipe(OrRecipe(), "", "", models=(RINGS, CHAINS)),
             "Average, to compare with AND": recipe(AverageRecipe(), "high TPSA", "high fraction sp3"),
             "Coin flip, to compare with OR": recipe(CoinFlipRecipe(), "", "", models=(RINGS, CHAINS)),
+            "Polar but not aromatic": recipe(
+                FormulaRecipe(text='"high TPSA" but not "aromatic ring"'), "high TPSA", "aromatic ring"
+            ),
             "Any molecule of QM9's kind": recipe(SingleRecipe(index=0), ""),
         }
         return self._possible(known)

@@ -13,8 +13,8 @@ import torch
 from ...arrays import Decoded
 from ...domain import ALL, Domain, Export, ModelInfo, Result, Shown, importance_fields
 from ...geometry import whole
-from ...recipes.document import DRAWN, Expert, Levels, Mixture, Recipe
-from ...recipes.operators import AndRecipe, OrRecipe
+from ...recipes.document import DRAWN, CorrectionRecipe, Expert, Levels, Mixture, Recipe
+from ...recipes.operators import AndRecipe, FormulaRecipe, OperatorRecipe, OrRecipe
 from ...sampling import Step
 from ...score import ScoreModel
 from ..experts import of_kind
@@ -75,9 +75,20 @@ class Plane(Domain[PlanePreview, Decoded]):
         yield ModelInfo(DRAWN, "Your own mixture", "modes that you place yourself", "exact", drawn=True)
 
     def examples(self) -> dict[str, Recipe]:
-        def recipe(models: Sequence[str], operator: OrRecipe | AndRecipe, steps: int = 100) -> Recipe:
-            experts = [Expert(model=model) for model in models]
-            return Recipe(domain="plane", experts=experts, operator=operator, levels=Levels(steps=steps), batch=1024)
+        def recipe(
+            models: Sequence[str], operator: OperatorRecipe, steps: int = 100, corrected: bool = False
+        ) -> Recipe:
+            return Recipe(
+                domain="plane",
+                experts=[Expert(model=model) for model in models],
+                operator=operator,
+                levels=Levels(steps=steps),
+                batch=1024,
+                correction=CorrectionRecipe() if corrected else None,
+            )
+
+        def exact(models: Sequence[str], text: str) -> Recipe:
+            return recipe(models, FormulaRecipe(text=text), 200, corrected=True)
 
         return {
             "Overlapping modes: AND finds the shared one": recipe(["overlap_a", "overlap_b"], AndRecipe(), 200),
@@ -85,6 +96,9 @@ class Plane(Domain[PlanePreview, Decoded]):
             "Ring AND grid: where they cross": recipe(["ring", "grid"], AndRecipe(), 200),
             "Three experts: OR": recipe(["petal_a", "petal_b", "petal_c"], OrRecipe(), 200),
             "Three experts: AND meets in the middle": recipe(["petal_a", "petal_b", "petal_c"], AndRecipe(), 200),
+            "Ring but not petal: its far side, exactly": exact(["ring", "petal_a"], "1 but not 2"),
+            "Either pair, not both: XOR, exactly": exact(["overlap_a", "overlap_b"], "1 xor[0.25] 2"),
+            "Ring and grid: the soft AND, exactly": exact(["ring", "grid"], "1 and 2"),
         }
 
     def check(self, recipe: Recipe) -> None:

@@ -12,7 +12,15 @@ from ...domain import ModelInfo, Prepared, Wording, look_at
 from ...errors import ModelError, RecipeError
 from ...geometry import whole
 from ...recipes.document import Expert, GuidanceRecipe, Levels, PipelineRecipe, Recipe
-from ...recipes.operators import AndRecipe, AverageRecipe, CoinFlipRecipe, OperatorRecipe, OrRecipe, SingleRecipe
+from ...recipes.operators import (
+    AndRecipe,
+    AverageRecipe,
+    CoinFlipRecipe,
+    FormulaRecipe,
+    OperatorRecipe,
+    OrRecipe,
+    SingleRecipe,
+)
 from ...sampling import Step
 from ...score import ConditionedScore, Guidance, ScoreModel
 from ...system.devices import fast_dtype
@@ -107,6 +115,7 @@ class Prompts(PipelineDomain):
             "Average, to compare with AND": recipe(AverageRecipe(), "a sunflower", "a lemon"),
             "Coin flip, to compare with OR": recipe(CoinFlipRecipe(), "an otter", "a duck"),
             "Three prompts: AND": recipe(AndRecipe(), "a cat", "a pumpkin", "a moon"),
+            "A lion but not a cat": recipe(FormulaRecipe(text='"a lion" but not "a cat"'), "a lion", "a cat"),
             "One prompt, the other looks on": recipe(SingleRecipe(index=0), "a sunflower", "a lemon"),
         }
 

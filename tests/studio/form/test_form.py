@@ -131,6 +131,16 @@ def test_a_form_with_a_mistake_comes_back_without_the_mistake(app):
     ]
 
 
+def test_a_formula_with_a_mistake_costs_the_operator_alone(app):
+    app.session_state["f.operator"] = "formula"
+    app.session_state["f.formula"] = "1 and"
+    app.session_state["f.steps"] = 31
+    app.run()
+    assert len(app.error) == 1
+    again = opened(query(app))
+    assert not again.error and field(again, "f.steps").value == 31
+
+
 @pytest.mark.parametrize(
     "form", ["", "AAAA", "<script>", make_recipe({"domain": "plane", "experts": [{"model": "ring"}]}).to_link()[:-9]]
 )
