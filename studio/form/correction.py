@@ -9,7 +9,7 @@ import streamlit as st
 from ..guard import plain
 from . import state as form_state
 from .fields import limits
-from .to_recipe import uncorrectable
+from .to_recipe import ALL, uncorrectable
 
 _KEEP: Literal["session"] = "session"
 
@@ -39,9 +39,9 @@ def draw_correction() -> None:
             _resampling()
 
 
-def groups_sentence(batch: int, particles: int | None) -> str:
-    """What a number of particles a sample means for a run's cost; particles None for one group of all samples."""
-    if particles is None or particles == batch:
+def groups_sentence(batch: int, particles: int) -> str:
+    """What a number of particles a sample means for a run's cost; `ALL` for one group of all samples."""
+    if particles in (ALL, batch):
         return (
             f"All {batch} samples are one group of particles: one independent run, whose samples share ancestors, at "
             f"the cost of {batch} samples."
@@ -53,12 +53,12 @@ def groups_sentence(batch: int, particles: int | None) -> str:
     )
 
 
-def choices(batch: int, chosen: int | None) -> list[int | None]:
-    """The numbers of particles a sample to choose from: None for all samples, what divides them, and what is chosen
-    though the number of samples has changed since.
+def choices(batch: int, chosen: int) -> list[int]:
+    """The numbers of particles a sample to choose from: `ALL` of them, what divides them, and what is chosen though the
+    number of samples has changed since.
     """
     dividing = [number for number in range(2, batch) if batch % number == 0]
-    return [None, *sorted({*dividing, *([] if chosen is None else [chosen])})]
+    return [ALL, *sorted({*dividing, chosen} - {ALL})]
 
 
 def _particles() -> None:
@@ -67,7 +67,7 @@ def _particles() -> None:
     st.selectbox(
         "Particles a sample",
         choices(batch, chosen),
-        format_func=lambda number: f"all {batch}: one group" if number is None else str(number),
+        format_func=lambda number: f"all {batch}: one group" if number == ALL else str(number),
         key="f.particles",
         persist_state=_KEEP,
         help="How many samples compete with each other. More: nearer to the exact target, and fewer samples that are "
@@ -75,7 +75,7 @@ def _particles() -> None:
     )
     if batch < 2:
         st.caption(":material/warning: A correction needs at least 2 samples to compete; raise Samples below.")
-    elif chosen is not None and batch % chosen:
+    elif chosen != ALL and batch % chosen:
         below, above = batch // chosen * chosen, -(-batch // chosen) * chosen
         fitting = f"{below} or {above}" if below else str(above)
         st.caption(

@@ -47,7 +47,7 @@ GUIDANCE = (
     Field("f.guide_lowest", ("guidance", "lowest"), "a lowest level of guidance"),
 )
 CORRECTION = (
-    Field("f.particles", ("correction", "particles"), "a number of particles"),
+    Field("f.particles", ("correction", "particles")),
     Field("f.threshold", ("correction", "threshold"), "a threshold of resampling"),
     Field("f.correct_highest", ("correction", "highest"), "a highest level of resampling"),
     Field("f.correct_lowest", ("correction", "lowest"), "a lowest level of resampling"),

@@ -16,6 +16,8 @@ from .parameters import chosen_operator, operator_document
 
 #: What a form holds: the values of its widgets by their keys ("f.steps"), and which experts it has ("experts").
 Values = MutableMapping[str, Any]
+#: Of particles a sample: all samples are one group.
+ALL = 0
 
 
 def document(values: Values) -> dict[str, Any]:
@@ -40,6 +42,8 @@ def document(values: Values) -> dict[str, Any]:
         found["pipeline"] = _pipeline(values)
     if values["f.corrected"] and not uncorrectable(values):
         found["correction"] = {field.place[-1]: values[field.key] for field in fields.CORRECTION}
+        if values["f.particles"] == ALL:
+            found["correction"]["particles"] = None
     if domain.size is not None:
         found[domain.size.field] = values["f.size"]
     return found

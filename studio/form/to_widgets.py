@@ -12,7 +12,7 @@ from superdiff_engine.runs.wording import SAVINGS
 
 from . import fields, parameters
 from .mixture import table_of
-from .to_recipe import Values, document, estimators
+from .to_recipe import ALL, Values, document, estimators
 
 
 def widget_values(recipe: Recipe, slots: int) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def widget_values(recipe: Recipe, slots: int) -> dict[str, Any]:
     whole = recipe.model_copy(update={"guidance": guidance, "correction": correction, "pipeline": pipeline})
     for field in fields.EVERY:
         values[field.key] = field.of(whole)
-    values["f.corrected"] = recipe.correction is not None
+    values["f.corrected"], values["f.particles"] = recipe.correction is not None, correction.particles or ALL
     values["f.negative"], values["f.away"] = guidance.negative_prompt, terms_of(guidance.negative_prompt)
     values["f.savings"] = [name for name in SAVINGS if getattr(pipeline, name)]
     size = get_domain(recipe.domain).size

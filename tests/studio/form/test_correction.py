@@ -6,7 +6,7 @@ import pytest
 from studio_page import open_link
 
 from studio.form.correction import choices, groups_sentence
-from studio.form.to_recipe import document
+from studio.form.to_recipe import ALL, document
 from studio.form.to_widgets import widget_values
 from studio.stage.compare import variants, with_operator
 from superdiff_engine.domains.checked import make_recipe
@@ -70,7 +70,7 @@ def test_the_switch_is_there_where_there_is_a_target_and_noise(tmp_path, monkeyp
 def test_whatever_the_form_holds_is_a_recipe_or_a_sentence():
     begun = widget_values(make_recipe(RECIPE), 0)
     for operator, solver, batch, particles, threshold, noise in product(
-        OPERATORS, ("euler", "ode"), (1, 7, 64), (None, 2, 7), (0.0, 1.0), (0.5, 1.0)
+        OPERATORS, ("euler", "ode"), (1, 7, 64), (ALL, 2, 7), (0.0, 1.0), (0.5, 1.0)
     ):
         values = begun | {
             "f.operator": operator,
@@ -98,8 +98,8 @@ def test_an_operator_s_recipe_says_of_its_target_what_the_operator_says():
 
 @pytest.mark.parametrize("batch", [1, 2, 7, 60, 1024])
 def test_the_particles_to_choose_divide_the_samples(batch):
-    for number in choices(batch, None):
-        assert number is None or (1 < number < batch and batch % number == 0)
+    for number in choices(batch, ALL):
+        assert number == ALL or (1 < number < batch and batch % number == 0)
         assert str(batch) in groups_sentence(batch, number)
     assert 5 in choices(batch, 5)
 
