@@ -88,7 +88,7 @@ def test_bfloat16_gives_nearly_the_same_scores(monkeypatch):
 
 def test_examples_name_models_that_are_there(assets):
     domain = get_domain("molecules")
-    assert len(domain.examples()) == 6
+    assert len(domain.examples()) == 7
     shutil.rmtree(assets / "molecules_chains")
     used = {expert.model for one in domain.examples().values() for expert in one.experts}
     assert used == {"molecules"}
