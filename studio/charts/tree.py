@@ -54,7 +54,8 @@ def formula_svg(formula: Formula, names: Sequence[str], colours: Sequence[str], 
     if len(columns) > 1:
         # A leaf of a low depth may reach further than the last column.
         width = max(width, _reach(root, 0, starts) + _MARGIN)
-    lines, marks = [], []
+    lines: list[str] = []
+    marks: list[str] = []
     _draw(root, 0, starts, columns, INK[theme], lines, marks)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" '

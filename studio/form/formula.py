@@ -53,13 +53,12 @@ def draw_formula(parameter: Composition) -> None:
         persist_state=_KEEP,
         help=parameter.help or None,
     )
+    formula: Formula | None = None
     try:
         formula = parse_formula(session[key], names)
+        _drawn(formula)
     except FormulaError as error:
         st.html(wrong_place(session[key], error, theme_name()))
-        formula = None
-    else:
-        _drawn(formula)
     _weights(key, formula, len(names))
 
 
