@@ -122,7 +122,7 @@ def grid_with_recipe(result: Result[DecodedPictures]) -> bytes | None:
         return None
     pictures, shares = result.decoded.pictures, result.shares
     if shares is not None:
-        pictures = captioned(pictures, [f"{number}: {share:.0%}" for number, share in enumerate(shares)])
+        pictures = captioned(pictures, [f"{number}: {share:.0%} of group" for number, share in enumerate(shares)])
     return png(picture_grid(pictures), result.recipe)
 
 

@@ -88,7 +88,7 @@ def grid(molecules: Structures, most: int = SHOWN, shares: np.ndarray | None = N
     columns = max(1, math.ceil(math.sqrt(len(verdicts))))
     sheet = Image.new("RGB", (columns * CELL, math.ceil(len(verdicts) / columns) * CELL), "white")
     for index, verdict in enumerate(verdicts):
-        number = str(index) if shares is None else f"{index} ({shares[index]:.0%})"
+        number = str(index) if shares is None else f"{index} ({shares[index]:.0%} of group)"
         note = number if verdict.valid else f"{number}: {verdict.reason}"[:34]
         cell = Image.open(io.BytesIO(depict(verdict.molecule, note))).convert("RGBA")
         sheet.paste(cell, ((index % columns) * CELL, (index // columns) * CELL), cell)

@@ -102,6 +102,6 @@ def grid(proteins: DecodedProteins, most: int = SHOWN, shares: np.ndarray | None
         cell = depict(*proteins.chain(index))
         place = ((index % columns) * CELL, (index // columns) * CELL)
         sheet.paste(cell, place, cell)
-        note = str(index) if shares is None else f"{index} ({shares[index]:.0%})"
+        note = str(index) if shares is None else f"{index} ({shares[index]:.0%} of group)"
         draw.text((place[0] + 6, place[1] + 4), note, fill="black")
     return sheet

@@ -78,10 +78,11 @@ def pdb(
     what = said or (f"SAMPLE {listed[0]}" if len(listed) == 1 else "MODEL N IS SAMPLE N")
     remarks = [f"{_COUNTING_REMARK}{what}; {COUNTING.upper()}"]
     for number in [] if result is None or said else listed:
-        counts = importance_fields(result, number) if result is not None else {}
+        counts = {} if result is None else importance_fields(result, number)
         if counts:
-            words = " ".join(f"{name.upper()} {value}" for name, value in counts.items())
-            remarks.append(f"{_COUNTING_REMARK}SAMPLE {number} {words}")
+            # Short words: a line of a PDB file has 80 columns.
+            words = zip(("GROUP", "SHARE", "IMPORTANCE"), counts.values(), strict=True)
+            remarks.append(f"{_COUNTING_REMARK}SAMPLE {number} {' '.join(f'{name} {value}' for name, value in words)}")
     if recipe is not None:
         remarks += [REMARK + line for line in _packed(recipe)]
     structure.raw_remarks = remarks

@@ -238,6 +238,7 @@ def test_files_of_a_corrected_run_say_what_each_protein_counts_for():
     named = {export.name: export.make().decode() for export in get_domain("proteins").exports(corrected)[:2]}
     remarks = [line for line in gemmi.read_pdb_string(named["proteins.pdb"]).raw_remarks if "SHARE" in line]
     assert [line.split("IMPORTANCE ")[1].strip() for line in remarks] == ["0.25", "0.75", "0"]
+    assert max(map(len, remarks)) <= 80
     chain, _ = corrected.decoded.chain(1)
     block = gemmi.cif.read_string(files.mmcif(chain, recipe, 1, corrected)).sole_block()
     assert block.find_value(f"{files.CATEGORY}.share_of_group") == "0.75"

@@ -112,6 +112,21 @@ def test_the_lineage_is_what_the_parents_of_the_steps_give(made, ancestors):
     assert f"at step {last}, they were {len(set(stepwise[last - 1]))} distinct" in copies_sentence(lineage)
 
 
+def test_an_ancestor_is_right_or_not_known_where_resamplings_were_joined():
+    steps, asked = [], {"levels": {"steps": 300}, "batch": 8, "correction": {"threshold": 1}}
+    run = Run(make_recipe(DOCUMENT | asked))
+    run.execute(steps.append)
+    assert len(run.trace.resamplings) < len(run.trace.marks)
+    place, known = np.arange(8), 0
+    for step in reversed(steps):
+        found = [run.trace.ancestor(step.index, sample) for sample in range(8)]
+        assert found in ([None] * 8, place.tolist())
+        known += found[0] is not None
+        if step.parents is not None:
+            place = step.parents.numpy()[place]
+    assert 50 < known < 300
+
+
 def test_the_lineage_file_says_the_same(made, ancestors):
     _, result, steps = made
     rows = list(csv.DictReader(io.StringIO(lineage_csv(result).decode())))
