@@ -40,7 +40,7 @@ def draw_correction() -> None:
 
 
 def groups_sentence(batch: int, particles: int) -> str:
-    """What a number of particles a sample means for a run's cost; `ALL` for one group of all samples."""
+    """What a number of particles a group means for a run's cost; `ALL` for one group of all samples."""
     if particles in (ALL, batch):
         return (
             f"All {batch} samples are one group of particles: one independent run, whose samples share ancestors, at "
@@ -54,7 +54,7 @@ def groups_sentence(batch: int, particles: int) -> str:
 
 
 def choices(batch: int, chosen: int) -> list[int]:
-    """The numbers of particles a sample to choose from: `ALL` of them, what divides them, and what is chosen though the
+    """The numbers of particles a group to choose from: `ALL` of them, what divides them, and what is chosen though the
     number of samples has changed since.
     """
     dividing = [number for number in range(2, batch) if batch % number == 0]
@@ -65,7 +65,7 @@ def _particles() -> None:
     session = st.session_state
     batch, chosen = session["f.batch"], session["f.particles"]
     st.selectbox(
-        "Particles a sample",
+        "Particles a group",
         choices(batch, chosen),
         format_func=lambda number: f"all {batch}: one group" if number == ALL else str(number),
         key="f.particles",
@@ -100,12 +100,12 @@ def _resampling() -> None:
     with st.grid(columns=2, min_column_width=130, gap="xsmall"):
         for end, words in (("highest", "up to"), ("lowest", "down to")):
             st.number_input(
-                f"Resample {words} level s",
+                f"Resample {words} s",
                 **limits(f"f.correct_{end}"),
                 value=None,
                 format="%g",
                 key=f"f.correct_{end}",
                 placeholder="all levels",
                 persist_state=_KEEP,
-                help="Copies that are made at low levels hardly part again; empty: at all levels.",
+                help="The noise level s. Copies that are made at low levels hardly part again; empty: at all levels.",
             )

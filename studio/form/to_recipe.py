@@ -16,7 +16,7 @@ from .parameters import chosen_operator, operator_document
 
 #: What a form holds: the values of its widgets by their keys ("f.steps"), and which experts it has ("experts").
 Values = MutableMapping[str, Any]
-#: Of particles a sample: all samples are one group.
+#: Of particles a group: all samples are one group.
 ALL = 0
 
 
