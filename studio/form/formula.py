@@ -123,11 +123,12 @@ def _choices(key: str, names: Sequence[str]) -> None:
     session, experts = state(), len(names)
     known = choices(experts)
     worded = get_domain(session["f.domain"]).wording is not None and experts <= _MOST_IN_WORDS
-    worded = worded and len(set(names)) == experts and max(map(len, names)) <= _LONGEST_CHOICE
+    shown = shown_names()
+    worded = worded and max(map(len, shown)) <= _LONGEST_CHOICE
 
     def label(text: str) -> str:
         if worded and (not known[text] or known[text][0] in "1("):
-            return plain(formula_in_words(parse_formula(text, names), names))
+            return plain(formula_in_words(parse_formula(text, names), shown))
         return plain(known[text] or text)
 
     def take() -> None:

@@ -92,7 +92,8 @@ def _choice(job: Job, label: str) -> None:
         )
         rest = variants(job.recipe)[: session.MOST_COMPARED - len(st.session_state["shown"])]
         if rest and len(st.session_state["shown"]) == 1:
-            titles = [kind.title if kind.title.isupper() else kind.title.lower() for kind in COMPARED]
+            titles = ["The same without its correction"] if job.recipe.correction is not None else []
+            titles += [kind.title if kind.title.isupper() else kind.title.lower() for kind in COMPARED]
             st.button(
                 "Run all beside",
                 icon=":material/view_column:",
