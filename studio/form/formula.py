@@ -42,8 +42,8 @@ _LARGEST_WEIGHT = 100.0
 def draw_formula(parameter: Composition) -> None:
     """The field, what is wrong with its text or what it says, and the ways to fill it."""
     session, names = state(), expert_names(state())
-    key = key_of(parameter)
-    _choices(key, names)
+    key, shown = key_of(parameter), shown_names(names)
+    _choices(key, names, shown)
     st.text_input(
         parameter.title,
         key=key,
@@ -56,7 +56,7 @@ def draw_formula(parameter: Composition) -> None:
     formula: Formula | None = None
     try:
         formula = parse_formula(session[key], names)
-        _drawn(formula)
+        _drawn(formula, shown)
     except FormulaError as error:
         st.html(wrong_place(session[key], error, theme_name()))
     _weights(key, formula, len(names))
@@ -111,19 +111,17 @@ def sum_text(weights: Sequence[float]) -> str:
     return print_formula(WeightedSum(tuple(ExpertTerm(index) for index, _ in given), tuple(w for _, w in given)))
 
 
-def shown_names() -> list[str]:
+def shown_names(names: Sequence[str]) -> list[str]:
     """What people call the experts: their prompts, or their models' titles; told apart by their numbers if need be."""
-    session = state()
-    titles = {info.id: info.title for info in get_domain(session["f.domain"]).models()}
-    names = [titles.get(name, name) for name in expert_names(session)]
-    return [f"{name} ({place})" if names.count(name) > 1 else name for place, name in enumerate(names, start=1)]
+    titles = {info.id: info.title for info in get_domain(state()["f.domain"]).models()}
+    shown = [titles.get(name, name) for name in names]
+    return [f"{name} ({place})" if shown.count(name) > 1 else name for place, name in enumerate(shown, start=1)]
 
 
-def _choices(key: str, names: Sequence[str]) -> None:
+def _choices(key: str, names: Sequence[str], shown: Sequence[str]) -> None:
     session, experts = state(), len(names)
     known = choices(experts)
     worded = get_domain(session["f.domain"]).wording is not None and experts <= _MOST_IN_WORDS
-    shown = shown_names()
     worded = worded and max(map(len, shown)) <= _LONGEST_CHOICE
 
     def label(text: str) -> str:
@@ -157,8 +155,7 @@ def _chosen(text: str, known: Sequence[str], names: Sequence[str]) -> str | None
     return next((one for one in known if parse_formula(one, names) == formula), None)
 
 
-def _drawn(formula: Formula) -> None:
-    names = shown_names()
+def _drawn(formula: Formula, names: Sequence[str]) -> None:
     said = formula_in_words(formula, names)
     with st.container(key="formula-tree"):
         st.image(

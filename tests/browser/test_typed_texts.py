@@ -64,10 +64,13 @@ def test_text_is_shown_as_typed_everywhere(context, address):
     assert page.locator(".legendtext").first.text_content() == f"1 {SHORT}"[:27].rstrip() + "…"
     page.close()
 
-    # A prompt, before it runs.
-    prompts = [{"model": "hub/a/b", "prompt": NASTY}]
-    page = open_with(context, address, link_of({"domain": "prompts", "experts": prompts, "batch": 1}))
-    shown(page, NASTY)
+    # A prompt, before it runs, and what a formula says of it; then a formula that is none.
+    prompts = {"domain": "prompts", "experts": [{"model": "hub/a/b", "prompt": NASTY}], "batch": 1}
+    page = open_with(context, address, link_of(prompts | {"operator": {"name": "formula", "text": "1^2"}}))
+    shown(page, f"{NASTY} to the power 2")
+    page.get_by_label("Formula", exact=True).fill(NASTY)
+    page.locator("[role=alert]").first.wait_for()
+    shown(page, NASTY[4:40])
     page.close()
 
     # An error that quotes what was asked for.
