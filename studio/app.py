@@ -6,6 +6,7 @@ import streamlit as st
 
 from studio import session
 from studio.guard import guarded
+from studio.lessons import lesson_pages
 from studio.style import draw_style
 from studio.tab import draw_tab
 
@@ -17,10 +18,13 @@ st.logo(str(static / ("logo_dark.svg" if st.context.theme.type == "dark" else "l
 # The scripts lie in a folder that Streamlit does not look for: of one called "pages" it would make a menu of its own,
 # and show that to open tabs of a server that was started again.
 page = st.navigation(
-    [
-        st.Page("screens/compose.py", title="Compose", icon=":material/join_inner:", default=True),
-        st.Page("screens/guide.py", title="Guide", icon=":material/menu_book:"),
-    ],
+    {
+        "": [
+            st.Page("screens/compose.py", title="Compose", icon=":material/join_inner:", default=True),
+            st.Page("screens/guide.py", title="Guide", icon=":material/menu_book:"),
+        ],
+        "Formulas": lesson_pages(),
+    },
     position="top",
 )
 with guarded("the page"):

@@ -193,6 +193,40 @@ class Size:
     open: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class Lesson:
+    """A way of composing experts, as a page of its own teaches it.
+
+    Attributes:
+        key: of its address.
+        title: of the page.
+        line: what the samples are, in half a sentence.
+        meaning: two or three sentences, in Markdown.
+        look: what to see in its picture, in Markdown.
+        target: the density that is meant, its weights, and the rate of the particles' weights, as LaTeX.
+        weights: see `target`.
+        correction: see `target`; "" where there is none.
+        recipe: that makes its samples, corrected where that can be.
+        beside: the key of the lesson to compare it with; "" for none.
+    """
+
+    key: str
+    title: str
+    line: str
+    meaning: str
+    look: str
+    target: str
+    weights: str
+    correction: str
+    recipe: Recipe
+    beside: str = ""
+
+    @property
+    def plain(self) -> Recipe:
+        """The recipe without its correction."""
+        return self.recipe.model_copy(update={"correction": None})
+
+
 def look_at(what: str, read: Callable[[], ModelInfo]) -> ModelInfo | ModelError:
     """What `read` tells of a model, or the sentence that takes its place: one damaged model costs no other.
 
@@ -313,6 +347,10 @@ class Domain(ABC, Generic[PreviewT, DecodedT]):
     @abstractmethod
     def examples(self) -> dict[str, Recipe]:
         """Ready recipes by title; the first is what the studio opens with."""
+
+    def lessons(self) -> Sequence[Lesson]:
+        """What pages of the guide teach with this domain, in their order; the first is where to begin."""
+        return ()
 
     def _possible(self, examples: dict[str, Recipe]) -> dict[str, Recipe]:
         """Those examples whose models are all there."""

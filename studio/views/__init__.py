@@ -6,7 +6,7 @@ curves and tables alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -16,7 +16,7 @@ import numpy as np
 import streamlit as st
 
 from superdiff_engine.arrays import Arrays, DecodedT, PreviewT
-from superdiff_engine.domain import GivenSamples, Result
+from superdiff_engine.domain import GivenSamples, Lesson, Result
 from superdiff_engine.domains import get_domain
 from superdiff_engine.recipes.document import Recipe
 from superdiff_engine.trace import Frame
@@ -120,6 +120,9 @@ class View(Generic[PreviewT, DecodedT]):
 
     def draw_small(self, job: Job, result: Result[DecodedT], brief: bool) -> None:
         """The finished samples in a column of a comparison, a narrow one if `brief`."""
+
+    def draw_lesson(self, lesson: Lesson, others: Sequence[Lesson]) -> None:
+        """The picture of a lesson of this domain; `others` are those that it may be shown beside."""
 
     def draw_experts(self, recipe: Recipe) -> None:
         """The experts of the form before anything runs: a line of text each."""

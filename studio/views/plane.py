@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+import plotly.graph_objects as go
 import streamlit as st
 import torch
 
 from superdiff_engine.arrays import Decoded
-from superdiff_engine.domain import Result
+from superdiff_engine.domain import Lesson, Result
 from superdiff_engine.domains import get_domain
 from superdiff_engine.domains.experts import of_kind
 from superdiff_engine.domains.plane.arrays import PlanePreview
+from superdiff_engine.domains.plane.lesson_samples import LessonSamples, read_samples
 from superdiff_engine.domains.plane.mixture import GaussianMixture
 from superdiff_engine.domains.plane.target import log_target, target_of
 from superdiff_engine.recipes.document import Recipe
@@ -18,7 +22,8 @@ from superdiff_engine.trace import Frame
 
 from ..charts import finished as figures
 from ..charts import live as charts
-from ..charts.palette import expert_colours, theme_name
+from ..charts import panels
+from ..charts.palette import TARGET, dot, expert_colours, theme_name
 from ..jobs import Job
 from ..stage.progress import names_of
 from ..stage.sample import BY_WEIGHT, choose_weighing, draw_clickable, draw_one_sample, pick
@@ -26,6 +31,8 @@ from . import Compared, View
 
 #: Of the preview of the experts: half the width of the view in units of the plane, and cells each way.
 _HALF_WIDTH, _CELLS = 4.0, 96
+#: Of the panels of a lesson.
+_PANEL_WIDTH, _PANEL_CELLS = 3.2, 129
 
 
 class PlaneView(View[PlanePreview, Decoded]):
@@ -85,6 +92,54 @@ class PlaneView(View[PlanePreview, Decoded]):
         figure.update_layout(showlegend=False)
         st.plotly_chart(figure, key=f"plane-{job.id}", config=figures.config(), alt="The finished samples in the plane")
 
+    def draw_lesson(self, lesson: Lesson, others: Sequence[Lesson]) -> None:
+        """The exact target, and the samples over its lines without and with the correction."""
+        made, theme = read_samples()[lesson.key], theme_name()
+        preview = _densities(lesson.recipe, _PANEL_WIDTH, _PANEL_CELLS)
+        grids, colours, extent = list(preview.contours), expert_colours(len(preview.contours)), preview.extent
+        target = _target(lesson.recipe, preview)
+        titles = {info.id: info.title for info in get_domain(lesson.recipe.domain).models()}
+        legend = [f"{dot(place)} {titles[expert.model]}" for place, expert in enumerate(lesson.recipe.experts)]
+        first, second, third = st.columns(3, gap="medium")
+        if target is None:
+            other = next(one for one in others if one.key == lesson.beside)
+            beside = _target(other.recipe, preview)
+            legend.append("— equally likely to both")
+            with first:
+                figure = panels.panel_figure(extent, theme, experts=grids, colours=colours, equal=True)
+                _panel("The experts, and where they agree", figure, "equal", "Contour lines of both experts")
+            with second:
+                figure = panels.panel_figure(
+                    extent, theme, experts=grids, colours=colours, equal=True, samples=made.plain
+                )
+                _panel("Samples", figure, "plain", "Samples over the experts' contour lines")
+            with third:
+                figure = panels.panel_figure(extent, theme, beside, samples=read_samples()[other.key].corrected)
+                _panel(other.title, figure, "beside", f"Samples of {other.title} over its target's contour lines")
+        else:
+            with first:
+                figure = panels.panel_figure(extent, theme, target, True, grids, colours)
+                _panel("Exact target", figure, "target", "Density of the exact target, with the experts' contour lines")
+            with second:
+                figure = panels.panel_figure(extent, theme, target, samples=made.plain)
+                _panel(
+                    f"Samples as they come · off by {made.plain_distance:.3f}",
+                    figure,
+                    "plain",
+                    "Samples without correction over the target's contour lines",
+                )
+            with third:
+                figure = panels.panel_figure(extent, theme, target, samples=made.corrected)
+                _panel(
+                    f"Samples, corrected · off by {made.corrected_distance:.3f}",
+                    figure,
+                    "corrected",
+                    "Samples with correction over the target's contour lines",
+                )
+        legend.append(f':color[●]{{foreground="{TARGET[theme]}"}} exact target')
+        st.markdown("   ".join(legend))
+        st.caption(f"{figures.contour_note(True)} {_figures_note(lesson.recipe, made)}")
+
     def draw_experts(self, recipe: Recipe) -> None:
         """Contour lines of the exact densities."""
         titles = {info.id: info.title for info in get_domain(recipe.domain).models()}
@@ -98,6 +153,24 @@ class PlaneView(View[PlanePreview, Decoded]):
             option, key="experts", height=480, width=520, alt="Contour lines of every expert's exact density"
         )
         st.caption(figures.contour_note(target is not None))
+
+
+def _panel(title: str, figure: go.Figure, key: str, alt: str) -> None:
+    st.markdown(f"**{title}**")
+    st.plotly_chart(figure, key=f"lesson-{key}", config=panels.CONFIG, alt=alt)
+
+
+def _figures_note(recipe: Recipe, made: LessonSamples) -> str:
+    """How the samples of a lesson were made, and what its figures are."""
+    shown = f"Shown are {len(made.plain):,} of {recipe.batch:,} samples, after {recipe.levels.steps} steps."
+    if recipe.correction is None:
+        return shown
+    times = {0: "never", 1: "once", 2: "twice"}.get(made.resampled, f"{made.resampled} times")
+    return (
+        f"{shown} Off by: total variation from the exact target, from 0 to 1; of as many exact samples it is "
+        f"{made.floor:.3f} on average. The particles were resampled {times}, and their effective sample size at the "
+        f"end is {made.effective:,.0f}."
+    )
 
 
 def _target(recipe: Recipe, preview: PlanePreview) -> np.ndarray | None:
@@ -122,16 +195,16 @@ def _shown_target(recipe: Recipe, preview: PlanePreview, place: str) -> np.ndarr
     return target if shown else None
 
 
-def _densities(recipe: Recipe) -> PlanePreview:
+def _densities(recipe: Recipe, half_width: float = _HALF_WIDTH, cells: int = _CELLS) -> PlanePreview:
     """A preview of no samples, at the data's own level."""
     domain = get_domain(recipe.domain)
-    axis = torch.linspace(-_HALF_WIDTH, _HALF_WIDTH, _CELLS, dtype=torch.float64)
+    axis = torch.linspace(-half_width, half_width, cells, dtype=torch.float64)
     places = torch.cartesian_prod(axis, axis).flip(1)
     experts = [domain.load(expert, "cpu", recipe.dtype) for expert in recipe.experts]
     mixtures = of_kind(experts, GaussianMixture)
-    grids = [expert.log_density(places, 0.0).view(_CELLS, _CELLS).numpy() for expert in mixtures]
+    grids = [expert.log_density(places, 0.0).view(cells, cells).numpy() for expert in mixtures]
     none = np.zeros((len(grids), 0))
-    extent = np.array([-_HALF_WIDTH, _HALF_WIDTH, -_HALF_WIDTH, _HALF_WIDTH])
+    extent = np.array([-half_width, half_width, -half_width, half_width])
     return PlanePreview(np.zeros((0, 2)), none, none, none, np.stack(grids), extent)
 
 

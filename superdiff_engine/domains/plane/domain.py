@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from ...arrays import Decoded
-from ...domain import ALL, Domain, Export, ModelInfo, Result, Shown, importance_fields
+from ...domain import ALL, Domain, Export, Lesson, ModelInfo, Result, Shown, importance_fields
 from ...geometry import whole
 from ...recipes.document import DRAWN, CorrectionRecipe, Expert, Levels, Mixture, Recipe
 from ...recipes.operators import AndRecipe, FormulaRecipe, OperatorRecipe, OrRecipe
@@ -21,6 +21,7 @@ from ..experts import of_kind
 from ..picture_files import png
 from .arrays import PlanePreview
 from .drawing import draw_plane
+from .lessons import LESSONS
 from .mixture import GaussianMixture
 from .target import distance, target_of
 
@@ -39,6 +40,13 @@ def _mixture(means: list[list[float]], variance: float) -> Mixture:
     return Mixture(means=means, variances=[variance] * len(means))
 
 
+def _backed(means: list[list[float]], variance: float) -> Mixture:
+    """Modes on a broad, faint background: without it their log-density falls without end, and "not" runs after it."""
+    count = len(means)
+    return Mixture(means=[*means, [0.0, 0.0]], variances=[*([variance] * count), 2.5], masses=[*([1.0] * count), 0.1])
+
+
+_ALONG = (-1.6, -0.8, 0.0, 0.8, 1.6)
 _GRID_LINES = (-2.4, -1.2, 0.0, 1.2, 2.4)
 _PETAL = "one of three broad modes around the origin"
 #: id -> (title, description, mixture)
@@ -52,6 +60,14 @@ MIXTURES: dict[str, tuple[str, str, Mixture]] = {
     "petal_a": ("Petal 1", _PETAL, _mixture([[0.0, 1.0], [0.0, 2.2]], 0.5)),
     "petal_b": ("Petal 2", _PETAL, _mixture([[-0.87, -0.5], [-1.9, -1.1]], 0.5)),
     "petal_c": ("Petal 3", _PETAL, _mixture([[0.87, -0.5], [1.9, -1.1]], 0.5)),
+    "bar_lying": ("Lying bar", "a bar across, on a faint background", _backed([[x, 0.0] for x in _ALONG], 0.12)),
+    "bar_standing": ("Standing bar", "a bar upwards, on a faint background", _backed([[0.0, y] for y in _ALONG], 0.12)),
+    "hoop": ("Hoop", "a ring of radius 1.4, on a faint background", _backed(_ring(16, 1.4), 0.1)),
+    "uneven": (
+        "Uneven three",
+        "three modes with 1, 2 and 4 parts of the mass",
+        Mixture(means=[[-1.8, 0.0], [0.0, 1.2], [1.8, 0.0]], variances=[0.25] * 3, masses=[1.0, 2.0, 4.0]),
+    ),
 }
 
 
@@ -100,6 +116,9 @@ class Plane(Domain[PlanePreview, Decoded]):
             "Either pair, not both: XOR, exactly": exact(["overlap_a", "overlap_b"], "1 xor[0.25] 2"),
             "Ring and grid: the soft AND, exactly": exact(["ring", "grid"], "1 and 2"),
         }
+
+    def lessons(self) -> Sequence[Lesson]:
+        return LESSONS
 
     def check(self, recipe: Recipe) -> None:
         """Nothing beyond what every recipe is checked for."""

@@ -1,0 +1,81 @@
+"""Panels of a lesson in the plane: densities as contour lines and shading, samples as dots; to be looked at only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+
+from superdiff_engine.domains.colours import rgb
+from superdiff_engine.domains.plane.contours import contour_segments, density_lines
+
+from .palette import GUIDE, NEUTRAL, TARGET
+
+#: What a panel's tool bar offers: nothing.
+CONFIG = {"displayModeBar": False, "staticPlot": True}
+
+
+def panel_figure(
+    extent: np.ndarray,
+    theme: str,
+    target: np.ndarray | None = None,
+    shaded: bool = False,
+    experts: Sequence[np.ndarray] = (),
+    colours: Sequence[str] = (),
+    equal: bool = False,
+    samples: np.ndarray | None = None,
+    height: int = 330,
+) -> go.Figure:
+    """One panel.
+
+    Args:
+        extent: x0, x1, y0, y1 of the grids, and of the panel.
+        theme: "light" or "dark".
+        target: log-density of the exact target on a grid, in nats; row 0 is the lowest y.
+        shaded: whether the target's density is shaded, too.
+        experts: log-densities of experts, likewise.
+        colours: of these.
+        equal: whether the lines on which the first two experts are equally likely are drawn.
+        samples: positions, [n, 2].
+        height: in pixels.
+    """
+    figure = go.Figure()
+    x0, x1, y0, y1 = (float(value) for value in extent)
+    if target is not None and shaded:
+        red, green, blue = rgb(TARGET[theme])
+        rows, columns = target.shape
+        figure.add_heatmap(
+            x=np.linspace(x0, x1, columns),
+            y=np.linspace(y0, y1, rows),
+            z=np.exp(target - target.max()),
+            colorscale=[[0, f"rgba({red},{green},{blue},0)"], [1, f"rgba({red},{green},{blue},0.55)"]],
+            showscale=False,
+            zsmooth="best",
+        )
+    for grid, colour in zip(experts, colours, strict=True):
+        _line(figure, density_lines(grid, extent), colour, 1.6)
+    if equal:
+        segments = contour_segments(experts[0] - experts[1], extent, np.zeros(1))
+        gaps = np.full((len(segments), 1, 2), np.nan)
+        _line(figure, np.concatenate([segments, gaps], axis=1).reshape(-1, 2), GUIDE[theme], 1.6)
+    if samples is not None:
+        figure.add_scatter(
+            x=samples[:, 0],
+            y=samples[:, 1],
+            mode="markers",
+            marker={"size": 3.5, "color": NEUTRAL[theme], "opacity": 0.45},
+        )
+    if target is not None:
+        _line(figure, density_lines(target, extent), TARGET[theme], 2)
+    figure.update_layout(
+        height=height, margin={"l": 4, "r": 4, "t": 4, "b": 4}, showlegend=False, plot_bgcolor="rgba(0,0,0,0)"
+    )
+    ticks = {"dtick": 1, "showline": True, "linecolor": GUIDE[theme], "mirror": True, "zeroline": False}
+    figure.update_xaxes(title_text="x", range=[x0, x1], constrain="domain", **ticks)
+    figure.update_yaxes(title_text="y", range=[y0, y1], scaleanchor="x", constrain="domain", **ticks)
+    return figure
+
+
+def _line(figure: go.Figure, lines: np.ndarray, colour: str, width: float) -> None:
+    figure.add_scatter(x=lines[:, 0], y=lines[:, 1], mode="lines", line={"color": colour, "width": width})

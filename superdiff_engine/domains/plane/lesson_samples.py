@@ -1,0 +1,123 @@
+"""The samples of the lessons, kept beside this file: the pages of the guide show them at once.
+
+`python -m superdiff_engine.domains.plane.lesson_samples` makes them anew (about a minute), after a change of a lesson's
+recipe or of the engine.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ...correction import normalised, systematic
+from ...domain import Lesson
+from ...geometry import whole
+from ...recipes.document import Recipe
+from ...walk import walk
+from ..experts import of_kind
+from .domain import DOMAIN, to_view
+from .lessons import LESSONS
+from .mixture import GaussianMixture
+from .target import distance, target_of
+
+#: Where they lie.
+FILE = Path(__file__).with_name("lessons.npz")
+#: Samples that are kept of each run, and steps to a unit of the plane.
+KEPT, _STEPS = 1200, 4096
+
+
+@dataclass(frozen=True, eq=False)
+class LessonSamples:
+    """What the recipe of a lesson made.
+
+    Attributes:
+        recipe: the recipe, as JSON.
+        plain: float32 [KEPT, 2], of the run without correction.
+        corrected: likewise with it, drawn by their weights; none without a target.
+        plain_distance: total variation from the exact target without correction, 0 to 1; NaN without a target.
+        corrected_distance: with it.
+        floor: of as many exact samples.
+        effective: the effective sample size at the end.
+        resampled: how often particles were resampled.
+    """
+
+    recipe: str
+    plain: np.ndarray
+    corrected: np.ndarray
+    plain_distance: float
+    corrected_distance: float
+    floor: float
+    effective: float
+    resampled: int
+
+
+@cache
+def read_samples(path: Path = FILE) -> dict[str, LessonSamples]:
+    """Those of all lessons, by their keys."""
+    with np.load(path) as arrays:
+        keys = [name.removesuffix(".recipe") for name in arrays.files if name.endswith(".recipe")]
+        return {
+            key: LessonSamples(
+                str(arrays[f"{key}.recipe"]),
+                *(arrays[f"{key}.{part}"].astype(np.float32) / _STEPS for part in ("plain", "corrected")),
+                *arrays[f"{key}.figures"][:-1].tolist(),
+                resampled=int(arrays[f"{key}.figures"][-1]),
+            )
+            for key in keys
+        }
+
+
+def make_samples(lesson: Lesson) -> LessonSamples:
+    """Run a lesson's recipe with and without its correction."""
+    plain, plain_distance, _, _, _ = _run(lesson.plain)
+    if lesson.recipe.correction is None:
+        nothing = float("nan")
+        return LessonSamples(lesson.recipe.to_json(), plain, plain[:0], nothing, nothing, nothing, nothing, 0)
+    corrected, far, floor, effective, resampled = _run(lesson.recipe)
+    return LessonSamples(lesson.recipe.to_json(), plain, corrected, plain_distance, far, floor, effective, resampled)
+
+
+def _run(recipe: Recipe) -> tuple[np.ndarray, float, float, float, int]:
+    """Samples to show, total variation, its floor, effective sample size, and the number of resamplings."""
+    prepared, resampled = DOMAIN.prepare(recipe, "cpu"), 0
+    for step in walk(recipe, DOMAIN, prepared):
+        resampled += step.parents is not None
+    samples, target = whole(step.samples).numpy(), target_of(recipe)
+    chosen = np.arange(len(samples))
+    importance = None
+    if step.log_importance is not None:
+        shares = normalised(step.log_importance)
+        importance = shares.numpy()
+        draws = systematic(shares, torch.Generator().manual_seed(0))
+        chosen = np.random.default_rng(0).permutation(np.repeat(chosen, draws.numpy()))
+    shown = samples[chosen[:KEPT]].astype(np.float32)
+    if target is None:
+        return shown, float("nan"), float("nan"), float("nan"), resampled
+    mixtures = of_kind(prepared.experts, GaussianMixture)
+    far = distance(target, mixtures, samples, step.level, to_view(step.level), importance)
+    effective = float(len(samples)) if importance is None else float(1 / np.square(importance).sum())
+    return shown, far.samples, far.floor, effective, resampled
+
+
+def write_samples(path: Path = FILE) -> None:
+    """Make them all and write them."""
+    torch.set_num_threads(DOMAIN.threads or 1)
+    arrays: dict[str, np.ndarray] = {}
+    for lesson in LESSONS:
+        made = make_samples(lesson)
+        figures = (made.plain_distance, made.corrected_distance, made.floor, made.effective, made.resampled)
+        arrays[f"{lesson.key}.recipe"] = np.array(made.recipe)
+        arrays[f"{lesson.key}.plain"] = np.round(made.plain * _STEPS).astype(np.int16)
+        arrays[f"{lesson.key}.corrected"] = np.round(made.corrected * _STEPS).astype(np.int16)
+        arrays[f"{lesson.key}.figures"] = np.array(figures)
+        print(f"{lesson.key:10} plain {figures[0]:.3f} corrected {figures[1]:.3f} floor {figures[2]:.3f}", flush=True)
+    np.savez_compressed(path, allow_pickle=False, **arrays)
+    print(f"Wrote {path}")
+
+
+if __name__ == "__main__":
+    write_samples()
