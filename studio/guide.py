@@ -11,6 +11,7 @@ from superdiff_engine.recipes.parameters import PerExpert
 from superdiff_engine.system.assets import assets_folder
 
 from .guard import guarded, plain
+from .lessons import lessons, page_of
 from .words import SOURCES
 
 WORDS: list[tuple[str, str]] = [
@@ -75,6 +76,48 @@ WORDS: list[tuple[str, str]] = [
         "peaks of the density, as models of proteins are often sampled, at the price of variety.",
     ),
     (
+        "Exact target",
+        "What a formula promises: the density p with *log p = f(log q₁, log q₂, …)*. The weights of the scores are the "
+        "derivatives of f, so every step points the right way, and still the samples arrive with another density: "
+        "only for OR at T = 1 do they follow it by themselves. In the plane the target is drawn as contour lines, and "
+        "the figures of a run say how far its samples are from it.",
+    ),
+    (
+        "Correction and particles",
+        "Samples become *particles* that carry a weight w each. At every step the weight changes by what the step got "
+        "wrong, which follows from the experts' scores alone and costs no call of a network. Particles of one group "
+        "are compared with each other: those with large weights are what the target has more of. The final weights "
+        "stand in the table, and count in every figure.",
+    ),
+    (
+        "Effective sample size",
+        "How many equally weighted samples the weighted ones are worth, *(Σ w)² / Σ w²*: from all the particles of a "
+        "group, when all weigh the same, down to 1, when one has all the weight. Its curve falls while weights drift "
+        "apart, and jumps back where particles are resampled.",
+    ),
+    (
+        "Resampling and lineage",
+        "When the effective sample size falls below its threshold, a group is drawn anew in proportion to the weights: "
+        "heavy particles are copied, light ones end, and all weigh the same again. The marks on the curves are these "
+        "moments. Copies share their past and part by the noise of later steps; the *lineage* shows which early "
+        "particles the final samples come from. If it is only a few, the samples are as alike as siblings.",
+    ),
+    (
+        "When not to trust a correction",
+        "The correction is exact for infinitely many particles, steps and exact scores. It degenerates where one "
+        "weight outgrows all others: in many dimensions, since the weights' spread grows with them, with few particles, "
+        "and with strong formulas, such as high powers or *not* of experts that hardly overlap. Signs are an effective "
+        "size near 1, a resampling at nearly every step, and a lineage of one or two ancestors. Then choose more "
+        "particles, or a weaker formula, or take the samples as they come. Networks' errors are weighed along with the "
+        "rest: no correction mends a wrong score.",
+    ),
+    (
+        "Total variation",
+        "How far samples are from a density: half the sum, over the cells of a grid, of the difference between the "
+        "share of the samples and the probability. 0 is the same, 1 is nothing in common. Even exact samples are not at 0, "
+        "since there are only so many; their mean stands beside it as the floor.",
+    ),
+    (
         "A file of your own",
         "Molecules (SDF) and proteins (PDB, mmCIF) can be judged by the experts of the form, below the samples. Every "
         "record is read, or named with its number and the reason. A molecule without 3D coordinates is not scored; "
@@ -104,6 +147,8 @@ def draw_guide() -> None:
                 for parameter in operator.parameters:
                     if isinstance(parameter, PerExpert) and parameter.meaning:
                         st.caption(f"{parameter.noun.capitalize()}: {parameter.meaning}")
+    with guarded("the list of formulas"):
+        _formulas()
     with guarded("the list of models"):
         _models()
     st.markdown("### Where it comes from")
@@ -112,6 +157,19 @@ def draw_guide() -> None:
         "Estimator*, 2025, arXiv 2412.17762. The trapezoidal estimator and AND with ridge and feedback are this "
         "studio's own."
     )
+
+
+def _formulas() -> None:
+    st.markdown("### Formulas")
+    st.markdown(
+        "Each on a page of its own, in the plane, where everything is known exactly: the density that is meant, the "
+        "samples as they come and corrected, the mathematics, and the recipe to open."
+    )
+    with st.grid(columns=3, min_column_width=280, gap="small", border=True) as cells:
+        for lesson in lessons():
+            with cells.cell():
+                st.page_link(page_of(lesson), label=lesson.title, icon=":material/functions:")
+                st.caption(f"{lesson.line[0].upper()}{lesson.line[1:]}.")
 
 
 def _models() -> None:

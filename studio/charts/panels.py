@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from superdiff_engine.domains.colours import rgb
-from superdiff_engine.domains.plane.contours import contour_segments, density_lines
+from superdiff_engine.domains.plane.contours import DEPTHS, contour_segments, joined_lines
 
 from .palette import GUIDE, NEUTRAL, TARGET
 
@@ -25,7 +25,7 @@ def panel_figure(
     colours: Sequence[str] = (),
     equal: bool = False,
     samples: np.ndarray | None = None,
-    height: int = 330,
+    height: int = 350,
 ) -> go.Figure:
     """One panel.
 
@@ -54,11 +54,9 @@ def panel_figure(
             zsmooth="best",
         )
     for grid, colour in zip(experts, colours, strict=True):
-        _line(figure, density_lines(grid, extent), colour, 1.6)
+        _line(figure, _segments(grid, extent), colour, 1.6)
     if equal:
-        segments = contour_segments(experts[0] - experts[1], extent, np.zeros(1))
-        gaps = np.full((len(segments), 1, 2), np.nan)
-        _line(figure, np.concatenate([segments, gaps], axis=1).reshape(-1, 2), GUIDE[theme], 1.6)
+        _line(figure, contour_segments(experts[0] - experts[1], extent, np.zeros(1)), GUIDE[theme], 1.6)
     if samples is not None:
         figure.add_scatter(
             x=samples[:, 0],
@@ -67,15 +65,20 @@ def panel_figure(
             marker={"size": 3.5, "color": NEUTRAL[theme], "opacity": 0.45},
         )
     if target is not None:
-        _line(figure, density_lines(target, extent), TARGET[theme], 2)
+        _line(figure, _segments(target, extent), TARGET[theme], 2)
     figure.update_layout(
         height=height, margin={"l": 4, "r": 4, "t": 4, "b": 4}, showlegend=False, plot_bgcolor="rgba(0,0,0,0)"
     )
-    ticks = {"dtick": 1, "showline": True, "linecolor": GUIDE[theme], "mirror": True, "zeroline": False}
+    ticks = {"dtick": 1, "zeroline": False, "ticks": ""}
     figure.update_xaxes(title_text="x", range=[x0, x1], constrain="domain", **ticks)
     figure.update_yaxes(title_text="y", range=[y0, y1], scaleanchor="x", constrain="domain", **ticks)
     return figure
 
 
-def _line(figure: go.Figure, lines: np.ndarray, colour: str, width: float) -> None:
+def _segments(log_density: np.ndarray, extent: np.ndarray) -> np.ndarray:
+    return contour_segments(log_density, extent, log_density.max() - np.array(DEPTHS))
+
+
+def _line(figure: go.Figure, segments: np.ndarray, colour: str, width: float) -> None:
+    lines = joined_lines(segments)
     figure.add_scatter(x=lines[:, 0], y=lines[:, 1], mode="lines", line={"color": colour, "width": width})

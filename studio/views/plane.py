@@ -31,8 +31,8 @@ from . import Compared, View
 
 #: Of the preview of the experts: half the width of the view in units of the plane, and cells each way.
 _HALF_WIDTH, _CELLS = 4.0, 96
-#: Of the panels of a lesson.
-_PANEL_WIDTH, _PANEL_CELLS = 3.2, 129
+#: Of the panels of a lesson; they are as wide as the view where its samples go further out than `_NARROW`.
+_PANEL_WIDTH, _PANEL_CELLS, _NARROW = 3.2, 129, 2.8
 
 
 class PlaneView(View[PlanePreview, Decoded]):
@@ -95,7 +95,8 @@ class PlaneView(View[PlanePreview, Decoded]):
     def draw_lesson(self, lesson: Lesson, others: Sequence[Lesson]) -> None:
         """The exact target, and the samples over its lines without and with the correction."""
         made, theme = read_samples()[lesson.key], theme_name()
-        preview = _densities(lesson.recipe, _PANEL_WIDTH, _PANEL_CELLS)
+        wide = np.quantile(np.abs(made.corrected if len(made.corrected) else made.plain), 0.99) > _NARROW
+        preview = _densities(lesson.recipe, _HALF_WIDTH if wide else _PANEL_WIDTH, _PANEL_CELLS)
         grids, colours, extent = list(preview.contours), expert_colours(len(preview.contours)), preview.extent
         target = _target(lesson.recipe, preview)
         titles = {info.id: info.title for info in get_domain(lesson.recipe.domain).models()}
@@ -137,7 +138,7 @@ class PlaneView(View[PlanePreview, Decoded]):
                     "Samples with correction over the target's contour lines",
                 )
         legend.append(f':color[●]{{foreground="{TARGET[theme]}"}} exact target')
-        st.markdown("   ".join(legend))
+        st.markdown("\u2003".join(legend))
         st.caption(f"{figures.contour_note(True)} {_figures_note(lesson.recipe, made)}")
 
     def draw_experts(self, recipe: Recipe) -> None:

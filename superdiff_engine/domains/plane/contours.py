@@ -57,6 +57,40 @@ def contour_segments(values: np.ndarray, extent: np.ndarray, heights: np.ndarray
     return np.concatenate(found) * scale + np.array([x0, y0])
 
 
+def joined_lines(segments: np.ndarray) -> np.ndarray:
+    """Segments [n, 2, 2] that meet, one after the other: [points, 2], a row of NaN after each line.
+
+    They are as many lines as have to be, drawn without a seam, for pictures that stand still.
+    """
+    ends = np.round(segments, 9)
+    meeting: dict[tuple[float, float], list[int]] = {}
+    for number, end in enumerate(ends.reshape(-1, 2)):
+        meeting.setdefault((end[0], end[1]), []).append(number // 2)
+    left = dict.fromkeys(range(len(segments)))
+    found: list[np.ndarray] = []
+
+    def follow(point: np.ndarray) -> list[np.ndarray]:
+        """The points that come after `point`, along segments that are left."""
+        line: list[np.ndarray] = []
+        while True:
+            here = (point[0], point[1])
+            onwards = next((segment for segment in meeting[here] if segment in left), None)
+            if onwards is None:
+                return line
+            del left[onwards]
+            first, second = ends[onwards]
+            point = second if (first[0], first[1]) == here else first
+            line.append(point)
+
+    while left:
+        start = next(iter(left))
+        del left[start]
+        first, second = ends[start]
+        forwards, backwards = follow(second), follow(first)
+        found.append(np.array([*backwards[::-1], first, second, *forwards, [np.nan, np.nan]]))
+    return np.concatenate(found) if found else np.zeros((0, 2))
+
+
 def density_lines(log_density: np.ndarray, extent: np.ndarray) -> np.ndarray:
     """The lines `DEPTHS` below the highest point of a log-density: [points, 2], a row of NaN between segments."""
     values = np.asarray(log_density, float)

@@ -49,8 +49,8 @@ LESSONS: tuple[Lesson, ...] = (
         title="OR, sharper: T = 2",
         line="samples of either expert, with a clearer choice",
         meaning="The temperature T says how sharply OR decides. At T = 2 the densities are squared, added, and the "
-        "root is taken: where only one expert is likely nothing changes, and where both are, they count less than twice. "
-        "As T grows this becomes the larger of the two densities.",
+        "root is taken: where only one expert is likely nothing changes, and where both are, they count less than "
+        "twice. As T grows this becomes the larger of the two densities.",
         look="The crossing is a little emptier than in the mixture: there p is √2 q instead of 2 q. The correction is "
         "small, since the two experts share little of the plane.",
         target=r"p \;\propto\; \left(q_1^T + q_2^T\right)^{1/T}",
@@ -92,8 +92,9 @@ LESSONS: tuple[Lesson, ...] = (
         meaning="The paper's AND is a control, not a density: at every step it solves for the weights that keep the "
         "experts' log-densities equal, whatever they are. That says where samples end, on the set where log q₁ = log "
         "q₂, and not how they are spread over it. So there is no exact target, and nothing to correct to.",
-        look="The samples lie on the lines along which both experts are equally likely, also far out, where both are "
-        "equally *un*likely. Soft AND beside it has a density, and stays at the crossing.",
+        look="A cloud at the crossing, where the two differ by a nat or two at most, and four tails along the lines on "
+        "which they agree, out to where both find a sample equally *un*likely. Soft AND, on the right, has a density: "
+        "it thins out from the crossing in all directions.",
         target=r"\log q_1 = \log q_2",
         weights=r"\kappa:\; \log q_1 + p_1(\kappa) = \log q_2 + p_2(\kappa), \quad \textstyle\sum_i \kappa_i = 1",
         correction="",
@@ -194,7 +195,7 @@ LESSONS: tuple[Lesson, ...] = (
         meaning="A power below 1 heats a density: modes widen, and rare ones become more common. The weights sum to ½, "
         "so the run starts from noise of twice the variance.",
         look="Masses of 1, 2 and 4 become 1, 1.4 and 2, and the modes run into each other. The score alone, halved, "
-        "does not spread the samples nearly as far.",
+        "lets go of the samples much too early: they end far outside, and hardly gather in modes.",
         target=r"p \;\propto\; q^{\beta}, \quad \beta = \tfrac12",
         weights=r"\kappa = \beta",
         correction=r"\mathrm{d} \log w = -\tfrac{h}{2}\, \beta\,(1 - \beta)\, |S|^2",
