@@ -87,7 +87,7 @@ WORDS: list[tuple[str, str]] = [
         "Samples become *particles* that carry a weight w each. At every step the weight changes by what the step got "
         "wrong, which follows from the experts' scores alone and costs no call of a network. Particles of one group "
         "are compared with each other: those with large weights are what the target has more of. The final weights "
-        "stand in the table, and count in every figure.",
+        "stand beside the samples, in the table and in the files.",
     ),
     (
         "Effective sample size",
@@ -105,17 +105,17 @@ WORDS: list[tuple[str, str]] = [
     (
         "When not to trust a correction",
         "The correction is exact for infinitely many particles, steps and exact scores. It degenerates where one "
-        "weight outgrows all others: in many dimensions, since the weights' spread grows with them, with few particles, "
-        "and with strong formulas, such as high powers or *not* of experts that hardly overlap. Signs are an effective "
-        "size near 1, a resampling at nearly every step, and a lineage of one or two ancestors. Then choose more "
-        "particles, or a weaker formula, or take the samples as they come. Networks' errors are weighed along with the "
-        "rest: no correction mends a wrong score.",
+        "weight outgrows all others: in many dimensions, since the weights' spread grows with them, with few "
+        "particles, and with strong formulas, such as high powers or *not* of experts that hardly overlap. Signs are "
+        "an effective size near 1, a resampling at nearly every step, and a lineage of one or two ancestors. Then "
+        "choose more particles, or a weaker formula, or take the samples as they come. Networks' errors are weighed "
+        "along with the rest: no correction mends a wrong score.",
     ),
     (
         "Total variation",
         "How far samples are from a density: half the sum, over the cells of a grid, of the difference between the "
-        "share of the samples and the probability. 0 is the same, 1 is nothing in common. Even exact samples are not at 0, "
-        "since there are only so many; their mean stands beside it as the floor.",
+        "share of the samples and the probability. 0 is the same, 1 is nothing in common. Even exact samples are not "
+        "at 0, since there are only so many; their mean stands beside it as the floor.",
     ),
     (
         "A file of your own",

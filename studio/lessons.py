@@ -6,7 +6,6 @@ from collections.abc import Callable
 from functools import cache
 
 import streamlit as st
-from streamlit.navigation.page import StreamlitPage
 
 from superdiff_engine.domain import Lesson
 from superdiff_engine.domains import domains
@@ -28,12 +27,12 @@ def lessons() -> tuple[Lesson, ...]:
     return tuple(lesson for domain in domains().values() for lesson in domain.lessons())
 
 
-def lesson_pages() -> list[StreamlitPage]:
+def lesson_pages() -> list[st.Page]:
     """A page for each lesson, at /formula-KEY; the same at every call."""
     return [page_of(lesson) for lesson in lessons()]
 
 
-def page_of(lesson: Lesson) -> StreamlitPage:
+def page_of(lesson: Lesson) -> st.Page:
     """The lesson's page, to link to."""
     return st.Page(_script(lesson), title=lesson.title, icon=_ICON, url_path=f"formula-{lesson.key}")
 

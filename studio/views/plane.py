@@ -14,9 +14,9 @@ from superdiff_engine.domain import Lesson, Result
 from superdiff_engine.domains import get_domain
 from superdiff_engine.domains.experts import of_kind
 from superdiff_engine.domains.plane.arrays import PlanePreview
+from superdiff_engine.domains.plane.distance import log_target, target_of
 from superdiff_engine.domains.plane.lesson_samples import LessonSamples, read_samples
 from superdiff_engine.domains.plane.mixture import GaussianMixture
-from superdiff_engine.domains.plane.target import log_target, target_of
 from superdiff_engine.recipes.document import Recipe
 from superdiff_engine.trace import Frame
 

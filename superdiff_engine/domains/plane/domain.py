@@ -20,10 +20,10 @@ from ...score import ScoreModel
 from ..experts import of_kind
 from ..picture_files import png
 from .arrays import PlanePreview
+from .distance import distance, target_of
 from .drawing import draw_plane
 from .lessons import LESSONS
 from .mixture import GaussianMixture
-from .target import distance, target_of
 
 #: Cells of the grid on which densities are drawn, each way.
 GRID = 64

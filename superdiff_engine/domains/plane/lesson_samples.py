@@ -6,6 +6,7 @@ recipe or of the engine.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -19,10 +20,10 @@ from ...geometry import whole
 from ...recipes.document import Recipe
 from ...walk import walk
 from ..experts import of_kind
+from .distance import distance, target_of
 from .domain import DOMAIN, to_view
 from .lessons import LESSONS
 from .mixture import GaussianMixture
-from .target import distance, target_of
 
 #: Where they lie.
 FILE = Path(__file__).with_name("lessons.npz")
@@ -60,15 +61,14 @@ def read_samples(path: Path = FILE) -> dict[str, LessonSamples]:
     """Those of all lessons, by their keys."""
     with np.load(path) as arrays:
         keys = [name.removesuffix(".recipe") for name in arrays.files if name.endswith(".recipe")]
-        return {
-            key: LessonSamples(
-                str(arrays[f"{key}.recipe"]),
-                *(arrays[f"{key}.{part}"].astype(np.float32) / _STEPS for part in ("plain", "corrected")),
-                *arrays[f"{key}.figures"][:-1].tolist(),
-                resampled=int(arrays[f"{key}.figures"][-1]),
-            )
-            for key in keys
-        }
+        return {key: _read(arrays, key) for key in keys}
+
+
+def _read(arrays: Mapping[str, np.ndarray], key: str) -> LessonSamples:
+    plain, corrected = (arrays[f"{key}.{part}"].astype(np.float32) / _STEPS for part in ("plain", "corrected"))
+    before, after, floor, effective, resampled = arrays[f"{key}.figures"].tolist()
+    recipe = str(arrays[f"{key}.recipe"])
+    return LessonSamples(recipe, plain, corrected, before, after, floor, effective, int(resampled))
 
 
 def make_samples(lesson: Lesson) -> LessonSamples:

@@ -10,9 +10,9 @@ from plane_recipes import plane
 from studio.charts.live import TARGET_NAME, plane_option
 from superdiff_engine.domains import get_domain
 from superdiff_engine.domains.colours import owners
+from superdiff_engine.domains.plane.distance import CELLS, cell_masses, distance, floor, log_target, target_of
 from superdiff_engine.domains.plane.domain import to_view
 from superdiff_engine.domains.plane.mixture import GaussianMixture
-from superdiff_engine.domains.plane.target import CELLS, cell_masses, distance, floor, log_target, target_of
 from superdiff_engine.recipes.formulas import parse_formula
 from superdiff_engine.runs.run import Run
 
