@@ -73,7 +73,8 @@ def _link(lesson: Lesson, icon: str) -> None:
 
 
 def _mathematics(lesson: Lesson) -> None:
-    parts = [("The density that is meant", lesson.target), ("Weights of the scores", lesson.weights)]
+    meant = "The density that is meant" if lesson.correction else "What is held"
+    parts = [(meant, lesson.target), ("Weights of the scores", lesson.weights)]
     if lesson.correction:
         parts.append(("Weights of the particles, a step that removes the variance h", lesson.correction))
     with st.grid(columns=len(parts), min_column_width=300, gap="small", border=True) as cells:

@@ -56,7 +56,10 @@ def panel_figure(
     for grid, colour in zip(experts, colours, strict=True):
         _line(figure, _segments(grid, extent), colour, 1.6)
     if equal:
-        _line(figure, contour_segments(experts[0] - experts[1], extent, np.zeros(1)), GUIDE[theme], 1.6)
+        segments = contour_segments(experts[0] - experts[1], extent, np.zeros(1))
+        # Far out, where both may have only their background, rounding draws the line.
+        near = np.abs(segments).max((1, 2)) < 0.88 * x1
+        _line(figure, segments[near], GUIDE[theme], 1.6)
     if samples is not None:
         figure.add_scatter(
             x=samples[:, 0],

@@ -108,8 +108,9 @@ LESSONS: tuple[Lesson, ...] = (
         meaning="Multiply the densities: a sample must be likely twice over, as if two independent witnesses had to "
         "agree. The weights are 1 and 1, so they sum to 2, and the target is sharper than either expert: two equal "
         "experts give q², not q.",
-        look="The cloud at the crossing is smaller than soft AND's. As the sum of the weights is A = 2, the run starts "
-        "from noise of half the variance, and the particles' weights make up for what is left.",
+        look="The cloud at the crossing is smaller than soft AND's, and without the correction a little too small."
+        " As the sum of the weights is A = 2, the run starts from noise of half the variance, and the "
+        "particles' weights make up for what is left.",
         target=r"p \;\propto\; q_1\, q_2",
         weights=r"\kappa_1 = \kappa_2 = 1",
         correction=r"\mathrm{d} \log w = h\, \langle S_1, S_2 \rangle",
@@ -136,8 +137,9 @@ LESSONS: tuple[Lesson, ...] = (
         meaning="Take A's density and multiply it by how much likelier A finds a sample than B does. The weight of B "
         "is negative: its score is followed backwards. The strength g says how much that counts; guidance away from a "
         "negative prompt does the same step by step, without the correction.",
-        look="The lying bar is left without its middle, which the standing bar claims too. Without the correction the "
-        "ends are overfull: the particles are pushed outwards, and not weighed.",
+        look="The lying bar is left without its middle, which the standing bar claims too. Without the correction "
+        "a few samples stay behind in the middle, and the others lie too far out: they are pushed, and not "
+        "weighed.",
         target=r"p \;\propto\; q_1 \left(\frac{q_1}{q_2}\right)^{g}, \quad g = 1",
         weights=r"\kappa_1 = 1 + g, \quad \kappa_2 = -g",
         correction=r"\mathrm{d} \log w = \tfrac{h}{2}\, g\,(1 + g)\, |S_1 - S_2|^2",
@@ -149,8 +151,9 @@ LESSONS: tuple[Lesson, ...] = (
         line="samples of exactly one expert",
         meaning="“A but not B, or B but not A”: an OR of two NOTs. Each particle follows the alternative that is "
         "likelier for it, and both push it away from where the experts agree.",
-        look="All four arms of the cross, without the crossing. The formula is nested, so its weights follow by the "
-        "chain rule, and its correction from all four second derivatives.",
+        look="All four arms of the cross, without the crossing, where some samples stay behind if they are not "
+        "weighed. The formula is nested, so its weights follow by the chain rule, and its correction from all"
+        " four second derivatives.",
         target=r"p \;\propto\; \frac{q_1^2}{q_2} + \frac{q_2^2}{q_1}",
         weights=r"\kappa = \rho\,(2, -1) + (1 - \rho)\,(-1, 2), \quad "
         r"\rho = \frac{q_1^2 / q_2}{q_1^2 / q_2 + q_2^2 / q_1}",
@@ -178,11 +181,12 @@ LESSONS: tuple[Lesson, ...] = (
         key="power",
         title="Annealing: the power 2",
         line="one expert's likeliest samples",
-        meaning="A power above 1 cools a density: what is likely becomes likelier, and the rest fades. Multiplying the "
-        "score by β is *not* enough for that: it narrows every mode, and leaves the shares of the modes almost as "
-        "they were. That takes the correction.",
-        look="The three modes have 1, 2 and 4 parts of the expert's mass. Squared, they must have 1, 4 and 16: the "
-        "left one all but vanishes, with the correction only.",
+        meaning="A power above 1 cools a density: what is likely becomes likelier, and the rest fades. Multiplying "
+        "the score by β alone does *not* sample it: the particles are drawn into the modes too tightly. The "
+        "correction gives back what was too much.",
+        look="The three modes have 1, 2 and 4 parts of the expert's mass; squared, they must have 1, 4 and 16. The"
+        " score alone comes near these shares here, but its modes are a quarter too narrow, in variance; the "
+        "corrected ones are as wide as the target's lines say.",
         target=r"p \;\propto\; q^{\beta}, \quad \beta = 2",
         weights=r"\kappa = \beta",
         correction=r"\mathrm{d} \log w = \tfrac{h}{2}\, \beta\,(\beta - 1)\, |S|^2",
@@ -194,8 +198,9 @@ LESSONS: tuple[Lesson, ...] = (
         line="one expert's samples, with the rare ones more often",
         meaning="A power below 1 heats a density: modes widen, and rare ones become more common. The weights sum to ½, "
         "so the run starts from noise of twice the variance.",
-        look="Masses of 1, 2 and 4 become 1, 1.4 and 2, and the modes run into each other. The score alone, halved, "
-        "lets go of the samples much too early: they end far outside, and hardly gather in modes.",
+        look="Masses of 1, 2 and 4 become 1, 1.4 and 2, and the modes run into each other. The score alone, "
+        "halved, lets go of the samples too early: their spread around each mode is three times too large, in"
+        " variance.",
         target=r"p \;\propto\; q^{\beta}, \quad \beta = \tfrac12",
         weights=r"\kappa = \beta",
         correction=r"\mathrm{d} \log w = -\tfrac{h}{2}\, \beta\,(1 - \beta)\, |S|^2",
