@@ -27,7 +27,18 @@ def _recipe(models: list[str], operator: AnyOperator | str, corrected: bool = Tr
     )
 
 
-_SPREAD = r"\textstyle\sum_i \kappa_i |S_i|^2 - \left|\sum_i \kappa_i S_i\right|^2"
+def _lines(*lines: str) -> str:
+    """LaTeX on several lines, so that narrow screens have room for it."""
+    return r"\begin{aligned}" + r" \\[2pt] ".join(lines) + r"\end{aligned}"
+
+
+_MIX = r"\bar S &= \textstyle\sum_i \kappa_i S_i"
+_SPREAD = r"\textstyle\sum_i \kappa_i |S_i|^2 - |\bar S|^2"
+_CHAIN_RULE = _lines(
+    r"\mathrm{d} \log w &= \tfrac{h}{2} \big( |\bar S|^2 - \textstyle\sum_i \kappa_i |S_i|^2",
+    r"&\quad + \textstyle\sum_{ij} f_{ij} \langle S_i, S_j \rangle \big)",
+    _MIX,
+)
 
 LESSONS: tuple[Lesson, ...] = (
     Lesson(
@@ -55,7 +66,7 @@ LESSONS: tuple[Lesson, ...] = (
         "small, since the two experts share little of the plane.",
         target=r"p \;\propto\; \left(q_1^T + q_2^T\right)^{1/T}",
         weights=r"\kappa = \mathrm{softmax}(T \log q)",
-        correction=r"\mathrm{d} \log w = \tfrac{h}{2}\,(T - 1)\left(" + _SPREAD + r"\right)",
+        correction=_lines(r"\mathrm{d} \log w &= \tfrac{h}{2}\,(T - 1) \big(" + _SPREAD + r"\big)", _MIX),
         recipe=_recipe(_BARS, OrRecipe(temperature=2.0)),
     ),
     Lesson(
@@ -69,7 +80,7 @@ LESSONS: tuple[Lesson, ...] = (
         "it, they follow the target's lines.",
         target=r"p \;\propto\; \left(q_1^{-T} + q_2^{-T}\right)^{-1/T}, \quad T = 1",
         weights=r"\kappa = \mathrm{softmax}(-T \log q)",
-        correction=r"\mathrm{d} \log w = -\tfrac{h}{2}\,(T + 1)\left(" + _SPREAD + r"\right)",
+        correction=_lines(r"\mathrm{d} \log w &= -\tfrac{h}{2}\,(T + 1) \big(" + _SPREAD + r"\big)", _MIX),
         recipe=_recipe(_BARS, "1 and 2"),
     ),
     Lesson(
@@ -82,7 +93,7 @@ LESSONS: tuple[Lesson, ...] = (
         "smaller density changes from one to the other.",
         target=r"p \;\propto\; \left(q_1^{-T} + q_2^{-T}\right)^{-1/T}, \quad T = 4",
         weights=r"\kappa = \mathrm{softmax}(-T \log q)",
-        correction=r"\mathrm{d} \log w = -\tfrac{h}{2}\,(T + 1)\left(" + _SPREAD + r"\right)",
+        correction=_lines(r"\mathrm{d} \log w &= -\tfrac{h}{2}\,(T + 1) \big(" + _SPREAD + r"\big)", _MIX),
         recipe=_recipe(_BARS, "1 and[4] 2"),
     ),
     Lesson(
@@ -96,7 +107,10 @@ LESSONS: tuple[Lesson, ...] = (
         "which they agree, out to where both find a sample equally *un*likely. Soft AND, on the right, has a density: "
         "it thins out from the crossing in all directions.",
         target=r"\log q_1 = \log q_2",
-        weights=r"\kappa:\; \log q_1 + p_1(\kappa) = \log q_2 + p_2(\kappa), \quad \textstyle\sum_i \kappa_i = 1",
+        weights=_lines(
+            r"\log q_1 + p_1(\kappa) &= \log q_2 + p_2(\kappa)",
+            r"\textstyle\sum_i \kappa_i &= 1, \quad p_i: \text{ the coming step's change}",
+        ),
         correction="",
         recipe=_recipe(_BARS, AndRecipe(), corrected=False),
         beside="and-sharp",
@@ -155,10 +169,10 @@ LESSONS: tuple[Lesson, ...] = (
         "weighed. The formula is nested, so its weights follow by the chain rule, and its correction from all"
         " four second derivatives.",
         target=r"p \;\propto\; \frac{q_1^2}{q_2} + \frac{q_2^2}{q_1}",
-        weights=r"\kappa = \rho\,(2, -1) + (1 - \rho)\,(-1, 2), \quad "
-        r"\rho = \frac{q_1^2 / q_2}{q_1^2 / q_2 + q_2^2 / q_1}",
-        correction=r"\mathrm{d} \log w = \tfrac{h}{2}\left(\left|\textstyle\sum_i \kappa_i S_i\right|^2 "
-        r"- \sum_i \kappa_i |S_i|^2 + \sum_{ij} f_{ij} \langle S_i, S_j \rangle\right)",
+        weights=_lines(
+            r"\kappa &= \rho\,(2, -1) + (1 - \rho)\,(-1, 2)", r"\rho &= \frac{q_1^2 / q_2}{q_1^2 / q_2 + q_2^2 / q_1}"
+        ),
+        correction=_CHAIN_RULE,
         recipe=_recipe(_BARS, "1 xor 2"),
     ),
     Lesson(
@@ -171,10 +185,11 @@ LESSONS: tuple[Lesson, ...] = (
         look="Where the ring C meets the cross of A and B: four spots. In the middle of the cross the ring is "
         "unlikely, and on the ring between the arms both bars are.",
         target=r"p \;\propto\; \left(\frac{1}{q_1 + q_2} + \frac{1}{q_3}\right)^{-1}",
-        weights=r"\kappa_{1,2} = \rho\, \frac{q_{1,2}}{q_1 + q_2}, \quad \kappa_3 = 1 - \rho, \quad "
-        r"\rho = \frac{q_3}{q_1 + q_2 + q_3}",
-        correction=r"\mathrm{d} \log w = \tfrac{h}{2}\left(\left|\textstyle\sum_i \kappa_i S_i\right|^2 "
-        r"- \sum_i \kappa_i |S_i|^2 + \sum_{ij} f_{ij} \langle S_i, S_j \rangle\right)",
+        weights=_lines(
+            r"\kappa_{1,2} &= \rho\, \frac{q_{1,2}}{q_1 + q_2}, \quad \kappa_3 = 1 - \rho",
+            r"\rho &= \frac{q_3}{q_1 + q_2 + q_3}",
+        ),
+        correction=_CHAIN_RULE,
         recipe=_recipe([*_BARS, "hoop"], "(1 or 2) and 3"),
     ),
     Lesson(
