@@ -100,7 +100,10 @@ class PlaneView(View[PlanePreview, Decoded]):
         grids, colours, extent = list(preview.contours), expert_colours(len(preview.contours)), preview.extent
         target = _target(lesson.recipe, preview)
         titles = {info.id: info.title for info in get_domain(lesson.recipe.domain).models()}
-        legend = [f"{dot(place)} {titles[expert.model]}" for place, expert in enumerate(lesson.recipe.experts)]
+        legend = [
+            f"{dot(place)} {letter} (*q*{sub}): {titles[expert.model]}"
+            for place, (letter, sub, expert) in enumerate(zip("ABC", "₁₂₃", lesson.recipe.experts, strict=False))
+        ]
         first, second, third = st.columns(3, gap="medium")
         if target is None:
             other = next(one for one in others if one.key == lesson.beside)
@@ -166,10 +169,11 @@ def _figures_note(recipe: Recipe, made: LessonSamples) -> str:
     shown = f"Shown are {len(made.plain):,} of {recipe.batch:,} samples, after {recipe.levels.steps} steps."
     if recipe.correction is None:
         return shown
-    times = {0: "never", 1: "once", 2: "twice"}.get(made.resampled, f"{made.resampled} times")
+    said = {0: "never resampled", 1: "resampled once", 2: "resampled twice"}
+    times = said.get(made.resampled, f"resampled {made.resampled} times")
     return (
         f"{shown} Off by: total variation from the exact target, from 0 to 1; of as many exact samples it is "
-        f"{made.floor:.3f} on average. The particles were resampled {times}, and their effective sample size at the "
+        f"{made.floor:.3f} on average. The particles were {times}, and their effective sample size at the "
         f"end is {made.effective:,.0f}."
     )
 

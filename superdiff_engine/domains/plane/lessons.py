@@ -29,7 +29,7 @@ def _recipe(models: list[str], operator: AnyOperator | str, corrected: bool = Tr
 
 def _lines(*lines: str) -> str:
     """LaTeX on several lines, so that narrow screens have room for it."""
-    return r"\begin{aligned}" + r" \\[2pt] ".join(lines) + r"\end{aligned}"
+    return r"\begin{aligned}" + r" \\[6pt] ".join(lines) + r"\end{aligned}"
 
 
 _MIX = r"\bar S &= \textstyle\sum_i \kappa_i S_i"
