@@ -13,11 +13,11 @@ from superdiff_engine.recipes.document import Recipe
 
 from . import session
 from .form import state as form_state
-from .guard import guarded, plain, show_sentence
+from .guard import guarded, plain
 from .views import view_of
 from .words import operator_summary
 
-#: Of the pages, in their order.
+#: Of the pages.
 _ICON = ":material/functions:"
 
 
@@ -56,9 +56,9 @@ def draw_lesson(lesson: Lesson) -> None:
     st.markdown(f"**What to see.** {lesson.look}")
     _mathematics(lesson)
     with st.container(horizontal=True, gap="small"):
-        _opener(lesson.recipe, "Open in the studio", "open-lesson", "primary")
+        _opener(lesson.recipe, "Open in the studio", "open-lesson", True)
         if lesson.plain != lesson.recipe:
-            _opener(lesson.plain, "Open without the correction", "open-plain", "secondary")
+            _opener(lesson.plain, "Open without the correction", "open-plain", False)
     st.divider()
     place, all_of_them = lessons().index(lesson), lessons()
     with st.container(horizontal=True, horizontal_alignment="distribute", gap="small"):
@@ -84,15 +84,10 @@ def _mathematics(lesson: Lesson) -> None:
                 st.latex(formula)
 
 
-def _opener(recipe: Recipe, label: str, key: str, kind: str) -> None:
-    if not st.button(
-        label, icon=":material/open_in_new:", key=key, type="primary" if kind == "primary" else "secondary"
-    ):
-        return
-    try:
-        form_state.load(recipe)
-    except Exception as error:
-        show_sentence(str(error))
-        return
-    session.show([])
-    st.switch_page("screens/compose.py")
+def _opener(recipe: Recipe, label: str, key: str, first: bool) -> None:
+    """A button that puts a recipe into the form and turns to it."""
+    if st.button(label, icon=":material/open_in_new:", key=key, type="primary" if first else "secondary"):
+        with guarded("opening this recipe"):
+            form_state.load(recipe)
+            session.show([])
+            st.switch_page("screens/compose.py")

@@ -76,6 +76,13 @@ def test_the_pages_are_drawn_and_open_their_recipe(tmp_path, monkeypatch):
     assert not app.exception and not app.error
     assert app.session_state["f.formula"] == "1 but not 2" and app.session_state["f.corrected"]
     assert "negotiate" in words(app)
+    # What the form describes is shown with its target, until that is switched off.
+    assert "exact target's" in words(app)
+    for shown in (False, True):
+        next(toggle for toggle in app.toggle if toggle.key == "target-experts").set_value(shown)
+        for _ in range(2):
+            app.run()
+            assert not app.exception and ("exact target's" in words(app)) == shown
 
 
 def test_lines_of_segments_are_joined_to_closed_curves():
