@@ -12,6 +12,7 @@ from superdiff_engine.system.assets import assets_folder
 
 from .guard import guarded, plain
 from .lessons import lessons, page_of
+from .views import view_of
 from .words import SOURCES
 
 WORDS: list[tuple[str, str]] = [
@@ -168,8 +169,13 @@ def _formulas() -> None:
     with st.grid(columns=3, min_column_width=280, gap="small", border=True) as cells:
         for lesson in lessons():
             with cells.cell():
-                st.page_link(page_of(lesson), label=lesson.title, icon=":material/functions:")
-                st.caption(f"{lesson.line[0].upper()}{lesson.line[1:]}.")
+                picture = view_of(lesson.recipe.domain).lesson_thumbnail(lesson)
+                with st.container(horizontal=True, gap="small", vertical_alignment="center", wrap=False):
+                    if picture:
+                        st.image(picture, width=84, alt=f"Contour lines of {lesson.title}")
+                    with st.container(gap="xxsmall"):
+                        st.page_link(page_of(lesson), label=f"**{lesson.title}**")
+                        st.caption(f"{lesson.line[0].upper()}{lesson.line[1:]}.")
 
 
 def _models() -> None:

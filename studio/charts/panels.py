@@ -78,6 +78,42 @@ def panel_figure(
     return figure
 
 
+def thumbnail_svg(
+    extent: np.ndarray,
+    theme: str,
+    target: np.ndarray | None,
+    experts: Sequence[np.ndarray],
+    colours: Sequence[str],
+    size: int = 96,
+) -> str:
+    """A small picture of the same: the experts' lines, thin, and the target's over them; none for no target.
+
+    Args:
+        extent: x0, x1, y0, y1 of the grids, and of the picture.
+        theme: "light" or "dark".
+        target: log-density of the exact target on a grid, in nats.
+        experts: log-densities of experts, likewise.
+        colours: of these.
+        size: in pixels, each way.
+    """
+    x0, x1, y0, y1 = (float(value) for value in extent)
+    drawn = [(grid, colour, 0.8) for grid, colour in zip(experts, colours, strict=True)]
+    if target is not None:
+        drawn.append((target, TARGET[theme], 1.6))
+    paths = []
+    for grid, colour, width in drawn:
+        lines = (joined_lines(_segments(grid, extent)) - [x0, y1]) * [size / (x1 - x0), size / (y0 - y1)]
+        moves = np.roll(np.isnan(lines[:, 0]), 1)
+        path = "".join(
+            f"{'M' if move else 'L'}{x:.1f} {y:.1f}"
+            for move, (x, y) in zip(moves, lines, strict=True)
+            if np.isfinite(x)
+        )
+        paths.append(f'<path d="{path}" fill="none" stroke="{colour}" stroke-width="{width}"/>')
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{size}" height="{size}" viewBox="0 0 {size} {size}">'
+    return f"{head}{''.join(paths)}</svg>"
+
+
 def _segments(log_density: np.ndarray, extent: np.ndarray) -> np.ndarray:
     return contour_segments(log_density, extent, log_density.max() - np.array(DEPTHS))
 

@@ -124,6 +124,10 @@ class View(Generic[PreviewT, DecodedT]):
     def draw_lesson(self, lesson: Lesson, others: Sequence[Lesson]) -> None:
         """The picture of a lesson of this domain; `others` are those that it may be shown beside."""
 
+    def lesson_thumbnail(self, lesson: Lesson) -> str:
+        """A small picture of a lesson, as SVG; "" for none."""
+        return ""
+
     def draw_experts(self, recipe: Recipe) -> None:
         """The experts of the form before anything runs: a line of text each."""
         infos = {info.id: info for info in get_domain(recipe.domain).models()}

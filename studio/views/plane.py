@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import plotly.graph_objects as go
@@ -12,6 +13,7 @@ import torch
 from superdiff_engine.arrays import Decoded
 from superdiff_engine.domain import Lesson, Result
 from superdiff_engine.domains import get_domain
+from superdiff_engine.domains.colours import expert_colours as colours_of
 from superdiff_engine.domains.experts import of_kind
 from superdiff_engine.domains.plane.arrays import PlanePreview
 from superdiff_engine.domains.plane.distance import log_target, target_of
@@ -144,6 +146,9 @@ class PlaneView(View[PlanePreview, Decoded]):
         st.markdown("\u2003".join(legend))
         st.caption(f"{figures.contour_note(True)} {_figures_note(lesson.recipe, made)}")
 
+    def lesson_thumbnail(self, lesson: Lesson) -> str:
+        return _thumbnail(lesson.recipe.to_json(), theme_name())
+
     def draw_experts(self, recipe: Recipe) -> None:
         """Contour lines of the exact densities."""
         titles = {info.id: info.title for info in get_domain(recipe.domain).models()}
@@ -157,6 +162,14 @@ class PlaneView(View[PlanePreview, Decoded]):
             option, key="experts", height=480, width=520, alt="Contour lines of every expert's exact density"
         )
         st.caption(figures.contour_note(target is not None))
+
+
+@lru_cache(maxsize=64)
+def _thumbnail(document: str, theme: str) -> str:
+    recipe = Recipe.model_validate_json(document)
+    preview = _densities(recipe, _PANEL_WIDTH, _PANEL_CELLS // 2)
+    colours = colours_of(len(preview.contours), theme)
+    return panels.thumbnail_svg(preview.extent, theme, _target(recipe, preview), list(preview.contours), colours)
 
 
 def _panel(title: str, figure: go.Figure, key: str, alt: str) -> None:

@@ -63,10 +63,11 @@ def joined_lines(segments: np.ndarray) -> np.ndarray:
     They are as many lines as have to be, drawn without a seam, for pictures that stand still.
     """
     ends = np.round(segments, 9)
+    ends = ends[(ends[:, 0] != ends[:, 1]).any(1)]  # where a line passes through a point of the grid
     meeting: dict[tuple[float, float], list[int]] = {}
     for number, end in enumerate(ends.reshape(-1, 2)):
         meeting.setdefault((end[0], end[1]), []).append(number // 2)
-    left = dict.fromkeys(range(len(segments)))
+    left = dict.fromkeys(range(len(ends)))
     found: list[np.ndarray] = []
 
     def follow(point: np.ndarray) -> list[np.ndarray]:
