@@ -9,7 +9,7 @@ Three settings of others, each with exact scores, so that what differs is the sa
 - OR and XOR of half-planes of corners, of "Composition of Pretrained Diffusion Models: A Logic-Based Calculus"
   (ICLR 2026, the SAT experiment in two dimensions).
 
-About 15 minutes on one core; each part alone by its name.
+About 25 minutes on one core; each part alone by its name.
 """
 
 from __future__ import annotations
