@@ -2,8 +2,6 @@
 
 Both loops take the same steps of AND on the same weights: the engine's, and a plain one that calls the network once for
 each prompt and once unconditionally. Turn by turn in one run, so that whatever else the machine does falls on both.
-
-What the correction to the exact target costs is measured the same way, with the two runs taking turns at every step.
 """
 
 from __future__ import annotations
@@ -19,11 +17,8 @@ import torch
 from rich.console import Console
 
 from superdiff_engine import And, karras_levels, sample
-from superdiff_engine.compose import Composed
-from superdiff_engine.correction import Correction
 from superdiff_engine.domains import get_domain
 from superdiff_engine.domains.prompts.pipeline import TextToImage, load_text_to_image
-from superdiff_engine.recipes.formulas import parse_formula
 from superdiff_engine.runs.run import Run
 from superdiff_engine.system.assets import assets_folder
 from superdiff_engine.system.devices import bfloat16_is_fast, fast_dtype
@@ -96,25 +91,6 @@ def overhead(network: TextToImage, batch: int) -> float:
         network.pipe.unet.forward = inner
 
 
-def correction_cost(network: TextToImage, batch: int, guidance: float | None) -> float:
-    """Time of 25 steps of soft AND with the correction, one group of the whole batch, over that of as many without."""
-    experts = [network.expert(prompt) for prompt in PROMPTS]
-    operator = Composed(parse_formula("1 and 2", PROMPTS))
-    levels = karras_levels(STEPS, network.level_range[1], 0.03)
-    guided = None if guidance is None else network.guidance(guidance)
-    runs = [
-        sample(experts, operator, levels, batch=batch, solver="ancestral", guidance=guided, correction=correction)
-        for correction in (None, Correction())
-    ]
-    seconds = [0.0, 0.0]
-    for step in range(STEPS + 1):
-        for which in (0, 1) if step % 2 else (1, 0):
-            start = time.perf_counter()
-            next(runs[which])
-            seconds[which] += time.perf_counter() - start
-    return seconds[1] / seconds[0]
-
-
 def default_run(dtype: str) -> float:
     """Seconds of the run that the studio begins with, decoding included, on the CPU."""
     recipe = next(iter(get_domain("prompts").examples().values()))
@@ -124,9 +100,9 @@ def default_run(dtype: str) -> float:
     return time.perf_counter() - start
 
 
-def ratios(measure: Callable[[], float], rounds: int = ROUNDS) -> tuple[float, str]:
-    """The median of some rounds, and all of them as text."""
-    found = [measure() for _ in range(rounds)]
+def ratios(measure: Callable[[], float]) -> tuple[float, str]:
+    """The median of ROUNDS, and all of them as text."""
+    found = [measure() for _ in range(ROUNDS)]
     return statistics.median(found), ", ".join(f"{value:.3f}" for value in found)
 
 
@@ -148,10 +124,6 @@ def main() -> None:
         lines.append(f"| one batched call over a call each, time a step | {batch} | {median:.3f} | {rounds} | {bar} |")
     median, rounds = ratios(lambda: overhead(network, 1))
     lines.append(f"| whole loop over the bare network calls | 1 | {median:.3f} | {rounds} | 1.05 |")
-    for title, weight in (("", None), (", guidance 4", 4.0)):
-        median, rounds = ratios(lambda w=weight: correction_cost(network, 4, w), 5)
-        what = f"corrected over plain, formula `1 and 2`{title}"
-        lines.append(f"| {what} | 4 | {median:.3f} | {rounds} | 1.05 |")
     if bfloat16_is_fast():
         default_run("bfloat16"), default_run("float32")  # loads both
         median, rounds = ratios(lambda: default_run("bfloat16") / default_run("float32"))

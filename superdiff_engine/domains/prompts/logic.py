@@ -1,7 +1,7 @@
 r"""NOT, XOR and nested formulas of emoji, each with its correction and without: rows of docs/tables/prompts_logic.json.
 
     not/...     20 pairs (kept, negated) of concepts that look alike: what the judge says of both, in nats
-    nested/...  (a or b) and c: how often it sees a or b, c, and both, among its first five of all concepts
+    nested/...  (a or b) and c: how often it sees a or b, c, and both (gives them a probability of a tenth or more)
     xor/...     one of two and not the other: how often it sees exactly one of them, both, or none
 
 A negative prompt under guidance w has the score w S_kept - (w - 1) S_negated: it is the formula "kept but not[w - 1]
@@ -51,8 +51,8 @@ EVALUATIONS = 60
 PARTICLES = 4
 #: Runs of a row whose figures are shares.
 RUNS_OF_SHARES = 8
-#: What is seen is among so many concepts that come first.
-SEEN = 5
+#: The judge's probability from which on a concept is seen.
+SEEN = 0.1
 SHEET = Path("docs") / "images" / "logic_emoji.png"
 #: Pixels of a picture on the contact sheet, and how many stand in a line.
 SHEET_SIDE, SHEET_COLUMNS = 64, 8
@@ -329,8 +329,8 @@ class LogicReader:
                     self.judge.notes,
                     f"NOT: {len(settings.not_pairs)} pairs of concepts that the judge finds alike, {pictures} pictures "
                     f"each; (a or b) and c: {with_article(first)}, {with_article(second)}, {with_article(third)}; xor: "
-                    f"the first two; {pictures * RUNS_OF_SHARES} pictures a row, seen are the first {SEEN} of all "
-                    "concepts. The same noise in all rows of a group, ancestral steps, as many as make "
+                    f"the first two; {pictures * RUNS_OF_SHARES} pictures a row, seen is what has a probability of "
+                    f"{SEEN:g} or more. The same noise in all rows of a group, ancestral steps, as many as make "
                     f"{EVALUATIONS} network evaluations a picture, {settings.dtype}. A corrected sample is a group of "
                     f"{PARTICLES} particles, by their weights; its effective size is the mean over the levels. Errors "
                     "of NOT are standard errors over the pairs' means, the others over independent samples.",
@@ -349,26 +349,30 @@ _COMPARED = ("not/kept", "not/half", "not/one", "not/one_corrected", "not/one_ba
 
 def _of_not(scores: np.ndarray, concepts: Sequence[int]) -> dict[str, np.ndarray]:
     kept, negated = concepts
-    return {"kept": scores[:, kept], "negated": scores[:, negated], "top1": _seen(scores, kept, 1)}
+    return {"kept": scores[:, kept], "negated": scores[:, negated], "top1": _first(scores, kept)}
 
 
 def _of_nested(scores: np.ndarray, concepts: Sequence[int]) -> dict[str, np.ndarray]:
-    a, b, c = (_seen(scores, one, SEEN) for one in concepts)
+    a, b, c = (_seen(scores, one) for one in concepts)
     return {"either": np.maximum(a, b), "last": c, "all": np.maximum(a, b) * c}
 
 
 def _of_xor(scores: np.ndarray, concepts: Sequence[int]) -> dict[str, np.ndarray]:
-    a, b = (_seen(scores, one, SEEN) for one in concepts)
+    a, b = (_seen(scores, one) for one in concepts)
     return {"one": a * (1 - b) + b * (1 - a), "both": a * b, "none": (1 - a) * (1 - b)}
 
 
 _MEASURES = {"not": _of_not, "nested": _of_nested, "xor": _of_xor}
 
 
-def _seen(scores: np.ndarray, concept: int, most: int) -> np.ndarray:
-    """1 where a concept is among the `most` highest scores [count, concepts], else 0; float64 [count]."""
-    asked = torch.full((len(scores),), concept)
-    return top_share(torch.from_numpy(scores), asked, most).double().numpy()
+def _first(scores: np.ndarray, concept: int) -> np.ndarray:
+    """1 where a concept has the highest of the scores [count, concepts], else 0; float64 [count]."""
+    return top_share(torch.from_numpy(scores), torch.full((len(scores),), concept), 1).double().numpy()
+
+
+def _seen(scores: np.ndarray, concept: int) -> np.ndarray:
+    """1 where a concept's probability by the scores [count, concepts] is at least SEEN, else 0; float64 [count]."""
+    return (torch.from_numpy(scores).softmax(1)[:, concept] >= SEEN).double().numpy()
 
 
 def sheet_runs(settings: Settings) -> list[tuple[str, list[LogicRun]]]:
