@@ -26,7 +26,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from ...errors import SuperDiffError
@@ -100,12 +100,11 @@ def _formula(text: str) -> FormulaRecipe:
 
 _ONE, _TWO, _THREE = ("{0}",), ("{0}", "{1}"), ("{0}", "{1}", "{2}")
 _JOINT = ("{0} or {1} that looks like {2}",)
-_HALF, _FULL = _formula("1 but not[0.5] 2"), _formula("1 but not 2")
+_FULL = _formula("1 but not 2")
 _NESTED, _XOR = _formula("(1 or 2) and 3"), _formula("1 xor 2")
 METHODS: dict[str, Method] = {
     "not/kept": Method("the kept prompt alone, guidance 4", _ONE, SingleRecipe(), 4.0),
     "not/negative": Method("negative prompt, guidance 4", _ONE, SingleRecipe(), 4.0, "{1}"),
-    "not/half": Method("**but not**, strength 0.5, guidance 4", _TWO, _HALF, 4.0),
     "not/one": Method("**but not**, strength 1, guidance 4", _TWO, _FULL, 4.0),
     "not/one_corrected": Method("the same, **corrected**", _TWO, _FULL, 4.0, corrected=True),
     "not/one_bare": Method("**but not**, strength 1, no guidance", _TWO, _FULL, 1.0),
@@ -313,11 +312,11 @@ class LogicReader:
         there = {row.name for row in rows}
         pictures = math.ceil(settings.seeds / PARTICLES) * PARTICLES
         changes = [
-            f"{METHODS[row].title.replace('**', '')} {change.value:+.2f}"
+            f"{_TITLES[row]} minus {_TITLES[other]} {change.value:+.2f}"
             + ("" if change.error is None else f" ± {change.error:.2f}")
-            for row in _COMPARED
-            if {row, "not/negative"} <= there
-            for change in [self.change(row, "not/negative", "negated")]
+            for row, other in _COMPARED
+            if {row, other} <= there
+            for change in [self.change(row, other, "negated")]
         ]
         first, second, third = settings.nested
         return Table(
@@ -334,17 +333,26 @@ class LogicReader:
                     f"{EVALUATIONS} network evaluations a picture, {settings.dtype}. A corrected sample is a group of "
                     f"{PARTICLES} particles, by their weights; its effective size is the mean over the levels. Errors "
                     "of NOT are standard errors over the pairs' means, the others over independent samples.",
-                    *(
-                        [f"log p(negated) minus the negative prompt's, pair by pair: {'; '.join(changes)}."]
-                        * bool(changes)
-                    ),
+                    *([f"log p(negated), pair by pair: {'; '.join(changes)}."] * bool(changes)),
                 ]
             ),
             rows=rows,
         )
 
 
-_COMPARED = ("not/kept", "not/half", "not/one", "not/one_corrected", "not/one_bare", "not/one_bare_corrected")
+_TITLES = {
+    "not/kept": "the kept prompt alone",
+    "not/negative": "negative prompt",
+    "not/one": "but not",
+    "not/one_corrected": "corrected",
+}
+#: Rows of NOT whose difference is said.
+_COMPARED = (
+    ("not/negative", "not/kept"),
+    ("not/one", "not/kept"),
+    ("not/one", "not/negative"),
+    ("not/one_corrected", "not/one"),
+)
 
 
 def _of_not(scores: np.ndarray, concepts: Sequence[int]) -> dict[str, np.ndarray]:
@@ -382,11 +390,11 @@ def sheet_runs(settings: Settings) -> list[tuple[str, list[LogicRun]]]:
         "not/kept": kept,
         "not/negative": f"{kept}, negative prompt {negated}",
         "not/one": f"{kept} but not {negated}",
-        "not/one_corrected": "corrected: groups of 4",
+        "not/one_corrected": "corrected, groups of 4",
         "nested/plain": f"({a} or {b}) and {c}",
-        "nested/corrected": "corrected: groups of 4",
+        "nested/corrected": "corrected, groups of 4",
         "xor/plain": f"{a} xor {b}",
-        "xor/corrected": "corrected: groups of 4",
+        "xor/corrected": "corrected, groups of 4",
     }
     shown = []
     for row, title in titles.items():
@@ -413,10 +421,10 @@ def contact_sheet(settings: Settings, path: Path) -> None:
     label, side = 210, SHEET_SIDE
     lines = sheet_runs(settings)
     sheet = Image.new("RGB", (label + SHEET_COLUMNS * side, len(lines) * (side + 2)), "white")
-    draw = ImageDraw.Draw(sheet)
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
     for line, (title, runs) in enumerate(lines):
         top = line * (side + 2)
-        draw.text((4, top + side // 2 - 6), title, fill="black")
+        draw.text((4, top + side // 2 - 8), title, fill="black", font=font)
         pictures: list[np.ndarray] = []
         for run in runs[: _runs_shown(settings)]:
             with np.load(run.file(settings)) as stored:

@@ -92,7 +92,7 @@ def test_figures_are_weighted_by_the_particles(quick):
     assert written == [quick / "prompts_logic.json"]
     table = read_table(written[0])
     assert [row.name for row in table.rows] == rows
-    assert table.command.count("--row") == 4 and "minus the negative prompt" not in table.notes
+    assert table.command.count("--row") == 4 and "pair by pair" not in table.notes
     corrected = table.row("not/one_bare_corrected").values
     by_hand, kept = [], []
     for index, pair in enumerate(TWO_PAIRS):
@@ -114,6 +114,10 @@ def test_figures_are_weighted_by_the_particles(quick):
     assert "ancestors" not in table.row("nested/plain").values
     shares = table.row("xor/corrected").values
     assert sum(shares[name].value for name in ("one", "both", "none")) == pytest.approx(1)
+    module.EVALUATION.run(settings, ["not/one_corrected", "not/one"], out, lambda line: None, workers=1)
+    table = read_table(written[0])
+    change = table.row("not/one_corrected").values["negated"].value - table.row("not/one").values["negated"].value
+    assert f"corrected minus but not {change:+.2f} ±" in table.notes
 
 
 def test_what_is_seen_has_a_tenth_of_the_probability():
