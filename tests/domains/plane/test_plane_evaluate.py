@@ -154,3 +154,24 @@ def test_a_small_evaluation_meets_the_bar_only_where_it_is_corrected(tmp_path, m
     assert 200 < corrected["ess"].value < 2000
     assert abs(corrected["log_z"].value) < 0.2 and "ess" not in plain
     assert table.row(rows[2]).values["steps_50"].value == pytest.approx(-0.244, abs=0.001)
+
+
+@pytest.mark.parametrize("power", [0.5, 2.0, 4.0])
+def test_a_point_masses_power_is_right_to_the_order_that_is_written(power):
+    """docs/logic.md: a step's error of the precision, (A - 1) (A^2 - A + 2) r^3 / 4 and A r^2, to leading order."""
+    for solver, order, expected in (
+        ("ancestral", 3, -(power - 1) * (power**2 - power + 2) / 4),
+        ("euler", 2, -power),
+    ):
+        r = 1e-3
+        found = weighted_variance((1e-15,), (power,), (1.0, math.sqrt(1 - r)), get_solver(solver))
+        assert (1 - r) / power / found - 1 == pytest.approx(expected * r**order, rel=0.02), solver
+
+
+def test_a_narrow_product_is_too_wide_under_euler_as_it_is_written():
+    """Many steps of r = 0.06: 14% of the variance under Euler-Maruyama, below 1% under ancestral; at A = 4 no bound."""
+    levels = [0.94 ** (step / 2) for step in range(130)]
+    for solver, low, high in (("euler", 0.13, 0.15), ("ancestral", 0.0, 0.01)):
+        found = weighted_variance((1e-15,), (2.0,), levels, get_solver(solver))
+        assert low < 2 * found / levels[-1] ** 2 - 1 < high
+    assert weighted_variance((1e-15,), (4.0,), levels, get_solver("euler")) is None
