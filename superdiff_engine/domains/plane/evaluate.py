@@ -375,8 +375,8 @@ def gaussian_values(row: str) -> dict[str, Value]:
 class PlaneRows(RowMaker):
     """Makes the rows of the table of formulas."""
 
-    def __init__(self, settings: Settings, out: Path, workers: int) -> None:
-        self.settings, self.out, self.workers = settings, out, workers
+    def __init__(self, settings: Settings, out: Path) -> None:
+        self.settings, self.out = settings, out
         #: Rows that are whole, which do not change any more.
         self.made: dict[str, Row] = {}
 
@@ -411,8 +411,7 @@ class PlaneRows(RowMaker):
                 "end; ancestors: particles of the start that have a descendant at the end; log Z: the logarithm of "
                 "the mean weight minus that of the exact normaliser. Gaussian experts: error of the weighted "
                 "samples' variance in each dimension, worked out without drawing; empty where it is infinite. Errors "
-                f"are standard errors over the runs. Seconds are wall clock with {self.workers} processes of one "
-                "thread."
+                "are standard errors over the runs. Seconds are those of one thread, wall clock, on a busy machine."
             ),
             rows=[self.made[name] for name in ROWS if name in self.made],
         )
@@ -433,7 +432,7 @@ class PlaneRows(RowMaker):
         return Row(
             name=name,
             samples=self.settings.seeds * self.settings.samples,
-            seconds=round(float(runs["seconds"].sum()) / self.workers, 1),
+            seconds=round(float(runs["seconds"].sum()), 1),
             values=values_of(name, runs, self.settings.samples),
         )
 
@@ -446,7 +445,7 @@ class PlaneEvaluation(Evaluation[Settings]):
     rows = ROWS
 
     def begin(self, settings: Settings, asked: Sequence[str], out: Path | None, workers: int) -> PlaneRows:
-        return PlaneRows(settings, TABLES / "logic.json" if out is None else out, workers)
+        return PlaneRows(settings, TABLES / "logic.json" if out is None else out)
 
 
 #: What the registry of domains finds.
