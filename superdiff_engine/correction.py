@@ -37,6 +37,9 @@ from .errors import ArgumentError
 from .formula import Value
 from .solvers import Solver
 
+#: Nats by which log weights may be off before a run says so: half a nat changes what a sample counts for by 65%.
+MOST_MISSED = 0.5
+
 
 @dataclass(frozen=True)
 class Correction:
@@ -122,6 +125,43 @@ class Reference:
     weight: float
     square: Tensor
     inner: Tensor
+
+
+def bend_missed(before: Value, change: Tensor, here: Value) -> Tensor:
+    """What a step's bend of the formula is beyond what its Hessian says, [batch], nats.
+
+    The correction takes the formula to second order over a step. Where the log-densities change by much more than 1/T
+    of a soft OR or AND, particles jump over its bend, and their weights do not know. The sum of this over a run is what
+    a weight then lacks, for it has the mean of the same second order.
+
+    Args:
+        before: the formula where the step began.
+        change: of the log-densities along the step, [experts, batch], nats.
+        here: the formula where it ended.
+    """
+    bend = here.value - before.value - (before.gradient * change).sum(0)
+    for end in (before, here):
+        if end.hessian is not None:
+            bend = bend - 0.25 * torch.einsum("ijb,ib,jb->b", end.hessian, change, change)
+    return bend
+
+
+def shortfall(log_weights: Tensor, missed: Tensor) -> str:
+    """Whether the steps were too long for the formula's bends, in a sentence; "" where they were not.
+
+    Args:
+        log_weights: of the particles at the end, [batch].
+        missed: the sums of `bend_missed`, [batch].
+    """
+    # Weights that are all alike, as OR's at T = 1, are right whatever the steps.
+    spread = float(missed.std()) if len(missed) > 1 and float(log_weights.std()) > 0.01 else 0.0
+    if spread < MOST_MISSED:
+        return ""
+    return (
+        f"The steps are too long for this formula: the samples' log weights are off by about {spread:.2g} nats "
+        "(standard deviation), so they do not lead to its exact target; choose more steps, or a smaller temperature, "
+        "sharpness or strength."
+    )
 
 
 class Particles:

@@ -50,6 +50,11 @@ class Value:
     gradient: Tensor
     hessian: Tensor | None = None
 
+    def taken(self, rows: Tensor) -> Value:
+        """Of the samples `rows`, int64 [batch]."""
+        hessian = None if self.hessian is None else self.hessian[:, :, rows]
+        return Value(self.value[rows], self.gradient[:, rows], hessian)
+
 
 @dataclass(frozen=True)
 class Formula(ABC):

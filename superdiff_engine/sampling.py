@@ -37,7 +37,7 @@ import torch
 from torch import Tensor
 
 from .compose import Operator, Prediction
-from .correction import Correction, Particles, Reference, check_correctable, rate
+from .correction import Correction, Particles, Reference, bend_missed, check_correctable, rate
 from .density import DEFAULT_ESTIMATOR, ESTIMATORS, End, Estimator, Segment, check_estimator, get_estimator
 from .errors import ArgumentError, DensityError, ScoreError, StepError
 from .formula import Value
@@ -65,6 +65,8 @@ class Step:
         effective: the effective sample size of each group, [groups], in particles, before resampling; None likewise.
         parents: the place that each particle had before it was resampled at this level, int64 [batch]; None where
             nothing was.
+        missed: what log w lacks where steps are too long for the formula's bends (`correction.bend_missed`), [batch],
+            nats; None without a correction.
     """
 
     index: int
@@ -78,6 +80,7 @@ class Step:
     log_importance: Tensor | None = None
     effective: Tensor | None = None
     parents: Tensor | None = None
+    missed: Tensor | None = None
 
 
 def sample(
@@ -300,8 +303,11 @@ class _Loop:
                 "guidance."
             )
         self.particles: Particles | None = None
-        #: The rate of log w where the last step began, by component.
+        #: Where the last step began, by component: the rate of log w, the formula, the log-densities.
         self.rates: Parts = {}
+        self.values: dict[str, Value] = {}
+        self.followed: Parts = {}
+        self.missed = torch.zeros(arguments.batch, dtype=torch.float64)
 
     def steps(self) -> Iterator[Step]:
         """The run."""
@@ -332,6 +338,7 @@ class _Loop:
                 log_importance=None if self.particles is None else self.particles.log_weights,
                 effective=effective,
                 parents=parents,
+                missed=None if self.particles is None else self.missed,
             )
             if last:
                 return
@@ -382,7 +389,8 @@ class _Loop:
         else:
             steps = {name: 0.5 * variance_step(*ends) for name, ends in run.ends(index - 1).items()}
             self.particles.gain(total({name: steps[name] * (self.rates[name] + rates[name]) for name in rates}))
-        self.rates = rates
+            self.missed = self.missed + self._bend_missed(values, place.log_density)
+        self.rates, self.values, self.followed = rates, values, place.log_density
         if not bool(self.particles.log_weights.isfinite().all()):
             raise StepError(
                 "The particles' weights are no longer finite",
@@ -390,6 +398,13 @@ class _Loop:
                 index,
                 run.first_level(index),
             )
+
+    def _bend_missed(self, values: dict[str, Value], log_density: Parts) -> Tensor:
+        changes = {name: log_density[name] - self.followed[name] for name in log_density}
+        if self.arguments.per_component:
+            return total({name: bend_missed(self.values[name], changes[name], values[name]) for name in values})
+        first = next(iter(values))
+        return bend_missed(self.values[first], total(changes), values[first])
 
     def _rate(self, geometry: Geometry, s: float, value: Value, end: End, reference: Tensor | None) -> Tensor:
         active = self.active
@@ -436,6 +451,8 @@ class _Loop:
         if parents is not None:
             place = place.taken(parents)
             self.rates = {name: value[parents] for name, value in self.rates.items()}
+            self.values = {name: value.taken(parents) for name, value in self.values.items()}
+            self.followed, self.missed = place.log_density, self.missed[parents]
         return place, effective, parents
 
     @torch.no_grad()

@@ -2,6 +2,7 @@
 
 import math
 import random
+from itertools import pairwise
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from test_formula import NESTED, ONE, THREE, TWO, drawn, random_formula
 from oracles import CentredGaussian, Pair, RotationMixture, overlapping
 from superdiff_engine import karras_levels, log_levels, sample
 from superdiff_engine.compose import And, Average, CoinFlip, Composed, Or
-from superdiff_engine.correction import Correction, Particles, Reference, normalised, rate, systematic
+from superdiff_engine.correction import Correction, Particles, Reference, normalised, rate, shortfall, systematic
 from superdiff_engine.domains.plane import GaussianMixture
 from superdiff_engine.errors import ArgumentError, StepError
 from superdiff_engine.formula import Both, ButNot, Either, ExpertTerm, WeightedSum, Xor
@@ -311,6 +312,25 @@ def test_weights_that_overflow_end_the_run_with_a_sentence():
     experts = [Steep([[0.0, 0.0]], [1.0]), MIXTURES[0]]
     with pytest.raises(StepError, match="The particles' weights are no longer finite at step"):
         last(experts, Average(), batch=8, estimator="none")
+
+
+def test_steps_that_are_too_long_for_a_formulas_bends_are_told():
+    """What the steps miss is the formula's whole change less its first two orders, added up; sharp bends miss much."""
+    formula = Both((ONE, TWO), 30.0)
+    steps = list(sample(MIXTURES[:2], Composed(formula), LEVELS, batch=20, correction=Correction(threshold=0)))
+    values = [formula.at(step.log_density) for step in steps]
+    foreseen = torch.zeros(20, dtype=torch.float64)
+    for (before, after), (here, there) in zip(pairwise(steps), pairwise(values), strict=True):
+        change = after.log_density - before.log_density
+        second = torch.einsum("ijb,ib,jb->b", here.hessian + there.hessian, change, change) / 4
+        foreseen += (here.gradient * change).sum(0) + second
+    assert torch.allclose(steps[-1].missed, values[-1].value - values[0].value - foreseen, atol=1e-9)
+    said = {}
+    for name, operator in (("soft", Both((ONE, TWO))), ("sharp", Both((ONE, TWO), 1000.0)), ("or", Either((ONE, TWO)))):
+        step, _ = last(MIXTURES[:2], Composed(operator), batch=200)
+        said[name] = shortfall(step.log_importance, step.missed)
+    assert said["soft"] == said["or"] == ""
+    assert "The steps are too long for this formula" in said["sharp"]
 
 
 def test_particles_of_different_sizes_do_not_compete():

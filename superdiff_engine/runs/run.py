@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from ..arrays import Decoded
-from ..correction import normalised
+from ..correction import normalised, shortfall
 from ..domain import Prepared, Result
 from ..domains import get_domain
 from ..geometry import State as Samples
@@ -187,6 +187,8 @@ class Run(Work):
         return None  # the samples themselves are there, and are kept
 
     def _make_result(self, step: Step) -> Result[Any]:
+        if step.log_importance is not None and step.missed is not None:
+            self.record.notes += [said for said in [shortfall(step.log_importance, step.missed)] if said]
         return Result(
             recipe=self.recipe,
             samples=_as_arrays(step.samples),
