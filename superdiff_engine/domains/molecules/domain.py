@@ -90,8 +90,8 @@ class Molecules(Domain[MoleculePreview, DecodedMolecules]):
     def examples(self) -> dict[str, Recipe]:
         def recipe(operator: OperatorRecipe, *prompts: str, models: Sequence[str] = ()) -> Recipe:
             named = models or [WHOLE] * len(prompts)
-            # Average and AND share the guidance out: 4 for each of their prompts. A formula leaves one its own.
-            shared = 1 if isinstance(operator, FormulaRecipe) else len(prompts)
+            # 4 for a prompt: average and AND share the guidance out, and NOT gives the prompt that it keeps the double.
+            shared = 0.5 if isinstance(operator, FormulaRecipe) else len(prompts)
             return Recipe(
                 domain="molecules",
                 experts=[Expert(model=model, prompt=prompt) for model, prompt in zip(named, prompts, strict=True)],
