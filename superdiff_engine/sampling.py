@@ -46,6 +46,9 @@ from .noise import check_levels
 from .score import Guidance, ScoreModel, scores_of
 from .solvers import DEFAULT_SOLVER, Solver, Start, get_solver, variance_step
 
+#: Log-densities beyond this, in nats, are those of samples that the steps fling further out each time.
+MOST_NATS = 1e30
+
 
 @dataclass(frozen=True)
 class Step:
@@ -563,6 +566,13 @@ class _Loop:
 
     def _check_densities(self, log_density: Parts, index: int) -> None:
         for value in log_density.values():
+            if bool((value.abs() > MOST_NATS).logical_and(value.isfinite()).any()):
+                raise StepError(
+                    "The steps are too large for the weights, and samples run away",
+                    "try more steps, or smaller weights and strengths",
+                    index,
+                    self.arguments.first_level(index),
+                )
             wrong = (~value.isfinite()).any(1).nonzero()
             if len(wrong):
                 expert = int(wrong[0])

@@ -304,6 +304,13 @@ def test_what_cannot_be_corrected_is_refused_in_a_sentence(operator, asked, sent
         last(MIXTURES[:2], operator, **asked)
 
 
+def test_steps_that_overshoot_end_the_run_with_a_sentence():
+    """At 1000 times the score, 20 steps fling samples ever further out."""
+    formula = Composed(WeightedSum((ExpertTerm(0),), (1000.0,)))
+    with pytest.raises(StepError, match=r"The steps are too large .* at step .* try more steps"):
+        last(MIXTURES[:1], formula, levels=log_levels(20, 10.0, 0.02))
+
+
 def test_weights_that_overflow_end_the_run_with_a_sentence():
     class Steep(GaussianMixture):
         def score(self, y, level):

@@ -16,7 +16,9 @@ from superdiff_engine.domains import get_domain
 from superdiff_engine.domains.colours import expert_colours as colours_of
 from superdiff_engine.domains.experts import of_kind
 from superdiff_engine.domains.plane.arrays import PlanePreview
+from superdiff_engine.domains.plane.contours import DEPTHS
 from superdiff_engine.domains.plane.distance import log_target, target_of
+from superdiff_engine.domains.plane.domain import HALF_WIDTHS
 from superdiff_engine.domains.plane.lesson_samples import LessonSamples, read_samples
 from superdiff_engine.domains.plane.mixture import GaussianMixture
 from superdiff_engine.recipes.document import Recipe
@@ -32,7 +34,7 @@ from ..stage.sample import BY_WEIGHT, choose_weighing, draw_clickable, draw_one_
 from . import Compared, View
 
 #: Of the preview of the experts: half the width of the view in units of the plane, and cells each way.
-_HALF_WIDTH, _CELLS = 4.0, 96
+_HALF_WIDTH, _CELLS = HALF_WIDTHS[0], 96
 #: Of the panels of a lesson; they are as wide as the view where its samples go further out than `_NARROW`.
 _PANEL_WIDTH, _PANEL_CELLS, _NARROW = 3.2, 129, 2.8
 
@@ -76,7 +78,9 @@ class PlaneView(View[PlanePreview, Decoded]):
             draw_clickable(job, figure, alt)
             whose = f"one of the {traced} outlined samples" if traced < len(preview.positions) else "a sample"
             lines = figures.contour_note(target is not None)
-            st.caption(f"{weighed.note(result)}{lines} Click {whose} to see its own curves.")
+            outside = int((np.abs(preview.positions) > preview.extent[1]).any(1).sum())
+            far = f" {outside:,} of {len(preview.positions):,} samples lie outside this view." if outside else ""
+            st.caption(f"{weighed.note(result)}{lines}{far} Click {whose} to see its own curves.")
         with right:
             draw_one_sample(job, result, picked)
 
@@ -155,13 +159,14 @@ class PlaneView(View[PlanePreview, Decoded]):
         names = [
             f"{place} {titles.get(expert.model, expert.model)}" for place, expert in enumerate(recipe.experts, start=1)
         ]
-        preview = _densities(recipe)
+        preview = _whole_target(recipe)
         target = _shown_target(recipe, preview, "experts")
         option = charts.plane_option(preview, names, expert_colours(len(names)), theme_name(), 480, target)
         st.echarts_chart(
             option, key="experts", height=480, width=520, alt="Contour lines of every expert's exact density"
         )
-        st.caption(figures.contour_note(target is not None))
+        beyond = " The exact target reaches beyond this view." if target is not None and not _within(target) else ""
+        st.caption(f"{figures.contour_note(target is not None)}{beyond}")
 
 
 @lru_cache(maxsize=64)
@@ -195,6 +200,22 @@ def _target(recipe: Recipe, preview: PlanePreview) -> np.ndarray | None:
     """Log-density of the exact target on the preview's grid, at its level; None where the operator has none."""
     formula = target_of(recipe)
     return None if formula is None else log_target(formula, preview.contours)
+
+
+def _within(target: np.ndarray) -> bool:
+    """Whether a target's lines all close inside the grid on which it is given, [rows, columns]."""
+    edge = max(target[[0, -1]].max(), target[:, [0, -1]].max())
+    return bool(edge < target.max() - max(DEPTHS))
+
+
+def _whole_target(recipe: Recipe) -> PlanePreview:
+    """The experts on the first of the views that holds the exact target, which NOT can push far out."""
+    for half_width in HALF_WIDTHS:
+        preview = _densities(recipe, half_width)
+        target = _target(recipe, preview)
+        if target is None or _within(target):
+            return preview
+    return _densities(recipe)
 
 
 def _shown_target(recipe: Recipe, preview: PlanePreview, place: str) -> np.ndarray | None:

@@ -27,8 +27,10 @@ from .mixture import GaussianMixture
 
 #: Cells of the grid on which densities are drawn, each way.
 GRID = 64
-#: Half the width of the view, in the variance-preserving view of `to_view`.
-HALF_WIDTH = 4.0
+#: Half the width of the view, in the variance-preserving view of `to_view`: the first that holds the samples.
+HALF_WIDTHS = (4.0, 6.0, 8.0, 12.0, 16.0)
+#: The share of the samples that may lie outside.
+OUTSIDE = 0.02
 
 
 def _ring(modes: int, radius: float) -> list[list[float]]:
@@ -136,27 +138,30 @@ class Plane(Domain[PlanePreview, Decoded]):
         samples = whole(step.samples)
         mixtures = of_kind(experts, GaussianMixture)
         shown = samples[:most].cpu()
-        axis = torch.linspace(-HALF_WIDTH, HALF_WIDTH, GRID, dtype=torch.float64)
+        positions = (shown * to_view(step.level)).numpy().astype(np.float32)
+        half_width = view_half_width(positions)
+        axis = torch.linspace(-half_width, half_width, GRID, dtype=torch.float64)
         grid = torch.cartesian_prod(axis, axis).flip(1) / to_view(step.level)
         contours = torch.stack([expert.log_density(grid, step.level).view(GRID, GRID) for expert in mixtures])
         exact = torch.stack([expert.log_density(shown, step.level) for expert in mixtures])
         return PlanePreview(
-            positions=(shown * to_view(step.level)).numpy().astype(np.float32),
+            positions=positions,
             log_density=step.log_density[:, :most].cpu().numpy(),
             exact=exact.double().numpy(),
             weights=step.weights[:, :most].cpu().numpy(),
             contours=contours.numpy().astype(np.float32),
-            extent=np.array([-HALF_WIDTH, HALF_WIDTH, -HALF_WIDTH, HALF_WIDTH]),
+            extent=np.array([-half_width, half_width, -half_width, half_width]),
         )
 
     def preview_png(self, result: Result) -> bytes:
         """The samples as the page shows them: over every expert's contour lines, with axes."""
-        axis = torch.linspace(-HALF_WIDTH, HALF_WIDTH, GRID, dtype=torch.float64)
+        view = result.samples["x"] * to_view(result.level)
+        half_width = view_half_width(view)
+        axis = torch.linspace(-half_width, half_width, GRID, dtype=torch.float64)
         grid = torch.cartesian_prod(axis, axis).flip(1) / to_view(result.level)
         experts = [self.load(expert, "cpu", "float32") for expert in result.recipe.experts]
         contours = torch.stack([expert.log_density(grid, result.level).view(GRID, GRID) for expert in experts])
-        extent = np.array([-HALF_WIDTH, HALF_WIDTH, -HALF_WIDTH, HALF_WIDTH])
-        view = result.samples["x"] * to_view(result.level)
+        extent = np.array([-half_width, half_width, -half_width, half_width])
         shares = None if result.shares is None else result.shares * result.recipe.group
         return png(draw_plane(view, result.weights, contours.numpy(), extent, result.titles, shares), result.recipe)
 
@@ -194,6 +199,19 @@ def to_view(level: float) -> float:
     In it the samples stay in one window at all levels; at the data end it is the plane itself.
     """
     return 1 / math.sqrt(1 + level * level)
+
+
+def view_half_width(positions: np.ndarray) -> float:
+    """Half the width of the view that holds the samples, plane units: of `HALF_WIDTHS`, the widest if none does.
+
+    Args:
+        positions: in the view, [n, 2].
+    """
+    farthest = np.abs(positions).max(1)
+    for half_width in HALF_WIDTHS:
+        if np.mean(farthest > half_width) <= OUTSIDE:
+            return half_width
+    return HALF_WIDTHS[-1]
 
 
 def _samples_csv(result: Result) -> bytes:

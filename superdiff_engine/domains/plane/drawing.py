@@ -45,7 +45,8 @@ def draw_plane(
     def pixels(places: np.ndarray) -> np.ndarray:
         return (places - [x0, y1]) * scale
 
-    ticks = np.arange(np.ceil(x0), np.floor(x1) + 1)
+    apart = max(1.0, (x1 - x0) // 8)
+    ticks = np.arange(np.ceil(x0 / apart), np.floor(x1 / apart) + 1) * apart
     for tick in ticks:
         for start, end in (((tick, y0), (tick, y1)), ((x0, tick), (x1, tick))):
             pen.line([tuple(point) for point in pixels(np.array([start, end]))], fill=_GRID, width=LARGER)

@@ -11,7 +11,7 @@ from studio.charts.live import TARGET_NAME, plane_option
 from superdiff_engine.domains import get_domain
 from superdiff_engine.domains.colours import owners
 from superdiff_engine.domains.plane.distance import CELLS, cell_masses, distance, floor, log_target, target_of
-from superdiff_engine.domains.plane.domain import to_view
+from superdiff_engine.domains.plane.domain import HALF_WIDTHS, to_view, view_half_width
 from superdiff_engine.domains.plane.mixture import GaussianMixture
 from superdiff_engine.recipes.formulas import parse_formula
 from superdiff_engine.runs.run import Run
@@ -109,3 +109,23 @@ def test_the_target_is_one_more_line_and_samples_of_a_product_belong_to_nobody()
     assert [line["name"] for line in lines] == ["1 a", "2 b", TARGET_NAME] == option["legend"]["data"]
     assert len({line["color"] for line in lines}) == 3
     assert set(owners(preview.weights)) == {-1}
+
+
+def test_the_view_holds_the_samples_that_not_leads_away():
+    """All but 2 % of them; stray ones and those beyond the widest view stay outside."""
+    near = np.random.default_rng(0).uniform(-3.9, 3.9, (100, 2))
+    assert view_half_width(near) == 4
+    near[:2, 0] = 40
+    assert view_half_width(near) == 4
+    near[2] = (0, -5)
+    assert view_half_width(near) == 6
+    assert view_half_width(near + 1e6) == HALF_WIDTHS[-1]
+    pair = [{"model": "overlap_a"}, {"model": "overlap_b"}]
+    recipe = plane(experts=pair, operator={"name": "formula", "text": "1 but not 2"}, levels={"steps": 40}, batch=64)
+    run = Run(recipe)
+    run.execute()
+    preview = run.trace.latest.preview  # the mode left is at x = 2 * 1.5 + 1.5
+    assert preview.extent.tolist() == [-6, 6, -6, 6]
+    target = log_target(target_of(recipe), preview.contours)
+    row, column = np.unravel_index(target.argmax(), target.shape)
+    assert np.linspace(-6, 6, 64)[[column, row]] == pytest.approx((4.5, 1.5), abs=0.1)
