@@ -154,7 +154,7 @@ class Settings:
 
     def samples_of(self, row: str) -> int:
         """How many molecules a row has."""
-        if row in DISPLACED:
+        if row in DISPLACED or row in logic.HALVED:
             return max(1, self.samples // 2)
         return 2 * self.samples if row == "unconditional" else self.samples
 
@@ -191,7 +191,9 @@ def recipe_of(row: str, chunk: int, settings: Settings) -> Recipe:
 
 def chunk_file(row: str, chunk: int, settings: Settings) -> Path:
     """Where a chunk is kept."""
-    return chunks.chunk_file(CACHE, _weights(row), recipe_of(row, chunk, settings))
+    # Rows of formulas keep other arrays, of a recipe that another row may have too.
+    cache = CACHE / "logic" if row in logic.METHODS else CACHE
+    return chunks.chunk_file(cache, _weights(row), recipe_of(row, chunk, settings))
 
 
 def make_chunk(row: str, chunk: int, settings: Settings) -> None:
@@ -332,14 +334,14 @@ class MoleculeRows(RowMaker):
                 f"superdiff evaluate molecules --samples {settings.samples} --steps {settings.steps}"
                 + "".join(f" --row {name}" for name in logic.ROWS)
             ),
-            seeds=[settings.seed + chunk for chunk in settings.chunks(logic.ROWS[0])],
+            seeds=[settings.seed + chunk for chunk in settings.chunks("not/negative")],
             steps=settings.steps,
             notes=(
-                f"{settings.samples} molecules a row, {settings.steps} steps of Euler-Maruyama, the same noise "
-                "in all rows; sizes as in QM9, one a group where a row is corrected. Properties by RDKit. A corrected "
-                f"sample is a group of {logic.PARTICLES} particles, by their weights; its effective size is the mean "
-                "over the levels. Errors are those of the mean over independent samples. Seconds are wall clock with "
-                f"{self.workers} processes of one thread."
+                f"{settings.samples} molecules a row, half as many in the first and of AND, {settings.steps} steps of "
+                "Euler-Maruyama, the same noise in all rows; sizes as in QM9, one a group where a row is corrected. "
+                f"Properties by RDKit. A corrected sample is a group of {logic.PARTICLES} particles, by their "
+                "weights; its effective size is the mean over the levels. Errors are those of the mean over "
+                f"independent samples. Seconds are wall clock with {self.workers} processes of one thread."
             ),
             rows=rows,
         )

@@ -105,10 +105,8 @@ _NESTED, _XOR = _formula("(1 or 2) and 3"), _formula("1 xor 2")
 METHODS: dict[str, Method] = {
     "not/kept": Method("the kept prompt alone, guidance 4", _ONE, SingleRecipe(), 4.0),
     "not/negative": Method("negative prompt, guidance 4", _ONE, SingleRecipe(), 4.0, "{1}"),
-    "not/one": Method("**but not**, strength 1, guidance 4", _TWO, _FULL, 4.0),
-    "not/one_corrected": Method("the same, **corrected**", _TWO, _FULL, 4.0, corrected=True),
-    "not/one_bare": Method("**but not**, strength 1, no guidance", _TWO, _FULL, 1.0),
-    "not/one_bare_corrected": Method("the same, **corrected**", _TWO, _FULL, 1.0, corrected=True),
+    "not/plain": Method("**but not**, strength 1, guidance 4", _TWO, _FULL, 4.0),
+    "not/corrected": Method("the same, **corrected**", _TWO, _FULL, 4.0, corrected=True),
     "nested/joint": Method('joint prompt "a or b that looks like c", guidance 4', _JOINT, SingleRecipe(), 4.0),
     "nested/plain": Method("**(a or b) and c**, guidance 4", _THREE, _NESTED, 4.0),
     "nested/corrected": Method("the same, **corrected**", _THREE, _NESTED, 4.0, corrected=True),
@@ -343,15 +341,15 @@ class LogicReader:
 _TITLES = {
     "not/kept": "the kept prompt alone",
     "not/negative": "negative prompt",
-    "not/one": "but not",
-    "not/one_corrected": "corrected",
+    "not/plain": "but not",
+    "not/corrected": "corrected",
 }
 #: Rows of NOT whose difference is said.
 _COMPARED = (
     ("not/negative", "not/kept"),
-    ("not/one", "not/kept"),
-    ("not/one", "not/negative"),
-    ("not/one_corrected", "not/one"),
+    ("not/plain", "not/kept"),
+    ("not/plain", "not/negative"),
+    ("not/corrected", "not/plain"),
 )
 
 
@@ -389,8 +387,8 @@ def sheet_runs(settings: Settings) -> list[tuple[str, list[LogicRun]]]:
     titles = {
         "not/kept": kept,
         "not/negative": f"{kept}, negative prompt {negated}",
-        "not/one": f"{kept} but not {negated}",
-        "not/one_corrected": "corrected, groups of 4",
+        "not/plain": f"{kept} but not {negated}",
+        "not/corrected": "corrected, groups of 4",
         "nested/plain": f"({a} or {b}) and {c}",
         "nested/corrected": "corrected, groups of 4",
         "xor/plain": f"{a} xor {b}",

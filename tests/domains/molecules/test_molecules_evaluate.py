@@ -177,6 +177,10 @@ def test_rows_of_formulas_stand_in_a_table_of_their_own_and_are_weighted_by_part
     assert found["valid"].value == pytest.approx(shares.mean())
     assert found["valid"].error == pytest.approx(abs(shares[0] - shares[1]) / 2)
     assert 1 <= found["effective"].value <= 10 and "effective" not in table.row("not/kept").values
+    # "high TPSA" alone is a row of both tables, with other measures.
+    same = ("not/kept", "tpsa_fsp3/first")
+    assert len({evaluate.recipe_of(row, 0, evaluate.Settings()).to_json() for row in same}) == 1
+    assert len({evaluate.chunk_file(row, 0, evaluate.Settings()) for row in same}) == 2
     terms = logic.terms_of("not/corrected")
     assert [term.text for term in terms] == ["high TPSA", "no aromatic ring"]
 

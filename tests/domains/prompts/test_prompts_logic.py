@@ -73,8 +73,9 @@ def test_all_rows_cost_the_same_and_share_their_noise():
 def test_a_negative_prompt_is_but_not_without_guidance(quick):
     run = logic.LogicRun("not/negative", ("cat", "dog"), 0)
     negative = run.recipe(Settings())
-    both = logic.LogicRun("not/one_bare", ("cat", "dog"), 0).recipe(Settings())
-    formula = both.model_copy(update={"operator": FormulaRecipe(text="1 but not[3] 2"), "levels": negative.levels})
+    both = logic.LogicRun("not/plain", ("cat", "dog"), 0).recipe(Settings())
+    bare = {"operator": FormulaRecipe(text="1 but not[3] 2"), "levels": negative.levels, "guidance": None}
+    formula = both.model_copy(update=bare)
     ends = []
     for recipe in (negative, formula):
         assert recipe.experts[0].prompt == "a cat"
@@ -86,17 +87,17 @@ def test_a_negative_prompt_is_but_not_without_guidance(quick):
 def test_figures_are_weighted_by_the_particles(quick):
     settings = Settings()
     judge = ColourJudge()
-    rows = ["not/kept", "not/one_bare_corrected", "nested/plain", "xor/corrected"]
+    rows = ["not/kept", "not/corrected", "nested/plain", "xor/corrected"]
     out = quick / "prompts.json"
     written = module.EVALUATION.run(settings, rows, out, lambda line: None, workers=1)
     assert written == [quick / "prompts_logic.json"]
     table = read_table(written[0])
     assert [row.name for row in table.rows] == rows
     assert table.command.count("--row") == 4 and "pair by pair" not in table.notes
-    corrected = table.row("not/one_bare_corrected").values
+    corrected = table.row("not/corrected").values
     by_hand, kept = [], []
     for index, pair in enumerate(TWO_PAIRS):
-        run = logic.LogicRun("not/one_bare_corrected", pair, index)
+        run = logic.LogicRun("not/corrected", pair, index)
         with np.load(run.file(settings)) as stored:
             weights, pictures = stored["importance"], stored["pictures"]
             assert stored["ancestors"].shape == stored["effective"].shape == (1,)
@@ -114,9 +115,9 @@ def test_figures_are_weighted_by_the_particles(quick):
     assert "ancestors" not in table.row("nested/plain").values
     shares = table.row("xor/corrected").values
     assert sum(shares[name].value for name in ("one", "both", "none")) == pytest.approx(1)
-    module.EVALUATION.run(settings, ["not/one_corrected", "not/one"], out, lambda line: None, workers=1)
+    module.EVALUATION.run(settings, ["not/plain"], out, lambda line: None, workers=1)
     table = read_table(written[0])
-    change = table.row("not/one_corrected").values["negated"].value - table.row("not/one").values["negated"].value
+    change = table.row("not/corrected").values["negated"].value - table.row("not/plain").values["negated"].value
     assert f"corrected minus but not {change:+.2f} ±" in table.notes
 
 
