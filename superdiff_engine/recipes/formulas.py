@@ -362,7 +362,9 @@ class _Parser:
         try:
             formula = make()
         except ArgumentError as error:
-            raise FormulaError(f"At character {start + 1}: {error}", start) from None
+            said = str(error)
+            said = said if said[1:2].isupper() else said[:1].lower() + said[1:]  # OR stays OR
+            raise FormulaError(f"At character {start + 1}: {said}", start) from None
         assert isinstance(formula, Formula)
         return formula
 

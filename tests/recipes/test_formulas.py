@@ -73,6 +73,7 @@ def test_random_formulas_survive_print_and_parse():
         ("1 § 2", "stands '§'", 2),
         ('"a lion', "closing quotation mark", 0),
         ("1 xor 2 xor 3", "a third formula", 8),
+        ("3 + (1 xor (1 + 2))", "At character 6: the parts of 'xor' must have the same total weight", 5),
         ("1 - 2", "sum to 0", 0),
         ("1e9*1", "must be from 0 to 1000", 0),
         ("(1 + 2) or 3", "same total weight", 0),
