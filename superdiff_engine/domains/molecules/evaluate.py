@@ -154,7 +154,7 @@ class Settings:
 
     def samples_of(self, row: str) -> int:
         """How many molecules a row has."""
-        if row in DISPLACED or row in logic.HALVED:
+        if row in DISPLACED:
             return max(1, self.samples // 2)
         return 2 * self.samples if row == "unconditional" else self.samples
 
@@ -337,7 +337,7 @@ class MoleculeRows(RowMaker):
             seeds=[settings.seed + chunk for chunk in settings.chunks("not/negative")],
             steps=settings.steps,
             notes=(
-                f"{settings.samples} molecules a row, half as many in the first and of AND, {settings.steps} steps of "
+                f"{settings.samples} molecules a row, {settings.steps} steps of "
                 "Euler-Maruyama, the same noise in all rows; sizes as in QM9, one a group where a row is corrected. "
                 f"Properties by RDKit. A corrected sample is a group of {logic.PARTICLES} particles, by their "
                 "weights; its effective size is the mean over the levels. Errors are those of the mean over "

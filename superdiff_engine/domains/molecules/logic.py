@@ -70,8 +70,6 @@ METHODS: dict[str, Method] = {
     "and/product_corrected": Method("the same, **corrected**", _AND, AverageRecipe(), 2.0, corrected=True),
 }
 ROWS = tuple(METHODS)
-#: Rows of half as many molecules.
-HALVED = ("not/kept", "and/product", "and/product_corrected")
 LAYOUT = Layout(
     columns=[
         Column("both", "both satisfied", digits=1, percent=True),
