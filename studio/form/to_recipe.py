@@ -61,13 +61,16 @@ def noise_scale(values: Values) -> float:
 
 
 def uncorrectable(values: Values) -> str:
-    """Why samples of the chosen operator and solver cannot be corrected to an exact target, in a sentence; "" where
-    they can.
+    """Why samples of the chosen operator, solver and noise scale cannot be corrected to an exact target, in a sentence;
+    "" where they can.
     """
     if chosen_operator(values).no_target:
         return chosen_operator(values).no_target
     solver = get_solver(values["f.solver"])
-    return "" if solver.noisy else f"A correction needs a solver with noise; '{solver.title}' has none."
+    if not solver.noisy:
+        return f"A correction needs a solver with noise; '{solver.title}' has none."
+    scale = noise_scale(values)
+    return "" if scale == 1 else f"A correction needs the full noise, and the noise scale is {scale:g}: set it to 1."
 
 
 def estimators(values: Values) -> list[str]:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -76,9 +77,17 @@ def sample(
         raise typer.Exit(_code_of(run))
     word = "Finished" if result.complete else f"Cancelled at step {result.index}; kept what there was"
     console.print(f"{word}: {result.recipe.batch} samples in {result.seconds:.1f} s, in {out}")
-    for title, log_density, weight in zip(run.titles, result.log_density.mean(1), result.weights.mean(1), strict=True):
+    means = result.mean(result.log_density), result.mean(result.weights)
+    for title, log_density, weight in zip(run.titles, *means, strict=True):
         at = f"at level {result.level:.3g}"
         console.print(f"  {title}: mean log-density {log_density:.2f} nats {at}, mean weight {weight:.3f}")
+    effective = run.trace.curves().effective
+    if effective.size:
+        size = median(effective[-1].tolist())
+        console.print(
+            f"  Corrected: means are by what the samples count for; effective sample size {size:.1f} "
+            f"of {result.recipe.group} particles a group, resampled {len(run.trace.marks)} times on the way."
+        )
     raise typer.Exit(_code_of(run))
 
 

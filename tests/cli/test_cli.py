@@ -23,6 +23,7 @@ from superdiff_engine.domains.checked import load_recipe, make_recipe
 from superdiff_engine.domains.pictures import train as garments
 from superdiff_engine.errors import RecipeError, SuperDiffError
 from superdiff_engine.runs.run import Run
+from superdiff_engine.runs.stored import read_record
 from superdiff_engine.tables.evaluation import Evaluation
 from superdiff_engine.training.packs import read_pack, write_pack
 from superdiff_engine.training.task import TrainingProgress
@@ -52,6 +53,20 @@ def test_sample_writes_the_record(tmp_path):
     assert result.returncode == 0, result.stderr
     assert "Finished: 16 samples" in result.stdout and "nats" in result.stdout
     assert json.loads((tmp_path / "out" / "status.json").read_text())["state"] == "done"
+
+
+def test_sample_says_what_corrected_samples_count_for(tmp_path):
+    operator = {"name": "formula", "text": "1 and not 2"}
+    recipe = RECIPE | {"operator": operator, "correction": {"particles": 8, "threshold": 1}}
+    (tmp_path / "recipe.json").write_text(json.dumps(recipe))
+    found = CliRunner().invoke(app, ["sample", str(tmp_path / "recipe.json"), "--out", str(tmp_path / "out")])
+    assert found.exit_code == 0, found.output
+    said = " ".join(found.output.split())
+    marks = read_record(tmp_path / "out").trace.marks
+    assert marks and f"of 8 particles a group, resampled {len(marks)} times on the way" in said
+    with np.load(tmp_path / "out" / "samples.npz") as kept:
+        mean = kept["log_density"][0] @ kept["importance"]
+    assert f"mean log-density {mean:.2f} nats" in said
 
 
 def test_densities_checks_a_runs_record(tmp_path):

@@ -6,7 +6,7 @@ import pytest
 from studio_page import open_link
 
 from studio.form.correction import choices, groups_sentence
-from studio.form.to_recipe import ALL, document
+from studio.form.to_recipe import ALL, document, uncorrectable
 from studio.form.to_widgets import widget_values
 from studio.stage.compare import variants, with_operator
 from superdiff_engine.domains.checked import make_recipe
@@ -33,6 +33,13 @@ def of_key(app, kind, key):
 def choose(app, operator):
     app.session_state["f.operator"] = operator
     app.run()
+
+
+def test_less_noise_than_all_cannot_be_corrected():
+    values = {"f.operator": "or", "f.solver": "ancestral", "f.noise_scale": 1.0}
+    assert uncorrectable(values) == ""
+    assert "the noise scale is 0.7: set it to 1" in uncorrectable(values | {"f.noise_scale": 0.7})
+    assert "needs a solver with noise" in uncorrectable(values | {"f.noise_scale": 0.7, "f.solver": "ode"})
 
 
 def test_the_switch_is_there_where_there_is_a_target_and_noise(tmp_path, monkeypatch):
@@ -85,9 +92,9 @@ def test_whatever_the_form_holds_is_a_recipe_or_a_sentence():
             recipe = make_recipe(document(values))
         except RecipeError as error:
             assert str(error).endswith(".") and "\n" not in str(error)
-            assert solver == "euler" and (batch % (particles or batch) or batch == 1 or noise < 1)
+            assert solver == "euler" and (batch % (particles or batch) or batch == 1) and noise == 1
             continue
-        correctable = solver == "euler" and not OPERATORS[operator].no_target
+        correctable = solver == "euler" and noise == 1 and not OPERATORS[operator].no_target
         assert (recipe.correction is not None) == correctable
 
 
