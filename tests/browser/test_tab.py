@@ -140,6 +140,9 @@ def test_run_and_form_outlive_pages_reloads_and_the_server(tab, tmp_path):
         tab.goto("about:blank")
         tab.go_back()
         there()
+        # Its scripts come one by one; what had not come when the server ended would never be there.
+        tab.get_by_role("button", name="Run beside").wait_for()
+        tab.wait_for_load_state("networkidle")
     tab.evaluate(
         """() => {
             window.menus = 0;

@@ -77,7 +77,12 @@ _CHOICES: dict[str, list[Any]] = {
     "per_component": [True, False],
     "atoms": [None, 3, 9, 29],
     "residues": [None, 30, 256],
-    "operator": [{"name": name} for name in ("or", "and", "average", "single", "coin_flip")],
+    "operator": [
+        *({"name": name} for name in ("or", "and", "average", "single", "coin_flip")),
+        {"name": "formula", "text": "1 and not 2"},
+        {"name": "formula", "text": "2*1"},
+    ],
+    "correction": [None, {}, {"particles": 2, "threshold": 1}, {"particles": 3, "lowest": 2, "highest": 1}],
     "levels": [
         {"steps": 1},
         {"steps": 2, "highest": 1.0000000000000002, "lowest": 1.0},
@@ -216,11 +221,14 @@ def _same_run(shown: Recipe, recipe: Recipe) -> bool:
 
 
 def tiny(recipe: Recipe, number: int) -> Recipe:
-    """The recipe with 1 to 3 samples and steps, and nothing that needs much memory or a compiler."""
+    """The recipe with 1 to 3 samples and steps (2 particles), and nothing that needs much memory or a compiler."""
     changes: dict[str, Any] = {
         "batch": min(recipe.batch, 1 + number % 3),
         "levels": recipe.levels.model_copy(update={"steps": min(recipe.levels.steps, 1 + number // 3 % 3)}),
     }
+    if recipe.correction is not None:
+        # A group of particles has two at least.
+        changes |= {"batch": 2, "correction": recipe.correction.model_copy(update={"particles": None})}
     if recipe.pipeline is not None:
         small = {
             name: min(64, side) if (side := getattr(recipe.pipeline, name)) else None for name in ("height", "width")
