@@ -127,7 +127,22 @@ class ExpertTerm(Formula):
 
 
 @dataclass(frozen=True)
-class Either(Formula):
+class _Soft(Formula):
+    """Parts of one total weight, joined by a logsumexp."""
+
+    of: tuple[Formula, ...]
+
+    @property
+    def parts(self) -> tuple[Formula, ...]:
+        return self.of
+
+    @property
+    def total(self) -> float:
+        return self.of[0].total
+
+
+@dataclass(frozen=True)
+class Either(_Soft):
     """OR: 1/T logsumexp(T v + b), whose weights are softmax(T v + b); with T = 0 their mean by softmax(b).
 
     Args:
@@ -136,7 +151,6 @@ class Either(Formula):
         bias: the log-odds b of each part, in nats; None for even odds.
     """
 
-    of: tuple[Formula, ...]
     temperature: float = 1.0
     bias: tuple[float, ...] | None = None
 
@@ -145,20 +159,12 @@ class Either(Formula):
         if self.temperature < 0:
             raise ArgumentError(f"OR's temperature must not be negative, got {self.temperature:g}.")
 
-    @property
-    def parts(self) -> tuple[Formula, ...]:
-        return self.of
-
-    @property
-    def total(self) -> float:
-        return self.of[0].total
-
     def at(self, log_density: Tensor) -> Value:
         return _softened(self.of, self.temperature, self.bias, log_density)
 
 
 @dataclass(frozen=True)
-class Both(Formula):
+class Both(_Soft):
     """Soft AND: -1/T logsumexp(-T v): the less likely part has the more say.
 
     Args:
@@ -166,21 +172,12 @@ class Both(Formula):
         sharpness: T, in 1/nats; above 0.
     """
 
-    of: tuple[Formula, ...]
     sharpness: float = 1.0
 
     def __post_init__(self) -> None:
         _check_parts("and", self.of)
         if not self.sharpness > 0:
             raise ArgumentError(f"The sharpness of 'and' must be above 0, got {self.sharpness:g}.")
-
-    @property
-    def parts(self) -> tuple[Formula, ...]:
-        return self.of
-
-    @property
-    def total(self) -> float:
-        return self.of[0].total
 
     def at(self, log_density: Tensor) -> Value:
         return _softened(self.of, -self.sharpness, None, log_density)

@@ -25,10 +25,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .arguments import level_grids
 from .density import End, Segment, Trapezoid
 from .errors import ArgumentError, SuperDiffError
 from .geometry import Geometry, Parts, Product, State, total
-from .sampling import level_grids
 from .score import ScoreModel, scores_of
 
 #: How many steps each sum takes at once, with its part in the result.

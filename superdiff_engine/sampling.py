@@ -36,15 +36,15 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from .arguments import Arguments, estimator_of, level_grids
 from .compose import Operator, Prediction
-from .correction import Correction, Particles, Reference, bend_missed, check_correctable, rate
-from .density import DEFAULT_ESTIMATOR, ESTIMATORS, End, Estimator, Segment, check_estimator, get_estimator
+from .corrected import Corrected, Place, Scores
+from .correction import Correction
+from .density import DEFAULT_ESTIMATOR, End, Estimator, Segment
 from .errors import ArgumentError, DensityError, ScoreError, StepError
-from .formula import Value
 from .geometry import Geometry, Parts, Product, State, total
-from .noise import check_levels
 from .score import Guidance, ScoreModel, scores_of
-from .solvers import DEFAULT_SOLVER, Solver, Start, get_solver, variance_step
+from .solvers import DEFAULT_SOLVER, Start, get_solver, variance_step
 
 #: Log-densities beyond this, in nats, are those of samples that the steps fling further out each time.
 MOST_NATS = 1e30
@@ -139,7 +139,7 @@ def sample(
         levels=level_grids(levels, list(product.components)),
         batch=batch,
         seed=seed,
-        estimator=_estimator(estimator),
+        estimator=estimator_of(estimator),
         solver=get_solver(solver),
         guidance=guidance,
         per_component=per_component,
@@ -153,138 +153,12 @@ def sample(
     return _Loop(arguments).steps()
 
 
-@dataclass(frozen=True)
-class Arguments:
-    """What `sample` was asked for, with every name and default in its place resolved; attributes as documented there.
-
-    Attributes:
-        levels: the grid of each component, all of one length.
-        estimator: None where log-densities are not followed.
-    """
-
-    experts: tuple[ScoreModel, ...]
-    operator: Operator
-    space: Product
-    levels: dict[str, list[float]]
-    batch: int
-    seed: int
-    estimator: Estimator | None
-    solver: Solver
-    guidance: Guidance | None
-    per_component: bool
-    noise_scale: float
-    correction: Correction | None
-    device: str
-    dtype: torch.dtype
-
-    def check(self) -> None:
-        """Raise ArgumentError where they do not fit together."""
-        if self.batch < 1:
-            raise ArgumentError(f"batch must be at least 1, got {self.batch}.")
-        if not 0 < self.noise_scale <= 1:
-            raise ArgumentError(f"noise_scale must be above 0 and at most 1, got {self.noise_scale}.")
-        if not self.solver.allows(self.noise_scale):
-            raise ArgumentError(f"The solver '{self.solver.name}' has no noise; leave noise_scale at 1.")
-        if self.estimator is not None:
-            allowed = {*ESTIMATORS.values(), self.estimator}
-            check_estimator(self.estimator, self.solver, self.noise_scale, self.space.most_dimensions(), allowed)
-        if self.estimator is None and self.operator.needs_density:
-            raise ArgumentError(f"{type(self.operator).__name__} needs log-densities; choose an estimator.")
-        if self.per_component and self.operator.whole_samples:
-            raise ArgumentError(self.operator.whole_samples)
-        if self.correction is not None:
-            self._check_correction(self.correction)
-
-    def _check_correction(self, correction: Correction) -> None:
-        correction.check(self.batch)
-        check_correctable(self.operator, self.solver, self.noise_scale)
-        if len({self.guidance_at(index) for index in range(self.steps)}) > 1:
-            raise ArgumentError(
-                "A correction needs guidance of the same weight at all levels; leave its lowest and highest level open."
-            )
-        size = correction.size(self.batch)
-        for geometry in self.space.components.values():
-            if not geometry.alike(size):
-                raise ArgumentError(
-                    f"The {size} particles of a group must be of one size (one mask), or their densities cannot be "
-                    "compared."
-                )
-
-    def guidance_at(self, index: int) -> float:
-        """The weight of guidance in the step that begins at `index`, by the first component's level; 1 for none."""
-        return 1.0 if self.guidance is None else self.guidance.at(self.first_level(index))
-
-    @property
-    def total_weight(self) -> float:
-        """What the weights of all scores of the mix sum to, guidance's reference included."""
-        target = self.operator.target(len(self.experts))
-        if target is None or target.total == 1:
-            return 1.0
-        w = self.guidance_at(0)
-        return w * target.total + 1 - w
-
-    @property
-    def steps(self) -> int:
-        """How many steps there are."""
-        return len(next(iter(self.levels.values()))) - 1
-
-    def level(self, index: int) -> dict[str, float]:
-        """The level of each component where step `index` begins."""
-        return {name: grid[index] for name, grid in self.levels.items()}
-
-    def first_level(self, index: int) -> float:
-        """That of the first component, which steps and messages name."""
-        return next(iter(self.levels.values()))[index]
-
-    def ends(self, index: int) -> dict[str, tuple[float, float]]:
-        """(s, s') of a step, in each component."""
-        return {name: (grid[index], grid[index + 1]) for name, grid in self.levels.items()}
-
-
-def _estimator(asked: str | Estimator) -> Estimator | None:
-    if isinstance(asked, Estimator):
-        return asked
-    return None if asked == "none" else get_estimator(asked)
-
-
 def side_generator(seed: int) -> torch.Generator:
     """The generator of the operator's and the probes' draws in a run of this seed.
 
     It is apart from the noise's: whichever operator or estimator is chosen, the same seed gives the same noise path.
     """
     return torch.Generator().manual_seed((seed + 0x5D1F) % 2**63)
-
-
-@dataclass(frozen=True)
-class _Scores:
-    """What was said of the samples at one level: by the experts, and by guidance's reference where there is one."""
-
-    ends: dict[str, End]
-    reference: dict[str, Tensor | None]
-
-
-@dataclass(frozen=True)
-class _Place:
-    """Where a run stands at one level: samples and log-densities by component, and what was said of them."""
-
-    y: Parts
-    scores: _Scores
-    log_density: Parts
-
-    def taken(self, rows: Tensor) -> _Place:
-        """Of the samples `rows`, int64 [batch] on the CPU."""
-
-        def of(value: Tensor | None) -> Tensor | None:
-            return None if value is None else value[rows.to(value.device)]
-
-        return _Place(
-            {name: value[rows.to(value.device)] for name, value in self.y.items()},
-            _Scores(
-                {name: end.taken(rows) for name, end in self.scores.ends.items()},
-                {name: of(value) for name, value in self.scores.reference.items()},
-            ),
-            {name: value[:, rows] for name, value in self.log_density.items()},
-        )
 
 
 class _Loop:
@@ -305,12 +179,8 @@ class _Loop:
                 f"With this guidance the weights sum to {self.total:.4g}; they must sum to more than 0. Choose less "
                 "guidance."
             )
-        self.particles: Particles | None = None
-        #: Where the last step began, by component: the rate of log w, the formula, the log-densities.
-        self.rates: Parts = {}
-        self.values: dict[str, Value] = {}
-        self.followed: Parts = {}
-        self.missed = torch.zeros(arguments.batch, dtype=torch.float64)
+        correction = arguments.correction
+        self.corrected = None if correction is None else Corrected(arguments, correction, self.active)
 
     def steps(self) -> Iterator[Step]:
         """The run."""
@@ -325,24 +195,15 @@ class _Loop:
             elif self.estimator is not None:
                 scores, log_density = self._close(self.estimator, segments, scores, log_density)
             self._check_densities(log_density, index)
-            place = _Place(y, scores, log_density)
-            last = index == self.arguments.steps
-            effective = parents = None
-            if self.arguments.correction is not None:
-                self._gain(self.arguments.correction, place, index)
-                place, effective, parents = self._resample(place, index, last)
+            if self.corrected is not None:
+                place = self.corrected.arrive(Place(y, scores, log_density), index)
                 y, scores, log_density = place.y, place.scores, place.log_density
+            last = index == self.arguments.steps
             noise = {} if last else self._noise(index)
             if not (last and weights and self.operator.needs_prediction):  # else no step is left to steer
                 weights = self._weights(log_density, self._predictions(scores, noise, index), index)
             mixed = self._mixed(scores, weights, index)
-            yield replace(
-                self._step(index, y, mixed, log_density, weights),
-                log_importance=None if self.particles is None else self.particles.log_weights,
-                effective=effective,
-                parents=parents,
-                missed=None if self.particles is None else self.missed,
-            )
+            yield self._step(index, y, mixed, log_density, weights)
             if last:
                 return
             mix = self.solver.step(self._start(y, mixed, weights, index))
@@ -354,15 +215,11 @@ class _Loop:
         run = self.arguments
 
         def draw(geometry: Geometry, s: float) -> Tensor:
-            return geometry.prior(run.batch, self._start_level(s), self.generator, run.dtype, run.device)
+            return geometry.prior(run.batch, run.start_level(s), self.generator, run.dtype, run.device)
 
         return self.space.map(draw, run.level(0))
 
-    def _start_level(self, s: float) -> float:
-        """The level of the prior that is the target where the level is s: the densities to the power A."""
-        return s if self.total == 1 else s / math.sqrt(self.total)
-
-    def _begin(self, y: Parts, scores: _Scores) -> Parts:
+    def _begin(self, y: Parts, scores: Scores) -> Parts:
         """The log-densities where the run begins, by component."""
         estimator = self.estimator
 
@@ -373,93 +230,8 @@ class _Loop:
 
         return self.space.map(begin, y, self.arguments.level(0), scores.ends)
 
-    def _values(self, log_density: Parts) -> dict[str, Value]:
-        """The formula at the log-densities of each component, or at their sums."""
-        target = self.operator.target(len(self.arguments.experts))
-        assert target is not None  # checked with the arguments
-        if self.arguments.per_component:
-            return {name: target.at(value) for name, value in log_density.items()}
-        return dict.fromkeys(log_density, target.at(total(log_density)))
-
-    def _gain(self, correction: Correction, place: _Place, index: int) -> None:
-        """The particles' log-weights at this level: of the start, or with the change of the step that led here."""
-        run = self.arguments
-        values = self._values(place.log_density)
-        rates = self.space.map(self._rate, run.level(index), values, place.scores.ends, place.scores.reference)
-        if self.particles is None:
-            generator = torch.Generator().manual_seed((run.seed + 0x3C0D) % 2**63)
-            self.particles = Particles(correction, self._log_weights(place, values), generator)
-        else:
-            steps = {name: 0.5 * variance_step(*ends) for name, ends in run.ends(index - 1).items()}
-            self.particles.gain(total({name: steps[name] * (self.rates[name] + rates[name]) for name in rates}))
-            self.missed = self.missed + self._bend_missed(values, place.log_density)
-        self.rates, self.values, self.followed = rates, values, place.log_density
-        if not bool(self.particles.log_weights.isfinite().all()):
-            raise StepError(
-                "The particles' weights are no longer finite",
-                "try more steps, or a formula with smaller weights and strengths",
-                index,
-                run.first_level(index),
-            )
-
-    def _bend_missed(self, values: dict[str, Value], log_density: Parts) -> Tensor:
-        changes = {name: log_density[name] - self.followed[name] for name in log_density}
-        if self.arguments.per_component:
-            return total({name: bend_missed(self.values[name], changes[name], values[name]) for name in values})
-        first = next(iter(values))
-        return bend_missed(self.values[first], total(changes), values[first])
-
-    def _rate(self, geometry: Geometry, s: float, value: Value, end: End, reference: Tensor | None) -> Tensor:
-        active = self.active
-        chosen = Value(
-            value.value,
-            value.gradient[active],
-            None if value.hessian is None else value.hessian[active][:, active],
-        )
-        guide = None
-        if reference is not None:
-            inner = torch.stack([geometry.inner(reference, score) for score in end.scores]).cpu()
-            guide = Reference(self._guidance_at(s), geometry.inner(reference, reference).cpu(), inner)
-        return rate(chosen, end.inner(geometry).cpu(), guide)
-
-    def _log_weights(self, place: _Place, values: dict[str, Value]) -> Tensor:
-        """Log w at the start: the target's density there over that of the prior which was drawn, [batch]."""
-        run = self.arguments
-
-        def log_prior(geometry: Geometry, y: Tensor, s: float) -> Tensor:
-            return geometry.log_prior(y, s).cpu()
-
-        level = run.level(0)
-        drawn = {name: self._start_level(s) for name, s in level.items()}
-        target = list(values.values()) if run.per_component else [next(iter(values.values()))]
-        prior = total(self.space.map(log_prior, place.y, level))
-        log_target = torch.stack([value.value for value in target]).sum(0)
-        w, a = run.guidance_at(0), self.operator_total
-        # Without log-densities the formula is linear, and each of them is the prior's.
-        log_target = a * prior if self.estimator is None else log_target
-        return w * log_target + (1 - w) * prior - total(self.space.map(log_prior, place.y, drawn))
-
-    @property
-    def operator_total(self) -> float:
-        """The total weight of the operator's formula."""
-        target = self.operator.target(len(self.arguments.experts))
-        return 1.0 if target is None else target.total
-
-    def _resample(self, place: _Place, index: int, last: bool) -> tuple[_Place, Tensor, Tensor | None]:
-        """(where the run stands after resampling, effective sample sizes before it, each particle's parent)."""
-        particles = self.particles
-        assert particles is not None
-        effective = particles.effective
-        parents = None if last else particles.resample(self.arguments.first_level(index))
-        if parents is not None:
-            place = place.taken(parents)
-            self.rates = {name: value[parents] for name, value in self.rates.items()}
-            self.values = {name: value.taken(parents) for name, value in self.values.items()}
-            self.followed, self.missed = place.log_density, self.missed[parents]
-        return place, effective, parents
-
     @torch.no_grad()
-    def _scores(self, y: Parts, index: int, divergences_too: bool = True) -> _Scores:
+    def _scores(self, y: Parts, index: int, divergences_too: bool = True) -> Scores:
         """The experts' scores (with divergences, where the estimator wants them), and that of guidance's reference."""
         run, guidance = self.arguments, self.arguments.guidance
         if not _all_finite(y):
@@ -492,11 +264,11 @@ class _Loop:
 
         none = dict.fromkeys(self.space.components)
         ends = self.space.map(end, none if divergences is None else divergences, *projected[: len(active)])
-        return _Scores(ends, dict(projected[-1]) if references else dict(none))
+        return Scores(ends, dict(projected[-1]) if references else dict(none))
 
     def _close(
-        self, estimator: Estimator, segments: dict[str, Segment], scores: _Scores, log_density: Parts
-    ) -> tuple[_Scores, Parts]:
+        self, estimator: Estimator, segments: dict[str, Segment], scores: Scores, log_density: Parts
+    ) -> tuple[Scores, Parts]:
         """What the estimator makes of the step that led here: the scores as it has observed them, log q_i here."""
         ends = self.space.map(estimator.observe, segments, scores.ends)
         changes = self.space.map(estimator.increment, segments, ends)
@@ -517,7 +289,7 @@ class _Loop:
     def _noise_variance(self, ends: tuple[float, float]) -> float:
         return self.solver.noise_variance(*ends) * self.arguments.noise_scale**2
 
-    def _predictions(self, scores: _Scores, noise: dict[str, Tensor | None], index: int) -> dict[str, Prediction]:
+    def _predictions(self, scores: Scores, noise: dict[str, Tensor | None], index: int) -> dict[str, Prediction]:
         """How the coming step will change the log-densities; empty if the operator does not ask, or no step comes.
 
         The plain Ito change, or the chain rule's without noise: <mix + noise, S_i> - h/2 (|S_i|^2 [+ div S_i]), where
@@ -554,7 +326,9 @@ class _Loop:
     def _weights(self, log_density: Parts, predictions: dict[str, Prediction], index: int) -> Parts:
         """The weights of each component, from its own log-densities or from their sums; raises StepError."""
         run = self.arguments
-        if run.per_component:
+        if self.corrected is not None:
+            weights = self.corrected.weights
+        elif run.per_component:
             weights = {name: self.operator.weights(value, predictions.get(name)) for name, value in log_density.items()}
         else:
             joint = Prediction.joint(list(predictions.values())) if predictions else None
@@ -579,7 +353,7 @@ class _Loop:
                 title = self.arguments.experts[expert].title
                 raise DensityError(expert, title, index, self.arguments.first_level(index))
 
-    def _mixed(self, scores: _Scores, weights: Parts, index: int) -> Parts:
+    def _mixed(self, scores: Scores, weights: Parts, index: int) -> Parts:
         """sum_i kappa_i S_i, guided."""
 
         def mix(geometry: Geometry, s: float, end: End, reference: Tensor | None, weights: Tensor) -> Tensor:
@@ -617,20 +391,11 @@ class _Loop:
             weights=next(iter(weights.values())) if apart is None else apart,
             component_log_density=dict(log_density),
             component_weights=dict(weights),
+            log_importance=None if self.corrected is None else self.corrected.log_weights,
+            effective=None if self.corrected is None else self.corrected.effective,
+            parents=None if self.corrected is None else self.corrected.parents,
+            missed=None if self.corrected is None else self.corrected.missed,
         )
-
-
-def level_grids(levels: Tensor | dict[str, Tensor], names: list[str]) -> dict[str, list[float]]:
-    """The grid of each component, highest level first; raises ArgumentError where they do not fit together."""
-    given = levels if isinstance(levels, dict) else dict.fromkeys(names, levels)
-    if set(given) != set(names):
-        raise ArgumentError(f"levels must be given for {', '.join(names)}; got {', '.join(given)}.")
-    grids = {name: [float(value) for value in given[name]] for name in names}
-    if len({len(grid) for grid in grids.values()}) != 1:
-        raise ArgumentError("Every component needs a grid of the same number of levels.")
-    for grid in grids.values():
-        check_levels(grid)
-    return grids
 
 
 def _all_finite(parts: Parts) -> bool:

@@ -89,19 +89,7 @@ def curve_figure(
     figure = go.Figure()
     for expert, (name, colour) in enumerate(zip(names, colours, strict=True)):
         if sample is None and singles.shape[2]:
-            values = singles[:, expert, :THIN_CURVES].astype(float)
-            # One trace for all thin lines: each ends in a gap.
-            gap = np.full((1, values.shape[1]), np.nan)
-            figure.add_scatter(
-                x=np.tile(np.append(x, np.nan), values.shape[1]),
-                y=np.concatenate([values, gap]).T.ravel(),
-                mode="lines",
-                line={"color": colour, "width": 0.7},
-                opacity=0.25,
-                hoverinfo="skip",
-                showlegend=False,
-                legendgroup=str(expert),
-            )
+            _thin(figure, x, singles[:, expert].astype(float), colour, 0.25, legendgroup=str(expert))
     for expert, (name, colour) in enumerate(zip(names, colours, strict=True)):
         figure.add_scatter(
             x=x,
@@ -136,17 +124,7 @@ def effective_figure(
     figure, colour = go.Figure(), NEUTRAL[theme]
     several = share.shape[1] > 1
     if several:
-        values = share[:, :THIN_CURVES]
-        gap = np.full((1, values.shape[1]), np.nan)
-        figure.add_scatter(
-            x=np.tile(np.append(x, np.nan), values.shape[1]),
-            y=np.concatenate([values, gap]).T.ravel(),
-            mode="lines",
-            line={"color": colour, "width": 0.7},
-            opacity=0.4,
-            hoverinfo="skip",
-            showlegend=False,
-        )
+        _thin(figure, x, share, colour, 0.4)
     median = np.median(share, 1)
     figure.add_scatter(
         x=x,
@@ -170,6 +148,22 @@ def effective_figure(
     _over(figure, x, against)
     _mark(figure, curves, against, theme)
     return figure
+
+
+def _thin(figure: go.Figure, x: np.ndarray, values: np.ndarray, colour: str, opacity: float, **asked: Any) -> None:
+    """Add the first columns of values [k, n] as thin lines: one trace for all, in which each ends in a gap."""
+    values = values[:, :THIN_CURVES]
+    gap = np.full((1, values.shape[1]), np.nan)
+    figure.add_scatter(
+        x=np.tile(np.append(x, np.nan), values.shape[1]),
+        y=np.concatenate([values, gap]).T.ravel(),
+        mode="lines",
+        line={"color": colour, "width": 0.7},
+        opacity=opacity,
+        hoverinfo="skip",
+        showlegend=False,
+        **asked,
+    )
 
 
 def _mark(figure: go.Figure, curves: Curves, against: str, theme: str) -> None:
