@@ -27,15 +27,17 @@ $(READY_DEV): $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
 
-# The types are checked beside the tests, which leave a core idle; a failure of either fails all.
+# The browser's tests have the machine to themselves; the types are checked beside the others, which leave a core idle.
 test: $(READY_DEV)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || \
 	  { [ -n "$(APT)" ] && $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq chromium fonts-dejavu-core; }
-	@nice $(BIN)/mypy >$(VENV)/mypy.log 2>&1 & types=$$!; \
-	  $(BIN)/python -m pytest; tests=$$?; \
-	  wait $$types || { cat $(VENV)/mypy.log; exit 1; }; exit $$tests
+	@$(BIN)/python -m pytest -m browser; browser=$$?; \
+	  nice $(BIN)/mypy >$(VENV)/mypy.log 2>&1 & types=$$!; \
+	  $(BIN)/python -m pytest -m "not browser"; rest=$$?; \
+	  wait $$types || { cat $(VENV)/mypy.log; exit 1; }; \
+	  [ $$browser = 0 ] || exit $$browser; exit $$rest
 
 check: $(READY_DEV)
 	$(BIN)/ruff check .
