@@ -29,6 +29,8 @@ FLOORS = [
     ["superdiff_engine.tables", "superdiff_engine.training"],
     ["superdiff_engine.domains"],
     ["superdiff_engine.runs"],
+    ["superdiff_engine.figures"],
+    ["superdiff_engine.library"],
     ["studio.guard", "studio.jobs", "studio.words", "studio.style", "studio.charts"],
     ["studio.form"],
     ["studio.session", "studio.tab"],

@@ -1,0 +1,1 @@
+"""Runs on paper: curves and samples as pictures for slides and documents, drawn without a browser."""
