@@ -1,1 +1,1 @@
-"""The library: one folder that keeps all runs, and an index of it, which can be made anew from the folder at any time."""
+"""The library: one folder that keeps all runs, and an index of it, which can be made anew from it at any time."""

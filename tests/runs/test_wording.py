@@ -10,7 +10,7 @@ from superdiff_engine.domains import domains
 from superdiff_engine.domains.checked import make_recipe
 from superdiff_engine.recipes.document import Recipe
 from superdiff_engine.recipes.operators import OPERATORS, OperatorRecipe
-from superdiff_engine.runs.wording import differences, usual_recipe
+from superdiff_engine.runs.wording import changes, differences, spelled, usual_recipe
 
 PLANE = {"experts": [{"model": "ring"}, {"model": "grid"}]}
 MOLECULES = {
@@ -118,3 +118,56 @@ def test_a_field_without_words_is_named_all_the_same(monkeypatch):
 
     monkeypatch.setattr(wording, "_WORDS", {})
     assert differences(make_recipe({"domain": "plane", "seed": 5} | PLANE))["seed"] == "seed 5"
+
+
+@pytest.mark.parametrize("place", [place for place, case in OTHER.items() if case and not place.startswith("experts")])
+def test_every_change_is_found_both_ways_and_only_it(place):
+    change, _ = OTHER[place]
+    kind = {key: change[key] for key in ("domain", "experts") if key in change}
+    # What a document has by itself is no change.
+    kind |= {"noise_scale": {"noise_scale": 0.7}, "residues": {"residues": 64}}.get(place, {})
+    before, after = (make_recipe({"domain": "plane"} | PLANE | one) for one in (kind, change))
+    found = {one.place.split(".")[0] for one in [*changes(before, after), *changes(after, before)]}
+    # What a change needs beside it is one of its own.
+    assert place.split(".")[0] in found and found <= change.keys()
+    assert changes(before, before) == changes(after, after) == []
+    assert all(said.name and said.value for said in spelled(after).values())
+
+
+def test_changes_read_like_sentences_of_the_form():
+    before = make_recipe({"domain": "plane"} | PLANE | {"operator": {"name": "or"}, "levels": {"steps": 50}, "seed": 7})
+    mine = {"means": [[0, 0], [1, 1.5]], "variances": [1, 0.5]}
+    after = make_recipe(
+        {
+            "domain": "plane",
+            "experts": [{"model": "ring"}, {"model": "custom", "mixture": mine}, {"model": "grid"}],
+            "operator": {"name": "and", "ridge": 2},
+            "levels": {"steps": 100},
+            "seed": 9,
+        }
+    )
+    assert [one.words() for one in changes(before, after)] == [
+        "expert 2 Grid → Your own mixture",
+        "with modes of expert 2 2: (0, 0) variance 1 mass 1; (1, 1.5) variance 0.5 mass 1",
+        "with expert 3 Grid",
+        "operator OR → AND",
+        "with ridge 2 nats",
+        "steps 50 → 100",
+        "seed 7 → 9",
+    ]
+    assert [one.words(20) for one in changes(after, before)][-1] == "without expert 3 Grid"
+    assert "with modes of expert 2 2: (0, 0) variance…" in [one.words(20) for one in changes(before, after)]
+
+
+def test_what_makes_no_difference_is_no_change():
+    """Masses that are left out, a bias of zeros, spaces of a list of properties, a revision that a run filled in."""
+    masses = {"experts": [{"model": "custom", "mixture": MIXTURE | {"masses": [1, 1, 1]}}]}
+    for base, one, other in (
+        ({"domain": "plane"}, MINE, masses),
+        ({"domain": "plane"} | PLANE, {}, {"operator": {"name": "or", "bias": [0, 0]}}),
+        (MOLECULES, {"guidance": {"weight": 2}}, {"guidance": {"weight": 2, "negative_prompt": " "}}),
+        ({}, PROMPTS, PINNED),
+        (PROMPTS, {}, {"pipeline": {}}),
+        (MOLECULES, {}, {"guidance": {"weight": 1, "negative_prompt": "low QED"}}),
+    ):
+        assert changes(make_recipe(base | one), make_recipe(base | other)) == []
