@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from superdiff_engine.figures.words import operator_summary, run_title
 from superdiff_engine.recipes.document import Recipe
-from superdiff_engine.recipes.operators import OperatorRecipe
 from superdiff_engine.runs.wording import differences
+
+__all__ = ["SOURCES", "STATES", "operator_summary", "other_than_usual", "run_title"]
 
 STATES: dict[str, str] = {
     "queued": "Waiting",
@@ -21,19 +23,6 @@ SOURCES: dict[str, str] = {
     "local": "a folder on this machine",
     "hub": "a model hub",
 }
-
-
-def run_title(recipe: Recipe) -> str:
-    """A run in a few words: its operator, or the prompt where there is only one, and whether it is corrected."""
-    corrected = "" if recipe.correction is None else ", corrected"
-    if len(recipe.experts) == 1 and recipe.experts[0].prompt is not None:
-        return f"One prompt: {recipe.experts[0].prompt}{corrected}"
-    return f"{operator_summary(recipe.operator)}{corrected}"
-
-
-def operator_summary(operator: OperatorRecipe) -> str:
-    """An operator of a recipe in a few words, for instance "OR, T = 2, bias 0, 1.1"."""
-    return ", ".join(operator.words())
 
 
 def other_than_usual(recipe: Recipe) -> list[str]:

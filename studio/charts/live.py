@@ -7,7 +7,7 @@ as one table a chart, which Streamlit sends in binary.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,9 +15,47 @@ import pyarrow as pa
 from superdiff_engine.domains.colours import owners
 from superdiff_engine.domains.plane.arrays import PlanePreview
 from superdiff_engine.domains.plane.contours import density_lines
+from superdiff_engine.figures.quantities import (
+    EFFECTIVE_TITLE,
+    EFFECTIVE_UNIT,
+    MEDIAN,
+    MOST_LINES,
+    RESAMPLED_NAME,
+    SIZE,
+    TARGET_NAME,
+    THRESHOLD,
+    TITLES,
+    UNITS,
+    Quantity,
+    mark_height,
+    select,
+)
 from superdiff_engine.trace import Curves
 
 from .palette import GUIDE, NEUTRAL, RESAMPLED, TARGET
+
+__all__ = [
+    "EFFECTIVE_TITLE",
+    "EFFECTIVE_UNIT",
+    "LIVE_POINTS",
+    "MEDIAN",
+    "MOST_LINES",
+    "RESAMPLED_NAME",
+    "SIZE",
+    "TARGET_NAME",
+    "THRESHOLD",
+    "TITLES",
+    "UNITS",
+    "Quantity",
+    "agreement_option",
+    "at_level",
+    "curve_option",
+    "effective_option",
+    "mark_height",
+    "pair_error",
+    "plane_option",
+    "select",
+]
 
 #: Rows of a live curve.
 LIVE_POINTS = 300
@@ -28,54 +66,10 @@ THIN_POINTS = 100
 #: Samples in the live "estimated against exact".
 COMPARED = 160
 
-#: What a legend calls the exact target's contour lines.
-TARGET_NAME = "exact target"
-#: Marks of resampling up to which they are lines, beyond which ticks.
-MOST_LINES = 40
-#: What they and the lines of the effective sample size are called in legends.
-RESAMPLED_NAME, MEDIAN, SIZE, THRESHOLD = "resampled", "median of the groups", "effective sample size", "threshold"
-EFFECTIVE_TITLE = "Effective sample size"
-EFFECTIVE_UNIT = "% of a group"
-
-Quantity = Literal["value", "difference", "weights"]
-TITLES: dict[Quantity, str] = {
-    "value": "Log-density of each expert at each step's level",
-    "difference": "Difference to the experts' mean",
-    "weights": "Weights κ",
-}
-UNITS: dict[Quantity, str] = {"value": "log q, nats", "difference": "log q − mean, nats", "weights": "κ"}
-
 
 def at_level(level: float, name: str = "") -> str:
     """What a log-density is called that stands at a noise level, of an expert where one is named."""
     return f"log q{f' of {name}' if name else ''} at s = {level:.3g}, nats"
-
-
-def select(curves: Curves, quantity: Quantity, component: str | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Means [k, experts] and single samples' values [k, experts, samples] of a quantity.
-
-    Args:
-        curves: of a trace.
-        quantity: which.
-        component: the part of the log-density and the weights that belong to it, of which no single samples are kept;
-            None for all.
-    """
-    if component is not None:
-        # Of older records only the weights of all components together are known.
-        known = curves.component_weights.get(component, curves.mean_weights)
-        part = known if quantity == "weights" else curves.components[component]
-        shown = part - part.mean(1, keepdims=True) if quantity == "difference" else part
-        return shown, np.zeros((*part.shape, 0), np.float32)
-    if quantity == "weights":
-        # A weighted mean of equal weights is theirs but for rounding, which no axis shall show.
-        return curves.mean_weights.round(12), curves.weights
-    if quantity == "value":
-        return curves.mean_log_density, curves.log_density
-    mean = curves.mean_log_density
-    return (
-        mean - mean.mean(1, keepdims=True),
-        curves.log_density - curves.log_density.mean(1, keepdims=True),
-    )
 
 
 def curve_option(
@@ -184,11 +178,6 @@ def _marked(option: dict[str, Any], curves: Curves, theme: str) -> dict[str, Any
         "yAxis": [option["yAxis"], unseen],
         "series": [*option["series"], line | {"name": RESAMPLED_NAME, "silent": True, "tooltip": {"show": False}}],
     }
-
-
-def mark_height(count: int) -> float:
-    """How high marks of resampling stand, as a share of the chart: so many would hide the curves."""
-    return 1.0 if count <= MOST_LINES else 0.07
 
 
 def plane_option(

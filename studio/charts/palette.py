@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from superdiff_engine.domains import colours
-from superdiff_engine.domains.colours import EXPERT_COLOURS, NEUTRAL, TARGET
+from superdiff_engine.domains.colours import EXPERT_COLOURS, GUIDE, NEUTRAL, RESAMPLED, TARGET
 
 __all__ = [
     "EXPERT_COLOURS",
@@ -23,10 +23,6 @@ __all__ = [
     "theme_name",
 ]
 
-#: The diagonal in "estimated against exact", and other lines that only guide the eye.
-GUIDE = {"light": "#8a97a1", "dark": "#74828d"}
-#: Where particles were resampled, and the threshold below which they are.
-RESAMPLED = {"light": "#7a4fbf", "dark": "#b79bf0"}
 #: What drawings on a page stand on.
 GROUND = {"light": "#ffffff", "dark": "#1a242b"}
 #: The frame of the picture that was picked.

@@ -13,6 +13,10 @@ EXPERT_COLOURS = {
 NEUTRAL = {"light": "#2f3b44", "dark": "#e6ebef"}
 #: The exact target's contour lines.
 TARGET = {"light": "#6a1fb5", "dark": "#cba6ff"}
+#: The diagonal in "estimated against exact", and other lines that only guide the eye.
+GUIDE = {"light": "#8a97a1", "dark": "#74828d"}
+#: Where particles were resampled, and the threshold below which they are.
+RESAMPLED = {"light": "#7a4fbf", "dark": "#b79bf0"}
 #: Of secondary structures (helix, strand, neither): not those of the first experts.
 STRUCTURE_COLOURS = {"H": "#a8448c", "E": "#d69600", "-": "#969696"}
 #: From this share of all weight on a sample takes its expert's colour.
