@@ -13,6 +13,7 @@ import numpy as np
 from .arrays import DecodedT, PreviewT
 from .density import ESTIMATORS, Estimator, check_estimator, fitting_estimators, get_estimator
 from .errors import ModelError
+from .measured import SHARE, Figure, Sampled, expert_keys
 from .noise import check_levels
 from .solvers import get_solver
 
@@ -77,6 +78,11 @@ class Result(Generic[DecodedT]):
         all count the same.
         """
         return None if self.importance is None else self.importance * (len(self.importance) // self.recipe.group)
+
+    @property
+    def sampled(self) -> Sampled:
+        """What the samples count for, to measure them."""
+        return Sampled(self.log_density.shape[1], self.importance, self.recipe.group)
 
     def mean(self, values: np.ndarray) -> np.ndarray:
         """The mean over the samples, the last axis of values [..., batch], by what they count for."""
@@ -468,6 +474,51 @@ class Domain(ABC, Generic[PreviewT, DecodedT]):
         """
         return []
 
-    def describe(self, result: Result[DecodedT]) -> dict[str, str | float]:
-        """Figures about the finished samples, by label; empty where there is nothing to say."""
-        return {}
+    def measured(self, result: Result[DecodedT]) -> list[Figure]:
+        """Figures about the finished samples that this domain alone has."""
+        return []
+
+    def figures(self, result: Result[DecodedT]) -> list[Figure]:
+        """All figures about the finished samples: the domain's own, then those of log-densities and weights.
+
+        It may take a second: a judge looks at every sample.
+        """
+        return [*self.measured(result), *density_figures(result)]
+
+    def describe(self, result: Result[DecodedT], figures: Sequence[Figure] | None = None) -> dict[str, str | float]:
+        """What a run's own page says of its samples, by label; empty where there is nothing to say.
+
+        Args:
+            result: of the run.
+            figures: of it, where they are known already.
+        """
+        known = self.measured(result) if figures is None else figures
+        return {one.label or one.title: one.said for one in known if one.said is not None}
+
+
+def density_figures(result: Result[Any]) -> list[Figure]:
+    """Figures that every domain has: log-densities, the gap between them, weights, and the effective sample size.
+
+    A log-density's name holds its level, since those of different levels do not compare.
+    """
+    sampled, at = result.sampled, f"{result.level:.3g}"
+    keys = expert_keys(result.recipe.names)
+    named = list(zip(keys, expert_keys(result.titles), strict=True))
+    found = []
+    if len(keys) > 1:
+        gap, error = sampled.mean(result.log_density.max(0) - result.log_density.min(0))
+        title = f"gap between the experts' log q at s = {at}"
+        found.append(Figure(name=f"gap@{at}", title=title, value=gap, error=error, unit="nats", main=True))
+    for (key, title), values in zip(named, result.log_density, strict=True):
+        mean, error = sampled.mean(values)
+        name, title = f"log_density/{key}@{at}", f"log q of {title} at s = {at}"
+        found.append(Figure(name=name, title=title, value=mean, error=error, unit="nats"))
+    if len(keys) > 1:
+        for (key, title), values in zip(named, result.weights, strict=True):
+            mean, error = sampled.mean(values)
+            found.append(Figure(name=f"weight/{key}", title=f"weight κ of {title}", value=mean, error=error))
+    if result.importance is not None:
+        size = sampled.effective() / sampled.count
+        title = "effective sample size, of all samples"
+        found.append(Figure(name="effective_size", title=title, value=size, unit=SHARE, better="higher"))
+    return found

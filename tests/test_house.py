@@ -22,7 +22,7 @@ MATHEMATICS = (
 #: From the ground up: a module imports from its own floor and from those below, never from one above.
 FLOORS = [
     [*(f"superdiff_engine.{name}" for name in MATHEMATICS), "superdiff_engine.errors"],
-    ["superdiff_engine.arrays", "superdiff_engine.trace"],
+    ["superdiff_engine.arrays", "superdiff_engine.trace", "superdiff_engine.measured"],
     ["superdiff_engine.system"],
     ["superdiff_engine.recipes"],
     ["superdiff_engine.domain", "superdiff_engine.walk"],

@@ -1,13 +1,15 @@
-"""RDKit's verdict on each of a run's molecules, their properties, and a summary of all of them together."""
+"""RDKit's verdict on each of a run's molecules, their properties, and figures about all of them together."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
+from ...measured import SHARE, Figure, Sampled, expert_keys, wilson
 from .arrays import DecodedMolecules, Structures
-from .atoms import MOST_ATOMS, PROPERTY_NAMES, pair_indices
+from .atoms import MOST_ATOMS, PROPERTIES, PROPERTY_NAMES, pair_indices
 from .chemistry import Verdict, properties_of, valence_errors, verdict_on
 from .properties import Term
 
@@ -73,37 +75,50 @@ def first_of_their_kind(molecules: DecodedMolecules) -> np.ndarray:
     return first & molecules.valid
 
 
-def summary(
-    molecules: DecodedMolecules,
-    prompts: Sequence[tuple[str, Sequence[Term]]],
-    weighted: Callable[[np.ndarray], np.ndarray] | None = None,
-) -> dict[str, str | float]:
-    """Figures about a run's molecules by label, for people.
+def figures_of(
+    molecules: DecodedMolecules, prompts: Sequence[tuple[str, Sequence[Term]]], sampled: Sampled
+) -> list[Figure]:
+    """Figures about a run's molecules.
 
     Args:
         molecules: of one run.
         prompts: (title, terms) of each expert.
-        weighted: the mean of values [n] by what the molecules count for; None where all count the same.
+        sampled: what the molecules count for. Uniqueness and valences are not weighted.
     """
+    count, alike = len(molecules.atoms), Sampled(len(molecules.atoms))
+    found: list[Figure] = []
 
-    def counted(those: np.ndarray, of: int) -> str:
-        share = "" if weighted is None else f" ({weighted(those.astype(float)):.0%} by weight)"
-        return f"{int(those.sum())} of {of}{share}"
+    def add(name: str, title: str, measured: tuple[float, float | None], said: str, **rest: Any) -> None:
+        value, error = measured
+        more: dict[str, Any] = {"better": "higher", "main": True} | rest
+        found.append(Figure(name=name, title=title, value=value, error=error, unit=SHARE, said=said, **more))
 
-    count, valid = len(molecules.atoms), int(molecules.valid.sum())
+    def add_share(name: str, title: str, holds: np.ndarray, label: str = "") -> None:
+        share = sampled.share(holds)
+        by_weight = "" if sampled.importance is None else f" ({share[0]:.0%} by weight)"
+        add(name, title, share, f"{int(holds.sum())} of {count}{by_weight}", label=label)
+
+    add_share("valid", "valid molecules", molecules.valid)
+    first = first_of_their_kind(molecules)
+    unique = f"{int(first.sum())} of {int(molecules.valid.sum())}"
+    add("unique", "unique among the valid", alike.share(first, molecules.valid), unique)
     right, whole = stability(molecules)
-    summed: dict[str, str | float] = {
-        "valid molecules": counted(molecules.valid, count),
-        "unique among the valid": f"{int(first_of_their_kind(molecules).sum())} of {valid}",
-        "atoms with the right valence": f"{100 * right:.1f} %",
-        "molecules with only such atoms": f"{100 * whole:.1f} %",
-    }
+    # Atoms of one molecule are not independent: the error is that of as many draws as there are molecules.
+    add("right_valence", "atoms with the right valence", (right, wilson(right, count)), _percent(right), main=False)
+    only = {"label": "molecules with only such atoms", "main": False}
+    add("stable", "molecules whose atoms all have it", (whole, wilson(whole, count)), _percent(whole), **only)
     holds = [satisfied(terms, molecules.properties) for _, terms in prompts]
     prompted = [number for number, (_, terms) in enumerate(prompts) if terms]
-    for number in prompted:
-        summed[f"satisfy prompt {number + 1} ({prompts[number][0]})"] = counted(holds[number], count)
+    for key, number in zip(expert_keys([prompts[number][0] for number in prompted]), prompted, strict=True):
+        said = prompts[number][0]
+        add_share(f"satisfies/{key}", f"satisfy '{said}'", holds[number], f"satisfy prompt {number + 1} ({said})")
     if len(prompted) > 1:
-        summed["satisfy all prompts"] = counted(np.all(holds, 0), count)
-    if weighted is not None:
-        summed["not weighted"] = "uniqueness and valences"
-    return summed
+        add_share("satisfies_all", "satisfy all prompts", np.all(holds, 0))
+    for column, one in enumerate(PROPERTIES):
+        value, error = sampled.mean(molecules.properties[:, column], molecules.valid)
+        found.append(Figure(name=f"property/{one.name}", title=f"mean {one.title}", value=value, error=error))
+    return found
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"

@@ -14,6 +14,7 @@ from PIL import Image
 from ...domain import ALL, Domain, Export, ModelInfo, Prepared, Result, Shown, Size, Wording, rows_of, settling
 from ...errors import ModelError, RecipeError
 from ...geometry import State, divided
+from ...measured import Figure
 from ...recipes.document import Expert, GuidanceRecipe, Levels, Recipe
 from ...recipes.operators import (
     AndRecipe,
@@ -210,12 +211,18 @@ class Molecules(Domain[MoleculePreview, DecodedMolecules]):
 
         return exports(result, shown)
 
-    def describe(self, result: Result[DecodedMolecules]) -> dict[str, str | float]:
-        from .checks import summary
+    def measured(self, result: Result[DecodedMolecules]) -> list[Figure]:
+        from .checks import figures_of
 
         if result.decoded is None:
-            return {}
-        return summary(result.decoded, prompts_of(result.recipe), None if result.shares is None else result.mean)
+            return []
+        return figures_of(result.decoded, prompts_of(result.recipe), result.sampled)
+
+    def describe(
+        self, result: Result[DecodedMolecules], figures: Sequence[Figure] | None = None
+    ) -> dict[str, str | float]:
+        said = super().describe(result, figures)
+        return said | ({"not weighted": "uniqueness and valences"} if said and result.importance is not None else {})
 
 
 def prompts_of(recipe: Recipe) -> list[tuple[str, list[Term]]]:

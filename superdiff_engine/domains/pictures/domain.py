@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
-from torch.nn.functional import one_hot
 
 from ...domain import ModelInfo, Result
 from ...errors import ModelError
 from ...geometry import Euclidean, whole
+from ...measured import SHARE, Figure
 from ...recipes.document import Expert, Levels, Recipe
 from ...recipes.operators import AndRecipe, AverageRecipe, CoinFlipRecipe, OperatorRecipe, OrRecipe, SingleRecipe
 from ...sampling import Step
@@ -100,21 +100,35 @@ class Pictures(PipelineDomain):
         denoised = whole(step.denoised)
         return DecodedPictures(to_uint8(denoised))
 
-    def describe(self, result: Result[DecodedPictures]) -> dict[str, str | float]:
+    def measured(self, result: Result[DecodedPictures]) -> list[Figure]:
         """The share of each garment, by the embedded classifier; empty for experts of anything else."""
         if not all(expert.model in EXPERT_CLASSES for expert in result.recipe.experts):
-            return {}
+            return []
         from .classifier import classify, load_classifier
 
         try:
             network = load_classifier()
         except ModelError:
-            return {}  # a run without figures is still a run
+            return []  # a run without figures is still a run
         _, probabilities = classify(network, torch.from_numpy(result.denoised["x"]))
-        chosen = one_hot(probabilities.argmax(1), len(CLASS_NAMES)).double().T.numpy()
-        share_of = "share of" if result.importance is None else "weighted share of"
-        shares = result.mean(chosen).tolist()
-        return {f"{share_of} {name}": share for name, share in zip(CLASS_NAMES, shares, strict=True) if share > 0}
+        chosen = probabilities.argmax(1).numpy()
+        label = "share of" if result.importance is None else "weighted share of"
+        found = []
+        for place, name in enumerate(CLASS_NAMES):
+            share, error = result.sampled.share(chosen == place)
+            found.append(
+                Figure(
+                    name=f"class/{name}",
+                    title=f"share of {name}",
+                    value=share,
+                    error=error,
+                    unit=SHARE,
+                    main=True,
+                    label=f"{label} {name}",
+                    said=share or None,
+                )
+            )
+        return found
 
 
 def _size(shape: Sequence[int]) -> str:

@@ -9,10 +9,12 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ...arrays import Decoded
 from ...domain import ALL, Domain, Export, Lesson, ModelInfo, Result, Shown, importance_fields
 from ...geometry import whole
+from ...measured import SHARE, Figure, expert_keys
 from ...recipes.document import DRAWN, CorrectionRecipe, Expert, Levels, Mixture, Recipe
 from ...recipes.operators import AndRecipe, FormulaRecipe, OperatorRecipe, OrRecipe
 from ...sampling import Step
@@ -31,6 +33,8 @@ GRID = 64
 HALF_WIDTHS = (4.0, 6.0, 8.0, 12.0, 16.0)
 #: The share of the samples that may lie outside.
 OUTSIDE = 0.02
+#: Standard deviations from its middle up to which a sample counts to a mode: 86 % of a mode's own.
+WITHIN = 2
 
 
 def _ring(modes: int, radius: float) -> list[list[float]]:
@@ -171,26 +175,86 @@ class Plane(Domain[PlanePreview, Decoded]):
             Export("samples.csv", "Samples (CSV)", "text/csv", lambda: _samples_csv(result)),
         ]
 
-    def describe(self, result: Result) -> dict[str, str | float]:
+    def measured(self, result: Result) -> list[Figure]:
+        """Against the exact densities; shares of the samples within the experts' modes."""
         experts = of_kind(self.prepare(result.recipe, "cpu").experts, GaussianMixture)
-        y = torch.from_numpy(result.samples["x"]).double()
-        figures: dict[str, str | float] = {}
+        y, sampled = torch.from_numpy(result.samples["x"]).double(), result.sampled
+        found: list[Figure] = []
+        keys, titles = expert_keys(result.recipe.names), expert_keys(result.titles)
+        inside = [within_modes(expert, y, result.level) for expert in experts]
+        held = np.array([near.any(1) for near in inside])
+        among = f"within {WITHIN} standard deviations of a mode of"
+        for key, title, holds in zip(keys, titles, held, strict=True):
+            share, error = sampled.share(holds)
+            name, title = f"within/{key}", f"samples {among} {title}"
+            found.append(Figure(name=name, title=title, value=share, error=error, unit=SHARE, main=True))
         if len(experts) > 1:
-            exact = torch.stack([expert.log_density(y, result.level) for expert in experts]).numpy()
-            gap, mean = exact[0] - exact[1], "mean" if result.importance is None else "weighted mean"
-            error = (result.log_density[0] - result.log_density[1]) - gap
-            figures |= {
-                f"true gap |log q_1 - log q_2|, {mean} (nats)": float(result.mean(np.abs(gap))),
-                f"error of the estimated log q_1 - log q_2, {mean} (nats)": float(result.mean(np.abs(error))),
-            }
+            share, error = sampled.share(np.logical_and.reduce(held))
+            title = f"samples {among} every expert"
+            found.append(Figure(name="within_all", title=title, value=share, error=error, unit=SHARE, main=True))
+        for key, title, near in zip(keys, titles, inside, strict=True):
+            name, title = f"modes/{key}", f"modes of {title} with a sample within them"
+            found.append(Figure(name=name, title=title, value=float(near.any(0).mean()), unit=SHARE))
+        if len(experts) > 1:
+            found += _gaps(result, torch.stack([expert.log_density(y, result.level) for expert in experts]).numpy())
         target = target_of(result.recipe)
         if target is not None:
             far = distance(target, experts, y.numpy(), result.level, to_view(result.level), result.importance)
-            figures |= {
-                "total variation from the exact target (0 to 1)": far.samples,
-                f"the same of {len(y)} exact samples, on average": far.floor,
-            }
-        return figures
+            found += [
+                Figure(
+                    name="total_variation",
+                    title="total variation from the exact target (0 to 1)",
+                    value=far.samples,
+                    better="lower",
+                    main=True,
+                    said=far.samples,
+                ),
+                Figure(
+                    name="total_variation_floor",
+                    title="total variation of as many exact samples, on average (0 to 1)",
+                    value=far.floor,
+                    label=f"the same of {len(y)} exact samples, on average",
+                    said=far.floor,
+                ),
+            ]
+        return found
+
+
+def within_modes(expert: GaussianMixture, y: Tensor, level: float) -> np.ndarray:
+    """Bool [n, modes]: whether a sample lies within `WITHIN` standard deviations of a mode, noise included.
+
+    Args:
+        expert: a mixture.
+        y: samples in canonical coordinates, [n, 2].
+        level: the noise level s at which they stand.
+    """
+    squares = (y[:, None] - expert.means.double()).square().sum(-1)
+    return (squares <= WITHIN**2 * (expert.variances.double() + level**2)).numpy()
+
+
+def _gaps(result: Result, exact: np.ndarray) -> list[Figure]:
+    """The first two experts' true gap, and how far the estimated one is off; `exact`: log q [experts, n], nats."""
+    gap, mean = exact[0] - exact[1], "mean" if result.importance is None else "weighted mean"
+    off = (result.log_density[0] - result.log_density[1]) - gap
+    found = []
+    for name, title, values in (
+        ("true_gap", "true gap |log q_1 - log q_2|", np.abs(gap)),
+        ("gap_error", "error of the estimated log q_1 - log q_2", np.abs(off)),
+    ):
+        value, error = result.sampled.mean(values)
+        found.append(
+            Figure(
+                name=f"{name}@{result.level:.3g}",
+                title=title,
+                value=value,
+                error=error,
+                unit="nats",
+                better="lower" if name == "gap_error" else "",
+                label=f"{title}, {mean} (nats)",
+                said=value,
+            )
+        )
+    return found
 
 
 def to_view(level: float) -> float:

@@ -8,9 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ...domain import ModelInfo, Prepared, Wording, look_at
+from ...domain import ModelInfo, Prepared, Result, Wording, look_at
 from ...errors import ModelError, RecipeError
 from ...geometry import whole
+from ...measured import Figure
 from ...recipes.document import Expert, GuidanceRecipe, Levels, PipelineRecipe, Recipe
 from ...recipes.operators import (
     AndRecipe,
@@ -153,6 +154,17 @@ class Prompts(PipelineDomain):
         """By the VAE."""
         denoised = whole(step.denoised)
         return DecodedPictures(_network(experts).decode(denoised))
+
+    def measured(self, result: Result[DecodedPictures]) -> list[Figure]:
+        """What the concept scorer sees, of pictures of the embedded model: it knows emoji and nothing else."""
+        if result.decoded is None or any(expert.model != EMBEDDED for expert in result.recipe.experts):
+            return []
+        from .judged import figures_of
+
+        prompts = [expert.prompt or "" for expert in result.recipe.experts]
+        with suppress(ModelError):  # a run without figures is still a run
+            return figures_of(result.decoded.pictures, prompts, result.sampled)
+        return []
 
     def notes(self, experts: Sequence[ScoreModel]) -> list[str]:
         if not experts:

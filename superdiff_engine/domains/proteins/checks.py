@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ...measured import SHARE, Figure, Sampled
 from .arrays import DecodedProteins
 
 #: Angstrom between successive CA of a trans peptide, and how far off they may be.
@@ -101,26 +102,36 @@ def checked_proteins(backbones: Tensor, residues: Sequence[int]) -> DecodedProte
     return DecodedProteins(**measured, backbone=atoms, residues=np.array(residues, np.int64), structure=structure)
 
 
-def summary(
-    proteins: DecodedProteins, weighted: Callable[[np.ndarray], np.ndarray] | None = None
-) -> dict[str, str | float]:
-    """Means over the samples, by a label that says the unit.
+def figures_of(proteins: DecodedProteins, sampled: Sampled) -> list[Figure]:
+    """Figures about a run's proteins: means over them of what is measured of each.
 
     Args:
         proteins: of one run.
-        weighted: the mean of values [n] by what the proteins count for; None where all count the same.
+        sampled: what the proteins count for.
     """
-    mean = np.mean if weighted is None else weighted
-    both = (proteins.helix >= BOTH) & (proteins.strand >= BOTH)
-    found: dict[str, str | float] = {
-        "proteins": len(proteins.residues),
-        "residues in helices": f"{mean(proteins.helix):.0%}",
-        "residues in strands": f"{mean(proteins.strand):.0%}",
-        "proteins with both kinds": f"{mean(both):.0%}",
-        "CA-CA of 3.8 +- 0.2 Angstrom": f"{mean(proteins.bonds_ok):.1%}",
-        "CA pairs closer than 3.6 Angstrom": f"{mean(proteins.clashes):.2%}",
-        "radius of gyration": f"{mean(proteins.radius):.1f} Angstrom",
-    }
-    if weighted is not None:
-        found["means"] = "by what each protein counts for"
+    found = []
+    for name, title, values, better, digits in (
+        ("helix", "residues in helices", proteins.helix, "", 0),
+        ("strand", "residues in strands", proteins.strand, "", 0),
+        ("both_kinds", "proteins with both kinds", (proteins.helix >= BOTH) & (proteins.strand >= BOTH), "", 0),
+        ("bonds_ok", "CA-CA of 3.8 +- 0.2 Angstrom", proteins.bonds_ok, "higher", 1),
+        ("clashes", "CA pairs closer than 3.6 Angstrom", proteins.clashes, "lower", 2),
+    ):
+        value, error = sampled.share(values) if values.dtype == bool else sampled.mean(values)
+        found.append(
+            Figure(
+                name=name,
+                title=title,
+                value=value,
+                error=error,
+                unit=SHARE,
+                better=better,
+                main=True,
+                said=f"{value:.{digits}%}",
+            )
+        )
+    radius, error = sampled.mean(proteins.radius)
+    said, name = f"{radius:.1f} Angstrom", "radius"
+    title = "radius of gyration"
+    found.append(Figure(name=name, title=title, value=radius, error=error, unit="Angstrom", main=True, said=said))
     return found

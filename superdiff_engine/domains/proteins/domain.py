@@ -14,6 +14,7 @@ from ...density import ESTIMATORS
 from ...domain import ALL, Domain, Export, ModelInfo, Prepared, Result, Shown, Size, rows_of, settling
 from ...errors import ModelError
 from ...geometry import State, divided
+from ...measured import Figure
 from ...recipes.document import Expert, Levels, Recipe
 from ...recipes.operators import AndRecipe, AverageRecipe, CoinFlipRecipe, OperatorRecipe, OrRecipe, SingleRecipe
 from ...sampling import Step
@@ -161,12 +162,19 @@ class Proteins(Domain[ProteinPreview, DecodedProteins]):
 
         return exports(result)
 
-    def describe(self, result: Result[DecodedProteins]) -> dict[str, str | float]:
-        from .checks import summary
+    def measured(self, result: Result[DecodedProteins]) -> list[Figure]:
+        from .checks import figures_of
 
-        if result.decoded is None:
-            return {}
-        return summary(result.decoded, None if result.shares is None else result.mean)
+        return [] if result.decoded is None else figures_of(result.decoded, result.sampled)
+
+    def describe(
+        self, result: Result[DecodedProteins], figures: Sequence[Figure] | None = None
+    ) -> dict[str, str | float]:
+        said = super().describe(result, figures)
+        if not said or result.decoded is None:
+            return said
+        weighed = {} if result.importance is None else {"means": "by what each protein counts for"}
+        return {"proteins": len(result.decoded.residues)} | said | weighed
 
 
 def experts_of(recipe: Recipe, residues: Sequence[int], device: str) -> list[ProteinScore]:

@@ -16,6 +16,7 @@ from superdiff_engine.domains import get_domain
 from superdiff_engine.domains.checked import make_recipe, parse_recipe
 from superdiff_engine.domains.molecules import checks, drawing, files
 from superdiff_engine.errors import RecipeError, SuperDiffError
+from superdiff_engine.measured import Sampled
 from superdiff_engine.recipes.document import CorrectionRecipe
 from superdiff_engine.runs.axes import parse_axis
 from superdiff_engine.runs.grid import Sweep
@@ -160,7 +161,7 @@ def test_a_broken_molecule_is_counted_and_said_and_satisfies_nothing():
     judged = checks.checked_molecules(decoded)
     assert judged.valid.tolist() == [True, False] and judged.reason[1] == "C with 6 bonds"
     assert checks.satisfied([], judged.properties).tolist() == [True, False]
-    said = checks.summary(judged, [("x", [])])
+    said = {one.title: one.said for one in checks.figures_of(judged, [("x", [])], Sampled(2))}
     assert said["valid molecules"] == "1 of 2" and said["unique among the valid"] == "1 of 1"
     assert drawing.grid(judged).size == (2 * drawing.CELL, drawing.CELL)
 
