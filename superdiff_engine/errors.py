@@ -22,6 +22,10 @@ class RecipeError(SuperDiffError):
     """A recipe asks for something that does not exist or does not fit together."""
 
 
+class FieldError(RecipeError):
+    """A field of a recipe has a value that it can never have, whatever the other fields are."""
+
+
 class ArgumentError(SuperDiffError, ValueError):
     """Arguments of the engine that do not fit together; a ValueError whose sentence may be shown as it stands."""
 

@@ -95,7 +95,10 @@ def grid(
     recipe: Annotated[Path, typer.Argument(help="a recipe, JSON")],
     x: Annotated[str, typer.Option(help="what varies across, such as temperature=0,1,10")],
     out: Annotated[Path, typer.Option(help="the picture, a PNG; a file that is there is refused without --replace")],
-    y: Annotated[str | None, typer.Option(help="what varies down, such as seed=0:4, which is 0, 1, 2, 3")] = None,
+    y: Annotated[
+        str | None,
+        typer.Option(help="what varies down, such as seed=0:4, which is 0, 1, 2, 3, or 'prompt 1=a lion|a cat'"),
+    ] = None,
     samples: Annotated[
         int | None, typer.Option(help="samples a cell (left out: 1 for pictures, the recipe's for others)", min=1)
     ] = None,
@@ -104,7 +107,9 @@ def grid(
     """Run a recipe over a grid of one or two parameters, as one picture.
 
     Ctrl+C, SIGTERM and SIGHUP stop it and keep the finished cells; a second Ctrl+C ends it at once.
-    Parameters: temperature, bias, ridge, weight, guidance, steps, seed; up to 12 values each.
+    Any field of the recipe can vary, up to 12 values each: numbers and names between commas (temperature=0,1,10,
+    operator=or,and, solver=euler,ancestral), texts between bars ('prompt 1=a lion|a cat, asleep', 'formula=1 or 2|1 xor
+    2'), what an expert has by its number ('bias 2=-1,1', 'model 1=ring,grid'). A wrong name lists all that there are.
     """
     from ..domains.checked import load_recipe
     from ..runs.axes import parse_axis
@@ -116,7 +121,7 @@ def grid(
     if not replace and os.path.lexists(out):
         raise SuperDiffError(f"{out} is there already; choose another name, or replace it with --replace.")
     with interrupts.on_signal(sweep.interrupt), _saving(sweep), bar() as progress:
-        cells = len(sweep.recipes)
+        cells = sweep.size
         task = progress.add_task("loading", total=1.0)
         with watching(download_bar(progress)):
             sweep.execute(

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ..domain import Domain
-from ..errors import ArgumentError, RecipeError, SuperDiffError
+from ..errors import ArgumentError, FieldError, RecipeError, SuperDiffError
 from ..recipes.document import Recipe, Surroundings
 from ..recipes.links import text_of_link
 from ..recipes.sentences import sentence_of
@@ -39,11 +39,15 @@ def parse_recipe(text: str | bytes) -> Recipe:
 
 
 def make_recipe(document: dict[str, Any]) -> Recipe:
-    """Validate a recipe given as a dictionary; raises RecipeError as `parse_recipe` does."""
+    """Validate a recipe given as a dictionary; raises RecipeError as `parse_recipe` does, FieldError for one field's
+    value where no other field matters.
+    """
     try:
         recipe = Recipe.model_validate(document, context=Surroundings(list(domains()), written_local))
     except ValidationError as error:
-        raise RecipeError(sentence_of(error)) from None
+        # What a validator of ours says may be about several fields.
+        own = error.errors(include_url=False, include_input=False)[0]["type"] == "value_error"
+        raise (RecipeError if own else FieldError)(sentence_of(error)) from None
     except RecursionError:
         raise RecipeError("This is not a recipe: it is nested too deeply.") from None
     check_recipe(recipe)

@@ -100,7 +100,7 @@ def _bias(meaning: str) -> PerExpert:
         step=0.1,
         group="Biases, in nats",
         meaning=meaning,
-        varied=Varied("bias of expert 1", "-2, 0, 2", "nats"),
+        varied=Varied("bias of expert {}", "-2, 0, 2", "nats"),
     )
 
 
@@ -167,6 +167,7 @@ class AndRecipe(OperatorRecipe):
             words="down to s = {}",
             step=0.5,
             detail=True,
+            varied=Varied("level s that AND holds down to", "0, 0.5, 1.5"),
             help="Below this level the weights are even, as average's are. 0 holds the log-densities equal to the end, "
             "as the paper does; 1.5 gives the emoji's details to both prompts.",
         ),
@@ -196,6 +197,7 @@ class FormulaRecipe(OperatorRecipe):
             title="Formula",
             words="{}",
             always=True,
+            varied=Varied("formula", "1 or 2|1 and 2|1 and not 2|1 xor 2"),
             help="Experts by number (1 is the first) or by name in quotation marks; and, or, xor, and not, + and -, "
             "weights as in 0.5*1, powers as in 1^2. A bracket holds a word's number: or[T], and[sharpness], not[g].",
         ),
@@ -246,7 +248,7 @@ class FixedRecipe(OperatorRecipe):
             between=" : ",
             step=0.1,
             shares=True,
-            varied=Varied("weight of expert 1", "0, 0.25, 0.5, 0.75, 1"),
+            varied=Varied("weight of expert {}", "0, 0.25, 0.5, 0.75, 1"),
             help="Weights may be negative; they must sum to 1.",
         ),
     )
@@ -278,6 +280,7 @@ class SingleRecipe(OperatorRecipe):
             title="The expert that makes the samples",
             words="expert {}",
             always=True,
+            varied=Varied("expert alone", "1, 2"),
         ),
     )
     aims_at = "one"

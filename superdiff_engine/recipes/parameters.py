@@ -19,7 +19,10 @@ def short_number(value: float) -> str:
 
 @dataclass(frozen=True)
 class Varied:
-    """An axis of a grid: its title, values to begin with as a user would write them, and their unit ("" for none)."""
+    """An axis of a grid: its title, values to begin with as a user would write them, and their unit ("" for none).
+
+    Of an expert's numbers the title has "{}" for the expert, 1 for the first; formulas stand between bars.
+    """
 
     title: str
     suggested: str
@@ -38,7 +41,7 @@ class Parameter(ABC):
         words: how a heading says it, with the value for "{}".
         always: whether it is said where it is the default too.
         detail: whether a form shows it among the details of sampling, not beside the operator.
-        varied: how a grid varies it (of an expert's numbers, the first one's); None where no grid does.
+        varied: how a grid varies it; None where no grid does.
     """
 
     field: str

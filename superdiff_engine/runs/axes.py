@@ -1,187 +1,80 @@
-"""Axes of a grid: which parameters of a recipe can be varied, and values for them, also as people write them.
+"""Axes of a grid: a parameter of a recipe and the values it takes, also as people write them.
 
     axis = parse_axis("temperature=0,1,10")
     [with_value(recipe, axis.name, value) for value in axis.values]
 
-What a recipe has is asked of it: a parameter of operators is there for those whose recipe has its field.
+Numbers and names stand between commas ("operator=or,and"), whole numbers also as Python's range ("seed=0:4"). Texts
+stand between bars, since commas belong to them ("prompt 1=a lion|a cat, asleep"). What can be varied is in `fields`.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+import re
+from collections.abc import Iterable, Mapping
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
-from ..domains import get_domain
 from ..domains.checked import make_recipe
-from ..errors import RecipeError
+from ..errors import RecipeError, quoted
 from ..recipes.document import Recipe
-from ..recipes.operators import OPERATORS, all_parameters
-from ..recipes.parameters import Parameter as OperatorParameter
-from ..recipes.parameters import PerExpert, Varied
+from . import fields
+from .fields import Document, Parameter
+from .values import MOST_VALUES, Value
 
-MOST_VALUES = 12
-
-#: A recipe as a dictionary, as its JSON.
-Document = dict[str, Any]
+_NUMBERED = re.compile(r"(.+?)(?: of expert)? ([1-9][0-9]*)")
 
 
-@dataclass(frozen=True)
-class Parameter:
-    """What an axis can vary.
-
-    Attributes:
-        title: for people.
-        unit: of its values, "" for none.
-        suggested: values to begin with, as a user would write them.
-        get: its value in a recipe's document.
-        put: writes a value into a recipe's document.
-        field: of operators, where it is theirs; "" where every recipe has the parameter.
-        needless: why it makes no difference in a recipe that has it, in half a sentence, or "".
-        whole: whether its values are whole numbers.
-    """
-
-    title: str
-    unit: str
-    suggested: str
-    get: Callable[[Document], float]
-    put: Callable[[Document, float], None]
-    field: str = ""
-    needless: Callable[[Recipe], str] = lambda recipe: ""
-    whole: bool = False
-
-    @property
-    def label(self) -> str:
-        """The title with the unit, for an axis."""
-        return f"{self.title} ({self.unit})" if self.unit else self.title
-
-    def value(self, recipe: Recipe) -> float:
-        """What it is in a recipe that has it."""
-        return self.get(recipe.model_dump())
+def parameter(name: str) -> Parameter:
+    """The parameter of this name; raises RecipeError where there is none."""
+    if name not in fields.PARAMETERS:
+        raise RecipeError(f"There is no parameter '{quoted(name)}' to vary, there are {', '.join(_names())}.")
+    return fields.PARAMETERS[name]
 
 
-def _alone(recipe: Recipe) -> str:
-    return "one expert alone has no others to be preferred to" if len(recipe.experts) < 2 else ""
+def _names() -> list[str]:
+    """All names, those that go by experts once."""
+    return list(dict.fromkeys(re.sub(r" [1-9][0-9]*$", " N", name) for name in fields.PARAMETERS))
 
 
-def _no_pair(recipe: Recipe) -> str:
-    count = len(recipe.experts)
-    return f"it leaves the rest to one other expert, and there are {count} experts" if count != 2 else ""
-
-
-def _unguided(recipe: Recipe) -> str:
-    domain = get_domain(recipe.domain)
-    return "" if domain.guided else f"only prompts are guided, and {domain.title} has none"
-
-
-def _uncorrected(recipe: Recipe) -> str:
-    return "" if recipe.correction is not None else "the recipe has no correction"
-
-
-def _of_operators() -> dict[str, Parameter]:
-    """What the operators say that a grid can vary."""
-    return {told.name: _of_operator(told, told.varied) for _, told in all_parameters() if told.varied is not None}
-
-
-def _of_operator(told: OperatorParameter, axis: Varied) -> Parameter:
-    field = told.field
-
-    def each(document: Document) -> list[float]:
-        return document["operator"][field] or [0.0] * len(document["experts"])
-
-    def first(document: Document) -> float:
-        return each(document)[0]
-
-    def put_first(document: Document, value: float) -> None:
-        document["operator"][field] = [value, *each(document)[1:]]
-
-    def put_share(document: Document, value: float) -> None:
-        document["operator"][field] = [value, 1 - value]
-
-    if not isinstance(told, PerExpert):
-        return Parameter(
-            axis.title,
-            axis.unit,
-            axis.suggested,
-            lambda document: document["operator"][field],
-            lambda document, value: document["operator"].update({field: value}),
-            field=field,
-        )
-    put, needless = (put_share, _no_pair) if told.shares else (put_first, _alone)
-    return Parameter(axis.title, axis.unit, axis.suggested, first, put, field=field, needless=needless)
-
-
-#: By the names that axes have in text, in the order in which they are offered.
-PARAMETERS: dict[str, Parameter] = {
-    **_of_operators(),
-    "guidance": Parameter(
-        "guidance w",
-        "",
-        "1, 4, 8",
-        lambda document: (document["guidance"] or {"weight": 1.0})["weight"],
-        lambda document, value: document.update(guidance=(document["guidance"] or {}) | {"weight": value}),
-        needless=_unguided,
-    ),
-    "particles": Parameter(
-        "particles a group",
-        "",
-        "2, 4, 8",
-        lambda document: document["correction"]["particles"] or document["batch"],
-        lambda document, value: document["correction"].update(particles=value),
-        needless=_uncorrected,
-        whole=True,
-    ),
-    "threshold": Parameter(
-        "threshold of resampling",
-        "share of the particles",
-        "0, 0.5, 1",
-        lambda document: document["correction"]["threshold"],
-        lambda document, value: document["correction"].update(threshold=value),
-        needless=_uncorrected,
-    ),
-    "steps": Parameter(
-        "steps",
-        "",
-        "10, 20, 50",
-        lambda document: document["levels"]["steps"],
-        lambda document, value: document["levels"].update(steps=value),
-        whole=True,
-    ),
-    "seed": Parameter(
-        "seed",
-        "",
-        "0:4",
-        lambda document: document["seed"],
-        lambda document, value: document.update(seed=value),
-        whole=True,
-    ),
-}
+def usual_name(text: str) -> str:
+    """The name in `PARAMETERS` that a text means: "bias of expert 1" is "bias", "bias of expert 2" is "bias 2"."""
+    name = " ".join(text.split())
+    numbered = _NUMBERED.fullmatch(name)
+    if numbered is None:
+        return name
+    plain = f"{numbered[1]} {numbered[2]}"
+    return numbered[1] if numbered[2] == "1" and plain not in fields.PARAMETERS else plain
 
 
 class Axis(BaseModel):
-    """A parameter's name (see `PARAMETERS`) and the 1 to 12 different values that it takes."""
+    """A parameter's name (see `fields.PARAMETERS`) and the 1 to 12 different values that it takes."""
 
     # Strict, and integers kept as such: a seed of 18 digits is no float.
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True, strict=True)
 
     name: str
-    values: list[int | float]
+    values: list[Value]
 
     @field_validator("name")
     @classmethod
     def _known(cls, name: str) -> str:
-        if name not in PARAMETERS:
-            raise ValueError(f"there is no parameter '{name}' to vary, there are {', '.join(PARAMETERS)}")
+        try:
+            parameter(name)
+        except RecipeError as error:
+            raise ValueError(str(error).removesuffix(".")) from None
         return name
 
     @field_validator("values")
     @classmethod
-    def _some(cls, values: list[int | float]) -> list[int | float]:
+    def _some(cls, values: list[Value], info: ValidationInfo) -> list[Value]:
         if not 1 <= len(values) <= MOST_VALUES:
             raise ValueError(f"an axis takes 1 to {MOST_VALUES} values, got {len(values)}")
+        if "name" in info.data:
+            kind = parameter(info.data["name"]).kind
+            try:
+                values = [kind.check(value) for value in values]
+            except ValueError as error:
+                raise ValueError(f"it takes {error}") from None
         if len(set(values)) < len(values):
             raise ValueError("a value stands in it twice")
         return values
@@ -189,104 +82,70 @@ class Axis(BaseModel):
     @property
     def label(self) -> str:
         """What the axis is called in a picture."""
-        return PARAMETERS[self.name].label
+        return parameter(self.name).label
 
     @property
     def texts(self) -> list[str]:
         """The values as written along the axis."""
-        return [number_text(value) for value in self.values]
+        return [parameter(self.name).kind.label(value) for value in self.values]
 
 
-def number_text(value: float) -> str:
-    """A value as it is written along an axis: whole numbers with all digits, others with six."""
-    return str(value) if isinstance(value, int) else f"{value:.6g}"
-
-
-def make_axis(name: str, values: list[int | float]) -> Axis:
+def make_axis(name: str, values: list[Value]) -> Axis:
     """An axis, or RecipeError with one sentence that says what is wrong with it."""
     try:
-        axis = Axis(name=name, values=values)
+        return Axis(name=usual_name(name), values=values)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         message = first["msg"].removeprefix("Value error, ")
-        raise RecipeError(f"The axis '{name}' is wrong: {message[0].lower() + message[1:]}.") from None
-    if PARAMETERS[name].whole:
-        for value in values:
-            if value != int(value):
-                raise RecipeError(f"The axis '{name}' takes whole numbers only, not {value:g}.")
-        axis = Axis(name=name, values=[int(value) for value in values])
-    return axis
+        raise RecipeError(f"The axis '{quoted(name)}' is wrong: {message[0].lower() + message[1:]}.") from None
 
 
 def parse_axis(text: str) -> Axis:
-    """An axis from "temperature=0,1,10" or "seed=0:4"; raises RecipeError."""
+    """An axis from "temperature=0,1,10", "seed=0:4", "operator=or,and", "prompt 1=a lion|a cat"; raises RecipeError."""
     name, equals, values = text.partition("=")
     if not equals:
-        raise RecipeError(f"'{text}' is no axis; write a parameter and its values, such as temperature=0,1,10.")
-    return make_axis(name.strip(), parse_values(values))
-
-
-def parse_values(text: str) -> list[int | float]:
-    """Numbers from text: "0, 1, 10", or whole numbers as Python's range, "0:4" for 0, 1, 2, 3 ("10:50:10" with a step).
-
-    Raises:
-        RecipeError: with one sentence.
-    """
-    values: list[int | float] = []
-    for part in text.split(","):
-        values += _range(part) if ":" in part else [_value(part)]
-    if len(values) > MOST_VALUES:
-        raise RecipeError(f"An axis takes 1 to {MOST_VALUES} values, '{text.strip()}' has {len(values)}.")
-    return values
-
-
-def _range(part: str) -> range:
-    try:
-        numbers = range(*(int(end) for end in part.split(":")))
-        if len(numbers):
-            return numbers if len(numbers) <= MOST_VALUES else numbers[: MOST_VALUES + 1]
-    except (ValueError, TypeError, OverflowError):
-        pass
-    raise RecipeError(f"'{part.strip()}' is no range; write whole numbers such as 0:4, which is 0, 1, 2, 3.")
-
-
-def _value(part: str) -> int | float:
-    for kind in (int, float):
-        try:
-            number = kind(part)
-        except ValueError:
-            continue
-        if math.isfinite(number):
-            return number
-    raise RecipeError(f"'{part.strip()}' is no number; write values such as 0, 1, 10 or 0:4.")
+        raise RecipeError(f"'{quoted(text)}' is no axis; write a parameter and its values, such as temperature=0,1,10.")
+    name = usual_name(name)
+    return make_axis(name, parameter(name).kind.read(values))
 
 
 def varied(recipe: Recipe) -> list[str]:
     """The names of the parameters that make a difference in this recipe."""
-    return [name for name in PARAMETERS if not _obstacle(name, recipe)]
+    document = recipe.model_dump()
+    return [name for name, one in fields.PARAMETERS.items() if not one.obstacle(document)]
 
 
-def with_value(recipe: Recipe, name: str, value: float) -> Recipe:
+def with_value(recipe: Recipe, name: str, value: Value) -> Recipe:
     """The recipe with one parameter changed.
 
     Raises:
-        RecipeError: if the recipe has no such parameter, or the value is out of its bounds.
+        RecipeError: if the recipe has no such parameter, or the value does not fit it; FieldError if it fits none.
     """
-    obstacle = _obstacle(name, recipe)
-    if obstacle:
-        raise RecipeError(f"The axis '{name}' does not fit this recipe: {obstacle}.")
+    return with_values(recipe, {name: value})
+
+
+def with_values(recipe: Recipe, values: Mapping[str, Value]) -> Recipe:
+    """The recipe with several parameters changed, checked once all of them are; raises as `with_value`.
+
+    What others depend on is set first: an operator is there before its temperature is.
+    """
+    return make_recipe(changed_document(recipe, values))
+
+
+def changed_document(recipe: Recipe, values: Mapping[str, Value]) -> Document:
+    """The document of `with_values`, before it is checked."""
     document = recipe.model_dump()
-    PARAMETERS[name].put(document, value)
-    return make_recipe(document)
+    for name in _in_order(values):
+        obstacle = parameter(name).obstacle(document)
+        if obstacle:
+            raise RecipeError(f"The axis '{name}' does not fit this recipe: {obstacle}.")
+        parameter(name).put(document, values[name])
+    for name, value in values.items():
+        if parameter(name).get(document) != value:
+            raise RecipeError(f"The axes {' and '.join(map(repr, values))} do not go together: one undoes the other.")
+    return document
 
 
-def _obstacle(name: str, recipe: Recipe) -> str:
-    parameter, operator = PARAMETERS[name], recipe.operator
-    if parameter.field and parameter.field not in type(operator).model_fields:
-        return f"its operator is '{operator.name}', only {_operators_with(parameter.field)} has a {name}"
-    return parameter.needless(recipe)
-
-
-def _operators_with(field: str) -> str:
-    """The operators whose recipes have this field: "'or' or 'and'"."""
-    return " or ".join(f"'{name}'" for name, operator in OPERATORS.items() if field in operator.model_fields)
+def _in_order(names: Iterable[str]) -> list[str]:
+    order = list(fields.PARAMETERS)
+    return sorted(names, key=lambda name: (not parameter(name).early, order.index(name)))

@@ -3,6 +3,7 @@
 An axis is a parameter's name and its values: x_0 .. x_{n-1} go across, y_0 .. y_{m-1} go down. Cell (i, j), row i and
 column j, is a run of the recipe with the two parameters set to y_i and x_j and everything else, the seed too, as it
 is: whatever differs between two cells comes from the axes. A run is a recipe's alone, so each cell can be made again.
+Where the two do not go together (an estimator that does not follow that solver), the cell says so, and is not run.
 
     sweep = Sweep(recipe, parse_axis("temperature=0,1,10"), parse_axis("seed=0:4"))
     for row, column, result in sweep.results():
@@ -21,6 +22,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from PIL import Image
@@ -29,17 +31,18 @@ from ..domain import Result
 from ..domains import get_domain
 from ..domains.checked import make_recipe
 from ..domains.picture_files import recipe_chunk
-from ..errors import OutputError, RecipeError, SuperDiffError
+from ..errors import FieldError, OutputError, RecipeError, SuperDiffError
 from ..recipes.document import Recipe
 from ..sampling import Step
 from ..system.files import write_whole
 from ..system.visible_text import visible
-from .axes import PARAMETERS, Axis, number_text, varied, with_value
+from .axes import Axis, changed_document, parameter, varied, with_values
 from .failures import explain
 from .folder import OutputFolder, output_file
 from .grid_picture import Place, compose_grid, fit
 from .record import CHECKPOINT_SECONDS
 from .run import Run
+from .values import Value
 from .work import State, Work
 
 log = logging.getLogger("superdiff.sweep")
@@ -69,12 +72,13 @@ class Sweep(Work):
     ) -> None:
         if y is not None and x.name == y.name:
             raise RecipeError(f"Both axes vary '{x.name}'; choose two different parameters.")
-        regrouped = "particles" in (x.name, None if y is None else y.name)
+        self.axes = [x] if y is None else [x, y]
+        regrouped = any(parameter(axis.name).groups for axis in self.axes)
         if batch is None and get_domain(recipe.domain).sample_is_picture and not regrouped:
             batch = recipe.group
         super().__init__(recipe if batch is None else make_recipe(recipe.model_dump() | {"batch": batch}), folder)
         self.x, self.y = x, y
-        self.recipes = self._derive()
+        self.recipes, self._unfit = self._derive()
         self.title = grid_title(self.recipe, x, y)
         self._lock = threading.Lock()
         self._cells: dict[Place, Image.Image | str] = {}
@@ -86,15 +90,41 @@ class Sweep(Work):
         self._outcome: tuple[State, str] = ("failed", "")
         self._unsaved: list[str] = []
 
-    def _derive(self) -> dict[Place, Recipe]:
-        recipes = {}
-        for row, down in enumerate([None] if self.y is None else self.y.values):
-            base = self.recipe
-            if self.y is not None and down is not None:
-                base = with_value(base, self.y.name, down)
-            for column, across in enumerate(self.x.values):
-                recipes[row, column] = with_value(base, self.x.name, across)
-        return recipes
+    def _derive(self) -> tuple[dict[Place, Recipe], dict[Place, str]]:
+        """The recipes of the cells, and the sentences of those whose values do not go together.
+
+        Raises:
+            FieldError: if a value is out of its field's bounds.
+            RecipeError: if no cell can be.
+        """
+        recipes: dict[Place, Recipe] = {}
+        unfit: dict[Place, str] = {}
+        for row in range(1 if self.y is None else len(self.y.values)):
+            for column in range(len(self.x.values)):
+                try:
+                    recipes[row, column] = with_values(self.recipe, self.values_at((row, column)))
+                except FieldError:
+                    raise
+                except RecipeError as error:
+                    unfit[row, column] = str(error)
+        if not recipes:
+            raise RecipeError(next(iter(unfit.values())))
+        return recipes, unfit
+
+    def values_at(self, place: Place) -> dict[str, Value]:
+        """What the axes are in a cell, by their names; x first."""
+        row, column = place
+        return {self.x.name: self.x.values[column]} | ({} if self.y is None else {self.y.name: self.y.values[row]})
+
+    @property
+    def unfit(self) -> dict[Place, str]:
+        """Why cells cannot be run, in a sentence each."""
+        return dict(self._unfit)
+
+    @property
+    def size(self) -> int:
+        """How many cells there are, with those that cannot be run."""
+        return len(self.recipes) + len(self._unfit)
 
     def results(self, on_step: Callable[[Step], None] | None = None) -> Iterator[tuple[int, int, Result]]:
         """Run the cells, row by row, and yield (row, column, result) of each that ends; failures are passed over.
@@ -103,6 +133,8 @@ class Sweep(Work):
             on_step: called at every step of every cell.
         """
         self._started = time.monotonic()
+        for place, problem in self._unfit.items():
+            self._keep(place, problem)
         for (row, column), recipe in self.recipes.items():
             run = self._current = Run(recipe, previews=False)
             # Looked at after `_current` is set: whoever cancels sets the event first and looks for a run then.
@@ -130,7 +162,7 @@ class Sweep(Work):
             self.state = "running"
         if resolved != self.recipe:
             self.recipe = resolved
-            self.recipes = self._derive()
+            self.recipes, self._unfit = self._derive()
 
     def _keep(self, place: Place, cell: Image.Image | str) -> None:
         with self._lock:
@@ -198,9 +230,9 @@ class Sweep(Work):
     def _conclude(self) -> None:
         """Settle the state and complete the record; it is there even if no cell could be made."""
         failures = self.failures
-        whole = len(self.cells) == len(self.recipes)
-        fruitless = whole and len(failures) == len(self.recipes)
-        reason = next(iter(failures.values())) if fruitless else ""
+        whole = len(self.cells) == self.size
+        fruitless = whole and len(failures) == self.size
+        reason = next((text for place, text in failures.items() if place in self.recipes), "") if fruitless else ""
         self._outcome = "failed" if fruitless else "done" if whole else "cancelled", reason
         self._settle()
         if self.message:
@@ -215,7 +247,7 @@ class Sweep(Work):
             state, message = "failed", f"{self._problem} The grid is kept in memory."
         if self._output is not None:
             lines = [f"cell in row {row}, column {column} (from 0): {text}" for (row, column), text in failures.items()]
-            status = {"id": self.id, "state": state, "message": message, "cells": self.done, "of": len(self.recipes)}
+            status = {"id": self.id, "state": state, "message": message, "cells": self.done, "of": self.size}
             logged = visible("\n".join([f"grid {self.id}", *lines, ""])).encode()
             if not self._output.write("run.log", lambda: logged):
                 self._output.make_room()
@@ -276,7 +308,7 @@ class Sweep(Work):
         """The share of all cells' steps that are done, 0 to 1."""
         settled, current = self.cells, self._current
         work = {place: recipe.levels.steps + 1 for place, recipe in self.recipes.items()}
-        done = sum(work[place] for place in settled)
+        done = sum(steps for place, steps in work.items() if place in settled)
         if current is not None and not current.finished.is_set():
             done += len(current.trace)
         return min(done / sum(work.values()), 1.0)
@@ -310,15 +342,25 @@ class Sweep(Work):
 
 def grid_title(recipe: Recipe, x: Axis, y: Axis | None = None) -> str:
     """What all cells have in common, in a line: the operator, the experts, and the parameters that no axis varies."""
-    experts = ", ".join(expert.prompt or expert.model for expert in recipe.experts)
-    axes = {x.name} | ({y.name} if y is not None else set())
+    axes = [x] if y is None else [x, y]
+    documents = [recipe.model_dump()]
+    for axis in axes:
+        for value in axis.values:
+            with suppress(RecipeError):
+                documents.append(changed_document(recipe, {axis.name: value}))
+    names = [[expert["prompt"] or expert["model"] for expert in document["experts"]] for document in documents]
+    experts = ", ".join(each[0] if len(set(each)) == 1 else "…" for each in zip(*names, strict=True))
     held = [
-        f"{PARAMETERS[name].title} = {number_text(PARAMETERS[name].value(recipe))}"
+        f"{parameter(name).title} = {parameter(name).kind.label(parameter(name).value(recipe))}"
         for name in varied(recipe)
-        if name not in axes
+        if parameter(name).stated and name not in {axis.name for axis in axes}
     ]
-    operator = " ".join([recipe.operator.name.replace("_", " ").upper(), *recipe.operator.composed])
-    return "; ".join([f"{operator} of {experts}", *held])
+    words = [recipe.operator.name.replace("_", " ").upper(), *recipe.operator.composed]
+    same = all(document["operator"]["name"] == recipe.operator.name for document in documents)
+    texts = {
+        tuple(str(value) for value in document["operator"].values() if isinstance(value, str)) for document in documents
+    }
+    return "; ".join([f"{' '.join(words)} of {experts}" if same and len(texts) == 1 else experts, *held])
 
 
 def _picture(result: Result, notes: list[str]) -> Image.Image | str:

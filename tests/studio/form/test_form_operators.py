@@ -13,7 +13,7 @@ from superdiff_engine.errors import RecipeError
 from superdiff_engine.recipes import operators
 from superdiff_engine.recipes.document import Recipe
 from superdiff_engine.recipes.parameters import Chosen, Number, PerExpert, Varied
-from superdiff_engine.runs import axes
+from superdiff_engine.runs import axes, fields
 from superdiff_engine.runs.run import Run
 
 
@@ -46,7 +46,7 @@ class ToyRecipe(operators.OperatorRecipe):
 def toy(monkeypatch):
     monkeypatch.setitem(operators.OPERATORS, "toy", ToyRecipe)
     Recipe.model_rebuild(force=True)
-    monkeypatch.setattr(axes, "PARAMETERS", axes._of_operators())
+    monkeypatch.setattr(fields, "PARAMETERS", fields.of_operators())
     yield
     monkeypatch.undo()
     Recipe.model_rebuild(force=True)
@@ -114,7 +114,7 @@ def test_a_new_operator_is_in_documents_headings_grids_and_comparisons(toy):
     ):
         with pytest.raises(RecipeError, match=words):
             make_recipe(RECIPE | {"operator": {"name": "toy"} | wrong})
-    assert axes.varied(recipe) == ["power"] and axes.PARAMETERS["power"].label == "power P (W)"
+    assert axes.varied(recipe) == ["formula", "power"] and axes.parameter("power").label == "power P (W)"
     assert axes.with_value(recipe, "power", 3).operator == ToyRecipe(power=3, depth=4, tilt=[0.5, 1], first=1)
     assert ToyRecipe.like(operators.OrRecipe(bias=[1, 2]), 2) == ToyRecipe()
 
