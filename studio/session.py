@@ -12,9 +12,12 @@ from superdiff_engine.recipes.document import Recipe
 from .form import memory as form_memory
 from .form import state as form_state
 from .jobs import EstimationJob, GridJob, Job, Jobs, Tab, runs_folder
+from .words import ordinal
 
 #: How many runs are shown side by side.
 MOST_COMPARED = 8
+#: Presses of Ctrl+Enter that are taken in at once.
+_MOST_PRESSES = 20
 
 
 @st.cache_resource(show_spinner=False)
@@ -87,16 +90,47 @@ def show(job_ids: list[str]) -> None:
     this_tab().shown = tuple(job_ids)
 
 
+def count_presses(asked: int) -> None:
+    """Note that Run was asked for by the keyboard (a callback); `asked` counts all of the tab's presses."""
+    state = st.session_state
+    state["presses"] = min(max(asked - state["presses-known"], 0) + state.get("presses", 0), _MOST_PRESSES)
+    state["presses-known"] = asked
+
+
+def take_presses(runs: bool) -> None:
+    """Take in what the keyboard asked for; draw the form before, so that it has settled to all that was typed.
+
+    Args:
+        runs: whether the form describes what can be run; presses are dropped where it does not.
+    """
+    state = st.session_state
+    presses = state.pop("presses", 0)
+    if presses and runs:
+        state["presses-to-run"] = presses
+        st.rerun()
+
+
+def run_presses() -> None:
+    """Run the form for every press that was taken in; before the form is drawn, since a seed may be rolled."""
+    for _ in range(st.session_state.pop("presses-to-run", 0)):
+        run_form()
+
+
 def run_form() -> None:
-    """Run what the form describes (a callback)."""
+    """Run what the form describes (a callback); it waits its turn, and is shown unless what is shown is at work."""
     state = st.session_state
     state["problem"] = ""
     try:
         if not state["f.lock"]:
             form_state.roll_seed()
-        show([registry().submit(form_state.recipe_now(), state["f.save"], this_tab()).id])
+        job = registry().submit(form_state.recipe_now(), state["f.save"], this_tab())
     except SuperDiffError as error:
         state["problem"] = str(error)
+        return
+    if all(other.finished for other in shown_jobs()):
+        show([job.id])
+    else:
+        st.toast(f"Added to the queue: {ordinal(len(registry().ahead(job)) + 1)} in line", icon=":material/playlist_add:")
 
 
 def run_beside(*recipes: Recipe) -> None:

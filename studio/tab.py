@@ -9,10 +9,15 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
+from . import session
 from .form import memory as form_memory
+from .guard import callback
 
 #: Longer addresses are not taken by every browser and server; such a form is not kept over a reload.
 _LONGEST = 30_000
+
+
+_KEY = "tab-script"
 
 
 @cache
@@ -32,4 +37,12 @@ def address() -> str:
 
 def draw_tab(page: str) -> None:
     """Mount the script; draw it last, so that it knows the form as it is. `page` is the page's path."""
-    _component()(key="tab-script", data={"query": address(), "page": page}, height=1)
+    script = _component()(
+        key=_KEY,
+        data={"query": address(), "page": page},
+        default={"asked": 0},
+        on_asked_change=callback(lambda: session.count_presses(st.session_state[_KEY]["asked"])),
+        height=1,
+    )
+    # A tab that outlived its server, or its session, brings the presses of before along.
+    st.session_state.setdefault("presses-known", script["asked"])

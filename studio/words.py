@@ -25,6 +25,12 @@ SOURCES: dict[str, str] = {
 }
 
 
+def ordinal(number: int) -> str:
+    """1st, 2nd, 3rd, 4th, 11th, 21st."""
+    ending = {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{'th' if number % 100 in (11, 12, 13) else ending}"
+
+
 def other_than_usual(recipe: Recipe) -> list[str]:
     """What differs from the domain's defaults and is not said by a heading's title and numbers."""
     return [words for place, words in differences(recipe).items() if place not in _STATED]

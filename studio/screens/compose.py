@@ -9,6 +9,7 @@ from studio.stage.stage import draw_run_button, draw_stage, warm_up
 
 with guarded("the page"):
     before = session.at_work()
+    session.run_presses()
     form, stage = st.columns([1, 2.6], gap="medium")
     with form, guarded("the form"):
         draw_form()
@@ -16,6 +17,6 @@ with guarded("the page"):
         draw_run_button()
     with stage, guarded("the results"):
         draw_stage()
-    # What ended meanwhile is drawn as at work in one place and as ended in another: a Run button that stays grey, say.
+    # What ended meanwhile is drawn as at work in one place and as ended in another: a button that stays grey, say.
     if before - session.at_work():
         st.rerun()

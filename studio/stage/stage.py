@@ -41,18 +41,18 @@ def warm_up(domain: str) -> None:
 
 def draw_run_button() -> None:
     """Run, or the sentence that says why not."""
-    busy = any(not job.finished for job in session.shown_jobs())
     problem, remarks = "", []
     try:
         recipe = form_state.recipe_now()
         remarks = get_domain(recipe.domain).remarks(recipe)
     except SuperDiffError as error:
         problem = str(error)
+    session.take_presses(runs=not problem)
     with st.container(key="run-bar", gap="xsmall"):
-        _run_bar(busy, problem, remarks)
+        _run_bar(problem, remarks)
 
 
-def _run_bar(busy: bool, problem: str, remarks: list[str]) -> None:
+def _run_bar(problem: str, remarks: list[str]) -> None:
     st.button(
         "Run",
         type="primary",
@@ -61,8 +61,8 @@ def _run_bar(busy: bool, problem: str, remarks: list[str]) -> None:
         width="stretch",
         key="run",
         on_click=callback(session.run_form),
-        disabled=busy or bool(problem),
-        help="Compose the experts with these settings",
+        disabled=bool(problem),
+        help="Compose the experts with these settings; while something runs, this is added to the queue",
     )
     if session.shown_jobs():
         # Where the columns are stacked, what runs lies below all the settings, out of sight.

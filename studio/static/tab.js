@@ -2,16 +2,18 @@
 // line always names what the tab shows, so that a reload, the way back and a new server find it again.
 //
 // data: { query: "run=...&recipe=...", page: the page's path, so that a change of page writes the query again }
+// state: asked: how often Run has been asked for by the keyboard. It reaches the server behind all that was typed before,
+// and counts, so that no press is lost and none counts twice however slow the page or the server is.
 
-const STEP = 60, PATIENCE = 3000, CELL_PATIENCE = 1500; // milliseconds
-let query = "";
+const TAKEN = 200, TAKEN_OF_TABLE = 1000; // milliseconds until what was typed is on its way to the server
+// Of the tab, not of this module, which may be loaded once more.
+const tab = (window.superdiffTab ??= { query: "", asked: 0, tell: null, listens: false });
 
 const button = () => document.querySelector(".st-key-run button");
-const busy = () => document.querySelector(".st-key-live, [data-testid='stApp'][data-test-script-state='running']") !== null;
 const inCell = (field) => !!field && field.closest(".gdg-style, .clip-region") !== null;
 
 // What has been typed and not been taken over yet is taken over as by Enter or by leaving the field. Returns for how many
-// milliseconds at most the page may take to notice.
+// milliseconds the page may keep it before it is sent.
 function settle() {
   const field = document.activeElement;
   if (!field || field === document.body) return 0;
@@ -24,22 +26,12 @@ function settle() {
   }
   field.blur();
   // A table sends its changes a moment later.
-  return typed && cell ? CELL_PATIENCE : typed ? 5 * STEP : 0;
+  return typed && cell ? TAKEN_OF_TABLE : typed ? TAKEN : 0;
 }
 
-// The run begins once the page has taken in what was typed: a button that was disabled by it is enabled then.
-function run(patience) {
-  const start = Date.now(), end = start + PATIENCE;
-  let noticed = patience === 0;
-  const attempt = () => {
-    const found = button();
-    const late = Date.now() >= end;
-    noticed = noticed || busy() || Date.now() >= start + patience;
-    if (!noticed) setTimeout(attempt, STEP / 2);
-    else if (found && !found.disabled && (late || !busy())) found.click();
-    else if (!late && !document.querySelector(".st-key-live")) setTimeout(attempt, STEP);
-  };
-  attempt();
+function ask() {
+  tab.asked += 1;
+  if (tab.tell) tab.tell("asked", tab.asked);
 }
 
 function onKey(event) {
@@ -47,23 +39,24 @@ function onKey(event) {
   if (!button()) return;
   event.preventDefault();
   event.stopImmediatePropagation();
-  // A table takes in the last letter with its next drawing.
-  if (!event.repeat) setTimeout(() => run(settle()), inCell(document.activeElement) ? STEP : 0);
+  // A held key is one press. A table takes in the last letter with its next drawing.
+  if (!event.repeat) setTimeout(() => setTimeout(ask, settle()), inCell(document.activeElement) ? 60 : 0);
 }
 
 function write() {
-  const wanted = query ? `?${query}` : "";
+  const wanted = tab.query ? `?${tab.query}` : "";
   if (location.search !== wanted) history.replaceState(history.state, "", location.pathname + wanted + location.hash);
 }
 
 // Before every listener of the page's own, and only once however often this is mounted.
-if (!window.superdiffTab) {
-  window.superdiffTab = true;
+if (!tab.listens) {
+  tab.listens = true;
   window.addEventListener("keydown", onKey, true);
   window.addEventListener("popstate", () => setTimeout(write, 0));
 }
 
-export default function ({ data }) {
-  query = data.query;
+export default function ({ data, setStateValue }) {
+  tab.query = data.query;
+  tab.tell = setStateValue;
   write();
 }

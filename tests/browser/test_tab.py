@@ -102,6 +102,16 @@ def test_the_form_fits_and_control_enter_runs_wherever_the_focus_is(tab, studio)
     recipe = address_with(tab, lambda recipe: str(recipe.seed) == seed)
     assert recipe.levels.steps == 7
     assert recipe.experts[0].mixture.means[0] == [-3.0, 0.0]
+    # Two presses count twice, and a held key once.
+    asked = tab.evaluate("() => window.superdiffTab.asked")
+    tab.keyboard.down("Control")
+    tab.keyboard.press("Enter")
+    tab.keyboard.down("Enter")
+    tab.keyboard.down("Enter")
+    tab.keyboard.up("Enter")
+    tab.keyboard.up("Control")
+    tab.wait_for_function(ANOTHER, arg=seed)
+    assert tab.evaluate("() => window.superdiffTab.asked") == asked + 2
 
 
 def test_run_and_form_outlive_pages_reloads_and_the_server(tab, tmp_path):

@@ -122,3 +122,32 @@ def test_any_tab_sees_and_cancels_what_is_at_work():
     assert "Cancelled at step" in words(first)
     second.run()
     assert "cancelled before its first step" in words(second)
+
+
+def test_run_adds_to_the_queue_while_something_runs_and_every_press_of_the_keyboard_counts():
+    """What is shown stays while it is at work; presses that reach the server together are so many runs."""
+    tab = open_tab(steps=10_000)
+    press(tab, "run")
+    (running,) = session.registry().at_work()
+    assert tab.session_state["shown"] == [running.id]
+    assert not next(button for button in tab.button if button.key == "run").disabled
+    tab.session_state["f.steps"] = 3
+    press(tab, "run")
+    assert [toast.value for toast in tab.toast] == ["Added to the queue: 2nd in line"]
+    tab.session_state["presses"] = 2  # of Ctrl+Enter
+    tab.run()
+    assert tab.session_state["shown"] == [running.id] and "presses" not in tab.session_state
+    assert [job.recipe.levels.steps for job in session.registry().at_work()] == [10_000, 3, 3, 3]
+    tab.session_state["f.seed"] = "none"  # nothing that can be run
+    tab.session_state["presses"] = 1
+    tab.run()
+    assert len(session.registry().at_work()) == 4 and "presses" not in tab.session_state
+    session.registry().cancel(running)
+    finish()
+    tab.run()
+    tab.session_state["f.seed"] = "5"
+    tab.run()
+    press(tab, "run")
+    finish()
+    tab.run()
+    assert "Finished" in words(tab) and "seed 5" in words(tab)
