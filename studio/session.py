@@ -130,7 +130,8 @@ def run_form() -> None:
     if all(other.finished for other in shown_jobs()):
         show([job.id])
     else:
-        st.toast(f"Added to the queue: {ordinal(len(registry().ahead(job)) + 1)} in line", icon=":material/playlist_add:")
+        place = ordinal(len(registry().ahead(job)) + 1)
+        st.toast(f"Added to the queue: {place} in line", icon=":material/playlist_add:")
 
 
 def run_beside(*recipes: Recipe) -> None:
