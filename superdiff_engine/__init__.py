@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .likelihood import Likelihoods, estimate_log_density
     from .noise import VE, DiscreteVP, Flow, Schedule, karras_levels, log_levels, time_levels
     from .recipes.formulas import parse_formula
+    from .runs.comparison import Comparison, compare
     from .runs.density_check import DensityCheck, check_densities
     from .sampling import Step, sample
     from .score import ConditionedScore, EDMScore, Guidance, NetworkScore, ScoreModel
@@ -43,6 +44,7 @@ __all__ = [
     "ButNot",
     "Centred",
     "CoinFlip",
+    "Comparison",
     "Composed",
     "ConditionedScore",
     "Correction",
@@ -77,6 +79,7 @@ __all__ = [
     "WeightedSum",
     "Xor",
     "check_densities",
+    "compare",
     "estimate_log_density",
     "karras_levels",
     "log_levels",
@@ -102,6 +105,7 @@ def __getattr__(name: str) -> Any:
             "likelihood",
             "recipes.formulas",
             "runs.density_check",
+            "runs.comparison",
         ):
             home = import_module(f".{module}", __name__)
             if hasattr(home, name):

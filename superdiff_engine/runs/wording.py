@@ -23,6 +23,8 @@ SAVINGS: dict[str, str] = {
 }
 
 DEFAULT_CORRECTION = CorrectionRecipe()
+#: What is said of a recipe without one.
+NO_CORRECTION = "none"
 #: No value of a recipe: what the usual one has not, however open the recipe leaves it.
 _NOWHERE = object()
 
@@ -296,7 +298,7 @@ def _operator(recipe: Recipe) -> dict[str, Said]:
 
 def _correction(correction: CorrectionRecipe | None) -> str:
     if correction is None:
-        return "none"
+        return NO_CORRECTION
     return "all samples one group" if correction.particles is None else f"{correction.particles} particles a group"
 
 
