@@ -130,12 +130,15 @@ def _operator_words(operator: OperatorRecipe) -> str:
 
 @dataclass(frozen=True)
 class _Block:
-    """A difference, or several that belong together, for a sentence and for titles."""
+    """A difference, or several that belong together, for a sentence and for titles, of which some go `first`; `field`
+    is that of the experts, where it is theirs.
+    """
 
     name: str
     values: tuple[str, ...]
     titles: tuple[str, ...]
     first: bool = False
+    field: str = ""
 
 
 def _blocks(recipes: Sequence[Recipe], found: Sequence[Difference]) -> list[_Block]:
@@ -159,9 +162,8 @@ def _blocks(recipes: Sequence[Recipe], found: Sequence[Difference]) -> list[_Blo
         elif not (group.startswith("experts") and domains):
             blocks.append(_alone(one))
     # Where prompts are told apart, models that only a prompt more brings along say nothing.
-    said = {block.name for block in blocks}
     alike = len({expert.model for recipe in recipes for expert in recipe.experts}) == 1
-    return [block for block in blocks if not (block.name == "experts" and "prompts" in said and alike)]
+    return [block for block in blocks if not (block.field == "model" and "prompt" in gathered and alike)]
 
 
 def _alone(one: Difference) -> _Block:
@@ -192,7 +194,7 @@ def _of_experts(recipes: Sequence[Recipe], field: str, one: Difference) -> _Bloc
         each = [said.get(f"experts.{number}.{field}") for number in range(1, len(recipe.experts) + 1)]
         values.append(" + ".join("–" if value is None else value.value for value in each))
     plain = tuple(value.replace("'", "") for value in values)
-    return _Block("prompts" if field == "prompt" else "experts", tuple(values), plain)
+    return _Block("prompts" if field == "prompt" else "experts", tuple(values), plain, field=field)
 
 
 def _of_operators(recipes: Sequence[Recipe], found: Sequence[Difference]) -> list[_Block]:
