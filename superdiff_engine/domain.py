@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -18,6 +19,7 @@ from .noise import check_levels
 from .solvers import get_solver
 
 if TYPE_CHECKING:
+    from PIL import Image
     from torch import Tensor
 
     from .geometry import Geometry, Product, State
@@ -146,6 +148,14 @@ class Shown:
 ALL = Shown()
 #: In every file samples and experts count from 0; this says so in its head.
 COUNTING = "samples and experts count from 0"
+
+
+@dataclass(frozen=True)
+class SlidePicture:
+    """Samples as they stand on a slide: a picture no larger than was asked for, and what it shows, in a line."""
+
+    image: Image.Image
+    note: str = ""
 
 
 def importance_fields(result: Result[Any], row: int) -> dict[str, str]:
@@ -429,6 +439,24 @@ class Domain(ABC, Generic[PreviewT, DecodedT]):
     @abstractmethod
     def preview_png(self, result: Result[DecodedT]) -> bytes | None:
         """A PNG of the finished samples, for the run's folder; None where there is nothing to show."""
+
+    def slide_picture(
+        self, result: Result[DecodedT], width: int, height: int, dark: bool = False
+    ) -> SlidePicture | None:
+        """The finished samples for a slide, sharp at this size; None where there is nothing to show.
+
+        Args:
+            result: of the run, complete or not.
+            width: that the picture may have, in pixels.
+            height: likewise.
+            dark: whether the slide is.
+        """
+        from PIL import Image, ImageOps
+
+        made = self.preview_png(result)
+        if made is None:
+            return None
+        return SlidePicture(ImageOps.contain(Image.open(io.BytesIO(made)).convert("RGB"), (width, height)))
 
     def picture_png(self, result: Result[DecodedT], index: int) -> bytes:
         """A PNG of sample `index` alone, with the recipe inside; only where `sample_is_picture`."""

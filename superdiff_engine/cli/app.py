@@ -1,4 +1,4 @@
-"""The command line: superdiff studio | sample | densities | grid | evaluate | train | models."""
+"""The command line: superdiff studio | sample | densities | slide | grid | evaluate | train | models."""
 
 from __future__ import annotations
 
@@ -25,13 +25,14 @@ from .models import models
 from .options import without_settings
 from .readme import readme
 from .runs import grid, sample
+from .slide import slide
 from .studio import studio
 from .train import TrainCommand, train
 
 app = typer.Typer(
     cls=VisibleGroup, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__
 )
-for function in (studio, sample, densities, grid, models):
+for function in (studio, sample, densities, slide, grid, models):
     app.command()(function)
 app.command(cls=TrainCommand)(without_settings(train))
 app.command(cls=EvaluateCommand)(without_settings(evaluate))

@@ -117,6 +117,11 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout=apart)
 
 
+def new_sheet(width: float, height: float, dots: float) -> Figure:
+    """An empty figure, inches of so many pixels, on which everything is put into its place; within `drawing`."""
+    return Figure(figsize=(width, height), dpi=dots)
+
+
 def head(figure: Figure, title: str, *facts: str) -> None:
     """The title of a figure, and paler lines of facts below it, each shortened to what there is room for."""
     size = matplotlib.rcParams["font.size"]
@@ -124,7 +129,7 @@ def head(figure: Figure, title: str, *facts: str) -> None:
     words = shortened(title, min(LONGEST_TITLE, int(points / (0.7 * 1.25 * size))))
     write(figure.suptitle("", x=0.012, ha="left", fontsize=1.25 * size, fontweight="bold"), words)
     room = int((points - 60) / (0.56 * 0.82 * size))  # letters of a line, about
-    lines = [line for fact in facts if fact for line in textwrap.wrap(fact, room, max_lines=2, placeholder=" …")]
+    lines = [line for fact in facts for line in wrapped(fact, room, 2)]
     if lines:
         below = figure.axes[0].set_title("", loc="left", fontsize=0.82 * size, color=_ink_of(figure).pale, pad=8)
         write(below, "\n".join(lines))
@@ -167,6 +172,11 @@ def shortened(words: str, most: int) -> str:
     """Words on one line, cut to at most so many letters, with a sign that they were."""
     line = " ".join(words.split())
     return line if len(line) <= most else f"{line[: most - 1].rstrip()}…"
+
+
+def wrapped(words: str, letters: int, most: int) -> list[str]:
+    """Words in at most so many lines of so many letters; what has no room ends in a sign that it goes on."""
+    return textwrap.wrap(words, letters, max_lines=most, placeholder=" …")
 
 
 def families(words: str) -> list[str]:

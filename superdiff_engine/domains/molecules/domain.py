@@ -11,7 +11,20 @@ from typing import TYPE_CHECKING
 import torch
 from PIL import Image
 
-from ...domain import ALL, Domain, Export, ModelInfo, Prepared, Result, Shown, Size, Wording, rows_of, settling
+from ...domain import (
+    ALL,
+    Domain,
+    Export,
+    ModelInfo,
+    Prepared,
+    Result,
+    Shown,
+    Size,
+    SlidePicture,
+    Wording,
+    rows_of,
+    settling,
+)
 from ...errors import ModelError, RecipeError
 from ...geometry import State, divided
 from ...measured import Figure
@@ -32,6 +45,7 @@ from ..embedded import EmbeddedModels
 from ..experts import shared_network
 from ..picture_files import png
 from ..sizes import draw_sizes, sizes_in_turn
+from ..slides import cells_for, line_below, side_by_side
 from .arrays import DecodedMolecules, MoleculePreview
 from .atoms import ELEMENTS, FEWEST_ATOMS, MOST_ATOMS
 from .model import HIGHEST_LEVEL, LOWEST_LEVEL, MoleculeModel, MoleculeScores, decode, encode, load_model, load_settings
@@ -45,6 +59,8 @@ WHOLE, RINGS, CHAINS = "molecules", "molecules_rings", "molecules_chains"
 NAMES = (WHOLE, RINGS, CHAINS)
 MODELS = EmbeddedModels(NAMES, load_settings, needed=SETTINGS)
 PREVIEWED = 64
+#: Pixels that a molecule is wide on a slide, at least.
+_ON_SLIDE = 190
 #: Level at which log-densities of molecules from files are estimated, 0.03 Angstrom: below it every digit of a
 #: coordinate would count.
 ESTIMATION_LEVEL = 0.02
@@ -194,6 +210,26 @@ class Molecules(Domain[MoleculePreview, DecodedMolecules]):
         from .drawing import grid
 
         return None if result.decoded is None else png(grid(result.decoded, shares=result.shares), result.recipe)
+
+    def slide_picture(
+        self, result: Result[DecodedMolecules], width: int, height: int, dark: bool = False
+    ) -> SlidePicture | None:
+        """Flat depictions, each with why it is not valid where it is not."""
+        if result.decoded is None:
+            return None
+        from .checks import verdicts_of
+        from .drawing import depict
+
+        decoded, below = result.decoded, line_below(result)
+        cells = cells_for(len(decoded.atoms), width, height, _ON_SLIDE, below=below)
+        verdicts = verdicts_of(decoded, range(cells.count))
+
+        def draw(row: int, wide: int, high: int) -> Image.Image:
+            note = "" if verdicts[row].valid else str(verdicts[row].reason)[:30]
+            drawn = depict(verdicts[row].molecule, note, wide, high, dark, bond=0.19 * wide)
+            return Image.open(io.BytesIO(drawn)).convert("RGBA")
+
+        return side_by_side(result, cells, draw, dark, below)
 
     def picture_png(self, result: Result[DecodedMolecules], index: int) -> bytes:
         """A flat depiction of molecule `index`, as a PNG with the recipe inside."""

@@ -20,7 +20,14 @@ CELL = 220
 SHOWN = 64
 
 
-def depict(molecule: Chem.Mol, note: str = "", width: int = CELL, height: int = CELL, dark: bool = False) -> bytes:
+def depict(
+    molecule: Chem.Mol,
+    note: str = "",
+    width: int = CELL,
+    height: int = CELL,
+    dark: bool = False,
+    bond: float | None = None,
+) -> bytes:
     """A PNG of a molecule without its hydrogens where it can be read so, else with all its atoms as they are.
 
     Args:
@@ -29,22 +36,25 @@ def depict(molecule: Chem.Mol, note: str = "", width: int = CELL, height: int = 
         width: in pixels.
         height: in pixels.
         dark: for a dark page.
+        bond: the length of a bond in pixels, where the molecule has room for it; None: as large as it has room.
     """
     try:
-        return _drawn(flat(molecule), note, width, height, dark)
+        return _drawn(flat(molecule), note, width, height, dark, bond)
     except (RuntimeError, ValueError):  # RDKit gives up on some tangles; the others of a sheet are drawn
         mark = Chem.MolFromSmiles("*")
         mark.GetAtomWithIdx(0).SetProp("_displayLabel", "?")
-        return _drawn(mark, note, width, height, dark)
+        return _drawn(mark, note, width, height, dark, bond)
 
 
-def _drawn(molecule: Chem.Mol, note: str, width: int, height: int, dark: bool) -> bytes:
+def _drawn(molecule: Chem.Mol, note: str, width: int, height: int, dark: bool, bond: float | None) -> bytes:
     drawer = rdMolDraw2D.MolDraw2DCairo(width, height)
     options: Any = drawer.drawOptions()
     if dark:
         rdMolDraw2D.SetDarkMode(drawer)
     options.clearBackground = False
-    options.legendFontSize = 14
+    options.legendFontSize = 14 if bond is None else 18
+    if bond is not None:
+        options.fixedBondLength = bond
     options.padding = 0.08
     rdMolDraw2D.PrepareAndDrawMolecule(drawer, molecule, legend=note, kekulize=False)
     drawer.FinishDrawing()

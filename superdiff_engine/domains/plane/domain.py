@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ...arrays import Decoded
-from ...domain import ALL, Domain, Export, Lesson, ModelInfo, Result, Shown, importance_fields
+from ...domain import ALL, Domain, Export, Lesson, ModelInfo, Result, Shown, SlidePicture, importance_fields
 from ...geometry import whole
 from ...measured import SHARE, Figure, expert_keys
 from ...recipes.document import DRAWN, CorrectionRecipe, Expert, Levels, Mixture, Recipe
@@ -22,11 +22,13 @@ from ...score import ScoreModel
 from ..experts import of_kind
 from ..picture_files import png
 from .arrays import PlanePreview
-from .distance import distance, target_of
-from .drawing import draw_plane
+from .distance import distance, log_target, target_of
+from .drawing import BELOW, LEFT, LETTERS, TOP, draw_plane
 from .lessons import LESSONS
 from .mixture import GaussianMixture
 
+#: Height of the letters on a slide, in pixels.
+_SLIDE_LETTERS = 22
 #: Cells of the grid on which densities are drawn, each way.
 GRID = 64
 #: Half the width of the view, in the variance-preserving view of `to_view`: the first that holds the samples.
@@ -159,6 +161,28 @@ class Plane(Domain[PlanePreview, Decoded]):
 
     def preview_png(self, result: Result) -> bytes:
         """The samples as the page shows them: over every expert's contour lines, with axes."""
+        view, contours, extent, shares = self._drawn(result)
+        return png(draw_plane(view, result.weights, contours, extent, result.titles, shares), result.recipe)
+
+    def slide_picture(self, result: Result, width: int, height: int, dark: bool = False) -> SlidePicture:
+        """The same at the size of a slide, with the exact target's contour lines where there is one, and no legend."""
+        view, contours, extent, shares = self._drawn(result)
+        target, count = target_of(result.recipe), len(contours)
+        # A target of one expert is that expert.
+        lines = None if target is None or count == 1 else log_target(target, contours)
+        aside, above = (round(pixels * _SLIDE_LETTERS / LETTERS) for pixels in (LEFT + TOP, TOP + BELOW))
+        side = min(width - aside, height - above)
+        theme = "dark" if dark else "light"
+        image = draw_plane(
+            view, result.weights, contours, extent, [], shares, lines, max(side, 1), _SLIDE_LETTERS, theme
+        )
+        notes = ["Lines: the experts' densities"]
+        notes += [] if lines is None else ["broad purple: the exact target"]
+        notes += [] if shares is None else ["area of a dot: what it counts for"]
+        return SlidePicture(image, "; ".join(notes))
+
+    def _drawn(self, result: Result) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
+        """(samples in the view, the experts' log-densities on its grid, its extent, what the samples count for)."""
         view = result.samples["x"] * to_view(result.level)
         half_width = view_half_width(view)
         axis = torch.linspace(-half_width, half_width, GRID, dtype=torch.float64)
@@ -167,7 +191,7 @@ class Plane(Domain[PlanePreview, Decoded]):
         contours = torch.stack([expert.log_density(grid, result.level).view(GRID, GRID) for expert in experts])
         extent = np.array([-half_width, half_width, -half_width, half_width])
         shares = None if result.shares is None else result.shares * result.recipe.group
-        return png(draw_plane(view, result.weights, contours.numpy(), extent, result.titles, shares), result.recipe)
+        return view, contours.numpy(), extent, shares
 
     def exports(self, result: Result, shown: Shown = ALL) -> list[Export]:
         return [

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ...density import ESTIMATORS
-from ...domain import ALL, Domain, Export, ModelInfo, Prepared, Result, Shown, Size, rows_of, settling
+from ...domain import ALL, Domain, Export, ModelInfo, Prepared, Result, Shown, Size, SlidePicture, rows_of, settling
 from ...errors import ModelError
 from ...geometry import State, divided
 from ...measured import Figure
@@ -23,6 +23,7 @@ from ...training.saved import SETTINGS
 from ..embedded import EmbeddedModels
 from ..experts import of_kind
 from ..sizes import draw_sizes, sizes_in_turn
+from ..slides import cells_for, line_below, side_by_side
 from .arrays import DecodedProteins, ProteinPreview
 from .frames import frames_of
 from .model import (
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
 
 MODELS = EmbeddedModels(NAMES, load_settings, needed=SETTINGS)
 PREVIEWED = 16
+#: Pixels that a chain is wide on a slide, at least.
+_ON_SLIDE = 220
 #: Of the examples and the tables: small networks make more of their residues helix or strand with less than full noise.
 NOISE_SCALE = 0.7
 #: Level at which log-densities of proteins from files are estimated, 0.5 Angstrom: below it every digit of a
@@ -156,6 +159,20 @@ class Proteins(Domain[ProteinPreview, DecodedProteins]):
         from .drawing import grid
 
         return None if result.decoded is None else png(grid(result.decoded, shares=result.shares), result.recipe)
+
+    def slide_picture(
+        self, result: Result[DecodedProteins], width: int, height: int, dark: bool = False
+    ) -> SlidePicture | None:
+        if result.decoded is None:
+            return None
+        from .drawing import STRUCTURE_NOTE, depict
+
+        decoded, below = result.decoded, line_below(result)
+        cells = cells_for(len(decoded.residues), width, height, _ON_SLIDE, below=below)
+        made = side_by_side(
+            result, cells, lambda row, wide, high: depict(*decoded.chain(row), min(wide, high), dark), dark, below
+        )
+        return SlidePicture(made.image, ". ".join(filter(None, [STRUCTURE_NOTE, made.note])))
 
     def exports(self, result: Result[DecodedProteins], shown: Shown = ALL) -> list[Export]:
         from .files import exports

@@ -15,6 +15,8 @@ CELL = 220
 SHOWN, POINTS, LARGER = 36, 6, 3
 #: Width of the tube in Angstrom, by secondary structure.
 WIDTHS = {"H": 2.4, "E": 2.4, "-": 1.0}
+#: What the colours are, in words.
+STRUCTURE_NOTE = "Helices purple, strands amber"
 #: How far behind a piece its edge stands, Angstrom.
 BEHIND = 3.0
 
