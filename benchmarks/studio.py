@@ -50,7 +50,10 @@ def main() -> None:
         started = time.perf_counter()
         command = [str(Path(sys.executable).with_name("superdiff")), "studio", "--port", str(port), "--no-browser"]
         server = subprocess.Popen(
-            command, env=os.environ | {"SUPERDIFF_RUNS": folder}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            command,
+            env=os.environ | {"SUPERDIFF_LIBRARY": folder},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         try:
             while True:

@@ -11,8 +11,6 @@ bounds; all others come back from their records on disk.
 from __future__ import annotations
 
 import logging
-import os
-import re
 import secrets
 import threading
 import time
@@ -24,11 +22,11 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from superdiff_engine.errors import RecordError, SuperDiffError
+from superdiff_engine.library import Library
 from superdiff_engine.recipes.document import Recipe
 from superdiff_engine.runs.estimation import Estimation
 from superdiff_engine.runs.grid import Sweep
 from superdiff_engine.runs.run import Run
-from superdiff_engine.runs.stored import read_record
 from superdiff_engine.system.devices import resolve_device
 from superdiff_engine.system.files import sweep_partials
 
@@ -46,22 +44,6 @@ SAVE_AGAIN = 30.0
 LOOK_AGAIN = 1.0
 
 _registries: weakref.WeakSet[Jobs] = weakref.WeakSet()
-
-_ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{8}")
-
-
-def runs_folder() -> Path:
-    """Where runs are kept: SUPERDIFF_RUNS, or superdiff/runs in the user's data folder."""
-    named = os.environ.get("SUPERDIFF_RUNS")
-    if named:
-        return Path(named)
-    data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    return Path(data) / "superdiff" / "runs"
-
-
-def is_job_id(text: str) -> bool:
-    """Whether `text` has the shape of a job's id."""
-    return _ID.fullmatch(text) is not None
 
 
 Work = TypeVar("Work", Run, Sweep, Estimation)
@@ -146,6 +128,7 @@ class Jobs:
 
     def __init__(self, folder: Path | None, keep: int = KEPT, most: int = MOST_BYTES) -> None:
         self.folder = folder
+        self.library = None if folder is None else Library(folder)
         self._keep, self._most = keep, most
         self._changed = threading.Condition()
         self._jobs: OrderedDict[str, AnyJob] = OrderedDict()
@@ -222,9 +205,9 @@ class Jobs:
         job = self._look_up(job_id)
         if isinstance(job, Job):
             return job
-        if not is_job_id(job_id) or self.folder is None or not (self.folder / job_id).is_dir():
+        if self.library is None:
             raise RecordError("This link names a run that this server does not know (any more).")
-        stored = Job(read_record(self.folder / job_id), "")
+        stored = Job(self.library.open(job_id), "")
         with self._changed:
             # Somebody else may have read it meanwhile.
             found = self._jobs.setdefault(job_id, stored)

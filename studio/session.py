@@ -7,11 +7,12 @@ import gc
 import streamlit as st
 
 from superdiff_engine.errors import SuperDiffError
+from superdiff_engine.library import library_folder
 from superdiff_engine.recipes.document import Recipe
 
 from .form import memory as form_memory
 from .form import state as form_state
-from .jobs import EstimationJob, GridJob, Job, Jobs, Tab, runs_folder
+from .jobs import EstimationJob, GridJob, Job, Jobs, Tab
 from .words import ordinal
 
 #: How many runs are shown side by side.
@@ -24,7 +25,7 @@ _MOST_PRESSES = 20
 def registry() -> Jobs:
     """The server's one registry of jobs."""
     gc.freeze()  # as in stage.warm_up, for torch
-    return Jobs(runs_folder())
+    return Jobs(library_folder())
 
 
 def start_session() -> None:

@@ -15,6 +15,7 @@ STATES: dict[str, str] = {
     "done": "Finished",
     "cancelled": "Cancelled",
     "failed": "Stopped",
+    "interrupted": "Broken off",
 }
 
 SOURCES: dict[str, str] = {

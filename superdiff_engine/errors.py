@@ -93,3 +93,7 @@ class OutputError(SuperDiffError):
 
 class RecordError(SuperDiffError):
     """The record of an earlier run is not there, not complete or damaged."""
+
+
+class NewerError(RecordError):
+    """A record that a later version of SuperDiff Studio wrote."""

@@ -11,7 +11,7 @@ from superdiff_engine.domains.checked import make_recipe
 
 def open_link(recipe, runs, monkeypatch):
     """A tab of a fresh studio that has opened the link of a recipe; it has not been run yet."""
-    monkeypatch.setenv("SUPERDIFF_RUNS", str(runs))
+    monkeypatch.setenv("SUPERDIFF_LIBRARY", str(runs))
     session.registry.clear()
     app = AppTest.from_file(str(Path(studio.__file__).parent / "app.py"), default_timeout=90)
     app.query_params["recipe"] = make_recipe(recipe).to_link()

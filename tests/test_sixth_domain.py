@@ -157,7 +157,7 @@ def house(tmp_path):
 def test_a_sixth_domain_goes_from_recipe_to_result_page(house):
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join([str(house), os.environ.get("PYTHONPATH", "")]),
-        "SUPERDIFF_RUNS": str(house / "runs"),
+        "SUPERDIFF_LIBRARY": str(house / "runs"),
         "HF_HUB_OFFLINE": "1",
     }
     command = [sys.executable, "-c", SCRIPT, str(house)]

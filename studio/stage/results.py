@@ -71,7 +71,7 @@ def draw_heading(job: Job, save: bool = True) -> None:
     ]
     legend = "   ".join(f"{dot(index)} {plain(name)}" for index, name in enumerate(names_of(job)))
     st.markdown(f"{' · '.join(facts)}   {legend}")
-    if run.state == "failed":
+    if run.state in ("failed", "interrupted"):
         show_sentence(run.message)
     elif run.state == "cancelled" and run.result is not None:
         note = view_of(run.recipe.domain).cancelled_note

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ..domain import Domain
-from ..errors import ArgumentError, FieldError, RecipeError, SuperDiffError
+from ..errors import ArgumentError, FieldError, NewerError, RecipeError, SuperDiffError
 from ..recipes.document import Recipe, Surroundings
 from ..recipes.links import text_of_link
 from ..recipes.sentences import sentence_of
@@ -25,6 +25,28 @@ def parse_recipe(text: str | bytes) -> Recipe:
     Raises:
         RecipeError: with one sentence that names the field and what is wrong.
     """
+    return make_recipe(_document(text))
+
+
+def recorded_recipe(text: str | bytes) -> Recipe:
+    """The recipe of a run that was made once: its models need not be there any more.
+
+    Raises:
+        RecipeError: as `parse_recipe` does.
+        NewerError: for a document of a later version.
+    """
+    document = _document(text)
+    version = document.get("version", 1)
+    if isinstance(version, int) and version > 1:
+        raise NewerError(
+            f"This recipe is of version {version}, which a later SuperDiff Studio wrote; this one reads version 1. "
+            "Install a newer one to open it."
+        )
+    return _validated(document)
+
+
+def _document(text: str | bytes) -> dict[str, Any]:
+    """The JSON object in a recipe's text; raises RecipeError."""
     if len(text) > LARGEST_RECIPE:
         raise RecipeError(
             f"This recipe is larger than {LARGEST_RECIPE // 1024} KiB; a recipe is a small JSON document."
@@ -35,23 +57,27 @@ def parse_recipe(text: str | bytes) -> Recipe:
         raise RecipeError("This is not a recipe: it is not valid JSON.") from None
     if not isinstance(document, dict):
         raise RecipeError("This is not a recipe: the JSON document must be an object with a domain and experts.")
-    return make_recipe(document)
+    return document
 
 
 def make_recipe(document: dict[str, Any]) -> Recipe:
     """Validate a recipe given as a dictionary; raises RecipeError as `parse_recipe` does, FieldError for one field's
     value where no other field matters.
     """
+    recipe = _validated(document)
+    check_recipe(recipe)
+    return recipe
+
+
+def _validated(document: dict[str, Any]) -> Recipe:
     try:
-        recipe = Recipe.model_validate(document, context=Surroundings(list(domains()), written_local))
+        return Recipe.model_validate(document, context=Surroundings(list(domains()), written_local))
     except ValidationError as error:
         # What a validator of ours says may be about several fields.
         own = error.errors(include_url=False, include_input=False)[0]["type"] == "value_error"
         raise (RecipeError if own else FieldError)(sentence_of(error)) from None
     except RecursionError:
         raise RecipeError("This is not a recipe: it is nested too deeply.") from None
-    check_recipe(recipe)
-    return recipe
 
 
 def load_recipe(path: Path) -> Recipe:

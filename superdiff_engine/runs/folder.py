@@ -1,16 +1,22 @@
 """The folder of a run or a grid while it is written.
 
+From its first moment it says what it is (begun.json) and that somebody is at work on it (run.lock, held by that
+process): a folder without status.json whose lock nobody holds is of a run that was broken off.
+
 A folder holds one record. What cannot be written, because the disk is full say, is made again from what is in memory
 and written later: with the next file, or when somebody asks.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 from ..errors import OutputError
 from ..system.files import sweep_partials, write_whole
+from ..system.locks import Hold, is_held, take
 
 #: The files of a record, in the order in which an old one is removed: what says that it is whole goes first.
 RECORD = (
@@ -21,9 +27,15 @@ RECORD = (
     "replay.npz",
     "trace.parquet",
     "grid.json",
+    "labels.json",
     "recipe.json",
+    "begun.json",
     "run.log",
 )
+#: The version of what a folder holds; a folder of a later one is left as it is.
+LAYOUT = 1
+#: What a folder is and since when, and what whoever writes it holds.
+BEGUN, LOCK = "begun.json", "run.lock"
 #: Bytes of blank lines that keep room in run.log, so that the status fits where a disk has filled up meanwhile.
 _ROOM = 8192
 
@@ -43,35 +55,51 @@ class OutputFolder:
         self.path, self.replace = path, replace
         self.problem = ""
         self._begun = False
+        self._hold: Hold | None = None
         self._waiting: dict[str, Callable[[], bytes]] = {}
 
-    def begin(self, title: str) -> None:
-        """Make the folder ready for a new record, whose log begins with `title`.
+    def begin(self, title: str, id: str, part_of: str = "") -> None:
+        """Make the folder ready for a new record.
+
+        Args:
+            title: with which its log begins.
+            id: of the run or grid.
+            part_of: the id of the grid whose cell this run is; "" for none.
 
         Raises:
-            OutputError: when it holds a record already or cannot be written.
+            OutputError: when it holds a record already, somebody else writes it, or it cannot be written.
         """
         try:
             sweep_partials(self.path)
             held = [name for name in RECORD if (self.path / name).exists()]
             # A recipe alone is no record: it may be what the user runs.
-            if held not in ([], ["recipe.json"]):
-                if not self.replace:
-                    raise OutputError(
-                        f"The folder {self.path} holds the record of another run ({', '.join(reversed(held))}); choose "
-                        "another folder, or replace that record with --replace."
-                    )
-                for name in held:
-                    (self.path / name).unlink(missing_ok=True)
+            if held not in ([], ["recipe.json"]) and not self.replace:
+                raise OutputError(
+                    f"The folder {self.path} holds the record of another run ({', '.join(reversed(held))}); choose "
+                    "another folder, or replace that record with --replace."
+                )
             self.path.mkdir(parents=True, exist_ok=True)
+            self._hold = take(self.path / LOCK)
+            if self._hold is None:
+                raise OutputError(f"Another run is at work in {self.path}; choose another folder, or wait for its end.")
+            for name in held if self.replace else ():
+                (self.path / name).unlink(missing_ok=True)
+            about = {"id": id, "begun": datetime.now(UTC).isoformat(), "part_of": part_of, "layout": LAYOUT}
+            write_whole(self.path / BEGUN, (json.dumps(about) + "\n").encode())
             write_whole(self.path / "run.log", title.encode() + b"\n" * _ROOM)
         except OSError as error:
+            self.release()
             raise OutputError(
                 f"The folder {self.path} cannot be written: {error.strerror or error}. Choose another one."
             ) from error
         except ValueError as error:  # a zero byte
             raise OutputError(f"The folder {self.path} cannot be written: {error}. Choose another one.") from error
         self._begun = True
+
+    def release(self) -> None:
+        """Nobody is at work here any more, unless something has still to be written."""
+        if self._hold is not None and not self._waiting:
+            self._hold.release()
 
     @property
     def begun(self) -> bool:
@@ -120,6 +148,11 @@ class OutputFolder:
                 file.truncate(len(text))
         except OSError:
             return
+
+
+def at_work(folder: Path) -> bool:
+    """Whether a living process is at work in a folder."""
+    return is_held(folder / LOCK)
 
 
 def output_file(path: Path) -> Path:

@@ -206,7 +206,7 @@ class Sweep(Work):
         """Find out before the first cell whether the record can be kept; an old picture at `out` goes."""
         if self.folder is not None:
             output = OutputFolder(self.folder)
-            output.begin(f"grid {self.id}")
+            output.begin(f"grid {self.id}", self.id)
             output.write("recipe.json", self.recipe.to_json().encode)
             output.write("grid.json", lambda: (self._axes() + "\n").encode())
             self._output = output
@@ -255,6 +255,7 @@ class Sweep(Work):
             self._unsaved += self._output.unsaved
             if self._output.unsaved and state != "failed":
                 state, message = "failed", f"{self._output.problem} The grid is kept in memory."
+            self._output.release()
         self.state, self.message = state, message
 
     @property

@@ -1,6 +1,7 @@
 """What a run leaves: notes of what failed, the log, and in its folder files from which stored.py reads it back.
 
-A folder holds recipe.json, trace.parquet, replay.npz, samples.npz, preview.png, run.log and, last of all, status.json.
+A folder holds begun.json, recipe.json, trace.parquet, replay.npz, samples.npz, preview.png, run.log and, last of all,
+status.json; labels.json is its user's (library/labels.py).
 Every file is written beside its place and moved there whole, so a file that is there is complete; status.json says
 whether the run is.
 """
@@ -51,13 +52,15 @@ class Record:
         id: of the run.
         recipe: of the run.
         folder: where the record is; None keeps it in memory only.
+        part_of: the id of the grid whose cell the run is; "" for none.
 
     Attributes:
         notes: what the user should know, in sentences; the domain's notes are added when the run has ended.
         raised: what is to be raised when all is saved; None when nothing is.
     """
 
-    def __init__(self, id: str, recipe: Recipe, folder: Path | None) -> None:
+    def __init__(self, id: str, recipe: Recipe, folder: Path | None, part_of: str = "") -> None:
+        self._part_of = part_of
         self.notes: list[str] = []
         self.raised: BaseException | None = None
         self._id, self._recipe, self._folder = id, recipe, folder
@@ -79,7 +82,7 @@ class Record:
         self._folder = folder
         if folder is not None:
             output = OutputFolder(folder, replace)
-            output.begin("\n".join(self._log))
+            output.begin("\n".join(self._log), self._id, self._part_of)
             self._output = output
             self.set_recipe(self._recipe)
 
@@ -213,4 +216,11 @@ class Record:
         output.forget("run.log", "status.json")  # they tell of the rest
         with self.spared("The record could not be saved"):
             output.try_again()
-        return self._settle(output, made)
+        shown = self._settle(output, made)
+        self.close()
+        return shown
+
+    def close(self) -> None:
+        """Say on disk that nobody is at work on this record any more, unless something has still to be written."""
+        if self._output is not None:
+            self._output.release()

@@ -43,6 +43,7 @@ class Run(Work):
         folder: where to keep the record; None keeps it in memory only.
         previews: whether to make live previews.
         replace: whether a record that the folder holds already is replaced, whole; else it is refused.
+        part_of: the id of the grid whose cell it is; "" for none.
 
     Attributes:
         result: what it made; None before it has ended, or where it made nothing.
@@ -52,14 +53,20 @@ class Run(Work):
     """
 
     def __init__(
-        self, recipe: Recipe, folder: Path | None = None, previews: bool = True, replace: bool = False
+        self,
+        recipe: Recipe,
+        folder: Path | None = None,
+        previews: bool = True,
+        replace: bool = False,
+        part_of: str = "",
     ) -> None:
         super().__init__(recipe, folder)
         self.result: Result[Any] | None = None
         groups = recipe.batch // recipe.group if recipe.correction is not None else 0
         self.trace = Trace(recipe.levels.steps, len(recipe.experts), recipe.batch, groups)
         self.titles = [expert.model for expert in recipe.experts]
-        self.record = Record(self.id, recipe, folder)
+        self.record = Record(self.id, recipe, folder, part_of)
+        self.part_of = part_of
         self._previews, self._replace = previews, replace
         self._last: Step | None = None
         self._experts: Sequence[ScoreModel] = ()
@@ -121,6 +128,7 @@ class Run(Work):
     def _end(self) -> None:
         self._ended = self._ended or time.monotonic()
         self._experts = ()
+        self.record.close()
         if self.state not in ("done", "cancelled", "failed"):
             self.state, self.message = "failed", self.message or "The run was interrupted."
         self.finished.set()

@@ -11,6 +11,7 @@ import math
 import zipfile
 import zlib
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,13 @@ import pyarrow.parquet as pq
 from ..arrays import Decoded
 from ..domain import Result
 from ..domains import get_domain
-from ..domains.checked import load_recipe
-from ..errors import RecordError
+from ..domains.checked import recorded_recipe
+from ..errors import NewerError, RecipeError, RecordError, SuperDiffError
 from ..recipes.document import Recipe
+from ..system.files import read_bounded
+from ..system.sandbox import LARGEST_RECIPE
 from ..trace import TRACED_SAMPLES, Curves, Frame, Resampling, Trace
+from .folder import BEGUN, LAYOUT, at_work
 from .formats import REPLAY
 from .run import Run
 
@@ -32,6 +36,15 @@ from .run import Run
 MOST_READ = 4 * 1024**3
 #: Bytes of status.json that are read; titles of eight experts may each be a long prompt.
 _MOST_STATUS = 256 * 1024
+_MOST_ID = 100
+#: The status of a run that has none and that nobody is at work on.
+_BROKEN_OFF: dict[str, Any] = {
+    "state": "interrupted",
+    "seconds": 0.0,
+    "message": "This run was broken off: its program ended before the run had. What it had kept by then is shown.",
+    "titles": [],
+    "notes": [],
+}
 _TRACE_COLUMNS = ["step", "level", "expert", "sample", "log_density", "weight"]
 
 
@@ -43,7 +56,7 @@ class StoredRun(Run):
         self.id = folder.name
         self.state, self.message = status["state"], status["message"]
         self.titles = status["titles"] if len(status["titles"]) == len(recipe.experts) else self.titles
-        self.record.notes = status["notes"]
+        self.record.notes = list(status["notes"])
         self._seconds: float = status["seconds"]
         self.finished.set()
 
@@ -62,12 +75,17 @@ def read_record(folder: Path) -> StoredRun:
     """The run whose record is in a folder, with its trace and, if it made any, its samples.
 
     Raises:
-        RecordError: when there is no record, it is damaged, or its run has not ended; in one sentence.
+        RecordError: when there is no record, it is damaged, of a later version, or its run is still at work; in one
+            sentence.
     """
-    if not (folder / "recipe.json").is_file():
-        raise RecordError(f"There is no record of a run in {folder}.")
-    recipe = load_recipe(folder / "recipe.json")
-    run = StoredRun(recipe, folder, _status(folder))
+    recipe, begun = read_recipe(folder), read_begun(folder)
+    status = read_status(folder)
+    if status is None and at_work(folder):
+        raise RecordError(f"The run {folder.name} has not ended: another process is at work on it.")
+    if status is None:
+        status = _BROKEN_OFF | {"seconds": _known_seconds(folder, begun["begun"])}
+    run = StoredRun(recipe, folder, status)
+    run.part_of = begun["part_of"]
     # A part that cannot be read costs that part.
     replay = _Replay([], {}, np.zeros((0, 0)), [], [])
     if (folder / REPLAY).is_file():
@@ -89,17 +107,53 @@ def read_record(folder: Path) -> StoredRun:
     return run
 
 
-def _status(folder: Path) -> dict[str, Any]:
+def read_recipe(folder: Path) -> Recipe:
+    """The recipe of a record, whose models need not be there any more; raises RecordError."""
+    path = folder / "recipe.json"
+    if not path.is_file():
+        raise RecordError(f"There is no record of a run in {folder}.")
+    try:
+        return recorded_recipe(read_bounded(path, LARGEST_RECIPE))
+    except RecipeError as error:
+        raise RecordError(f"recipe.json of the run {folder.name} cannot be read: {error}") from None
+    except NewerError:
+        raise
+    except SuperDiffError as error:
+        raise RecordError(f"The recipe {error}") from None
+
+
+def read_begun(folder: Path) -> dict[str, str]:
+    """The id, the time of beginning (ISO 8601) and `part_of` of a record; empty texts where an older one has none.
+
+    Raises:
+        NewerError: where the folder is of a later version.
+    """
+    found: Any = {}
+    if (folder / BEGUN).is_file():
+        try:
+            with (folder / BEGUN).open("rb") as file:
+                found = json.loads(file.read(_MOST_STATUS))
+        except (OSError, ValueError, RecursionError):
+            found = {}
+    found = found if isinstance(found, dict) else {}
+    layout = found.get("layout", LAYOUT)
+    if isinstance(layout, int) and layout > LAYOUT:
+        raise NewerError(
+            f"The folder {folder.name} is of version {layout}, which a later SuperDiff Studio wrote; this one reads "
+            f"version {LAYOUT}. Install a newer one to open it."
+        )
+    return {name: str(found.get(name, ""))[:_MOST_ID] for name in ("id", "begun", "part_of")}
+
+
+def read_status(folder: Path) -> dict[str, Any] | None:
+    """What status.json says of a run's end; None where there is none. Raises RecordError where it is damaged."""
     path = folder / "status.json"
     if not path.is_file():
-        raise RecordError(
-            f"The run {folder.name} has not ended: it was stopped with its studio, or another one is at work on it. "
-            "Its recipe and what it had written are in its folder."
-        )
+        return None
     try:
         with path.open("rb") as file:
             found = json.loads(file.read(_MOST_STATUS))
-        state, seconds = found["state"], float(found["seconds"])
+        state, seconds = found["state"], float(found.get("seconds", 0))
         if state not in ("done", "cancelled", "failed") or not math.isfinite(seconds):
             raise ValueError(state)
         return {
@@ -111,6 +165,15 @@ def _status(folder: Path) -> dict[str, Any]:
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise _damaged(path) from None
+
+
+def _known_seconds(folder: Path, begun: str) -> float:
+    """For how long a run that was broken off is known to have run: until it last copied its curves."""
+    try:
+        last = (folder / "trace.parquet").stat().st_mtime
+        return max(last - datetime.fromisoformat(begun).timestamp(), 0.0)
+    except (OSError, ValueError, OverflowError):
+        return 0.0
 
 
 def _damaged(path: Path) -> RecordError:

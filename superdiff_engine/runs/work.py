@@ -14,7 +14,8 @@ from ..recipes.document import Recipe
 from ..system.downloads import Download, DownloadStopped, watching
 from ..system.interrupts import Interrupted
 
-State = Literal["queued", "loading", "running", "done", "cancelled", "failed"]
+#: "interrupted" is a stored run whose process ended before it could save it.
+State = Literal["queued", "loading", "running", "done", "cancelled", "failed", "interrupted"]
 
 
 class Work:

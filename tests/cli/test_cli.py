@@ -269,7 +269,7 @@ def test_the_studio_finds_folders_that_were_named_from_where_it_was_started(tmp_
     (tmp_path / "mine").mkdir()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SUPERDIFF_MODELS", os.pathsep.join(["mine", "", "/elsewhere"]))
-    monkeypatch.setenv("SUPERDIFF_RUNS", "runs")
+    monkeypatch.setenv("SUPERDIFF_LIBRARY", "runs")
     seen = {}
     monkeypatch.setattr(os, "execve", lambda program, command, environment: seen.update(environment))
     with socket.socket() as probe:
@@ -279,7 +279,7 @@ def test_the_studio_finds_folders_that_were_named_from_where_it_was_started(tmp_
     CliRunner().invoke(app, ["studio", "--port", str(port), "--no-browser"])
     assert Path.cwd() != tmp_path
     assert seen["SUPERDIFF_MODELS"].split(os.pathsep) == [str(tmp_path / "mine"), "/elsewhere"]
-    assert seen["SUPERDIFF_RUNS"] == str(tmp_path / "runs")
+    assert seen["SUPERDIFF_LIBRARY"] == str(tmp_path / "runs")
 
 
 def test_a_first_start_of_the_studio_asks_nothing_and_leaves_nothing_behind(tmp_path):
@@ -288,7 +288,7 @@ def test_a_first_start_of_the_studio_asks_nothing_and_leaves_nothing_behind(tmp_
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     (tmp_path / ".claude").mkdir()  # Streamlit offers advice to whoever has a coding agent
-    environment = os.environ | {"HOME": str(tmp_path), "BROWSER": "true", "SUPERDIFF_RUNS": str(tmp_path / "runs")}
+    environment = os.environ | {"HOME": str(tmp_path), "BROWSER": "true", "SUPERDIFF_LIBRARY": str(tmp_path / "runs")}
     command = [sys.executable, "-m", "superdiff_engine.cli.app", "studio", "--port", str(port)]
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     server = subprocess.Popen(command, env=environment, text=True, **pipes)

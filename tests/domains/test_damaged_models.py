@@ -79,7 +79,7 @@ def test_a_damaged_folder_of_the_users_is_left_out_with_one_sentence(tmp_path, m
 
 
 def test_the_form_offers_all_domains_beside_damaged_models(installed, tmp_path, monkeypatch):
-    monkeypatch.setenv("SUPERDIFF_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("SUPERDIFF_LIBRARY", str(tmp_path / "runs"))
     session.registry.clear()
     damaged = ("molecules", "molecules_rings", "proteins")  # so that no example of molecules is left
     for model in damaged:

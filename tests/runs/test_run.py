@@ -43,7 +43,8 @@ def test_a_finished_run_is_whole_on_disk(tmp_path):
     result = run.execute()
     names = {path.name for path in run.folder.iterdir()}
     assert names == {
-        "recipe.json", "trace.parquet", "replay.npz", "samples.npz", "preview.png", "run.log", "status.json",
+        "begun.json", "recipe.json", "trace.parquet", "replay.npz", "samples.npz", "preview.png", "run.log",
+        "status.json",
     }  # fmt: skip
     assert parse_recipe((run.folder / "recipe.json").read_text()) == run.recipe
     assert json.loads((run.folder / "status.json").read_text())["state"] == "done"

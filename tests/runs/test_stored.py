@@ -12,6 +12,7 @@ from superdiff_engine.domains.checked import make_recipe
 from superdiff_engine.errors import RecordError
 from superdiff_engine.runs.run import Run
 from superdiff_engine.runs.stored import read_record
+from superdiff_engine.system.locks import take
 
 CORRECTED = {
     "operator": {"name": "formula", "text": "1 + 2"},
@@ -94,12 +95,32 @@ def test_a_cancelled_run_comes_back_where_it_stopped(tmp_path):
     assert found.result.level == run.result.level
 
 
-def test_a_folder_without_an_ended_run_says_so(made):
+def test_a_run_that_was_broken_off_comes_back_with_what_it_kept(made):
     with pytest.raises(RecordError, match="no record"):
         read_record(made.folder.parent)
     (made.folder / "status.json").unlink()
+    held = take(made.folder / "run.lock")
     with pytest.raises(RecordError, match="has not ended"):
         read_record(made.folder)
+    held.release()
+    (made.folder / "samples.npz").unlink()
+    found = read_record(made.folder)
+    assert (found.state, found.result, len(found.trace)) == ("interrupted", None, 7)
+    assert "broken off" in found.message and found.finished.is_set()
+    for path in made.folder.iterdir():
+        if path.name not in ("recipe.json", "begun.json"):
+            path.unlink()
+    assert read_record(made.folder).state == "interrupted"
+
+
+def test_a_run_whose_models_are_gone_can_still_be_looked_at(made):
+    path = made.folder / "recipe.json"
+    path.write_text(path.read_text().replace("overlap_a", "a_model_that_is_gone"))
+    with np.load(made.folder / "samples.npz") as stored:
+        arrays = dict(stored)
+    text = str(arrays["recipe"]).replace("overlap_a", "a_model_that_is_gone")
+    np.savez(made.folder / "samples.npz", **(arrays | {"recipe": text}))
+    assert np.array_equal(read_record(made.folder).result.samples["x"], made.result.samples["x"])
 
 
 def test_each_damaged_file_costs_its_own_part(made):

@@ -41,7 +41,7 @@ def test_a_server_that_is_stopped_keeps_what_its_runs_made(tmp_path, name):
     options = {"server.port": port, "server.headless": True, "server.address": "127.0.0.1"}
     options["server.allowedHosts"] = ["127.0.0.1"]
     command = [sys.executable, "serve.py", json.dumps(options)]
-    environment = os.environ | {"SUPERDIFF_RUNS": str(tmp_path / "runs"), "HOME": str(tmp_path)}
+    environment = os.environ | {"SUPERDIFF_LIBRARY": str(tmp_path / "runs"), "HOME": str(tmp_path)}
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     server = subprocess.Popen(command, env=environment, cwd=tmp_path, text=True, **pipes)
     try:

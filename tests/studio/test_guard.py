@@ -45,7 +45,7 @@ def test_a_callback_that_raises_is_a_sentence_and_the_page_stays(tmp_path, monke
     def fail():
         raise error
 
-    monkeypatch.setenv("SUPERDIFF_RUNS", str(tmp_path))
+    monkeypatch.setenv("SUPERDIFF_LIBRARY", str(tmp_path))
     session.registry.clear()
     monkeypatch.setattr(slots, "add_expert", fail)
     app = AppTest.from_file(str(STUDIO / "app.py"), default_timeout=60).run()

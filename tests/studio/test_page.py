@@ -21,7 +21,7 @@ APP = Path(studio.__file__).parent / "app.py"
 @pytest.fixture
 def app(tmp_path, monkeypatch):
     """The page as a new tab on a new server sees it."""
-    monkeypatch.setenv("SUPERDIFF_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("SUPERDIFF_LIBRARY", str(tmp_path / "runs"))
     session.registry.clear()
     return AppTest.from_file(str(APP), default_timeout=60)
 
@@ -242,7 +242,7 @@ def test_a_bad_link_is_one_sentence_and_the_page_works(app, query):
 
 def test_a_run_that_cannot_be_written_says_so(app, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("in the way")
-    monkeypatch.setenv("SUPERDIFF_RUNS", str(tmp_path / "file"))
+    monkeypatch.setenv("SUPERDIFF_LIBRARY", str(tmp_path / "file"))
     session.registry.clear()
     small(app)
     run_to_the_end(app)

@@ -20,7 +20,7 @@ def port(tmp_path_factory):
         port = probe.getsockname()[1]
     folder = tmp_path_factory.mktemp("studio")
     command = [sys.executable, "-m", "superdiff_engine.cli.app", "studio", "--port", str(port), "--no-browser"]
-    environment = os.environ | {"SUPERDIFF_RUNS": str(folder / "runs"), "HOME": str(folder)}
+    environment = os.environ | {"SUPERDIFF_LIBRARY": str(folder / "runs"), "HOME": str(folder)}
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
     try:

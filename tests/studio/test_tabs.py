@@ -19,7 +19,7 @@ APP = Path(studio.__file__).parent / "app.py"
 @pytest.fixture(autouse=True)
 def server(tmp_path, monkeypatch):
     """A server that has just been started."""
-    monkeypatch.setenv("SUPERDIFF_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("SUPERDIFF_LIBRARY", str(tmp_path / "runs"))
     session.registry.clear()
 
 

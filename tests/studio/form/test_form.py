@@ -18,7 +18,7 @@ APP = Path(studio.__file__).parent / "app.py"
 
 @pytest.fixture
 def app(tmp_path, monkeypatch):
-    monkeypatch.setenv("SUPERDIFF_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("SUPERDIFF_LIBRARY", str(tmp_path / "runs"))
     session.registry.clear()
     return AppTest.from_file(str(APP), default_timeout=60).run()
 

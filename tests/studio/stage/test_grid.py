@@ -10,7 +10,7 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from studio import session
-from studio.jobs import Jobs, is_job_id
+from studio.jobs import Jobs
 from superdiff_engine.domains.checked import make_recipe
 from superdiff_engine.runs.axes import parse_axis
 from superdiff_engine.runs.grid import Sweep
@@ -40,7 +40,6 @@ def test_a_grid_waits_behind_a_run_and_keeps_a_record(jobs, tmp_path):
     jobs.cancel(run)
     assert following.run.finished.wait(60)
     assert grid.finished and grid.run.state == "done"
-    assert is_job_id(grid.id)
     assert (tmp_path / "runs" / grid.id / "grid.png").read_bytes() == grid.run.png()
     assert jobs.grids() == [grid] and jobs.find_grid(grid.id) is grid
 
@@ -67,7 +66,7 @@ def test_a_waiting_grid_is_cancelled_at_once_and_a_running_one_keeps_its_cells(j
 @pytest.fixture
 def app(tmp_path, monkeypatch):
     """The page with a link to a finished run, as a tab that is opened on it sees it."""
-    monkeypatch.setenv("SUPERDIFF_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("SUPERDIFF_LIBRARY", str(tmp_path / "runs"))
     session.registry.clear()
     return open_tab(session.registry().submit(plane(), save=False))
 
@@ -158,7 +157,7 @@ def test_what_users_type_is_shown_as_typed(app):
 
 
 def test_a_grid_survives_a_reload_and_is_cancelled_from_another_tab(tmp_path, monkeypatch):
-    monkeypatch.setenv("SUPERDIFF_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("SUPERDIFF_LIBRARY", str(tmp_path / "runs"))
     session.registry.clear()
     first = session.registry().submit(plane(steps=400), save=False)
     app = open_tab(first)
