@@ -78,6 +78,8 @@ def read_record(folder: Path) -> StoredRun:
         RecordError: when there is no record, it is damaged, of a later version, or its run is still at work; in one
             sentence.
     """
+    if (folder / "grid.json").is_file():
+        raise RecordError(f"The folder {folder.name} holds a grid, not a run; its cells are runs of their own.")
     recipe, begun = read_recipe(folder), read_begun(folder)
     status = read_status(folder)
     if status is None and at_work(folder):
