@@ -163,7 +163,7 @@ def test_its_headline_of_the_plane_is_what_the_benchmark_measured():
 
 
 #: Names with a dot in docs/architecture.md that are not of this code.
-ELSEWHERE = re.compile(r"python -m .*|server\.allowedHosts|[\w.]+\.(json|parquet|npz|png|log)")
+ELSEWHERE = re.compile(r"python -m .*|server\.allowedHosts|[\w.]+\.(json|parquet|npz|png|log|lock|sqlite3)")
 
 
 def sources():
