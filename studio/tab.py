@@ -12,6 +12,7 @@ import streamlit as st
 from . import session
 from .form import memory as form_memory
 from .guard import callback
+from .words import VIEW, VIEWS
 
 #: Longer addresses are not taken by every browser and server; such a form is not kept over a reload.
 _LONGEST = 30_000
@@ -30,6 +31,8 @@ def address() -> str:
     """The query of the address that opens this tab again: its runs, and its form."""
     state = st.session_state
     query = {"run": ",".join(state["shown"])} if state["shown"] else {}
+    if query and state.get(VIEW, VIEWS[0]) != VIEWS[0]:
+        query[VIEW] = state[VIEW].lower()
     query |= form_memory.to_query()
     found = urlencode(query, safe=",")
     return found if len(found) <= _LONGEST else urlencode({"run": ",".join(state["shown"])}, safe=",")

@@ -7,8 +7,8 @@ import streamlit as st
 from .. import session
 from ..guard import guarded, plain
 from ..jobs import AnyJob
+from ..words import CURVES, VIEW
 from .progress import draw_progress, work_text
-from .results import CURVES
 
 #: Seconds between two looks, while something is at work and while nothing is.
 _TICK, _IDLE_TICK = 1.0, 4.0
@@ -41,6 +41,6 @@ def _others() -> list[AnyJob]:
         grid = session.newest_grid(shown[0])
         drawn |= {grid.id} if grid is not None else set()
         check = session.newest_check(shown[0])
-        if check is not None and state.get(f"view-{shown[0].id}") == CURVES:
+        if check is not None and state.get(VIEW) == CURVES:
             drawn.add(check.id)
     return [job for job in session.registry().at_work() if job.id not in drawn]

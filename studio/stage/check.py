@@ -143,7 +143,7 @@ def _figure(job: Job, check: DensityCheck, names: list[str]) -> None:
             [single, pairs],
             default=pairs,
             required=True,
-            key=f"check-of-{job.id}",
+            key="check-of",
             persist_state=KEEP,
             label_visibility="collapsed",
         )

@@ -22,6 +22,8 @@ from .sample import FIGURE_POINTS, KEEP
 def draw_component_choice(curves: Curves, key: str) -> str | None:
     """Which part of the log-densities to show; None for their sum."""
     whole = "sum"
+    # Each kind of sample has components of its own, and a choice of its own that stays from run to run.
+    key = "-".join([key, *curves.components])
     chosen = st.segmented_control(
         "Log-densities of",
         [whole, *curves.components],
@@ -29,6 +31,7 @@ def draw_component_choice(curves: Curves, key: str) -> str | None:
         required=True,
         format_func=lambda name: "all components" if name == whole else name,
         key=key,
+        persist_state=KEEP,
         label_visibility="collapsed",
     )
     return None if chosen == whole else str(chosen)
@@ -55,12 +58,12 @@ def draw_curves(job: Job) -> None:
         default="level",
         required=True,
         format_func={"level": "against the level", "step": "against the step"}.__getitem__,
-        key=f"against-{job.id}",
+        key="against",
         persist_state=KEEP,
         label_visibility="collapsed",
     )
     curves = job.run.trace.curves(most=FIGURE_POINTS)
-    component = draw_component_choice(curves, f"component-{job.id}") if curves.components else None
+    component = draw_component_choice(curves, "component") if curves.components else None
     frame = job.run.trace.latest
     compared = None if frame is None else view_of(job.recipe.domain).compared(frame)
     quantities: list[Quantity] = ["value", "difference", "weights"]

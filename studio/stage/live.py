@@ -58,7 +58,7 @@ def _charts(job: Job) -> None:
     compared = None if frame is None else view.compared(frame)
     thin = st.session_state.get("live-thin", True)
 
-    component = draw_component_choice(curves, "live-component") if curves.components else None
+    component = draw_component_choice(curves, "component") if curves.components else None
 
     def curve(quantity: charts.Quantity, height: int, switch: bool = False) -> None:
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):

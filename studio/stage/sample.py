@@ -104,7 +104,7 @@ def choose_one_a_group(job: Job, result: Result) -> np.ndarray:
     everything = np.arange(result.log_density.shape[1])
     if result.importance is None:
         return everything
-    chosen = st.toggle("One a group", key=f"one-a-group-{job.id}", persist_state=KEEP, help=ONE_A_GROUP)
+    chosen = st.toggle("One a group", key="one-a-group", persist_state=KEEP, help=ONE_A_GROUP)
     return result.one_a_group() if chosen else everything
 
 
@@ -146,7 +146,7 @@ def choose_weighing(job: Job, result: Result) -> Weighing:
         list(_WEIGHINGS),
         default=BY_WEIGHT.title,
         required=True,
-        key=f"weighing-{job.id}",
+        key="weighing",
         persist_state=KEEP,
         label_visibility="collapsed",
     )
@@ -198,7 +198,7 @@ def draw_one_sample(job: Job, result: Result, picked: int) -> None:
         format_func={"value": "log-density", "difference": "difference", "weights": "weights κ"}.__getitem__,
         default="value",
         required=True,
-        key=f"curve-{job.id}",
+        key="curve",
         persist_state=KEEP,
         label_visibility="collapsed",
     )

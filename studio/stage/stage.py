@@ -14,9 +14,11 @@ from superdiff_engine.errors import SuperDiffError
 from .. import session
 from ..form import state as form_state
 from ..guard import callback, guarded, plain, show_sentence
+from ..jobs import Job
 from ..views import view_of
 from .at_work import draw_others_at_work
 from .compare import draw_comparison, draw_run_beside
+from .edited import draw_edited
 from .given import draw_own
 from .grid import draw_grid
 from .live import draw_live
@@ -85,18 +87,25 @@ def draw_stage() -> None:
         _welcome()
     elif len(jobs) > 1:
         draw_comparison(jobs)
-    elif not jobs[0].finished:
-        draw_live(jobs[0])
     else:
-        draw_results(jobs[0])
-        with guarded("the comparison"):
-            draw_run_beside(jobs[0])
-        with guarded("the grid"):
-            draw_grid(jobs[0])
+        _one_run(jobs[0])
     draw_others_at_work()
     own = view_of(st.session_state["f.domain"]).own
     if own is not None:
         draw_own(own)
+
+
+def _one_run(job: Job) -> None:
+    with guarded("what was edited"):
+        draw_edited(job)
+    if not job.finished:
+        draw_live(job)
+        return
+    draw_results(job)
+    with guarded("the comparison"):
+        draw_run_beside(job)
+    with guarded("the grid"):
+        draw_grid(job)
 
 
 def _welcome() -> None:

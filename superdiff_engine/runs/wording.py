@@ -41,13 +41,23 @@ def differences(recipe: Recipe) -> dict[str, str]:
     stands here: a model that prompts are of, the modes of a mixture.
     """
     usual = usual_recipe(recipe.domain)
-    mine, theirs = _facts(recipe), {} if usual is None else _facts(usual)
-    found: dict[str, str] = {}
-    for place, value in mine.items():
-        if usual is None or value != theirs.get(place, _NOWHERE):
-            said = _WORDS.get(place, lambda value, recipe, place=place: f"{place} {value}")(value, recipe)
-            found |= {place: said} if said else {}
-    return found
+    theirs = {} if usual is None else _facts(usual)
+    mine = _facts(recipe).items()
+    return _phrased({place: value for place, value in mine if value != theirs.get(place, _NOWHERE)}, recipe)
+
+
+def phrases(recipe: Recipe, *places: str) -> dict[str, str]:
+    """The values at these places of a recipe in words, as `differences` says them; what says nothing is left out."""
+    facts = _facts(recipe)
+    return _phrased({place: facts[place] for place in places if place in facts}, recipe)
+
+
+def _phrased(facts: dict[str, Any], recipe: Recipe) -> dict[str, str]:
+    said = {
+        place: _WORDS.get(place, lambda value, recipe, place=place: f"{place} {value}")(value, recipe)
+        for place, value in facts.items()
+    }
+    return {place: words for place, words in said.items() if words}
 
 
 def _facts(recipe: Recipe) -> dict[str, Any]:

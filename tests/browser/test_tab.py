@@ -19,7 +19,10 @@ OVERFLOW = "(row) => [getComputedStyle(row).overflowX, getComputedStyle(row).ove
 CONNECTED = "() => document.querySelector('[data-testid=stApp]').dataset.testConnectionState === 'CONNECTED'"
 STILL = "() => document.querySelector('[data-testid=stApp]').dataset.testScriptState === 'notRunning'"
 CHOICES = "document.querySelectorAll('[class*=st-key-f-prompt-] input[role=combobox]').length"
-SCROLLED = "(y) => document.querySelector('[data-testid=stMain]').scrollTo(0, y)"
+# The form, the stage and the page, whichever of them scroll.
+SCROLLED = """(y) => {
+    for (const one of document.querySelectorAll("[data-testid=stMain], [data-testid=stColumn]")) one.scrollTo(0, y);
+}"""
 
 
 @pytest.fixture

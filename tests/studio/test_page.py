@@ -270,9 +270,8 @@ def test_a_cancelled_run_shows_what_it_made(app):
 def test_every_view_of_the_results_draws(app):
     small(app)
     run_to_the_end(app)
-    (job,) = session.registry()._jobs.values()
     for view in ("Replay", "Curves", "Table", "Samples"):
-        app.session_state[f"view-{job.id}"] = view
+        app.session_state["view"] = view
         app.run()
         assert not app.exception, view
         assert not app.error, view
@@ -328,7 +327,7 @@ def test_a_runs_log_densities_are_checked_by_a_button(app):
     """Among its curves; what it finds is there in another tab, too."""
     small(app, steps=100, batch=32)
     run_to_the_end(app)
-    next(found for found in app.segmented_control if str(found.key).startswith("view-")).set_value("Curves")
+    next(found for found in app.segmented_control if found.key == "view").set_value("Curves")
     app.run()
     check = next(found for found in app.button if str(found.key).startswith("check-densities-"))
     assert check.label == "Check these log-densities" and "It takes about" in words(app)
@@ -349,6 +348,6 @@ def test_a_runs_log_densities_are_checked_by_a_button(app):
     other = AppTest.from_file(str(APP), default_timeout=60)
     other.query_params["run"] = run.id
     other.run()
-    next(found for found in other.segmented_control if str(found.key).startswith("view-")).set_value("Curves")
+    next(found for found in other.segmented_control if found.key == "view").set_value("Curves")
     other.run()
     assert any("rank corr." in frame.value for frame in other.dataframe) and not other.exception

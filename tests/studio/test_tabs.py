@@ -79,7 +79,7 @@ def test_a_run_comes_back_from_disk_on_a_new_server_with_all_its_views():
     assert again.session_state["f.seed"] == "7"
     assert [frame.value.to_dict() for frame in again.dataframe] == before
     for view in ("Replay", "Curves", "Table", "Samples"):
-        again.session_state[f"view-{job_id}"] = view
+        again.session_state["view"] = view
         again.run()
         assert not again.exception and not again.error, view
     press(again, "run-beside")

@@ -44,7 +44,7 @@ def test_samples_that_nobody_has_drawn_are_shown_by_their_numbers(tmp_path, monk
     press(app, "run")
     (run,) = finish(app)
     for shown in ("Samples", "Replay", "Curves", "Table"):
-        app.session_state[f"view-{run.id}"] = shown
+        app.session_state["view"] = shown
         app.run()
         assert not app.exception and not app.error, shown
         if shown == "Samples":

@@ -244,7 +244,7 @@ def test_what_is_saved_is_what_is_shown(app):
     assert found == [("1", "relaxed with MMFF94"), ("2", "relaxed with MMFF94")]
     assert "hold the 2 of 4 that are shown, relaxed" in words(app)
     for view in ("Table", "Samples"):
-        next(one for one in app.get("button_group") if one.key == f"view-{run.id}").set_value(view)
+        next(one for one in app.get("button_group") if one.key == "view").set_value(view)
         app.run()
     assert not app.exception and saved() == (name, found)
     assert app.session_state[f"filter-{run.id}"] == ["valid", "once"]

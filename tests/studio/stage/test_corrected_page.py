@@ -25,7 +25,7 @@ def test_a_corrected_runs_page_shows_its_weights_and_its_lineage(tmp_path, monke
     assert "The area of a dot is what its sample counts for" in words(app)
     assert f"Sample 0 counts for {100 * result.shares[0]:.0f} % of its group of 8 (group 0" in words(app)
     for chosen, said in (("as drawn", "not yet the target"), ("one a group", "independent samples of the target")):
-        app.session_state[f"weighing-{run.id}"] = chosen
+        app.session_state["weighing"] = chosen
         app.run()
         assert not app.exception and not app.error and said in words(app)
     marks = len(run.trace.marks)
@@ -34,7 +34,7 @@ def test_a_corrected_runs_page_shows_its_weights_and_its_lineage(tmp_path, monke
         ("Curves", f"the {marks} steps at which particles of one or more of the 2 groups were resampled"),
         ("Table", ""),
     ):
-        app.session_state[f"view-{run.id}"] = shown
+        app.session_state["view"] = shown
         app.run()
         assert not app.exception and not app.error and said in words(app), shown
         if shown == "Curves":
