@@ -21,10 +21,10 @@ from ..guard import callback, guarded
 from ..jobs import Job
 from ..views import view_of
 from .exports import draw_downloads
+from .heading import draw_heading
 from .lineage import marks_note
 from .live import draw_small_progress
 from .progress import names_of
-from .results import draw_heading
 from .sample import FIGURE_POINTS
 from .table import draw_figures_of
 
