@@ -1,190 +1,119 @@
-"""A grid over two parameters of a finished run: what to vary, the grid while its cells come in, and its file."""
+"""A grid over fields of a recipe, below a finished run: while its cells come in, when it has ended, and stored ones."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
+import json
+import os
+from pathlib import Path
 
 import streamlit as st
 
-from superdiff_engine.domains import get_domain
 from superdiff_engine.errors import SuperDiffError
-from superdiff_engine.recipes.document import Recipe
-from superdiff_engine.runs.axes import Axis, make_axis, parameter, varied, with_value
-from superdiff_engine.runs.grid import Sweep
-from superdiff_engine.runs.values import MOST_VALUES, Choice, Texts, Value
+from superdiff_engine.runs.cells import Grid
+from superdiff_engine.runs.grid_file import GRID, MOST_BYTES
+from superdiff_engine.runs.stored_grid import StoredGrid, read_grid
+from superdiff_engine.system.files import read_bounded
 
 from .. import session
 from ..guard import callback, guarded, plain, show_sentence
-from ..jobs import GridJob, Job
-from ..words import STATES, other_than_usual, run_title
-from .progress import TICK, draw_progress, loading_text, pace_texts, seconds_text, standstill_text
+from ..jobs import GridJob, Job, is_job_id
+from .grid_cells import draw_cells, draw_picture
+from .grid_form import draw_grid_form
+from .progress import TICK, draw_progress, loading_text, pace_texts, standstill_text
 
-_SINGLE_ROW = "none"
+#: Grids of the library that stay in memory, for the pages that show them.
+_STORED = 16
 
 
 def draw_grid(job: Job) -> None:
-    """The choice of two parameters under a finished run, and below it the newest grid that was made so."""
+    """The choice of what to vary under a finished run, and below it the newest grid that was made so.
+
+    Below a run that is a cell of a grid it is that grid, unless a newer one was made under it.
+    """
     grid = session.newest_grid(job)
     with st.expander("Grid over two parameters", icon=":material/grid_on:", key=f"grid-{job.id}"):
-        _choice(job, busy=grid is not None and not grid.finished)
+        draw_grid_form(job, busy=grid is not None and not grid.finished)
+    if grid is None:
+        home = _grid_of(job)
+        if isinstance(home, Path):
+            draw_stored_grid(home, job.id)
+            return
+        grid = home
     if grid is None:
         return
     with st.container(border=True, key="grid"):
         if grid.finished:
-            _finished(grid)
+            _finished(grid.run, job.id)
         else:
             # As in the live view of a run: nothing greys out that is about to be redrawn.
             st.html("<style>.st-key-grid [data-stale='true'] { opacity: 1 !important; }</style>")
             _tick(grid.id)
 
 
-def _choice(job: Job, busy: bool) -> None:
-    recipe = job.recipe
-    names = varied(recipe)
-    sweep, problem = None, ""
-    across: Axis | None = None
-    down: Axis | None = None
-    with st.grid(columns=2, min_column_width=260, gap="small"):
-        with st.container():
-            x = st.selectbox(
-                "Across",
-                names,
-                format_func=_title,
-                key=f"grid-x-{job.id}",
-                help="The parameter that changes from column to column",
-            )
-            read = _values("across", x, job)
-        try:
-            across = make_axis(x, read())
-        except SuperDiffError as error:
-            problem = str(error)
-        with st.container():
-            rest = [name for name in _of_rows(recipe, names, across) if name != x]
-            y = st.selectbox(
-                "Down",
-                [*rest, _SINGLE_ROW],
-                index=rest.index("seed") if "seed" in rest else 0,
-                format_func=_title,
-                key=f"grid-y-{job.id}",
-                help="The parameter that changes from row to row",
-            )
-            read = _nothing if y == _SINGLE_ROW else _values("down", y, job)
-        try:
-            down = None if y == _SINGLE_ROW else make_axis(y, read())
-        except SuperDiffError as error:
-            problem = problem or str(error)
-    samples = _samples(job, [x, y])
+def draw_stored_grid(folder: Path, shown: str = "") -> None:
+    """A grid of the library, given its folder, with all that can be done with it.
+
+    Args:
+        folder: of its record.
+        shown: the id of the run below which it stands; "" for none.
+    """
+    with st.container(border=True, key="grid"), guarded("the grid"):
+        _finished(_stored(str(folder), _stamp(folder / "status.json")), shown)
+
+
+@st.cache_resource(show_spinner=False, max_entries=_STORED)
+def _stored(folder: str, stamp: int) -> StoredGrid:
+    """The grid in a folder, as its status of this time has it; raises RecordError."""
+    return read_grid(Path(folder))
+
+
+def _stamp(path: Path) -> int:
+    """When a file was last written; 0 where there is none."""
     try:
-        sweep = None if problem or across is None else Sweep(recipe, across, down, samples)
-    except SuperDiffError as error:
-        problem = str(error)
-    asked = None if sweep is None else (sweep.x, sweep.y, samples)
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.button(
-            "Run grid",
-            icon=":material/grid_on:",
-            key=f"run-grid-{job.id}",
-            on_click=callback(_run),
-            args=(job.id, asked),
-            disabled=busy or sweep is None,
-            help="One run for each cell, all else as in this run; it waits its turn like any run",
-        )
-        if sweep is not None:
-            st.caption(plain(_size(sweep)))
-    if problem:
-        show_sentence(problem)
-    if st.session_state.get(f"grid-problem-{job.id}"):
-        show_sentence(st.session_state[f"grid-problem-{job.id}"])
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
-def _of_rows(recipe: Recipe, names: list[str], across: Axis | None) -> list[str]:
-    """What can vary down: what the recipe has, and what it has with another value across, such as its operator's."""
-    found = dict.fromkeys(names)
-    if across is not None and parameter(across.name).early:
-        for value in across.values:
-            with suppress(SuperDiffError):
-                found |= dict.fromkeys(varied(with_value(recipe, across.name, value)))
-    return list(found)
-
-
-def _nothing() -> list[Value]:
-    return []
-
-
-def _values(side: str, name: str, job: Job) -> Callable[[], list[Value]]:
-    """The field of a parameter's values; what it returns reads them, and raises SuperDiffError."""
-    told = parameter(name)
-    # A key for each parameter: choosing another one brings its own values.
-    label, key, start = f"Values {side}", f"grid-{side}-{name}-{job.id}", list(told.suggest(job.recipe))
-    match told.kind:
-        case Choice():
-            titles = told.options(job.recipe)
-            chosen: list[Value] = list(
-                st.multiselect(
-                    label,
-                    list(titles),
-                    default=[value for value in start if value in titles],
-                    format_func=lambda value: titles.get(value, value),
-                    max_selections=MOST_VALUES,
-                    key=key,
-                    help=told.kind.hint,
-                )
-            )
-            return lambda: chosen
-        case Texts():
-            text = st.text_area(
-                label, value=told.kind.entered(start), max_chars=25_000, key=key, help=told.kind.hint, height="content"
-            )
-        case _:
-            text = st.text_input(label, value=told.kind.entered(start), max_chars=300, key=key, help=told.kind.hint)
-    return lambda: told.kind.read_entered(text)
-
-
-def _samples(job: Job, axes: list[str]) -> int | None:
-    """How many samples each cell has; None where an axis decides it."""
-    recipe = job.recipe
-    if any(name != _SINGLE_ROW and parameter(name).groups for name in axes):
+def _grid_of(job: Job) -> GridJob | Path | None:
+    """The grid that a run is a cell of, or the newest in the library that was asked for under it."""
+    folder = session.registry().folder
+    if job.run.part_of:
+        found = session.registry().find_grid(job.run.part_of)
+        if found is not None:
+            return found
+        named = job.run.part_of if is_job_id(job.run.part_of) else ""
+    else:
+        named = "" if folder is None else _asked_under(str(folder), _stamp(folder)).get(job.id, "")
+    if folder is None or not named or not (folder / named / GRID).is_file():
         return None
-    usual = recipe.group if get_domain(recipe.domain).sample_is_picture else recipe.batch
-    return st.number_input(
-        "Samples in each cell",
-        min_value=recipe.group,
-        max_value=16_384 // recipe.group * recipe.group,
-        value=usual,
-        step=recipe.group,
-        key=f"grid-samples-{job.id}",
-        width=260,
-        help="More samples give numbers with smaller errors",
-    )
+    return folder / named
 
 
-def _title(name: str) -> str:
-    return "Nothing: a single row" if name == _SINGLE_ROW else parameter(name).label.capitalize()
-
-
-def _size(sweep: Sweep) -> str:
-    cells, samples = len(sweep.recipes), sweep.recipe.batch
-    each = (
-        ""
-        if any(parameter(axis.name).groups for axis in sweep.axes)
-        else f" of {samples} sample{'s' * (samples > 1)} each"
-    )
-    said = f"{cells} cell{'s' if cells > 1 else ''}{each}"
-    if sweep.unfit:
-        said += f"; {len(sweep.unfit)} of {sweep.size} cannot be run: {next(iter(sweep.unfit.values()))}"
-    return said
-
-
-def _run(job_id: str, asked: tuple[Axis, Axis | None, int | None]) -> None:
-    """Queue the grid (a callback)."""
-    state = st.session_state
-    state[f"grid-problem-{job_id}"] = ""
+@st.cache_data(show_spinner=False, max_entries=1)
+def _asked_under(folder: str, stamp: int) -> dict[str, str]:
+    """The newest grid of the library that was asked for under each run, by their ids; `stamp`: its last change."""
     try:
-        recipe = session.registry().recall(job_id).recipe
-        session.registry().submit_grid(Sweep(recipe, *asked), job_id, state["f.save"], session.this_tab())
-    except SuperDiffError as error:
-        state[f"grid-problem-{job_id}"] = str(error)
+        grids = sorted(entry.name for entry in os.scandir(folder) if is_job_id(entry.name))
+    except OSError:
+        return {}
+    return {
+        origin: name
+        for name in grids
+        if (origin := _origin(f"{folder}/{name}/{GRID}", _stamp(Path(folder, name, GRID))))
+    }
+
+
+@st.cache_data(show_spinner=False, max_entries=4096)
+def _origin(path: str, stamp: int) -> str:
+    """The id of the run that a grid was asked for under, as its grid.json of this time says; "" for none."""
+    if not stamp:
+        return ""
+    try:
+        origin = json.loads(read_bounded(Path(path), MOST_BYTES)).get("origin", "")
+    except (SuperDiffError, ValueError, AttributeError, RecursionError):
+        return ""
+    return origin if isinstance(origin, str) and is_job_id(origin) else ""
 
 
 @st.fragment(run_every=TICK)
@@ -195,7 +124,7 @@ def _tick(grid_id: str) -> None:
         return
     with guarded("the grid"):
         draw_progress(grid, _progress_text(grid), "Cancel grid", "the finished cells")
-        _picture(grid)
+        draw_picture(grid.run)
 
 
 def _progress_text(grid: GridJob) -> str:
@@ -214,55 +143,20 @@ def _progress_text(grid: GridJob) -> str:
     return plain(" · ".join([*parts, *pace_texts(sweep)]))
 
 
-def _picture(grid: GridJob) -> None:
-    sweep = grid.run
-    axes = " and ".join(axis.label for axis in (sweep.x, sweep.y) if axis is not None)
-    # The same bytes as at the last look unless a cell was added: the browser has them already, and nothing flickers.
-    st.image(
-        sweep.png(),
-        width="content",
-        output_format="PNG",
-        alt=f"A grid over {axes}, {sweep.done} of {sweep.size} cells settled",
-    )
-
-
-def _finished(grid: GridJob) -> None:
-    sweep = grid.run
-    if sweep.message:
-        show_sentence(sweep.message)
-    if sweep.done == len(sweep.failures):
-        if sweep.state == "cancelled":
+def _finished(grid: Grid, shown: str) -> None:
+    if shown and grid.origin and grid.origin != shown and session.registry().find(grid.origin) is not None:
+        st.button(
+            "Back to the run of this grid",
+            icon=":material/arrow_back:",
+            key=f"origin-{grid.id}",
+            on_click=callback(session.show),
+            args=([grid.origin],),
+            help="The run below which this grid was asked for; the run above is one of its cells",
+        )
+    if grid.message:
+        show_sentence(grid.message)
+    if grid.done == len(grid.failures):
+        if grid.state == "cancelled":
             st.info("The grid was cancelled before its first cell was finished, so there is nothing to show.")
         return
-    _picture(grid)
-    st.caption(_caption(grid.recipe, sweep))
-    if not sweep.message:
-        for sentence in dict.fromkeys(sweep.failures.values()):
-            show_sentence(sentence)
-    st.download_button(
-        "Grid (PNG)",
-        data=sweep.png,
-        file_name=f"{grid.id}-grid.png",
-        mime="image/png",
-        key=f"download-{grid.id}",
-        on_click="ignore",
-        icon=":material/download:",
-        help="With labelled axes; the recipe and the axes are inside, and the form can load them again",
-    )
-
-
-def _caption(recipe: Recipe, sweep: Sweep) -> str:
-    axes = [f"across: {_axis_text(sweep.x)}"]
-    if sweep.y is not None:
-        axes.append(f"down: {_axis_text(sweep.y)}")
-    made = sweep.done - len(sweep.failures)
-    ended = f"{STATES[sweep.state]}: {made} of {sweep.size} cells in {seconds_text(sweep.seconds)}"
-    seed = "" if "seed" in (sweep.x.name, sweep.y.name if sweep.y else "") else f"seed {recipe.seed}"
-    experts = ", ".join(expert.prompt or expert.model for expert in recipe.experts)
-    return plain(
-        " · ".join(part for part in (ended, run_title(recipe), experts, *axes, seed, *other_than_usual(recipe)) if part)
-    )
-
-
-def _axis_text(axis: Axis) -> str:
-    return f"{axis.label} {', '.join(axis.texts)}"
+    draw_cells(grid, shown)

@@ -102,7 +102,19 @@ def grid(
     samples: Annotated[
         int | None, typer.Option(help="samples a cell (left out: 1 for pictures, the recipe's for others)", min=1)
     ] = None,
-    replace: Annotated[bool, typer.Option("--replace", help="remove the file that is there")] = False,
+    csv: Annotated[
+        Path | None, typer.Option(help="a table of what is measured in each cell, with errors, a CSV")
+    ] = None,
+    metric: Annotated[
+        str | None, typer.Option(help="of what is measured, what to print: gap, 'log_density 1', seconds, ...")
+    ] = None,
+    keep: Annotated[
+        Path | None,
+        typer.Option(
+            help="a folder, such as the studio's library, that takes a record of the grid and of each cell's run"
+        ),
+    ] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="remove the files that are there")] = False,
 ) -> None:
     """Run a recipe over a grid of one or two parameters, as one picture.
 
@@ -117,9 +129,12 @@ def grid(
 
     if out.suffix.lower() != ".png":
         raise SuperDiffError(f"The grid is a PNG; give it a name that ends in .png, not '{out.name}'.")
-    sweep = Sweep(load_recipe(recipe), parse_axis(x), None if y is None else parse_axis(y), samples)
-    if not replace and os.path.lexists(out):
-        raise SuperDiffError(f"{out} is there already; choose another name, or replace it with --replace.")
+    axes = parse_axis(x), None if y is None else parse_axis(y)
+    sweep = Sweep(load_recipe(recipe), *axes, samples, cells=keep)
+    sweep.folder = None if keep is None else keep / sweep.id
+    for path in (out, csv):
+        if not replace and path is not None and os.path.lexists(path):
+            raise SuperDiffError(f"{path} is there already; choose another name, or replace it with --replace.")
     with interrupts.on_signal(sweep.interrupt), _saving(sweep), bar() as progress:
         cells = sweep.size
         task = progress.add_task("loading", total=1.0)
@@ -129,13 +144,30 @@ def grid(
                     task, completed=sweep.fraction, description=f"cell {min(sweep.done + 1, cells)} of {cells}"
                 ),
                 out,
+                csv,
             )
+    for note in sweep.notes:
+        console.print(f"  {note}")
     for (row, column), sentence in sweep.failures.items():
         console.print(f"  row {row + 1}, column {column + 1} is empty: {sentence}")
     word = "Finished" if sweep.state == "done" else "Cancelled"
-    made = sweep.done - len(sweep.failures)
+    made, files = sweep.done - len(sweep.failures), [path for path in (out, csv, sweep.folder) if path is not None]
     if made == 0:
         console.print("Cancelled before the first cell was finished; nothing was made.")
         raise typer.Exit(_code_of(sweep))
-    console.print(f"{word}: {made} of {cells} cells in {sweep.seconds:.1f} s, in {out}")
+    console.print(f"{word}: {made} of {cells} cells in {sweep.seconds:.1f} s, in {' and '.join(map(str, files))}")
+    if metric is not None:
+        _print_figure(sweep, metric)
     raise typer.Exit(_code_of(sweep))
+
+
+def _print_figure(sweep: Sweep, name: str) -> None:
+    """One figure of every cell; raises SuperDiffError where no cell has it."""
+    figures = sweep.figures
+    if name not in figures:
+        raise SuperDiffError(f"No cell has a metric '{name}'; there are {', '.join(figures)}.")
+    told = figures[name]
+    console.print(f"{told.title}{f' ({told.shown_unit})' if told.shown_unit else ''}:")
+    for place, cell in sorted(sweep.settled.items()):
+        found = cell.figures.get(name)
+        console.print(f"  {sweep.words_at(place)}: {'–' if found is None else found.text()}")

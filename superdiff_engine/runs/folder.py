@@ -24,6 +24,7 @@ RECORD = (
     "samples.npz",
     "preview.png",
     "grid.png",
+    "grid.csv",
     "replay.npz",
     "trace.parquet",
     "grid.json",
