@@ -158,6 +158,7 @@ class Jobs:
     def submit_grid(self, grid: Sweep, origin: str, save: bool = True, tab: Tab | None = None) -> GridJob:
         """Queue a grid like a run; raises SuperDiffError if its device is not there."""
         job = GridJob(grid, resolve_device(grid.recipe.device), origin)
+        grid.origin, grid.kept_in = origin, self.folder if save else None
         self._enqueue(job, save, tab)
         return job
 

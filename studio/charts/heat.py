@@ -27,7 +27,7 @@ _FAILED = {"light": "#e3e6e8", "dark": "#39444c"}
 
 
 def heat_figure(grid: Grid, name: str, theme: str) -> go.Figure:
-    """One figure of every cell by colour, with its value and, where there is room, its error; failed cells have a cross.
+    """One figure of every cell by colour, with its value and, where there is room, its error; failed ones have a cross.
 
     Args:
         grid: with its axes and cells.
@@ -95,10 +95,7 @@ def has_lines(grid: Grid) -> bool:
 
 
 def lines_figure(grid: Grid, name: str, theme: str) -> go.Figure:
-    """One figure over the numbers of the axis across, with errors of one standard error, a line a row; see `heat_figure`.
-
-    Points stand in the order of the axis, so that they are the cells of their row.
-    """
+    """One figure over the numbers of the axis across, a line a row, with its standard errors; see `heat_figure`."""
     told, cells = grid.figures[name], grid.settled
     colours = EXPERT_COLOURS[theme]
     figure = go.Figure()

@@ -12,11 +12,12 @@ from superdiff_engine.errors import SuperDiffError
 from superdiff_engine.runs.cells import Grid
 from superdiff_engine.runs.grid_file import GRID, MOST_BYTES
 from superdiff_engine.runs.stored_grid import StoredGrid, read_grid
+from superdiff_engine.runs.work import is_id
 from superdiff_engine.system.files import read_bounded
 
 from .. import session
 from ..guard import callback, guarded, plain, show_sentence
-from ..jobs import GridJob, Job, is_job_id
+from ..jobs import GridJob, Job
 from .grid_cells import draw_cells, draw_picture
 from .grid_form import draw_grid_form
 from .progress import TICK, draw_progress, loading_text, pace_texts, standstill_text
@@ -82,7 +83,7 @@ def _grid_of(job: Job) -> GridJob | Path | None:
         found = session.registry().find_grid(job.run.part_of)
         if found is not None:
             return found
-        named = job.run.part_of if is_job_id(job.run.part_of) else ""
+        named = job.run.part_of if is_id(job.run.part_of) else ""
     else:
         named = "" if folder is None else _asked_under(str(folder), _stamp(folder)).get(job.id, "")
     if folder is None or not named or not (folder / named / GRID).is_file():
@@ -94,7 +95,7 @@ def _grid_of(job: Job) -> GridJob | Path | None:
 def _asked_under(folder: str, stamp: int) -> dict[str, str]:
     """The newest grid of the library that was asked for under each run, by their ids; `stamp`: its last change."""
     try:
-        grids = sorted(entry.name for entry in os.scandir(folder) if is_job_id(entry.name))
+        grids = sorted(entry.name for entry in os.scandir(folder) if is_id(entry.name))
     except OSError:
         return {}
     return {
@@ -113,7 +114,7 @@ def _origin(path: str, stamp: int) -> str:
         origin = json.loads(read_bounded(Path(path), MOST_BYTES)).get("origin", "")
     except (SuperDiffError, ValueError, AttributeError, RecursionError):
         return ""
-    return origin if isinstance(origin, str) and is_job_id(origin) else ""
+    return origin if isinstance(origin, str) and is_id(origin) else ""
 
 
 @st.fragment(run_every=TICK)

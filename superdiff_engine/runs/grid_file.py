@@ -10,7 +10,6 @@ import csv
 import io
 import json
 import math
-import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -22,12 +21,12 @@ from .axes import Axis
 from .cells import Cell, all_figures, axes_document
 from .grid_picture import Place
 from .values import MOST_VALUES
+from .work import is_id
 
 #: The file of a grid's record that says what its cells are.
 GRID = "grid.json"
 #: Bytes of it that are read: 144 cells of a hundred figures each have less.
 MOST_BYTES = 16 * 1024**2
-_ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{8}")
 _MOST_FIGURES = 1000
 
 
@@ -79,7 +78,7 @@ class GridDocument(_Told):
         known = {figure.name for figure in self.figures}
         if len(known) < len(self.figures) or any(not known.issuperset(cell.figures) for cell in self.cells):
             raise ValueError("a figure that nobody explains")
-        if any(run and not _ID.fullmatch(run) for run in [self.origin, *(cell.run for cell in self.cells)]):
+        if any(run and not is_id(run) for run in [self.origin, *(cell.run for cell in self.cells)]):
             raise ValueError("an id that is none")
         return self
 

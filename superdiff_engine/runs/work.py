@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import threading
 import time
@@ -16,6 +17,13 @@ from ..system.interrupts import Interrupted
 
 #: "interrupted" is a stored run whose process ended before it could save it.
 State = Literal["queued", "loading", "running", "done", "cancelled", "failed", "interrupted"]
+
+_ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{8}")
+
+
+def is_id(text: str) -> bool:
+    """Whether a text has the shape of a run's or a grid's id."""
+    return _ID.fullmatch(text) is not None
 
 
 class Work:

@@ -18,6 +18,8 @@ from superdiff_engine.runs.axes import parse_axis
 from superdiff_engine.runs.grid import GRID_CHUNK, Sweep, grid_title
 from superdiff_engine.runs.grid_picture import CELL
 from superdiff_engine.runs.run import Run
+from superdiff_engine.runs.stored import read_record
+from superdiff_engine.runs.stored_grid import read_grid
 from superdiff_engine.trace import Trace
 
 
@@ -164,6 +166,28 @@ def test_the_command_line_writes_the_grid(superdiff, tmp_path):
     grid = Sweep(plane(), parse_axis("temperature=0,1"), parse_axis("seed=0:2"))
     grid.execute()
     assert (tmp_path / "grid.png").read_bytes() == grid.png()
+
+
+def test_the_command_line_keeps_cells_and_writes_what_was_measured(superdiff, tmp_path):
+    (tmp_path / "recipe.json").write_text(plane().to_json())
+    files = ("--out", tmp_path / "grid.png", "--csv", tmp_path / "grid.csv", "--keep", tmp_path / "kept")
+    arguments = ("grid", tmp_path / "recipe.json", "--x", "operator=or,average", "--y", "model 1=ring|grid", *files)
+    code, _, errors = superdiff(*arguments)
+    assert code == 1 and "'experts.1.model'" in errors and not (tmp_path / "kept").exists()
+    arguments = ("grid", tmp_path / "recipe.json", "--x", "operator=or,average", "--y", "model 1=ring,grid", *files)
+    code, output, _ = superdiff(*arguments, "--metric", "gap")
+    assert code == 0 and "gap between the experts' log q (nats):" in output.replace("\n", " ")
+    assert "operator = Average, model 1 = grid: " in " ".join(output.split())
+    (grid,) = [read_grid(path) for path in (tmp_path / "kept").iterdir() if (path / "grid.json").is_file()]
+    runs = [cell.run for cell in grid.settled.values()]
+    assert len(runs) == 4 and all(read_record(tmp_path / "kept" / run).part_of == grid.id for run in runs)
+    table = (tmp_path / "grid.csv").read_text().splitlines()
+    assert len(table) == 5 and [line.split(",")[2:4] for line in table[1:3]] == [["ring", "or"], ["ring", "average"]]
+    assert all(run in line for run, line in zip(runs, table[1:], strict=True))
+    code, _, errors = superdiff(*arguments)
+    assert code == 1 and "is there already" in errors
+    code, _, errors = superdiff(*arguments, "--replace", "--metric", "beauty")
+    assert code == 1 and "no cell has a metric 'beauty'; there are within/" in errors.lower().replace("\n", " ")
 
 
 @pytest.mark.parametrize(
