@@ -7,6 +7,7 @@ import streamlit as st
 from studio import session
 from studio.guard import guarded
 from studio.lessons import lesson_pages
+from studio.page import draw_page
 from studio.style import draw_style
 from studio.tab import draw_tab
 
@@ -31,5 +32,7 @@ with guarded("the page"):
     session.start_session()
     draw_style()
 page.run()
+with guarded("the keyboard"):
+    draw_page(page.url_path)
 with guarded("the address line"):
     draw_tab(page.url_path)

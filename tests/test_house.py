@@ -33,7 +33,7 @@ FLOORS = [
     ["superdiff_engine.library"],
     ["studio.guard", "studio.jobs", "studio.words", "studio.style", "studio.charts"],
     ["studio.form"],
-    ["studio.session", "studio.tab"],
+    ["studio.session", "studio.tab", "studio.page"],
     ["studio.stage", "studio.views"],
     ["superdiff_engine.cli", "studio"],
     # Doors that the README's examples come in by; nobody inside uses them.

@@ -66,10 +66,6 @@ def _run_bar(problem: str, remarks: list[str]) -> None:
         disabled=bool(problem),
         help="Compose the experts with these settings; while something runs, this is added to the queue",
     )
-    if session.shown_jobs():
-        # Where the columns are stacked, what runs lies below all the settings, out of sight.
-        st.html("<style>@media (min-width: 641px) { .st-key-jump { display: none; } }</style>")
-        st.container(key="jump").markdown("[:material/arrow_downward: To the samples](#samples-of-this-run)")
     if problem:
         show_sentence(problem)
     for remark in remarks:
@@ -81,8 +77,6 @@ def draw_stage() -> None:
     if st.session_state["problem"]:
         show_sentence(st.session_state["problem"])
     jobs = session.shown_jobs()
-    if jobs:
-        st.html("<div id='samples-of-this-run' style='scroll-margin-top: 5rem'></div>")
     if not jobs:
         _welcome()
     elif len(jobs) > 1:
@@ -111,9 +105,9 @@ def _one_run(job: Job) -> None:
 def _welcome() -> None:
     st.markdown("### Compose diffusion models and watch them negotiate")
     st.markdown(
-        "Each **expert** on the left is a diffusion model. While samples form out of noise, the studio follows every "
-        "expert's **log-density**: how likely it finds each sample. The **operator** turns these into **weights**, and "
-        "the weights decide whom a sample follows at its next step.\n\nPress **Run**, or Ctrl+Enter."
+        "Each **expert** in the settings is a diffusion model. While samples form out of noise, the studio follows "
+        "every expert's **log-density**: how likely it finds each sample. The **operator** turns these into "
+        "**weights**, and the weights decide whom a sample follows at its next step.\n\nPress **Run**, or Ctrl+Enter."
     )
     with guarded("the preview of the experts"):
         draw_welcome_preview()

@@ -198,30 +198,45 @@ def test_a_recipe_from_a_file(page, tmp_path):
     page.get_by_text("All experts have the same say").wait_for()
 
 
-def test_a_narrow_window_has_no_sideways_scrolling_and_a_way_to_the_samples(page):
-    """At 420 pixels everything stacks."""
+def test_on_a_narrow_screen_the_samples_come_first_and_the_settings_are_a_drawer(page):
+    """At 420 pixels: nothing sideways; Settings and Run at the foot; the drawer takes the focus and gives it back."""
     page.set_viewport_size({"width": 420, "height": 900})
-    page.wait_for_function("() => document.documentElement.scrollWidth <= window.innerWidth")
-    page.keyboard.press("Control+Enter")
-    # The link is drawn before what it leads to; it is followed once that stands still.
+    settings, form = page.get_by_role("button", name="Settings", exact=True), page.get_by_text("Start from an example")
+    settings.wait_for()
+    form.wait_for(state="hidden")
+    settings.click()
+    drawer = page.get_by_role("dialog", name="Settings")
+    drawer.wait_for()
+    assert page.evaluate("() => document.activeElement.getAttribute('role')") == "dialog"
+    assert page.get_by_role("button", name="Close", exact=True).get_attribute("aria-expanded") == "true"
+    assert page.evaluate("() => document.querySelector('.st-key-stage-pane').closest('[inert]') !== null")
+    # Escape closes a list first, then the drawer.
+    page.locator(".st-key-form-pane input[role=combobox]").first.click()
+    page.get_by_role("listbox").wait_for()
+    page.keyboard.press("Escape")
+    page.get_by_role("listbox").wait_for(state="hidden")
+    assert drawer.is_visible()
+    page.keyboard.press("Escape")
+    form.wait_for(state="hidden")
+    assert page.evaluate("() => document.activeElement.className") == "page-settings"
+    settings.click()
+    page.get_by_role("button", name="Run").first.click()
+    form.wait_for(state="hidden")
     page.get_by_text("Finished").wait_for()
-    way = page.get_by_role("link", name="To the samples")
-    way.click()
-    page.wait_for_function(
-        """() => {
-            const top = document.getElementById('samples-of-this-run').getBoundingClientRect().top;
-            return top > 0 && top < 200;
-        }"""
-    )
     page.wait_for_function("() => document.documentElement.scrollWidth <= window.innerWidth")
+    tops = [page.locator(f".st-key-{key}").first.bounding_box()["y"] for key in ("view", "run-bar")]
+    assert 0 < tops[0] < 450 and 750 < tops[1] < 900
     page.set_viewport_size({"width": 1440, "height": 900})
-    way.wait_for(state="hidden")
+    form.wait_for()
+    settings.wait_for(state="hidden")
 
 
 @pytest.mark.parametrize("width", [1440, 1100, 420])
 def test_every_domain_is_seen_without_scrolling(page, width):
     """What stands beyond the edge of the choice of domains would not be found."""
     page.set_viewport_size({"width": width, "height": 900})
+    if width < 900:
+        page.get_by_role("button", name="Settings", exact=True).click()
     # The sidebar slides away or in when the width changes: all edges are read at one moment, until they stand still.
     page.wait_for_function(
         """(titles) => {
