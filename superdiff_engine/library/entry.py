@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import unicodedata
-from dataclasses import asdict, dataclass, field
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from ..errors import NewerError, RecordError
 from ..recipes.document import Recipe
-from ..runs.folder import RECORD, at_work
+from ..runs.folder import LOCK, RECORD, at_work
 from ..runs.stored import read_begun, read_recipe, read_status
 from .labels import LabelError, Labels, cleaned, read_labels
 
@@ -29,6 +32,9 @@ STATES: dict[str, str] = {
 #: States of what can be opened as a run.
 OPENED = ("done", "cancelled", "failed", "interrupted")
 _LONGEST_PROMPT = 2000
+_LONGEST_SENTENCE = 1000
+#: What a run calls its folder in a library.
+_RUN = re.compile(r"\d{8}-\d{6}-[0-9a-f]{8}")
 
 
 @dataclass(frozen=True)
@@ -112,7 +118,9 @@ def search_form(text: str) -> str:
 def read_entry(folder: Path, binned: bool = False) -> Entry:
     """What a folder of the library is; whatever is wrong with it is a sentence of the entry, and nothing is raised."""
     try:
-        return _read(folder, binned)
+        found = _read(folder, binned)
+        # Both may be a stranger's.
+        return replace(found, sentence=cleaned(found.sentence)[:_LONGEST_SENTENCE], part_of=cleaned(found.part_of))
     except OSError as error:
         return Entry(
             folder.name,
@@ -131,6 +139,8 @@ def _read(folder: Path, binned: bool) -> Entry:
     kept = tuple(name for name in RECORD if name in sizes)
     told: dict[str, Any] = {"id": folder.name, "bytes": sum(sizes.values()), "kept": kept, "binned": binned}
     told["began"] = folder.stat().st_mtime
+    if not kept and _RUN.fullmatch(folder.name) and _bare(folder):
+        return Entry(**told, kind="run", **_unwritten(folder))
     if not kept:
         return Entry(**told, sentence=f"The folder {folder.name} holds no run; it is left as it is.")
     told["kind"] = "grid" if "grid.json" in kept else "run"
@@ -142,9 +152,7 @@ def _read(folder: Path, binned: bool) -> Entry:
         begun = read_begun(folder)
         told |= {"part_of": begun["part_of"], "began": _time(begun["begun"], folder.name, told["began"])}
         if "recipe.json" not in kept and "status.json" not in kept:
-            running = at_work(folder)
-            sentence = "" if running else "The run was broken off before its recipe was written; nothing was made."
-            return Entry(**told | {"state": "running" if running else "interrupted", "sentence": sentence})
+            return Entry(**told | _unwritten(folder))
         recipe = read_recipe(folder)
         told |= _of_recipe(recipe, [])  # also where the status is damaged
         status = read_status(folder)
@@ -159,6 +167,19 @@ def _read(folder: Path, binned: bool) -> Entry:
     if at_work(folder):
         return Entry(**told | {"state": "running"})
     return Entry(**told | {"state": "interrupted", "sentence": _left(kept)})
+
+
+def _bare(folder: Path) -> bool:
+    """Whether a folder holds nothing but what a run leaves that was killed before its first file was there."""
+    return all(path.name == LOCK or path.name.startswith(".") for path in folder.iterdir())
+
+
+def _unwritten(folder: Path) -> dict[str, Any]:
+    """State and sentence of a run that has no recipe yet, or never had one."""
+    if at_work(folder):
+        return {"state": "running"}
+    said = "The run was broken off before its recipe was written; nothing was made."
+    return {"state": "interrupted", "sentence": said}
 
 
 def _left(kept: tuple[str, ...]) -> str:
@@ -207,4 +228,10 @@ def _time(begun: str, name: str, otherwise: float) -> float:
 
 def _sizes(folder: Path) -> dict[str, int]:
     """The sizes of the files in a folder, by name, links not followed."""
-    return {path.name: path.lstat().st_size for path in folder.iterdir() if path.is_file()}
+    found = {}
+    with os.scandir(folder) as listed:
+        for one in listed:
+            with suppress(OSError):  # removed meanwhile
+                if one.is_file():
+                    found[one.name] = one.stat(follow_symlinks=False).st_size
+    return found

@@ -6,6 +6,7 @@ call opens the file, answers and closes it, so that nobody waits for anybody who
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -22,6 +23,19 @@ INDEX = "index.sqlite3"
 _VERSION = 1
 #: Seconds that a writer waits for another one.
 _PATIENCE = 20.0
+#: Words of a search that are conditions of their own.
+_MOST_WORDS = 50
+#: What else than its content can be wrong with an index: SQLite's primary codes.
+_OUTSIDE = (
+    sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_PERM, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_INTERRUPT,
+    sqlite3.SQLITE_AUTH, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISUSE,
+)  # fmt: skip
+#: No cell of a grid that is listed as one; any other stands for itself, also where its grid lies elsewhere or is gone.
+_ALONE = (
+    "(part_of = '' OR NOT EXISTS (SELECT 1 FROM runs AS grids WHERE grids.id = runs.part_of AND grids.kind = 'grid' "
+    "AND grids.part_of = '' AND grids.binned = runs.binned))"
+)
 _TABLES = """
 CREATE TABLE runs (
     id TEXT NOT NULL, binned INTEGER NOT NULL, stamp INTEGER NOT NULL, settled INTEGER NOT NULL, kind TEXT NOT NULL,
@@ -93,6 +107,10 @@ class Known:
     settled: bool
 
 
+class IndexLost(OutputError):
+    """The index was damaged and has been removed: whoever asked brings it up to date, and asks again."""
+
+
 class Index:
     """The index in a file; safe to use from any thread and any process at once.
 
@@ -105,17 +123,27 @@ class Index:
 
     @contextmanager
     def _open(self, write: bool = False) -> Iterator[sqlite3.Connection]:
+        """A connection while this lasts.
+
+        Raises:
+            IndexLost: where the index was damaged.
+            OutputError: where it cannot be used.
+        """
         try:
-            try:
-                with self._connected(write) as connection:
-                    yield connection
-            except sqlite3.OperationalError:
-                raise  # locked, full, not to be written
+            with self._connected(write) as connection:
+                yield connection
         except sqlite3.Error as error:
+            if _is_damage(error):
+                raise self._lost() from error
             raise OutputError(
                 f"The library's index {self.path} cannot be used ({error}); free space there, or choose another folder "
                 "for the library."
             ) from error
+
+    def _lost(self) -> IndexLost:
+        """What to raise where the index was damaged; it is removed."""
+        self.drop()
+        return IndexLost(f"The library's index {self.path} was damaged and is made anew; look again in a moment.")
 
     @contextmanager
     def _connected(self, write: bool) -> Iterator[sqlite3.Connection]:
@@ -174,8 +202,14 @@ class Index:
 
     def drop(self) -> None:
         """Remove the file, which is damaged or of another version; the next call makes an empty one."""
-        for ending in ("", "-journal"):
-            self.path.with_name(self.path.name + ending).unlink(missing_ok=True)
+        try:
+            for ending in ("", "-journal"):
+                self.path.with_name(self.path.name + ending).unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(
+                f"The library's index {self.path} is damaged and cannot be removed: {error.strerror or error}. Remove "
+                "it yourself, or choose another folder for the library."
+            ) from error
 
     def known(self) -> dict[tuple[str, bool], Known]:
         """All that is in the index, by id and whether it lies in the bin."""
@@ -185,6 +219,7 @@ class Index:
 
     def put(self, entries: Iterable[tuple[Entry, Known]], gone: Iterable[tuple[str, bool]] = ()) -> None:
         """Take in entries as they are now, and forget those that are gone (id, whether it lay in the bin)."""
+        gone = list(gone)
         with self._open(write=True) as connection:
             for id, binned in gone:
                 self._forget(connection, id, binned)
@@ -201,6 +236,10 @@ class Index:
                 connection.execute(f"INSERT INTO runs ({', '.join(row)}) VALUES ({marks})", row)
                 tags = [(search_form(tag), entry.id, entry.binned) for tag in entry.labels.tags]
                 connection.executemany("INSERT OR IGNORE INTO tags VALUES (?, ?, ?)", tags)
+            connection.executemany(
+                "DELETE FROM thumbnails WHERE id = ? AND NOT EXISTS (SELECT 1 FROM runs WHERE runs.id = thumbnails.id)",
+                [(id,) for id, _ in gone],
+            )
 
     @staticmethod
     def _forget(connection: sqlite3.Connection, id: str, binned: bool) -> None:
@@ -211,7 +250,13 @@ class Index:
         """The entry with this id; None where there is none."""
         with self._open() as connection:
             row = connection.execute("SELECT entry FROM runs WHERE id = ? AND binned = ?", (id, binned)).fetchone()
-        return None if row is None else Entry.from_json(row[0])
+        return None if row is None else self._entries([row])[0]
+
+    def _entries(self, rows: list[tuple[str]]) -> list[Entry]:
+        try:
+            return [Entry.from_json(row[0]) for row in rows]
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise self._lost() from error
 
     def find(self, query: Query) -> Found:
         """The entries that a query asks for."""
@@ -226,7 +271,7 @@ class Index:
                 f"SELECT entry FROM runs WHERE {where} ORDER BY {order} LIMIT ? OFFSET ?",
                 [*values, most, query.start],
             ).fetchall()
-        return Found([Entry.from_json(row[0]) for row in rows], total, size)
+        return Found(self._entries(rows), total, size)
 
     def counts(self, binned: bool = False) -> dict[str, dict[str, int]]:
         """How many entries have each domain, operator, state and tag, without cells of grids."""
@@ -235,8 +280,7 @@ class Index:
             for name in ("domain", "operator", "state"):
                 found[name] = dict(
                     connection.execute(
-                        f"SELECT {name}, count(*) FROM runs "
-                        f"WHERE binned = ? AND part_of = '' AND {name} != '' GROUP BY 1",
+                        f"SELECT {name}, count(*) FROM runs WHERE binned = ? AND {_ALONE} AND {name} != '' GROUP BY 1",
                         (binned,),
                     ).fetchall()
                 )
@@ -245,8 +289,8 @@ class Index:
                 (binned, binned),
             ).fetchall()
         found["tag"] = {}
-        for row in entries:
-            for tag in Entry.from_json(row[0]).labels.tags:
+        for entry in self._entries(entries):
+            for tag in entry.labels.tags:
                 found["tag"][tag] = found["tag"].get(tag, 0) + 1
         return found
 
@@ -264,10 +308,20 @@ class Index:
             connection.executemany("INSERT OR REPLACE INTO thumbnails VALUES (?, ?, ?)", list(pictures))
 
 
+def _is_damage(error: sqlite3.Error) -> bool:
+    """Whether an error is of what the index holds, which can be made anew."""
+    if isinstance(error, (sqlite3.InterfaceError, sqlite3.ProgrammingError)):
+        return False
+    code: int = vars(error).get("sqlite_errorcode", sqlite3.SQLITE_CORRUPT)  # a text that is none has no code
+    return code & 0xFF not in _OUTSIDE
+
+
 def _conditions(query: Query) -> tuple[str, list[Any]]:
     where: list[str] = ["binned = ?"]
     values: list[Any] = [query.binned]
-    if query.part_of is not None:
+    if query.part_of == "":
+        where.append(_ALONE)
+    elif query.part_of is not None:
         where.append("part_of = ?")
         values.append(query.part_of)
     if query.star:
@@ -279,7 +333,11 @@ def _conditions(query: Query) -> tuple[str, list[Any]]:
     for tag in query.tags:
         where.append("id IN (SELECT id FROM tags WHERE tag = ? AND tags.binned = runs.binned)")
         values.append(search_form(tag))
-    for word in search_form(query.text).split():
+    words = list(dict.fromkeys(search_form(query.text).split()))
+    for word in words[:_MOST_WORDS]:
         where.append("instr(words, ?) > 0")
         values.append(word)
+    if words[_MOST_WORDS:]:  # in one value: a statement holds no more
+        where.append("NOT EXISTS (SELECT 1 FROM json_each(?) AS word WHERE instr(runs.words, word.value) = 0)")
+        values.append(json.dumps(words[_MOST_WORDS:], ensure_ascii=False))
     return " AND ".join(where), values

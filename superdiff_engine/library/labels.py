@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
@@ -91,11 +92,14 @@ def read_labels(folder: Path) -> Labels:
     """The labels in a run's folder; none where there are none. Raises LabelError where they are damaged."""
     path = folder / LABELS
     try:
+        if os.path.lexists(path) and not path.is_file():  # reading a pipe may wait for ever
+            raise ValueError("no file")
         with path.open("rb") as file:
             found: Any = json.loads(file.read(_MOST_BYTES))
         tags = [str(tag)[:LONGEST_TAG] for tag in found.get("tags", [])][:MOST_TAGS]
         name, note = str(found.get("name", ""))[:LONGEST_NAME], str(found.get("note", ""))[:LONGEST_NOTE]
-        return Labels(cleaned(name), cleaned(note, lines=True), bool(found.get("star")), tuple(map(cleaned, tags)))
+        tags = list(dict.fromkeys(filter(None, map(cleaned, tags))))
+        return Labels(cleaned(name), cleaned(note, lines=True), bool(found.get("star")), tuple(tags))
     except FileNotFoundError:
         return Labels()
     except (OSError, ValueError, TypeError, AttributeError, RecursionError):

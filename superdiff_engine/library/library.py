@@ -17,21 +17,24 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 from PIL import Image
 
 from ..errors import OutputError, RecordError
-from ..runs.folder import at_work
+from ..runs.folder import RECORD, at_work
 from ..runs.stored import StoredRun, read_record
 from ..system.locks import alone
 from .entry import Entry, read_entry
-from .index import INDEX, Found, Index, Known, Query
+from .index import INDEX, Found, Index, IndexLost, Known, Query
 from .labels import LABELS, LabelError, Labels, read_labels, write_labels
 
-#: What else lies in the library's folder: what was deleted, what waits to be run, the lock of those who write labels.
+T = TypeVar("T")
+#: What else lies in the library's folder: what was deleted, what waits to be run, the lock of those who write labels or
+#: move folders.
 BIN, QUEUE, LABELLING = "bin", "queue", ".labels.lock"
 #: Names in the folder that are no entries.
 _OWN = {BIN, QUEUE}
@@ -60,6 +63,8 @@ class Library:
         self.index = Index(folder / INDEX)
         self._refreshing = threading.Lock()
         self._refreshed = -float("inf")
+        #: Names that are no text, as text, with the time of their last change.
+        self._unnamed: dict[tuple[str, bool], int] = {}
         #: How many folders are read and how many are to be, while `refresh` or `reindex` is at it; None else.
         self.reading: tuple[int, int] | None = None
 
@@ -74,15 +79,29 @@ class Library:
             return False
         try:
             if time.monotonic() - self._refreshed >= older:
-                self._refresh()
+                self._refresh_surely()
                 self._refreshed = time.monotonic()
         finally:
             self.reading = None
             self._refreshing.release()
         return True
 
+    def _refresh_surely(self, on_progress: Callable[[int, int], None] | None = None) -> None:
+        try:
+            self._refresh(on_progress)
+        except IndexLost:
+            self._refresh(on_progress)
+
+    def _answered(self, ask: Callable[[], T]) -> T:
+        """What the index answers; one that was damaged is made anew before."""
+        try:
+            return ask()
+        except IndexLost:
+            self.refresh()
+            return ask()
+
     def _refresh(self, on_progress: Callable[[int, int], None] | None = None) -> None:
-        if not self.folder.is_dir():
+        if not self._there:
             return
         known, there = self.index.known(), self._folders()
         gone = [place for place in known if place not in there]
@@ -94,15 +113,26 @@ class Library:
         for start in range(0, len(changed), _BATCH):
             part = changed[start : start + _BATCH]
             self.reading = start, len(changed)
-            self.index.put([self._looked_at(*place) for place in part])
+            self._put(part)
             if on_progress is not None:
                 on_progress(start + len(part), len(changed))
 
-    def _looked_at(self, id: str, binned: bool) -> tuple[Entry, Known]:
-        """A folder as it is now."""
+    def _put(self, places: Sequence[tuple[str, bool]]) -> None:
+        """Bring these into the index as they are now, or as gone."""
+        seen = [(place, self._looked_at(*place)) for place in places]
+        self.index.put(
+            [found for _, found in seen if found is not None], [place for place, found in seen if found is None]
+        )
+
+    def _looked_at(self, id: str, binned: bool) -> tuple[Entry, Known] | None:
+        """A folder as it is now; None where it is gone."""
         path = self._path(id, binned)
         stamp = _stamp(path)
+        if stamp is None and (id, binned) in self._unnamed:
+            return _unnamed(id, binned), Known(self._unnamed[id, binned], True)
         entry = read_entry(path, binned)
+        if stamp is None or _stamp(path) is None:
+            return None
         # What somebody is at work on changes without a new file: by its end.
         settled = entry.state != "running" and time.time_ns() - stamp > _SETTLES
         return entry, Known(stamp, settled)
@@ -110,15 +140,18 @@ class Library:
     def _folders(self) -> dict[tuple[str, bool], int]:
         """All that lies in the library, by name and whether it is in the bin, with the time of its last change."""
         found = {}
+        self._unnamed = {}
         for place, binned in ((self.folder, False), (self.folder / BIN, True)):
             try:
                 with os.scandir(place) as listed:
                     for one in listed:
                         if one.name.startswith(".") or (not binned and _own(one.name)):
                             continue
-                        with suppress(OSError, UnicodeEncodeError):  # removed meanwhile; no name in any script
-                            one.name.encode()
-                            found[one.name, binned] = one.stat(follow_symlinks=False).st_mtime_ns
+                        with suppress(OSError):  # removed meanwhile
+                            stamp, name = _whole(one.stat(follow_symlinks=False).st_mtime_ns), _text(one.name)
+                            if name != one.name:
+                                self._unnamed[name, binned] = stamp
+                            found[name, binned] = stamp
             except FileNotFoundError:
                 continue
             except OSError as error:
@@ -134,10 +167,14 @@ class Library:
             on_progress: called with how many folders are read and how many there are.
         """
         with self._refreshing:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self.index.clear()
             try:
-                self._refresh(on_progress)
+                self.folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise self._unwritable(error) from error
+            with suppress(IndexLost):
+                self.index.clear()
+            try:
+                self._refresh_surely(on_progress)
             finally:
                 self.reading = None
             self._refreshed = time.monotonic()
@@ -145,15 +182,26 @@ class Library:
 
     def find(self, query: Query | None = None) -> Found:
         """The entries that a query asks for, as the index knows them; `refresh` first to be sure."""
-        return self.index.find(query or Query()) if self.folder.is_dir() else Found([], 0, 0)
+        return self._answered(lambda: self.index.find(query or Query())) if self._there else Found([], 0, 0)
 
     def counts(self, binned: bool = False) -> dict[str, dict[str, int]]:
         """How many entries have each "domain", "operator", "state" and "tag"."""
-        return self.index.counts(binned) if self.folder.is_dir() else {}
+        return self._answered(lambda: self.index.counts(binned)) if self._there else {}
+
+    @property
+    def _there(self) -> bool:
+        """Whether there is a folder."""
+        try:
+            return self.folder.is_dir()
+        except OSError:  # no path of a folder, or of one that nobody may see
+            return False
 
     def entry(self, id: str, binned: bool = False) -> Entry:
         """The entry of a folder as it is now; raises RecordError where there is none."""
-        return read_entry(self.path(id, binned), binned)
+        path = self.path(id, binned)
+        entry = read_entry(path, binned)
+        self.path(id, binned)  # unless it was moved meanwhile
+        return entry
 
     def path(self, id: str, binned: bool = False) -> Path:
         """The folder with this name, which must be one of the library's own; raises RecordError where it is not."""
@@ -207,11 +255,12 @@ class Library:
         path = self.path(id)
         if not read_entry(path).kind:
             raise RecordError(f"{id} is no run of this library; it is left as it is.")
-        with alone(self.folder / LABELLING):
+        with self._alone():
+            path = self.path(id)  # it may have been moved meanwhile
             try:
                 before = read_labels(path)
             except LabelError:  # what it held stays beside it
-                (path / LABELS).replace(path / f"damaged-{LABELS}")
+                (path / LABELS).replace(_free(path, f"damaged-{LABELS}"))
                 before = Labels()
             labels = before.changed(name, note, star, add, remove)
             write_labels(path, labels)
@@ -219,10 +268,24 @@ class Library:
         return labels
 
     def _take(self, places: Iterable[tuple[str, bool]]) -> None:
-        """Bring these into the index as they are now."""
-        places = list(dict.fromkeys(places))
-        there = [place for place in places if self._path(*place).is_dir()]
-        self.index.put([self._looked_at(*place) for place in there], [place for place in places if place not in there])
+        """Bring these into the index as they are now; where that fails, the next `refresh` does it, or says why not."""
+        with suppress(OutputError):
+            self._put(list(dict.fromkeys(places)))
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Nobody else changes labels or moves folders meanwhile."""
+        try:
+            with alone(self.folder / LABELLING):
+                yield
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def _unwritable(self, error: OSError) -> OutputError:
+        return OutputError(
+            f"The library {self.folder} cannot be written: {error.strerror or error}. Free space there, or choose "
+            "another folder."
+        )
 
     def delete(self, ids: Sequence[str]) -> list[str]:
         """Put runs into the bin, a grid with its cells; gives the names that they have there, for `restore`.
@@ -230,47 +293,49 @@ class Library:
         Raises:
             RecordError: where there is no such run, or somebody is at work on one; then nothing was moved.
         """
-        paths = [self.path(id) for id in self._with_parts(ids, binned=False)]
-        for path in paths:
+        names = self._with_parts(ids, binned=False)
+        for path in map(self.path, names):
             if at_work(path):
                 raise RecordError(f"The run {path.name} is at work; cancel it before you delete it.")
             if not read_entry(path).kind:
                 raise RecordError(f"{path.name} is no run of this library; it is left as it is.")
-        return self._move(paths, self.folder / BIN)
+        return self._move(names, binned=False)
 
     def restore(self, ids: Sequence[str]) -> list[str]:
         """Take runs out of the bin, a grid with its cells; gives the names that they have now."""
-        return self._move([self.path(id, binned=True) for id in self._with_parts(ids, binned=True)], self.folder)
+        return self._move(self._with_parts(ids, binned=True), binned=True)
 
     def _with_parts(self, ids: Sequence[str], binned: bool) -> list[str]:
-        found = list(ids)
+        """These and their cells, a grid after its own: broken off in the middle, a move is made whole by another."""
+        found: list[str] = []
         for id in ids:
             found += [one.id for one in self.find(Query(part_of=id, binned=binned)).entries] if id else []
+            found.append(id)
         return list(dict.fromkeys(found))
 
-    def _move(self, paths: Sequence[Path], target: Path) -> list[str]:
+    def _move(self, ids: Sequence[str], binned: bool) -> list[str]:
+        """Move folders out of the bin, or into it; gives the names that they have there."""
         names = []
+        target = self.folder if binned else self.folder / BIN
         try:
-            target.mkdir(parents=True, exist_ok=True)
-            for path in paths:
-                name, number = path.name, 1
-                while (target / name).exists():
-                    number += 1
-                    name = f"{path.name}-{number}"
-                path.rename(target / name)
-                names.append(name)
-        except OSError as error:
-            raise OutputError(f"{path.name} could not be moved to {target}: {error.strerror or error}.") from error
+            with self._alone():
+                paths = [self.path(id, binned) for id in ids]
+                target.mkdir(exist_ok=True)
+                for path in paths:
+                    names.append(path.rename(_free(target, path.name)).name)
         finally:
-            self._take([(path.name, binned) for path in paths for binned in (False, True)])
-            self._take([(name, target.name == BIN) for name in names])
+            self._take([(id, place) for id in ids for place in (False, True)])
+            self._take([(name, not binned) for name in names])
         return names
 
     def empty_bin(self, ids: Sequence[str] | None = None) -> int:
         """Remove what lies in the bin for good, all of it or these; gives the number of folders that are gone."""
         names = [name for name, binned in self._folders() if binned and (ids is None or name in ids)]
-        for name in names:
-            shutil.rmtree(self._path(name, True), ignore_errors=True)
+        for path in (self._path(name, True) for name in names):
+            for name in RECORD:  # what says that it is whole goes first
+                with suppress(OSError):
+                    (path / name).unlink()
+            shutil.rmtree(path, ignore_errors=True)
         self._take([(name, True) for name in names])
         return sum(not self._path(name, True).exists() for name in names)
 
@@ -289,14 +354,15 @@ class Library:
                 stamp = path.stat().st_mtime_ns
             except OSError:
                 continue
-            picture = self.index.thumbnail(entry.id, stamp)
+            picture = self._answered(lambda id=entry.id, stamp=stamp: self.index.thumbnail(id, stamp))  # type: ignore
             if picture is None:
                 picture = _small(path)
                 made.append((entry.id, stamp, picture))
             if picture:
                 found[entry.id] = picture
         if made:
-            self.index.keep_thumbnails(made)
+            with suppress(OutputError):  # they are made again
+                self.index.keep_thumbnails(made)
         return found
 
     @property
@@ -310,16 +376,42 @@ def _own(name: str) -> bool:
     return name in _OWN or name == INDEX or name.startswith(f"{INDEX}-")
 
 
-def _stamp(path: Path) -> int:
+def _stamp(path: Path) -> int | None:
+    """When something was last changed, links not followed; None where there is nothing."""
     try:
-        return path.stat().st_mtime_ns
+        return _whole(path.lstat().st_mtime_ns)
     except OSError:
-        return 0
+        return None
+
+
+def _whole(stamp: int) -> int:
+    """A time that fits a column, however far away it is."""
+    return max(-(2**63), min(stamp, 2**63 - 1))
+
+
+def _text(name: str) -> str:
+    """A name as text; bytes that are none are written out."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def _unnamed(name: str, binned: bool) -> Entry:
+    said = f"The name of {name} is no text (UTF-8); it is left as it is. Rename it, and it can be opened."
+    return Entry(name, sentence=said, binned=binned)
+
+
+def _free(folder: Path, name: str) -> Path:
+    """A place in a folder that nothing has yet: of this name, or with a number behind it."""
+    number = 1
+    while os.path.lexists(folder / (name if number == 1 else f"{name}-{number}")):
+        number += 1
+    return folder / (name if number == 1 else f"{name}-{number}")
 
 
 def _small(path: Path) -> bytes:
     """A picture made small; empty where it cannot be read."""
     try:
+        if not path.is_file():  # opening a pipe may wait for ever
+            return b""
         with Image.open(path) as picture:
             if picture.width * picture.height > _MOST_PIXELS:
                 return b""

@@ -88,6 +88,9 @@ class OutputFolder:
             about = {"id": id, "begun": datetime.now(UTC).isoformat(), "part_of": part_of, "layout": LAYOUT}
             write_whole(self.path / BEGUN, (json.dumps(about) + "\n").encode())
             write_whole(self.path / "run.log", title.encode() + b"\n" * _ROOM)
+        except OutputError:
+            self.release()
+            raise
         except OSError as error:
             self.release()
             raise OutputError(

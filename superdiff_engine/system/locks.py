@@ -57,10 +57,12 @@ def take(path: Path) -> Hold | None:
 def is_held(path: Path) -> bool:
     """Whether a living process holds this file."""
     try:
-        with open(path, "r+b") as file:
+        if not path.is_file():  # opening a pipe may wait for ever
+            return False
+        with open(path, "rb") as file:
             if fcntl is None:
                 return time.time() - os.fstat(file.fileno()).st_mtime < ABANDONED
-            return not _locked(file)
+            return not _locked(file, shared=True)  # so that two who look are not in each other's way
     except OSError:
         return False
 
@@ -75,11 +77,11 @@ def alone(path: Path) -> Iterator[None]:
         yield
 
 
-def _locked(file: BinaryIO) -> bool:
+def _locked(file: BinaryIO, shared: bool = False) -> bool:
     if fcntl is None:
         return True
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError:  # a file system without locks
