@@ -13,6 +13,8 @@ import secrets
 import select
 import stat
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -42,6 +44,17 @@ def write_whole(path: Path, content: bytes) -> None:
     Raises:
         OutputError: when it cannot be written, for instance because the disk is full.
     """
+    with whole_file(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """A file to write, by parts, that is there when the block ends well; else all is as it was before.
+
+    Raises:
+        OutputError: when it cannot be written, for instance because the disk is full.
+    """
     if path.parent not in _swept:
         _swept.add(path.parent)
         sweep_partials(path.parent)
@@ -49,7 +62,7 @@ def write_whole(path: Path, content: bytes) -> None:
     try:
         partial, file = _begin(path)
         with file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
             if fcntl is not None:  # still locked: nobody takes it for an abandoned one
