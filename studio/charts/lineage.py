@@ -1,66 +1,23 @@
-"""The lineage of a corrected run's final samples: from which particles they came, at every resampling on the way."""
+"""The lineage of a corrected run's final samples as a figure: `superdiff_engine.figures.descent`, in plotly."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import plotly.graph_objects as go
 
-from superdiff_engine.trace import Resampling
+from superdiff_engine.figures.descent import (
+    MOST_NUMBERS,
+    MOST_ROWS,
+    SHADES,
+    Lineage,
+    copies_sentence,
+    lineage_of,
+    lineage_sentence,
+)
 
 from .palette import GUIDE
 
-#: Final samples that are drawn; of more, so many evenly in the order of the tree.
-MOST_ROWS = 128
-#: Rows up to which each has its number at the side.
-MOST_NUMBERS = 40
-#: Of neighbouring ancestors, in turn; none of the experts' colours.
-SHADES = {
-    "light": ["#7a4fbf", "#2a8f83", "#9c5a2e", "#4a6fa5", "#a23b72", "#6b7f1f"],
-    "dark": ["#b79bf0", "#6fcfc2", "#d9a077", "#93b4e6", "#e48fbb", "#b9cc6a"],
-}
-
-
-@dataclass(frozen=True, eq=False)
-class Lineage:
-    """Where the ancestors of some final samples stood, k resamplings parting the run into k + 1 stretches.
-
-    Attributes:
-        samples: the final samples, in an order in which no two lines of descent cross, int [n].
-        places: their ancestors' places in each stretch, the last of which are the samples themselves, int [k + 1, n].
-        steps: of the resamplings, int [k].
-        total: samples of the run.
-        founders: distinct ancestors of all samples where the run began.
-        parents: the same just before the last resampling.
-    """
-
-    samples: np.ndarray
-    places: np.ndarray
-    steps: np.ndarray
-    total: int
-    founders: int
-    parents: int
-
-
-def lineage_of(resamplings: Sequence[Resampling], batch: int, most: int = MOST_ROWS) -> Lineage:
-    """The lineage of a run's samples, of `most` of them at most.
-
-    Args:
-        resamplings: of the run, oldest first.
-        batch: samples of the run.
-        most: samples that are kept, evenly in their order.
-    """
-    places = np.empty((len(resamplings) + 1, batch), np.int64)
-    places[-1] = np.arange(batch)
-    for stretch in range(len(resamplings), 0, -1):
-        places[stretch - 1] = resamplings[stretch - 1].parents[places[stretch]]
-    order = np.lexsort(places[::-1])  # by the first ancestor, then by the next
-    kept = order[np.unique(np.linspace(0, batch - 1, min(batch, most)).round().astype(int))]
-    steps = np.array([one.index for one in resamplings], np.int64)
-    founders, parents = (len(np.unique(places[stretch])) for stretch in (0, max(len(places) - 2, 0)))
-    return Lineage(kept, places[:, kept], steps, batch, founders, parents)
+__all__ = ["MOST_ROWS", "Lineage", "copies_sentence", "lineage_figure", "lineage_of", "lineage_sentence"]
 
 
 def lineage_figure(lineage: Lineage, steps: int, theme: str, group: int, shares: np.ndarray) -> go.Figure:
@@ -76,20 +33,10 @@ def lineage_figure(lineage: Lineage, steps: int, theme: str, group: int, shares:
     figure, shades = go.Figure(), SHADES[theme]
     count = len(lineage.samples)
     rows = np.arange(count, dtype=float)
-    bounds = np.concatenate([[0], lineage.steps, [steps]]).astype(float)
-    founder = np.unique(lineage.places[0], return_inverse=True)[1]
+    founder = lineage.families
     drawn: list[list[np.ndarray]] = [[] for _ in shades]
-    heights = []
-    for stretch, places in enumerate(lineage.places):
-        # A line stands in the middle of the samples that come of it.
-        _, first, which, sizes = np.unique(places, return_index=True, return_inverse=True, return_counts=True)
-        height = (np.bincount(which, rows) / sizes)[which]
-        heights.append(height)
-        for row in first:
-            path = [(bounds[stretch], height[row]), (bounds[stretch + 1], height[row]), (np.nan, np.nan)]
-            if stretch:
-                path.insert(0, (bounds[stretch], heights[stretch - 1][row]))
-            drawn[founder[row] % len(shades)].append(np.array(path))
+    for number, lines in enumerate(lineage.lines(steps)):
+        drawn[number % len(shades)] += lines
     for shade, paths in zip(shades, drawn, strict=True):
         if paths:
             x, y = np.concatenate(paths).T
@@ -130,21 +77,3 @@ def lineage_figure(lineage: Lineage, steps: int, theme: str, group: int, shares:
         ticktext=[str(sample) for sample in lineage.samples] if numbered else [],
     )
     return figure
-
-
-def lineage_sentence(lineage: Lineage, group: int) -> str:
-    """How many distinct ancestors the samples have where the run began."""
-    groups = lineage.total // group
-    whose = "" if groups == 1 else f", in {groups} groups"
-    plural = "" if lineage.founders == 1 else "s"
-    return f"{lineage.founders} distinct ancestor{plural} of {lineage.total} samples{whose}"
-
-
-def copies_sentence(lineage: Lineage) -> str:
-    """How many particles the samples are copies of, since the last resampling; empty without one."""
-    if not len(lineage.steps):
-        return ""
-    return (
-        f"Before the last resampling, at step {lineage.steps[-1]}, they were {lineage.parents} distinct "
-        f"particle{'' if lineage.parents == 1 else 's'}."
-    )

@@ -128,7 +128,7 @@ def head(figure: Figure, title: str, *facts: str) -> None:
     points = 72 * figure.get_figwidth()
     words = shortened(title, min(LONGEST_TITLE, int(points / (0.7 * 1.25 * size))))
     write(figure.suptitle("", x=0.012, ha="left", fontsize=1.25 * size, fontweight="bold"), words)
-    room = int((points - 60) / (0.56 * 0.82 * size))  # letters of a line, about
+    room = int((points - 50) / (0.54 * 0.82 * size))  # letters of a line, about
     lines = [line for fact in facts for line in wrapped(fact, room, 2)]
     if lines:
         below = figure.axes[0].set_title("", loc="left", fontsize=0.82 * size, color=_ink_of(figure).pale, pad=8)
