@@ -49,10 +49,24 @@ def draw_agreement(compared: Compared, names: list[str], key: str, height: int) 
     st.echarts_chart(option, key=f"{key}-agreement", height=height, alt=alt)
 
 
+def _curve_files(job: Job, quantity: Quantity, against: Against, component: str | None) -> None:
+    """What a chart of curves can be saved as: of all the run's steps, not only those that the page shows."""
+    trace, recipe, titles, theme = job.run.trace, job.run.recipe, job.run.titles, theme_name()
+
+    def sheet() -> Sheet:
+        from superdiff_engine.figures.charts import curve_sheet  # not before it is asked for: it takes a second
+
+        return curve_sheet(trace.curves(), recipe, titles, quantity, theme, against=against, component=component)
+
+    name = quantity if component is None else f"{quantity}-{component}"
+    title = title_of(quantity, component)
+    draw_chart_files(job, name, title, sheet, lambda: curves_csv(trace.curves(), quantity, component=component))
+
+
 def draw_curves(job: Job) -> None:
     """All curves of an ended run, and the check of its log-densities."""
     names, colours = names_of(job), expert_colours(len(job.run.titles))
-    against = st.segmented_control(
+    against: Against = st.segmented_control(
         "Against",
         ["level", "step"],
         default="level",
@@ -76,6 +90,7 @@ def draw_curves(job: Job) -> None:
             with st.container(gap="xxsmall"):
                 st.markdown(f"**{TITLES[quantity]}{'' if component is None else f' ({component})'}**")
                 st.plotly_chart(figure, key=f"{quantity}-{job.id}", config=figures.config(), alt=alt)
+                _curve_files(job, quantity, against, component)
         draw_effective(job, curves, against)
         if compared is not None:
             figure = figures.agreement_figure(compared.estimated, compared.exact, names, colours, theme_name())
@@ -83,6 +98,16 @@ def draw_curves(job: Job) -> None:
             with st.container(gap="xxsmall"):
                 st.markdown("**Estimated against exact log-density**")
                 st.plotly_chart(figure, key=f"agreement-{job.id}", config=figures.config(), alt=alt)
+                draw_agreement_files(
+                    job,
+                    "agreement",
+                    "Estimated against exact log-density",
+                    (compared.estimated, compared.exact),
+                    names,
+                    colours,
+                    ("estimated log q, nats", "exact log q, nats"),
+                    ("estimated_nats", "exact_nats"),
+                )
     if marks_note(curves, job.run.recipe):
         st.caption(marks_note(curves, job.run.recipe))
     if job.run.result is not None:
