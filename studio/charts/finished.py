@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 from superdiff_engine.domains.colours import owners
 from superdiff_engine.domains.plane.arrays import PlanePreview
 from superdiff_engine.domains.plane.contours import DEPTHS, density_lines
+from superdiff_engine.figures.quantities import THIN_CURVES
 from superdiff_engine.trace import Curves
 
 from .live import (
@@ -28,9 +29,6 @@ from .live import (
 )
 from .mosaic import grid_shape, mosaic_png
 from .palette import GUIDE, NEUTRAL, PICKED, RESAMPLED, TARGET
-
-#: How many single samples are drawn behind the mean of a finished run.
-THIN_CURVES = 16
 
 #: What a gallery's column is about wide, in pixels.
 _GALLERY_WIDTH = 470
@@ -50,8 +48,8 @@ SYMBOLS = ("circle", "circle", "diamond", "square", "cross", "triangle-up", "sta
 
 _CONFIG: dict[str, Any] = {
     "displaylogo": False,
-    "modeBarButtonsToRemove": ["select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d"],
-    "toImageButtonOptions": {"format": "svg", "filename": "superdiff"},
+    # Its own picture would have no title: `stage.chart_files` makes the files.
+    "modeBarButtonsToRemove": ["toImage", "select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d"],
 }
 
 

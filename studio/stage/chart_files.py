@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 import streamlit as st
 
+from superdiff_engine.figures.numbers import pairs_csv
+
+from ..charts.palette import theme_name
 from ..jobs import Job
 
 if TYPE_CHECKING:
@@ -44,3 +48,41 @@ def draw_chart_files(
                 type="tertiary",
                 help=f"{title}: {meaning}",
             )
+
+
+def draw_agreement_files(
+    job: Job,
+    name: str,
+    title: str,
+    pair: tuple[np.ndarray, np.ndarray],
+    names: Sequence[str],
+    colours: Sequence[str],
+    axes: tuple[str, str],
+    symbols: Sequence[str] | None = None,
+    note: str = "",
+) -> None:
+    """The row of a chart of one log-density against another, as `figures.agreement_figure` draws it.
+
+    Args:
+        job: that the chart is of.
+        name: see `draw_chart_files`.
+        title: of the chart.
+        pair: what stands across and what up, [curves, n] each, nats.
+        names: of the curves.
+        colours: of the curves.
+        axes: what the two are.
+        symbols: of the curves; None for circles.
+        note: a line below the title.
+    """
+    recipe, theme = job.run.recipe, theme_name()
+    shapes = ["circle"] * len(names) if symbols is None else symbols
+
+    def sheet() -> Sheet:
+        from superdiff_engine.figures.charts import Group, agreement_sheet
+
+        found = zip(names, colours, *pair, shapes, strict=True)
+        return agreement_sheet(title, recipe, [Group(*one) for one in found], axes, theme, note)
+
+    draw_chart_files(
+        job, name, title, sheet, lambda: pairs_csv(("across_nats", "up_nats"), list(zip(*pair, strict=True)))
+    )

@@ -19,6 +19,7 @@ from ..charts.palette import NEUTRAL, expert_colours, theme_name
 from ..guard import callback, guarded, plain, show_sentence
 from ..jobs import EstimationJob, Job
 from ..session import newest_check, registry, this_tab
+from .chart_files import draw_agreement_files
 from .given import difference
 from .progress import draw_estimation_progress, seconds_text
 from .sample import KEEP
@@ -168,6 +169,9 @@ def _figure(job: Job, check: DensityCheck, names: list[str]) -> None:
         config=figures.config(),
         alt=f"{quantity} of the run against the fresh estimate, a point a sample; on the diagonal they agree",
     )
+    note = f"At level s = {check.level:.3g}; afresh: mean of {check.paths} paths of noise that the run has not seen"
+    title = "Log-densities of the run against fresh ones"
+    draw_agreement_files(job, "check", title, (tracked, fresh), names, colours, axes, symbols, note)
 
 
 def _each_sample(asked: EstimationJob, check: DensityCheck, names: list[str]) -> None:

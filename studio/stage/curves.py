@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import streamlit as st
 
+from superdiff_engine.figures.numbers import curves_csv
+from superdiff_engine.figures.quantities import Against, title_of
 from superdiff_engine.trace import Curves
 
 from ..charts import finished as figures
@@ -13,10 +17,14 @@ from ..charts.palette import expert_colours, theme_name
 from ..guard import guarded
 from ..jobs import Job
 from ..views import Compared, view_of
+from .chart_files import draw_agreement_files, draw_chart_files
 from .check import draw_check
 from .lineage import draw_effective, draw_lineage, marks_note
 from .progress import names_of
 from .sample import FIGURE_POINTS, KEEP
+
+if TYPE_CHECKING:
+    from superdiff_engine.figures.charts import Sheet
 
 
 def draw_component_choice(curves: Curves, key: str) -> str | None:
@@ -106,7 +114,6 @@ def draw_curves(job: Job) -> None:
                     names,
                     colours,
                     ("estimated log q, nats", "exact log q, nats"),
-                    ("estimated_nats", "exact_nats"),
                 )
     if marks_note(curves, job.run.recipe):
         st.caption(marks_note(curves, job.run.recipe))

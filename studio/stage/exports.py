@@ -39,9 +39,10 @@ def show_only(job: Job, shown: Shown) -> None:
 
 def downloads(job: Job, shown: Shown = ALL) -> list[Download]:
     """All files of a run: those of its domain, of what is shown of it, then those of every run."""
-    run, files = job.run, []
-    result = run.result
+    run = job.run
+    result, files = run.result, []
     if result is not None:
+        files += _slides(job, result)
         for export in get_domain(run.recipe.domain).exports(result, shown):
             stem, ending = export.name.rsplit(".", 1)
             name = (
@@ -58,6 +59,21 @@ def downloads(job: Job, shown: Shown = ALL) -> list[Download]:
         Download("Recipe (JSON)", f"{job.id}-recipe.json", "application/json", lambda: recipe.to_json().encode())
     )
     return files
+
+
+def _slides(job: Job, result: Result) -> list[Download]:
+    """The run on one slide, white and dark."""
+    state = "" if job.run.state == "done" else job.run.state
+
+    def make(theme: str) -> bytes:
+        from superdiff_engine.figures.slide import slide_png  # not before it is asked for: it takes a second
+
+        return slide_png(result, job.run.trace, job.run.titles, state=state, theme=theme)
+
+    return [
+        Download("For a slide (PNG)", f"{job.id}-slide.png", "image/png", lambda: make("light")),
+        Download("For a dark slide (PNG)", f"{job.id}-slide-dark.png", "image/png", lambda: make("dark")),
+    ]
 
 
 def picture_download(job: Job, result: Result, index: int) -> Download:

@@ -4,19 +4,27 @@ from.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+import numpy as np
 import streamlit as st
 
 from superdiff_engine.domain import Result
+from superdiff_engine.figures.numbers import effective_csv
+from superdiff_engine.figures.quantities import Against
 from superdiff_engine.recipes.document import Recipe
 from superdiff_engine.runs.formats import lineage_csv
 from superdiff_engine.trace import Curves
 
 from ..charts import finished as figures
 from ..charts import live as charts
-from ..charts.lineage import MOST_ROWS, copies_sentence, lineage_figure, lineage_of, lineage_sentence
+from ..charts.lineage import MOST_ROWS, Lineage, copies_sentence, lineage_figure, lineage_of, lineage_sentence
 from ..charts.palette import theme_name
 from ..jobs import Job
-from .exports import Download, draw_download
+from .chart_files import draw_chart_files
+
+if TYPE_CHECKING:
+    from superdiff_engine.figures.charts import Sheet
 
 _HELP = (
     "How many equally weighted samples the weighted particles of a group are worth: (Σw)² / Σw². Below the threshold "
@@ -35,7 +43,7 @@ def draw_effective_live(curves: Curves, recipe: Recipe, key: str, height: int, n
     st.echarts_chart(option, key=f"{key}-effective", height=height, alt=alt)
 
 
-def draw_effective(job: Job, curves: Curves, against: str) -> None:
+def draw_effective(job: Job, curves: Curves, against: Against) -> None:
     """The same of an ended run, in a cell of its curves."""
     recipe = job.run.recipe
     if recipe.correction is None or not curves.effective.size:
@@ -45,6 +53,19 @@ def draw_effective(job: Job, curves: Curves, against: str) -> None:
     with st.container(gap="xxsmall"):
         st.markdown(f"**{charts.EFFECTIVE_TITLE}**", help=_HELP)
         st.plotly_chart(figure, key=f"effective-{job.id}", config=figures.config(), alt=alt)
+        _effective_files(job, against)
+
+
+def _effective_files(job: Job, against: Against) -> None:
+    trace, recipe, titles, theme = job.run.trace, job.run.recipe, job.run.titles, theme_name()
+
+    def sheet() -> Sheet:
+        from superdiff_engine.figures.charts import curve_sheet  # not before it is asked for: it takes a second
+
+        return curve_sheet(trace.curves(), recipe, titles, "effective", theme, against=against)
+
+    numbers = charts.EFFECTIVE_TITLE
+    draw_chart_files(job, "effective", numbers, sheet, lambda: effective_csv(trace.curves(), recipe.group))
 
 
 def marks_note(curves: Curves, recipe: Recipe) -> str:
@@ -66,6 +87,17 @@ def marks_note(curves: Curves, recipe: Recipe) -> str:
     )
 
 
+def _lineage_files(job: Job, lineage: Lineage, result: Result, shares: np.ndarray) -> None:
+    recipe, theme = result.recipe, theme_name()
+
+    def sheet() -> Sheet:
+        from superdiff_engine.figures.charts import lineage_sheet
+
+        return lineage_sheet(lineage, recipe, shares, theme, lineage_sentence(lineage, recipe.group))
+
+    draw_chart_files(job, "lineage", "Lineage", sheet, lambda: lineage_csv(result))
+
+
 def draw_lineage(job: Job, result: Result) -> None:
     """From which particles the final samples came; nothing without a correction."""
     shares, recipe = result.shares, result.recipe
@@ -79,8 +111,7 @@ def draw_lineage(job: Job, result: Result) -> None:
         lineage = lineage_of(resamplings, recipe.batch)
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", gap="small"):
             st.markdown(f"**Lineage: {lineage_sentence(lineage, recipe.group)}**", width="content")
-            name = f"{job.id}-lineage.csv"
-            draw_download(job, Download("Lineage (CSV)", name, "text/csv", lambda: lineage_csv(result)), "lineage-")
+            _lineage_files(job, lineage, result, shares)
         figure = lineage_figure(lineage, recipe.levels.steps, theme_name(), recipe.group, shares)
         alt = f"Lines of descent of the final samples over the steps: {lineage_sentence(lineage, recipe.group)}"
         st.plotly_chart(figure, key=f"lineage-{job.id}", config=figures.config(), alt=alt)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,8 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from superdiff_engine.domain import Result
+from superdiff_engine.figures.numbers import curves_csv
+from superdiff_engine.figures.quantities import title_of
 from superdiff_engine.trace import Frame
 
 from ..charts import finished as figures
@@ -20,7 +22,11 @@ from ..charts.live import TITLES, Quantity, at_level
 from ..charts.palette import expert_colours, theme_name
 from ..guard import callback
 from ..jobs import Job
+from .chart_files import draw_chart_files
 from .progress import names_of
+
+if TYPE_CHECKING:
+    from superdiff_engine.figures.charts import Sheet
 
 #: Points of a curve in a finished figure.
 FIGURE_POINTS = 300
@@ -212,3 +218,16 @@ def draw_one_sample(job: Job, result: Result, picked: int) -> None:
         config=figures.config(),
         alt=f"{TITLES[quantity]} of sample {picked} against the level",
     )
+    _curve_files(job, quantity, picked)
+
+
+def _curve_files(job: Job, quantity: Quantity, picked: int) -> None:
+    trace, recipe, titles, theme = job.run.trace, job.run.recipe, job.run.titles, theme_name()
+
+    def sheet() -> Sheet:
+        from superdiff_engine.figures.charts import curve_sheet  # not before it is asked for: it takes a second
+
+        return curve_sheet(trace.curves(), recipe, titles, quantity, theme, sample=picked)
+
+    name, title = f"{quantity}-{picked:05d}", title_of(quantity, sample=picked)
+    draw_chart_files(job, name, title, sheet, lambda: curves_csv(trace.curves(), quantity, sample=picked))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 import plotly.graph_objects as go
@@ -21,6 +22,7 @@ from superdiff_engine.domains.plane.distance import log_target, target_of
 from superdiff_engine.domains.plane.domain import HALF_WIDTHS
 from superdiff_engine.domains.plane.lesson_samples import LessonSamples, read_samples
 from superdiff_engine.domains.plane.mixture import GaussianMixture
+from superdiff_engine.figures.numbers import table_csv
 from superdiff_engine.recipes.document import Recipe
 from superdiff_engine.trace import Frame
 
@@ -29,9 +31,13 @@ from ..charts import live as charts
 from ..charts import panels
 from ..charts.palette import TARGET, dot, expert_colours, theme_name
 from ..jobs import Job
+from ..stage.chart_files import draw_chart_files
 from ..stage.progress import names_of
 from ..stage.sample import BY_WEIGHT, choose_weighing, draw_clickable, draw_one_sample, pick
 from . import Compared, View
+
+if TYPE_CHECKING:
+    from superdiff_engine.figures.charts import Sheet
 
 #: Of the preview of the experts: half the width of the view in units of the plane, and cells each way.
 _HALF_WIDTH, _CELLS = HALF_WIDTHS[0], 96
@@ -76,6 +82,7 @@ class PlaneView(View[PlanePreview, Decoded]):
             )
             alt = "The finished samples in the plane over the contour lines of every expert's density"
             draw_clickable(job, figure, alt)
+            _scatter_files(job, result, preview, target, counts, rows)
             whose = f"one of the {traced} outlined samples" if traced < len(preview.positions) else "a sample"
             lines = figures.contour_note(target is not None)
             outside = int((np.abs(preview.positions) > preview.extent[1]).any(1).sum())
@@ -216,6 +223,36 @@ def _whole_target(recipe: Recipe) -> PlanePreview:
         if target is None or _within(target):
             return preview
     return _densities(recipe)
+
+
+def _scatter_files(
+    job: Job,
+    result: Result,
+    preview: PlanePreview,
+    target: np.ndarray | None,
+    counts: np.ndarray | None,
+    rows: np.ndarray | None,
+) -> None:
+    """What the samples that are shown can be saved as."""
+    theme = theme_name()
+
+    def sheet() -> Sheet:
+        from superdiff_engine.figures.charts import scatter_sheet  # not before it is asked for: it takes a second
+
+        return scatter_sheet(
+            result.recipe, job.run.titles, preview.positions, preview.weights, preview.contours, preview.extent, theme,
+            target=target, counts=counts, rows=rows, level=result.level,
+        )  # fmt: skip
+
+    chosen = np.arange(len(preview.positions)) if rows is None else rows
+    table = np.column_stack([chosen, preview.positions[chosen]])
+    draw_chart_files(
+        job,
+        "plane",
+        "Samples in the plane",
+        sheet,
+        lambda: table_csv(table, "sample_from_0,x_of_the_view,y_of_the_view"),
+    )
 
 
 def _shown_target(recipe: Recipe, preview: PlanePreview, place: str) -> np.ndarray | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -16,12 +16,13 @@ from superdiff_engine.domain import Result
 from superdiff_engine.domains.colours import STRUCTURE_COLOURS, rgb
 from superdiff_engine.domains.proteins import mpnn
 from superdiff_engine.domains.proteins.arrays import DecodedProteins, ProteinPreview
-from superdiff_engine.domains.proteins.checks import checked_proteins, secondary_structure
+from superdiff_engine.domains.proteins.checks import checked_proteins, contact_map, secondary_structure, torsions
 from superdiff_engine.domains.proteins.domain import experts_of
 from superdiff_engine.domains.proteins.drawing import depict
 from superdiff_engine.domains.proteins.files import mmcif, pdb, trajectory_pdb
 from superdiff_engine.domains.proteins.local import ASKED_AT, DRAWS, local_weights
 from superdiff_engine.domains.proteins.reading import FEWEST, LARGEST_FILE, MOST, ReadProtein
+from superdiff_engine.figures.numbers import table_csv
 from superdiff_engine.recipes.document import Recipe
 from superdiff_engine.trace import Frame
 
@@ -31,10 +32,14 @@ from ..charts.palette import expert_colours, hex_colour, theme_name
 from ..charts.viewer import Style, chain_frame, draw_viewer
 from ..guard import guarded
 from ..jobs import Job
+from ..stage.chart_files import draw_chart_files
 from ..stage.exports import Download, draw_download
 from ..stage.gallery import choose_page, draw_gallery, draw_mosaic, on_page
 from ..stage.sample import KEEP, ancestry, choose_one_a_group, draw_one_sample, last_moment
 from . import GUESS, GUESSED, OwnFiles, View
+
+if TYPE_CHECKING:
+    from superdiff_engine.figures.charts import Sheet
 
 #: Proteins side by side in the live view, and Angstrom from one to the next.
 SIDE_BY_SIDE, SPACING = 4, 48.0
@@ -174,6 +179,7 @@ def _strips(job: Job, result: Result[DecodedProteins], picked: int) -> None:
     figure = strips_figure(letters, int(proteins.residues.max()), picked)
     alt = "Secondary structure along every chain: helix, strand or neither for each residue"
     st.plotly_chart(figure, key=f"strips-{job.id}", config=figures.config(), alt=alt)
+    _strip_files(job, letters, int(proteins.residues.max()))
 
 
 def _one_protein(job: Job, result: Result[DecodedProteins], picked: int) -> None:
@@ -226,11 +232,67 @@ def _one_protein(job: Job, result: Result[DecodedProteins], picked: int) -> None
             contact_figure(chain), key=f"contacts-{job.id}", config=figures.config(),
             alt=f"Distances between the CA atoms of protein {picked}",
         )  # fmt: skip
+        _contact_files(job, chain, picked)
     with right:
         st.plotly_chart(
             ramachandran_figure(chain, letters), key=f"torsions-{job.id}", config=figures.config(),
             alt=f"Ramachandran plot of protein {picked}",
         )  # fmt: skip
+        _torsion_files(job, chain, letters, picked)
+
+
+def _strip_files(job: Job, letters: list[str], longest: int) -> None:
+    recipe, theme, kinds = job.run.recipe, theme_name(), list(STRUCTURES)
+    table = np.full((len(letters), longest), np.nan)
+    for row, found in enumerate(letters):
+        table[row, : len(found)] = [kinds.index(letter) for letter in found]
+
+    def sheet() -> Sheet:
+        from superdiff_engine.figures.charts import table_sheet  # not before it is asked for: it takes a second
+
+        named = [(STRUCTURES[letter], STRUCTURE_COLOURS[letter]) for letter in kinds]
+        return table_sheet(
+            "Secondary structure", recipe, table, ("residue", "protein, from 0"), theme, first=(1, 0), kinds=named
+        )
+
+    rows = ["protein_from_0,structure", *(f"{row},{found}" for row, found in enumerate(letters)), ""]
+    draw_chart_files(job, "structure", "Secondary structure", sheet, lambda: "\n".join(rows).encode())
+
+
+def _contact_files(job: Job, chain: np.ndarray, picked: int) -> None:
+    recipe, theme, title = job.run.recipe, theme_name(), f"Distances of CA, protein {picked}"
+
+    def sheet() -> Sheet:
+        from superdiff_engine.figures.charts import table_sheet
+
+        return table_sheet(
+            title, recipe, contact_map(chain[:, 1]), ("residue", "residue"), theme, first=(1, 1), unit="Å", span=(0, 25)
+        )
+
+    draw_chart_files(job, f"contacts-{picked:05d}", title, sheet, lambda: table_csv(contact_map(chain[:, 1])))
+
+
+def _torsion_files(job: Job, chain: np.ndarray, letters: str, picked: int) -> None:
+    recipe, theme, title = job.run.recipe, theme_name(), f"Ramachandran, protein {picked}"
+    phi, psi = torsions(chain)
+
+    def sheet() -> Sheet:
+        from superdiff_engine.figures.charts import Group, groups_sheet
+
+        kinds = np.array(list(letters))
+        groups = [
+            Group(name, STRUCTURE_COLOURS[letter], phi[kinds == letter], psi[kinds == letter])
+            for letter, name in STRUCTURES.items()
+        ]
+        return groups_sheet(title, recipe, groups, ("phi, degrees", "psi, degrees"), theme, (-180, 180), 90)
+
+    draw_chart_files(
+        job,
+        f"torsions-{picked:05d}",
+        title,
+        sheet,
+        lambda: table_csv(np.column_stack([phi, psi]), "phi_degrees,psi_degrees"),
+    )
 
 
 def _encoded(make: Callable[[], str]) -> bytes:

@@ -19,10 +19,10 @@ from matplotlib.ticker import MultipleLocator
 from ..domains.colours import GUIDE, NEUTRAL, TARGET, expert_colours, owners
 from ..recipes.document import Recipe
 from ..trace import Curves
-from .curves import Against, Shown, curve_figure, effective_figure, title_of
+from .curves import curve_figure, effective_figure
 from .descent import MOST_NUMBERS, SHADES, Lineage
 from .paper import DOTS, drawing, head, legend, new_figure, numbered, to_png, to_svg, write
-from .quantities import TARGET_NAME
+from .quantities import TARGET_NAME, Against, Shown, title_of
 from .words import facts_of, run_title
 
 __all__ = [
@@ -282,7 +282,16 @@ def scatter_sheet(
         chosen = np.arange(len(positions)) if rows is None else rows
         size = np.full(len(chosen), 10.0) if counts is None else 10 * counts[chosen]
         shades = np.array([*colours, NEUTRAL[theme]])[owners(weights)[chosen]]
-        plot.scatter(*positions[chosen].T, s=size, c=shades, alpha=0.65, linewidths=0, zorder=3, gid="points")
+        plot.scatter(
+            positions[chosen, 0],
+            positions[chosen, 1],
+            s=size,
+            c=shades,
+            alpha=0.65,
+            linewidths=0,
+            zorder=3,
+            gid="points",
+        )
         plot.set(xlim=(x0, x1), ylim=(y0, y1), xlabel="x, plane units", ylabel="y, plane units", aspect="equal")
         at = "" if level is None else f"At level s = {level:.3g}. "
         depths = ", ".join(f"{depth:g}" for depth in sorted(DEPTHS))

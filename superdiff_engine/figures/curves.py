@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -28,17 +27,19 @@ from .quantities import (
     MEDIAN,
     RESAMPLED_NAME,
     SIZE,
+    THIN_CURVES,
     THRESHOLD,
-    TITLES,
     UNITS,
+    Against,
     Quantity,
+    Shown,
     mark_height,
     select,
+    title_of,
 )
 from .words import facts_of, level_axis, run_title
 
 __all__ = [
-    "Shown",
     "curve_figure",
     "curves_png",
     "curves_svg",
@@ -47,17 +48,10 @@ __all__ = [
     "draw_marks",
     "effective_figure",
     "over",
-    "title_of",
 ]
 
-#: How many single samples are drawn behind the mean.
-THIN_CURVES = 16
 #: Inches of a figure.
 SIZE_INCHES = (8.0, 5.0)
-
-Against = Literal["level", "step"]
-#: What can be drawn: a quantity of the experts, or the effective sample size of a corrected run.
-Shown = Quantity | Literal["effective"]
 
 
 def curves_svg(
@@ -106,13 +100,6 @@ def curves_png(
     """The same as a PNG with the recipe inside, of `dots` pixels an inch."""
     with drawing(theme):
         return to_png(_figure(curves, recipe, titles, shown, against, component, sample, theme, size), recipe, dots)
-
-
-def title_of(shown: Shown, component: str | None = None, sample: int | None = None) -> str:
-    """The title of a figure of curves."""
-    title = EFFECTIVE_TITLE if shown == "effective" else TITLES[shown]
-    part = "" if component is None else f" ({component})"
-    return f"{title}{part}{'' if sample is None else f', sample {sample}'}"
 
 
 def _figure(

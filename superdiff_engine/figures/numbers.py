@@ -8,12 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..trace import Curves
-from .quantities import Quantity, select
+from .quantities import THIN_CURVES, Quantity, select
 
 
-def curves_csv(
-    curves: Curves, quantity: Quantity, *, component: str | None = None, sample: int | None = None, thin: int = 16
-) -> bytes:
+def curves_csv(curves: Curves, quantity: Quantity, *, component: str | None = None, sample: int | None = None) -> bytes:
     """What a chart of curves shows: a row a step, with its level, each expert's mean, and the single samples behind it.
 
     Args:
@@ -21,7 +19,6 @@ def curves_csv(
         quantity: which.
         component: the part of the log-density; None for their sum.
         sample: this sample alone.
-        thin: how many single samples are drawn behind the mean.
     """
     means, singles = select(curves, quantity, component)
     experts = range(means.shape[1])
@@ -33,7 +30,7 @@ def curves_csv(
     head += [f"mean_{quantity}_of_expert_{expert}" for expert in experts]
     columns += [means[:, expert] for expert in experts]
     for expert in experts:
-        for number in range(min(thin, singles.shape[2])):
+        for number in range(min(THIN_CURVES, singles.shape[2])):
             head.append(f"{quantity}_of_expert_{expert}_sample_{number}")
             columns.append(singles[:, expert, number])
     return _csv(head, columns)
@@ -64,9 +61,10 @@ def pairs_csv(names: tuple[str, str], pairs: Sequence[tuple[np.ndarray, np.ndarr
     return _csv(["curve_from_0", "sample_from_0", *names], [np.concatenate(column) for column in columns])
 
 
-def table_csv(values: np.ndarray) -> bytes:
-    """A table of numbers, rows as they are; an empty place has no number."""
-    lines = [",".join("" if np.isnan(value) else f"{value:.9g}" for value in row) for row in np.asarray(values, float)]
+def table_csv(values: np.ndarray, head: str = "") -> bytes:
+    """A table of numbers, rows as they are, below a head if there is one; an empty place has no number."""
+    lines = [head] if head else []
+    lines += [",".join("" if np.isnan(value) else f"{value:.9g}" for value in row) for row in np.asarray(values, float)]
     return ("\n".join(lines) + "\n").encode()
 
 

@@ -17,6 +17,10 @@ RESAMPLED_NAME, MEDIAN, SIZE, THRESHOLD = "resampled", "median of the groups", "
 EFFECTIVE_TITLE = "Effective sample size"
 EFFECTIVE_UNIT = "% of a group"
 
+#: How many single samples are drawn behind the mean of a finished run.
+THIN_CURVES = 16
+
+Against = Literal["level", "step"]
 Quantity = Literal["value", "difference", "weights"]
 TITLES: dict[Quantity, str] = {
     "value": "Log-density of each expert at each step's level",
@@ -24,6 +28,17 @@ TITLES: dict[Quantity, str] = {
     "weights": "Weights κ",
 }
 UNITS: dict[Quantity, str] = {"value": "log q, nats", "difference": "log q − mean, nats", "weights": "κ"}
+
+
+#: What curves can show: a quantity of the experts, or the effective sample size of a corrected run.
+Shown = Quantity | Literal["effective"]
+
+
+def title_of(shown: Shown, component: str | None = None, sample: int | None = None) -> str:
+    """The title of a chart of curves."""
+    title = EFFECTIVE_TITLE if shown == "effective" else TITLES[shown]
+    part = "" if component is None else f" ({component})"
+    return f"{title}{part}{'' if sample is None else f', sample {sample}'}"
 
 
 def select(curves: Curves, quantity: Quantity, component: str | None = None) -> tuple[np.ndarray, np.ndarray]:
