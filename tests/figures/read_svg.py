@@ -27,11 +27,16 @@ def ticks(svg, axis):
     return np.array(found).T
 
 
-def line(svg, name, log=False):
-    """The points of the line with this id, [n, 2], by the ticks of the axes; log: whether the axis across is."""
+def raw(svg, name):
+    """The points of the line with this id, [n, 2], as they stand in the file."""
     group = next(one for one in ElementTree.fromstring(svg).iter(f"{SVG}g") if one.get("id") == name)
     path = next(group.iter(f"{SVG}path")).get("d")
-    points = np.array([[float(part) for part in pair] for pair in re.findall(r"[ML] ([-\d.]+) ([-\d.]+)", path)])
+    return np.array([[float(part) for part in pair] for pair in re.findall(r"[ML] ([-\d.]+) ([-\d.]+)", path)])
+
+
+def line(svg, name, log=False):
+    """The points of the line with this id, [n, 2], by the ticks of the axes; log: whether the axis across is."""
+    points = raw(svg, name)
     for column, axis in enumerate("xy"):
         places, values = ticks(svg, axis)
         scaled = np.log(values) if log and axis == "x" else values
