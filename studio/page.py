@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import streamlit as st
 
+from . import session
 from .words import VIEWS
 
 #: As in static/style.css: narrower than this, the form is a drawer.
@@ -78,10 +79,12 @@ def _component() -> Any:
 
 def draw_page(page: str) -> None:
     """Mount the script. `page` is the page's path, "" for the one with form and stage."""
+    jobs = session.shown_jobs()
     data = {
         "page": page,
         "panes": not page,
         "shown": ",".join(st.session_state["shown"]),
+        "result": len(jobs) == 1 and jobs[0].finished,
         "narrow": NARROW,
         "shortcuts": [asdict(one) for one in SHORTCUTS],
     }

@@ -1,8 +1,8 @@
 // What surrounds a page: its keyboard and the list of it, the drawer that holds the form on narrow screens, and the pane
 // of the form that is put away on wide ones.
 //
-// data: { page: the page's path, panes: whether it has form and stage, shown: the ids of the runs it shows, narrow: pixels
-// below which the form is a drawer, shortcuts: [{key, shown, meaning, act, place, number}] as in page.py }
+// data: { page: the page's path, panes: whether it has form and stage, shown: the ids of the runs it shows, result:
+// whether that is one finished run, narrow: pixels below which the form is a drawer, shortcuts: [{key, shown, meaning, act, place, number}] as in page.py }
 //
 // On the root element data-drawer="open" and data-form="away" say so to the style.
 
@@ -161,5 +161,8 @@ export default function ({ data, parentElement }) {
   list();
   // What was asked for is shown: the drawer makes way.
   if (before && (before.page !== data.page || before.shown !== data.shown)) drawer(false, false);
+  // A new run is seen from its head. From one result to the next, what is looked at keeps its place.
+  if (before?.page === data.page && before.shown !== data.shown && !(before.result && data.result))
+    for (const one of [column(STAGE), document.querySelector("[data-testid=stMain]")]) one?.scrollTo({ top: 0 });
   label();
 }
