@@ -20,7 +20,7 @@ from .entry import Entry, search_form
 #: The file beside the runs' folders.
 INDEX = "index.sqlite3"
 #: Raised whenever a table or what an entry holds changes; another number means another index.
-_VERSION = 1
+_VERSION = 2
 #: Seconds that a writer waits for another one.
 _PATIENCE = 20.0
 #: Words of a search that are conditions of their own.
@@ -44,9 +44,10 @@ CREATE TABLE runs (
     words TEXT NOT NULL, entry TEXT NOT NULL, PRIMARY KEY (binned, id)
 ) WITHOUT ROWID;
 CREATE INDEX runs_began ON runs (binned, began);
-CREATE INDEX runs_part ON runs (part_of);
+CREATE INDEX runs_part ON runs (part_of, binned, began);
+CREATE INDEX runs_counted ON runs (part_of, binned, domain, operator, state, star, bytes);
 CREATE TABLE tags (
-    tag TEXT NOT NULL, id TEXT NOT NULL, binned INTEGER NOT NULL, PRIMARY KEY (tag, binned, id)
+    tag TEXT NOT NULL, id TEXT NOT NULL, binned INTEGER NOT NULL, typed TEXT NOT NULL, PRIMARY KEY (tag, binned, id)
 ) WITHOUT ROWID;
 CREATE TABLE thumbnails (id TEXT NOT NULL PRIMARY KEY, stamp INTEGER NOT NULL, picture BLOB NOT NULL) WITHOUT ROWID;
 """
@@ -234,8 +235,8 @@ class Index:
                 }  # fmt: skip
                 marks = ", ".join(f":{name}" for name in row)
                 connection.execute(f"INSERT INTO runs ({', '.join(row)}) VALUES ({marks})", row)
-                tags = [(search_form(tag), entry.id, entry.binned) for tag in entry.labels.tags]
-                connection.executemany("INSERT OR IGNORE INTO tags VALUES (?, ?, ?)", tags)
+                tags = [(search_form(tag), entry.id, entry.binned, tag) for tag in entry.labels.tags]
+                connection.executemany("INSERT OR IGNORE INTO tags VALUES (?, ?, ?, ?)", tags)
             connection.executemany(
                 "DELETE FROM thumbnails WHERE id = ? AND NOT EXISTS (SELECT 1 FROM runs WHERE runs.id = thumbnails.id)",
                 [(id,) for id, _ in gone],
@@ -284,23 +285,24 @@ class Index:
                         (binned,),
                     ).fetchall()
                 )
-            entries = connection.execute(
-                "SELECT entry FROM runs WHERE id IN (SELECT id FROM tags WHERE binned = ?) AND binned = ?",
-                (binned, binned),
-            ).fetchall()
-        found["tag"] = {}
-        for entry in self._entries(entries):
-            for tag in entry.labels.tags:
-                found["tag"][tag] = found["tag"].get(tag, 0) + 1
+            found["tag"] = dict(
+                connection.execute(
+                    "SELECT min(typed), count(*) FROM tags JOIN runs USING (id, binned) "
+                    f"WHERE binned = ? AND {_ALONE} GROUP BY tag ORDER BY 2 DESC, 1",
+                    (binned,),
+                ).fetchall()
+            )
         return found
 
-    def thumbnail(self, id: str, stamp: int) -> bytes | None:
-        """The small picture that was kept of an entry as it was at `stamp`."""
+    def thumbnails(self, wanted: Iterable[tuple[str, int]]) -> dict[str, bytes]:
+        """The small pictures that were kept of entries, by id, each as it was at the time that is given with the id."""
+        stamps = dict(wanted)
+        marks = ", ".join("?" * len(stamps))
         with self._open() as connection:
-            row = connection.execute(
-                "SELECT picture FROM thumbnails WHERE id = ? AND stamp = ?", (id, stamp)
-            ).fetchone()
-        return None if row is None else bytes(row[0])
+            rows = connection.execute(
+                f"SELECT id, stamp, picture FROM thumbnails WHERE id IN ({marks})", list(stamps)
+            ).fetchall()
+        return {id: bytes(picture) for id, stamp, picture in rows if stamps[id] == stamp}
 
     def keep_thumbnails(self, pictures: Iterable[tuple[str, int, bytes]]) -> None:
         """Keep small pictures, each with the id of its entry and the time of its source in nanoseconds."""

@@ -42,6 +42,8 @@ _OWN = {BIN, QUEUE}
 _SETTLES = 2_000_000_000
 #: Entries that are taken in at once; whoever waits to write waits no longer than for these.
 _BATCH = 100
+#: Small pictures that are kept at once.
+_DRAWN = 8
 #: The largest side of a small picture in pixels, and how many pixels a picture may have that one is made of.
 THUMBNAIL = 320
 _MOST_PIXELS = 64_000_000
@@ -67,6 +69,11 @@ class Library:
         self._unnamed: dict[tuple[str, bool], int] = {}
         #: How many folders are read and how many are to be, while `refresh` or `reindex` is at it; None else.
         self.reading: tuple[int, int] | None = None
+        #: Whether a thread makes small pictures that `thumbnails` was asked for.
+        self.drawing = False
+        self._starting = threading.Lock()
+        self._looking: threading.Thread | None = None
+        self._failed: OutputError | None = None
 
     def refresh(self, older: float = 0.0, wait: bool = True) -> bool:
         """Bring the index up to date with the folders; says whether it is.
@@ -99,6 +106,37 @@ class Library:
         except IndexLost:
             self.refresh()
             return ask()
+
+    def look(self, older: float = 1.0, patience: float = 0.2) -> bool:
+        """`refresh` in a thread of its own, for pages that must not wait; says whether the index is up to date.
+
+        Args:
+            older: as `refresh` has it.
+            patience: seconds to wait for the thread's end.
+
+        Raises:
+            OutputError: what the thread before could not read or write.
+        """
+        with self._starting:
+            failed, self._failed = self._failed, None
+            if failed is not None:
+                raise failed
+            if self._looking is None or not self._looking.is_alive():
+                if time.monotonic() - self._refreshed < older:
+                    return True
+                self._looking = threading.Thread(
+                    target=self._look, args=(older,), name="superdiff-library", daemon=True
+                )
+                self._looking.start()
+            looking = self._looking
+        looking.join(patience)
+        return not looking.is_alive()
+
+    def _look(self, older: float) -> None:
+        try:
+            self.refresh(older)
+        except OutputError as error:
+            self._failed = error
 
     def _refresh(self, on_progress: Callable[[int, int], None] | None = None) -> None:
         if not self._there:
@@ -339,31 +377,48 @@ class Library:
         self._take([(name, True) for name in names])
         return sum(not self._path(name, True).exists() for name in names)
 
-    def thumbnails(self, entries: Iterable[Entry]) -> dict[str, bytes]:
+    def thumbnails(self, entries: Iterable[Entry], wait: bool = True) -> dict[str, bytes]:
         """Small pictures of entries by id, WebP, at most 320 x 320 pixels; none of those that made no picture.
 
         They are made of the preview of the run or grid when they are first asked for, and kept in the index.
+
+        Args:
+            entries: of this library.
+            wait: whether to wait for those that have to be made; else a thread makes them, `drawing` until it is done.
         """
-        found, made = {}, []
+        sources = {}
         for entry in entries:
             source = next((name for name in _PICTURES if name in entry.kept), None)
-            if source is None:
-                continue
-            path = self._path(entry.id, entry.binned) / source
-            try:
-                stamp = path.stat().st_mtime_ns
-            except OSError:
-                continue
-            picture = self._answered(lambda id=entry.id, stamp=stamp: self.index.thumbnail(id, stamp))  # type: ignore
-            if picture is None:
-                picture = _small(path)
-                made.append((entry.id, stamp, picture))
-            if picture:
-                found[entry.id] = picture
-        if made:
+            if source is not None:
+                path = self._path(entry.id, entry.binned) / source
+                with suppress(OSError):  # removed meanwhile
+                    sources[entry.id] = path, path.stat().st_mtime_ns
+        wanted = [(id, stamp) for id, (_, stamp) in sources.items()]
+        found = self._answered(lambda: self.index.thumbnails(wanted)) if wanted else {}
+        missing = [(id, *source) for id, source in sources.items() if id not in found]
+        if missing and wait:
+            found |= self._draw(missing)
+        elif missing:
+            with self._starting:
+                if not self.drawing:
+                    self.drawing = True
+                    threading.Thread(target=self._draw_apart, args=(missing,), daemon=True).start()
+        return {id: picture for id, picture in found.items() if picture}
+
+    def _draw(self, sources: Sequence[tuple[str, Path, int]]) -> dict[str, bytes]:
+        made: dict[str, bytes] = {}
+        for start in range(0, len(sources), _DRAWN):
+            part = [(id, stamp, _small(path)) for id, path, stamp in sources[start : start + _DRAWN]]
             with suppress(OutputError):  # they are made again
-                self.index.keep_thumbnails(made)
-        return found
+                self.index.keep_thumbnails(part)
+            made |= {id: picture for id, _, picture in part}
+        return made
+
+    def _draw_apart(self, sources: Sequence[tuple[str, Path, int]]) -> None:
+        try:
+            self._draw(sources)
+        finally:
+            self.drawing = False
 
     @property
     def bytes(self) -> int:
