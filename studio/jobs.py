@@ -232,6 +232,14 @@ class Jobs:
                 self._jobs.move_to_end(job_id)
             return job
 
+    def made_runs(self) -> list[Job]:
+        """The runs that are remembered and have ended with samples, the newest first."""
+        with self._changed:
+            found = [job for job in self._jobs.values() if isinstance(job, Job)]
+        return sorted((job for job in found if job.finished and job.run.result is not None), key=lambda job: job.id)[
+            ::-1
+        ]
+
     def grids(self) -> list[GridJob]:
         """All grids that are remembered, in the order in which they were asked for."""
         with self._changed:

@@ -9,14 +9,16 @@ import streamlit as st
 from superdiff_engine.errors import SuperDiffError
 from superdiff_engine.library import library_folder
 from superdiff_engine.recipes.document import Recipe
+from superdiff_engine.runs.comparison import MOST
 
+from . import titles
 from .form import memory as form_memory
 from .form import state as form_state
 from .jobs import EstimationJob, GridJob, Job, Jobs, Tab
 from .words import ordinal
 
 #: How many runs are shown side by side.
-MOST_COMPARED = 8
+MOST_COMPARED = MOST
 #: Presses of Ctrl+Enter that are taken in at once.
 _MOST_PRESSES = 20
 
@@ -38,14 +40,16 @@ def start_session() -> None:
     state["shown"] = []
     state["problem"] = ""
     form_state.ensure()
-    named = [job_id for job_id in st.query_params.get("run", "").split(",") if job_id][:MOST_COMPARED]
+    named = list(dict.fromkeys(job_id for job_id in st.query_params.get("run", "").split(",") if job_id))
+    titles.from_query(st.query_params.to_dict(), named)
     jobs: list[Job] = []
-    for job_id in named:
+    for job_id in named[:MOST_COMPARED]:
         try:
             jobs.append(registry().recall(job_id))
         except SuperDiffError as error:
             state["problem"] = str(error)
     show([job.id for job in jobs])
+    state["left-out"] = len(named[MOST_COMPARED:])
     try:
         if jobs:
             form_state.load(jobs[0].recipe)
@@ -86,9 +90,11 @@ def newest_check(job: Job) -> EstimationJob | None:
 
 
 def show(job_ids: list[str]) -> None:
-    """Show these jobs in this tab; the address line names them (tab.py)."""
-    st.session_state["shown"] = job_ids
-    this_tab().shown = tuple(job_ids)
+    """Show these jobs in this tab, as many as there is room for; the address line names them (tab.py)."""
+    wanted = list(dict.fromkeys(job_ids))
+    st.session_state["shown"] = wanted[:MOST_COMPARED]
+    st.session_state["left-out"] = len(wanted[MOST_COMPARED:])
+    this_tab().shown = tuple(st.session_state["shown"])
 
 
 def count_presses(asked: int) -> None:
@@ -146,6 +152,14 @@ def run_beside(*recipes: Recipe) -> None:
             state["problem"] = str(error)
             return
         show([*state["shown"], job.id][-MOST_COMPARED:])
+
+
+def move(job_id: str, by: int) -> None:
+    """Move a run among those that are shown, by so many places to the right (a callback)."""
+    shown = list(st.session_state["shown"])
+    place = shown.index(job_id)
+    shown.insert(max(place + by, 0), shown.pop(place))
+    show(shown)
 
 
 def remove(job_id: str) -> None:

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from . import session
+from . import session, titles
 from .form import memory as form_memory
 from .guard import callback
 from .words import VIEW, VIEWS
@@ -33,6 +33,7 @@ def address() -> str:
     query = {"run": ",".join(state["shown"])} if state["shown"] else {}
     if query and state.get(VIEW, VIEWS[0]) != VIEWS[0]:
         query[VIEW] = state[VIEW].lower()
+    query |= titles.to_query(state["shown"])
     query |= form_memory.to_query()
     found = urlencode(query, safe=",")
     return found if len(found) <= _LONGEST else urlencode({"run": ",".join(state["shown"])}, safe=",")

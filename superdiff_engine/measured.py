@@ -10,7 +10,8 @@ weights this is the standard error of a mean. Of fewer than `FEWEST_GROUPS` grou
 then e does not know that particles share ancestors, and is a lower bound.
 
 A share p has an error of its own kind, since none of 8 is not none for certain: half the width of Wilson's interval
-(1927) at one standard deviation, with the effective size n = p (1 - p) / e^2 in the place of the number of samples.
+(1927) at one standard deviation, with the effective size n = p (1 - p) / e^2 in the place of the number of samples, but
+never more than Kish's effective size of the weights.
 """
 
 from __future__ import annotations
@@ -133,9 +134,10 @@ class Sampled:
         share = min(float(weights @ true), 1.0)
         units, squares = self._spread(weights, true - share)
         spread = share * (1 - share)
-        alike = len(np.unique(true[weights > 0])) < 2
-        size = min(units, self.effective(weights)) if alike or not squares else spread / squares
-        return share, wilson(share, size)
+        kish = self.effective(weights)
+        # Where all agree, nothing says how far the particles of a group are one opinion.
+        alike = len(np.unique(true[weights > 0])) < 2 or not squares
+        return share, wilson(share, min(units, kish) if alike else min(spread / squares, kish))
 
     def effective(self, weights: np.ndarray | None = None) -> float:
         """Kish's effective size (sum w)^2 / sum w^2 of the run's weights, or of others [count]."""

@@ -8,12 +8,14 @@ import studio
 from studio import session
 from superdiff_engine.domains.checked import make_recipe
 
+APP = Path(studio.__file__).parent / "app.py"
+
 
 def open_link(recipe, runs, monkeypatch):
     """A tab of a fresh studio that has opened the link of a recipe; it has not been run yet."""
     monkeypatch.setenv("SUPERDIFF_LIBRARY", str(runs))
     session.registry.clear()
-    app = AppTest.from_file(str(Path(studio.__file__).parent / "app.py"), default_timeout=90)
+    app = AppTest.from_file(str(APP), default_timeout=90)
     app.query_params["recipe"] = make_recipe(recipe).to_link()
     return app
 

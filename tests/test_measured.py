@@ -64,6 +64,12 @@ def test_one_group_has_the_error_of_its_particles():
     assert Sampled(300, weights, 300).effective() == pytest.approx(1 / np.square(weights).sum())
 
 
+def test_what_next_to_nothing_counts_for_is_not_known_to_the_last_digit():
+    weights = np.r_[np.full(20, 1.0), np.full(20, 1e-12)]
+    share, error = Sampled(40, weights / weights.sum(), 40).share(np.arange(40) >= 20)
+    assert share < 1e-11 and error == pytest.approx(wilson(0, 20), rel=1e-3)
+
+
 @pytest.mark.parametrize(("share", "count"), [(0.0, 8), (0.3, 20), (0.5, 400), (1.0, 64)])
 def test_a_share_has_wilsons_error(share, count):
     """Half of the interval whose ends p solve |share - p| = sqrt(p (1 - p) / n)."""

@@ -93,13 +93,13 @@ def curve_figure(
             x=x,
             y=means[:, expert] if sample is None else singles[:, expert, sample],
             mode="lines",
-            name=_label(name),
+            name=label_of(name),
             line={"color": colour, "width": 4.2 if expert == 0 else 2.2},
             legendgroup=str(expert),
-            hovertemplate="%{y:.4g}<extra>" + _text(name) + "</extra>",
+            hovertemplate="%{y:.4g}<extra>" + as_typed(name) + "</extra>",
         )
-    _lay_out(figure, height, UNITS[quantity])
-    _over(figure, x, against)
+    lay_out(figure, height, UNITS[quantity])
+    over(figure, x, against)
     _mark(figure, curves, against, theme)
     return figure
 
@@ -141,9 +141,9 @@ def effective_figure(
         line={"color": RESAMPLED[theme], "width": 1.4, "dash": "dash"},
         hoverinfo="skip",
     )
-    _lay_out(figure, height, EFFECTIVE_UNIT)
+    lay_out(figure, height, EFFECTIVE_UNIT)
     figure.update_yaxes(range=[0, 104])
-    _over(figure, x, against)
+    over(figure, x, against)
     _mark(figure, curves, against, theme)
     return figure
 
@@ -184,7 +184,7 @@ def _mark(figure: go.Figure, curves: Curves, against: str, theme: str) -> None:
     figure.update_layout(yaxis2={"overlaying": "y", "range": [0, 1], "visible": False, "fixedrange": True})
 
 
-def _over(figure: go.Figure, x: np.ndarray, against: str) -> None:
+def over(figure: go.Figure, x: np.ndarray, against: str) -> None:
     """The axis across: the level, from noise to data, or the step."""
     figure.update_layout(hovermode="x unified")
     if against == "level":
@@ -231,7 +231,7 @@ def plane_figure(
             x=lines[:, 0],
             y=lines[:, 1],
             mode="lines",
-            name=_label(name),
+            name=label_of(name),
             line={"color": colour, "width": 2.8 if order == 0 else 1.4},
             hoverinfo="skip",
         )
@@ -280,7 +280,7 @@ def plane_figure(
             showlegend=False,
         )
     x0, x1, y0, y1 = (float(value) for value in preview.extent)
-    _lay_out(figure, height, "y")
+    lay_out(figure, height, "y")
     figure.update_xaxes(title_text="x", range=[x0, x1], constrain="domain")
     figure.update_yaxes(range=[y0, y1], scaleanchor="x", constrain="domain")
     return figure
@@ -293,6 +293,7 @@ def gallery_figure(
     cell: int = 84,
     labels: Sequence[str] = (),
     group: int = 1,
+    width: int = _GALLERY_WIDTH,
 ) -> go.Figure:
     """Pictures uint8 [n, H, W] or [n, H, W, 3] as a grid in which a click picks one.
 
@@ -303,8 +304,9 @@ def gallery_figure(
         cell: width of one picture in pixels, at least.
         labels: one for each picture, on its upper edge; left out: none.
         group: pictures that belong together and shall not be parted by a row's end, where a row has room for them.
+        width: that the figure will about have on the page, in pixels.
     """
-    count, height, width = pictures.shape[:3]
+    count, height, across = pictures.shape[:3]
     columns, rows = grid_shape(count)
     if 1 < group <= WIDEST_GROUP and count > group:
         columns = group * max(1, round(columns / group))
@@ -332,7 +334,7 @@ def gallery_figure(
         figure.add_annotation(
             x=float(column[where]) + 0.5,
             y=float(row[where]) + 0.03,
-            text=_text(label),
+            text=as_typed(label),
             yanchor="top",
             showarrow=False,
             font={"size": 11, "color": "#ffffff"},
@@ -343,7 +345,7 @@ def gallery_figure(
         x, y = int(column[place]), int(row[place])
         figure.add_shape(type="rect", x0=x, x1=x + 1, y0=y, y1=y + 1, line={"color": PICKED, "width": 4})
     figure.update_layout(
-        height=round((_GALLERY_WIDTH if count > 1 else 300) * rows / columns * height / width),
+        height=round((width if count > 1 else min(width, 300)) * rows / columns * height / across),
         margin={"l": 0, "r": 0, "t": 0, "b": 0},
         hovermode="closest",
         hoverdistance=-1,
@@ -352,7 +354,7 @@ def gallery_figure(
     )
     hidden = {"visible": False, "fixedrange": True, "constrain": "domain"}
     figure.update_xaxes(range=[0, columns], **hidden)
-    figure.update_yaxes(range=[rows, 0], scaleanchor="x", scaleratio=height / width, constraintoward="top", **hidden)
+    figure.update_yaxes(range=[rows, 0], scaleanchor="x", scaleratio=height / across, constraintoward="top", **hidden)
     return figure
 
 
@@ -379,7 +381,7 @@ def agreement_figure(
         symbols: of the experts; None for circles.
     """
     figure = go.Figure()
-    across, up = (_text(axis.split(", ")[0]) for axis in axes)
+    across, up = (as_typed(axis.split(", ")[0]) for axis in axes)
     size = 4 if estimated.shape[1] > FEW else 7
     shapes = ["circle"] * len(names) if symbols is None else symbols
     for name, colour, symbol, x, y in zip(names, colours, shapes, estimated, exact, strict=True):
@@ -387,15 +389,15 @@ def agreement_figure(
             x=x,
             y=y,
             mode="markers",
-            name=_label(name),
+            name=label_of(name),
             marker={"size": size, "color": colour, "opacity": 0.6, "symbol": symbol},
-            hovertemplate=f"{across} %{{x:.3f}}, {up} %{{y:.3f}}<extra>{_text(name)}</extra>",
+            hovertemplate=f"{across} %{{x:.3f}}, {up} %{{y:.3f}}<extra>{as_typed(name)}</extra>",
         )
     both = np.concatenate([estimated.ravel(), exact.ravel()])
     ends = [float(both.min()), float(both.max())]
     line = {"color": GUIDE[theme], "width": 1.2, "dash": "dash"}
     figure.add_scatter(x=ends, y=ends, mode="lines", line=line, showlegend=False, hoverinfo="skip")
-    _lay_out(figure, height, axes[1])
+    lay_out(figure, height, axes[1])
     figure.update_xaxes(title_text=axes[0])
     return figure
 
@@ -407,7 +409,8 @@ def contour_note(target: bool = False) -> str:
     return f"Lines: each expert's exact density{also}, {depths} nats below its highest point."
 
 
-def _lay_out(figure: go.Figure, height: int, unit: str) -> None:
+def lay_out(figure: go.Figure, height: int, unit: str) -> None:
+    """Height in pixels, margins, the legend below, and the title of the axis up."""
     figure.update_layout(
         height=height,
         # Room above for the tool bar alone: titles stand outside, and the legend is at the other end.
@@ -417,13 +420,13 @@ def _lay_out(figure: go.Figure, height: int, unit: str) -> None:
     figure.update_yaxes(title_text=unit)
 
 
-def _text(text: str) -> str:
+def as_typed(text: str) -> str:
     """`text` as plotly shows it as typed: it reads a little HTML, TeX, and in hovers places for numbers."""
     for letter, written in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("$", "&#36;"), ("%{", "%&#123;")):
         text = text.replace(letter, written)
     return text
 
 
-def _label(name: str) -> str:
+def label_of(name: str) -> str:
     """A name where there is little room; the hover has it whole."""
-    return _text(name if len(name) <= _LONGEST_LABEL else name[: _LONGEST_LABEL - 1].rstrip() + "…")
+    return as_typed(name if len(name) <= _LONGEST_LABEL else name[: _LONGEST_LABEL - 1].rstrip() + "…")

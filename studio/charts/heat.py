@@ -15,7 +15,7 @@ from superdiff_engine.runs.cells import Cell, Grid
 from superdiff_engine.runs.grid_picture import Place
 from superdiff_engine.runs.values import number_text
 
-from .finished import _text
+from .finished import as_typed
 from .palette import NEUTRAL, PICKED
 
 #: Letters of a value along an axis, in a line and in all.
@@ -43,7 +43,7 @@ def heat_figure(grid: Grid, name: str, theme: str) -> go.Figure:
         text=[[_written(cells.get((row, column)), name, columns) for column in range(columns)] for row in range(rows)],
         texttemplate="%{text}",
         colorscale="Viridis",
-        colorbar={"title": {"text": _text(told.shown_unit or "value"), "side": "right"}, "thickness": 14},
+        colorbar={"title": {"text": as_typed(told.shown_unit or "value"), "side": "right"}, "thickness": 14},
         hoverinfo="skip",
         xgap=2,
         ygap=2,
@@ -73,14 +73,14 @@ def heat_figure(grid: Grid, name: str, theme: str) -> go.Figure:
     )
     marks = {"tickmode": "array", "showgrid": False, "zeroline": False, "fixedrange": True}
     figure.update_xaxes(
-        title_text=_text(grid.x.label),
+        title_text=as_typed(grid.x.label),
         tickvals=list(range(columns)),
         ticktext=[_mark(text) for text in grid.x.texts],
         range=[-0.5, columns - 0.5],
         **marks,
     )
     figure.update_yaxes(
-        title_text="" if grid.y is None else _text(grid.y.label),
+        title_text="" if grid.y is None else as_typed(grid.y.label),
         tickvals=list(range(rows)),
         ticktext=[""] if grid.y is None else [_mark(text) for text in grid.y.texts],
         range=[rows - 0.5, -0.5],
@@ -125,11 +125,11 @@ def lines_figure(grid: Grid, name: str, theme: str) -> go.Figure:
         height=360,
         margin={"l": 8, "r": 8, "t": 34, "b": 8},
         hovermode="closest",
-        legend={"title": {"text": "" if grid.y is None else _text(grid.y.label)}},
+        legend={"title": {"text": "" if grid.y is None else as_typed(grid.y.label)}},
     )
-    figure.update_xaxes(title_text=_text(grid.x.label))
+    figure.update_xaxes(title_text=as_typed(grid.x.label))
     title = f"{told.title} ({told.shown_unit})" if told.shown_unit else told.title
-    figure.update_yaxes(title_text="<br>".join(map(_text, textwrap.wrap(title, 44))))
+    figure.update_yaxes(title_text="<br>".join(map(as_typed, textwrap.wrap(title, 44))))
     return figure
 
 
@@ -180,10 +180,10 @@ def _hover(grid: Grid, cells: Mapping[Place, Cell], place: Place, told: Figure) 
         lines.append("not measured here")
     if cell is not None and cell.run:
         lines.append("press to choose its run")
-    return "<br>".join(map(_text, lines))
+    return "<br>".join(map(as_typed, lines))
 
 
 def _mark(text: str) -> str:
     """A value along an axis, in a few short lines."""
     short = textwrap.wrap(text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…", _LINE)
-    return "<br>".join(map(_text, short))
+    return "<br>".join(map(as_typed, short))

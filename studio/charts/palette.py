@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from superdiff_engine.domains import colours
-from superdiff_engine.domains.colours import EXPERT_COLOURS, GUIDE, NEUTRAL, RESAMPLED, TARGET
+from superdiff_engine.domains.colours import EXPERT_COLOURS, GUIDE, NEUTRAL, RESAMPLED, RUN_COLOURS, TARGET
 
 __all__ = [
     "EXPERT_COLOURS",
@@ -20,6 +20,7 @@ __all__ = [
     "dot",
     "expert_colours",
     "hex_colour",
+    "run_colours",
     "theme_name",
 ]
 
@@ -37,6 +38,11 @@ def theme_name() -> str:
 def expert_colours(count: int) -> list[str]:
     """Colours of the first `count` experts in the theme of now."""
     return colours.expert_colours(count, theme_name())
+
+
+def run_colours(count: int) -> list[str]:
+    """Colours of the first `count` of runs beside each other in the theme of now."""
+    return RUN_COLOURS[theme_name()][:count]
 
 
 def dot(index: int) -> str:

@@ -93,6 +93,7 @@ def draw_viewer(
     style: Style = "sticks",
     labels: Sequence[str] | None = None,
     height: int = 360,
+    turning: str = "",
 ) -> None:
     """Show moments of a scene; several can be played.
 
@@ -104,6 +105,7 @@ def draw_viewer(
         style: how atoms are drawn.
         labels: what to say of each frame.
         height: in pixels.
+        turning: viewers of the same name here turn together; "" for one that turns alone.
     """
     _component()(
         key=key,
@@ -114,6 +116,7 @@ def draw_viewer(
             "labels": labels and list(labels),
             "alt": alt,
             "height": height,
+            "turning": turning,
         },
         height=height,
     )

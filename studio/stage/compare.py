@@ -1,10 +1,9 @@
-"""Runs side by side: the same recipe and seed with only the operator changed."""
+"""What a run can be seen beside: the same recipe and seed with only the operator changed, or another run."""
 
 from __future__ import annotations
 
 from contextlib import suppress
 
-import pandas as pd
 import streamlit as st
 
 from superdiff_engine.domains import get_domain
@@ -12,24 +11,13 @@ from superdiff_engine.domains.checked import make_recipe
 from superdiff_engine.errors import RecipeError
 from superdiff_engine.recipes.document import Recipe
 from superdiff_engine.recipes.operators import COMPARED, OPERATORS, OperatorRecipe, each_alone, of_one_expert
+from superdiff_engine.runs.wording import shortened
+from superdiff_engine.runs.work import is_id
 
-from .. import session
-from ..charts import finished as figures
-from ..charts.live import TITLES, Quantity
-from ..charts.palette import expert_colours, theme_name
-from ..guard import callback, guarded
+from .. import session, titles
+from ..guard import callback
 from ..jobs import Job
-from ..views import view_of
-from .exports import draw_downloads
-from .heading import draw_heading
-from .lineage import marks_note
-from .live import draw_small_progress
-from .progress import names_of
-from .sample import FIGURE_POINTS
-from .table import draw_figures_of
-
-#: Up to so many runs are shown with their curves; more are a strip of samples, so many in a row.
-_SIDE_BY_SIDE, _STRIP = 3, 4
+from ..words import run_title
 
 
 def with_operator(recipe: Recipe, operator: OperatorRecipe) -> Recipe:
@@ -70,12 +58,14 @@ def _composition(recipe: Recipe) -> tuple[object, ...]:
 
 
 def draw_run_beside(job: Job) -> None:
-    """The choice of another operator, and the button that runs it beside."""
+    """The choice of another operator, and the button that runs it beside; and of another run."""
     with st.container(border=True, key="beside"):
-        _choice(job, "Compare: run again with only the operator changed")
+        draw_other_operator(job, "Compare: run again with only the operator changed")
+        draw_add_run(job)
 
 
-def _choice(job: Job, label: str) -> None:
+def draw_other_operator(job: Job, label: str) -> None:
+    """The choice of another operator, and the buttons that run it, or all of them, beside."""
     others = [name for name in OPERATORS if name != job.recipe.operator.name]
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         name = st.selectbox(
@@ -92,14 +82,14 @@ def _choice(job: Job, label: str) -> None:
         )
         rest = variants(job.recipe)[: session.MOST_COMPARED - len(st.session_state["shown"])]
         if rest and len(st.session_state["shown"]) == 1:
-            titles = ["The same without its correction"] if job.recipe.correction is not None else []
-            titles += [kind.title if kind.title.isupper() else kind.title.lower() for kind in COMPARED]
+            named = ["The same without its correction"] if job.recipe.correction is not None else []
+            named += [kind.title if kind.title.isupper() else kind.title.lower() for kind in COMPARED]
             st.button(
                 "Run all beside",
                 icon=":material/view_column:",
                 key="run-all-beside",
                 on_click=callback(lambda: session.run_beside(*rest)),
-                help=f"{', '.join(titles)}, joint prompt and each expert alone, on the same seed, in one press",
+                help=f"{', '.join(named)}, joint prompt and each expert alone, on the same seed, in one press",
             )
 
 
@@ -111,69 +101,36 @@ def _run_other(job: Job, name: str) -> None:
         st.session_state["problem"] = str(error)
 
 
-def draw_comparison(jobs: list[Job]) -> None:
-    """Two or more runs in columns, then their figures below each other."""
-    wide = len(jobs) if len(jobs) <= _SIDE_BY_SIDE else _STRIP
-    for start in range(0, len(jobs), wide):
-        row = jobs[start : start + wide]
-        for job, column in zip(row, st.columns(wide, gap="medium"), strict=False):
-            with column, guarded("a run of the comparison"):
-                _column(job, brief=len(jobs) > _SIDE_BY_SIDE)
-    _choice(jobs[0], "Add another operator")
-
-
-def _column(job: Job, brief: bool) -> None:
-    if not job.finished:
-        draw_small_progress(job)
+def draw_add_run(job: Job) -> None:
+    """The choice of a run of this server to show beside."""
+    shown = st.session_state["shown"]
+    others = [other.id for other in session.registry().made_runs() if other.id not in shown]
+    if not others:
         return
-    draw_heading(job, save=False)
-    with st.container(horizontal=True, gap="small"):
-        draw_downloads(job)
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        chosen = st.selectbox(
+            "Compare: add a run of this server",
+            others,
+            format_func=_said_of,
+            key=f"add-{job.id}",
+            width=420,
+        )
         st.button(
-            "Close",
-            icon=":material/close:",
-            key=f"close-{job.id}",
-            on_click=callback(session.remove),
-            args=(job.id,),
-            help="Take this run out of the comparison",
+            "Add",
+            icon=":material/add:",
+            key="add-run",
+            on_click=callback(lambda: session.show([*shown, chosen])),
+            disabled=len(shown) >= session.MOST_COMPARED,
+            help=f"Show it beside; up to {session.MOST_COMPARED} side by side, of any recipes",
         )
-    result = job.run.result
-    if result is None:
-        return
-    names, colours = names_of(job), expert_colours(len(job.run.titles))
-    view_of(job.recipe.domain).draw_small(job, result, brief)
-    means = {
-        # In a strip only the numbers have room; the heading says whose they are.
-        "expert": [str(place) for place in range(1, len(names) + 1)] if brief else names,
-        "log q, nats": result.mean(result.log_density),
-        "κ": result.mean(result.weights),
-    }
-    column = st.column_config
-    if result.importance is None:
-        st.caption(f"Means at level s = {result.level:.3g}")
-    else:
-        st.caption(f"{view_of(job.recipe.domain).small_note} Means are weighted, at level s = {result.level:.3g}")
-    st.dataframe(
-        pd.DataFrame(means),
-        hide_index=True,
-        column_config={
-            "expert": column.TextColumn(width=50 if brief else None),
-            "log q, nats": column.NumberColumn(format="%.3f", width=76),
-            "κ": column.NumberColumn(format="%.3f", width=52),
-        },
-        alt="Final log-density and weight of every expert, means over the samples",
-    )
-    if brief:
-        return
-    draw_figures_of(job, result)
-    curves = job.run.trace.curves(most=FIGURE_POINTS)
-    quantities: tuple[Quantity, ...] = ("difference", "weights")
-    for quantity in quantities:
-        st.markdown(f"**{TITLES[quantity]}**")
-        figure = figures.curve_figure(curves, quantity, names, colours, "level", height=260, theme=theme_name())
-        figure.update_layout(showlegend=False)
-        st.plotly_chart(
-            figure, key=f"{quantity}-{job.id}", config=figures.config(), alt=f"{quantity} against the level"
-        )
-    if marks_note(curves, job.run.recipe):
-        st.caption(marks_note(curves, job.run.recipe))
+
+
+def _said_of(job_id: str) -> str:
+    """A run in one line, for a list: its title, or what it is of, and when it was asked for."""
+    job = session.registry().find(job_id)
+    if job is None:
+        return job_id
+    recipe = job.recipe
+    said = titles.given_title(job_id) or f"{run_title(recipe)} · {', '.join(recipe.names)}"
+    when = f"{job_id[9:11]}:{job_id[11:13]}" if is_id(job_id) else job_id
+    return f"{shortened(said, 48)} · {get_domain(recipe.domain).title} · seed {recipe.seed} · {when}"

@@ -17,12 +17,13 @@ from ..guard import callback, guarded, plain, show_sentence
 from ..jobs import Job
 from ..views import view_of
 from .at_work import draw_others_at_work
-from .compare import draw_comparison, draw_run_beside
+from .compare import draw_run_beside
 from .edited import draw_edited
 from .given import draw_own
 from .grid import draw_grid
 from .live import draw_live
 from .results import draw_results
+from .side_by_side import draw_comparison
 from .welcome import draw_welcome_preview
 
 

@@ -11,6 +11,7 @@ from superdiff_engine.domains import get_domain
 
 from ..charts.live import at_level
 from ..jobs import Job
+from .measured import figures_of
 from .progress import names_of
 
 _SHARE = "counts for, % of its group"
@@ -42,14 +43,9 @@ def draw_table(job: Job, result: Result) -> None:
 
 def draw_figures_of(job: Job, result: Result) -> None:
     """What the domain can say about the finished samples, as a short table; computed once a run."""
-    cache = st.session_state.setdefault("figures", {})
-    if job.id not in cache:
-        cache[job.id] = get_domain(job.recipe.domain).describe(result)
-    if cache[job.id]:
-        rows = [
-            (label, f"{value:.3g}" if isinstance(value, float) else str(value))
-            for label, value in cache[job.id].items()
-        ]
+    said = get_domain(job.recipe.domain).describe(result, figures_of(job))
+    if said:
+        rows = [(label, f"{value:.3g}" if isinstance(value, float) else str(value)) for label, value in said.items()]
         st.dataframe(
             pd.DataFrame(rows, columns=["measured", "value"]), hide_index=True, alt="Figures about the samples"
         )

@@ -9,6 +9,7 @@
 //   labels: what to say of each frame, or null,
 //   height: of all of it, in pixels,
 //   alt: a sentence for those who cannot see it,
+//   turning: viewers of the same name turn together; "" turns alone,
 // }
 // Atoms come as numbers and element symbols and are handed to 3Dmol as objects: no file format is parsed here, and no
 // text from a file or a user becomes markup.
@@ -68,6 +69,40 @@ function addChains(viewer, chains, style) {
   model.setStyle({}, looks[style] || looks.cartoon);
 }
 
+// Viewers that turn together, by their name: the others take over how one is turned; where they look, and from how far,
+// stays their own. Kept at the window, for all instances of this script.
+const groups = (window.superdiffTurning = window.superdiffTurning || new Map());
+const turned = (viewer) => viewer.getView().slice(4);
+const others = (state) =>
+  [...(groups.get(state.turning) || [])].filter((other) => other !== state && other.stage.isConnected);
+
+function turn(viewer, rotation) {
+  viewer.setView([...viewer.getView().slice(0, 4), ...rotation]);
+}
+
+function follow(state) {
+  if (!state.turning || groups.following) {
+    return;
+  }
+  groups.following = true;
+  others(state).forEach((other) => turn(other.viewer, turned(state.viewer)));
+  groups.following = false;
+}
+
+function join(state, name) {
+  if (state.turning === name) {
+    return;
+  }
+  if (state.turning) {
+    groups.get(state.turning).delete(state);
+  }
+  state.turning = name;
+  if (name) {
+    groups.set(name, (groups.get(name) || new Set()).add(state));
+    state.viewer.setViewChangeCallback(() => follow(state));
+  }
+}
+
 function draw(state, index) {
   const frame = state.frames[index];
   const { viewer, style } = state;
@@ -86,6 +121,10 @@ function draw(state, index) {
       viewer.zoom(lean);
     }
     state.seen = state.scene;
+    const model = others(state).find((other) => other.seen !== undefined);
+    if (model) {
+      turn(viewer, turned(model.viewer));
+    }
   }
   viewer.render();
   state.shown = index;
@@ -185,6 +224,7 @@ export default function (component) {
   if (state === null) {
     return;
   }
+  join(state, data.turning || "");
   const fresh = data.scene !== state.scene || data.frames.length !== (state.frames || []).length;
   Object.assign(state, { frames: data.frames, style: data.style, scene: data.scene, labels: data.labels });
   state.bar.style.display = several ? "flex" : "none";

@@ -26,7 +26,7 @@ from ..guard import plain
 from ..jobs import Job
 from ..stage.sample import draw_one_sample, pick
 
-__all__ = ["GUESS", "GUESSED", "Compared", "OwnFiles", "ReadingOption", "View", "view_of"]
+__all__ = ["GUESS", "GUESSED", "Beside", "Compared", "OwnFiles", "ReadingOption", "View", "view_of"]
 
 #: Of samples that are shown denoised: what is said of those of a cancelled run, and below a replay.
 GUESSED = "shown is the guess from there"
@@ -39,6 +39,30 @@ class Compared:
 
     estimated: np.ndarray
     exact: np.ndarray
+
+
+@dataclass(frozen=True)
+class Beside:
+    """How a run's samples are drawn beside those of others: all alike.
+
+    Attributes:
+        picked: the number of the sample to look at.
+        names: of the experts.
+        colours: of the experts, the same for the same expert in all runs.
+        reach: the farthest that samples of any of the runs lie (`View.reach`).
+        narrow: whether there is little room.
+    """
+
+    picked: int
+    names: Sequence[str]
+    colours: Sequence[str]
+    reach: float = 0.0
+    narrow: bool = False
+
+    def page(self, count: int, size: int) -> np.ndarray:
+        """The numbers of the samples that are on one page with the picked one, `size` to a page, of `count`."""
+        start = min(self.picked, count - 1) // size * size
+        return np.arange(start, min(start + size, count))
 
 
 @dataclass(frozen=True)
@@ -94,7 +118,7 @@ class View(Generic[PreviewT, DecodedT]):
     cancelled_note = "the samples still carry that noise"
     #: Below the samples of a replay.
     preview_note = ""
-    #: How `draw_small` shows what the samples of a corrected run count for.
+    #: How `draw_beside` shows what the samples of a corrected run count for.
     small_note = "Samples are shown alike, whatever they count for."
     #: Samples of the user's own that can be judged, if there are files of such.
     own: OwnFiles[Any] | None = None
@@ -118,8 +142,12 @@ class View(Generic[PreviewT, DecodedT]):
         """The finished samples, one of which is picked."""
         draw_one_sample(job, result, pick(job, result.log_density.shape[1]))
 
-    def draw_small(self, job: Job, result: Result[DecodedT], brief: bool) -> None:
-        """The finished samples in a column of a comparison, a narrow one if `brief`."""
+    def draw_beside(self, job: Job, result: Result[DecodedT], beside: Beside) -> None:
+        """The finished samples beside those of other runs."""
+
+    def reach(self, job: Job) -> float:
+        """How far a run's samples reach on axes that several runs share; 0 without such axes."""
+        return 0.0
 
     def draw_lesson(self, lesson: Lesson, others: Sequence[Lesson]) -> None:
         """The picture of a lesson of this domain; `others` are those that it may be shown beside."""

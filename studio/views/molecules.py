@@ -32,15 +32,18 @@ from ..charts.viewer import Style, atoms_frame, draw_viewer
 from ..guard import guarded, plain
 from ..jobs import Job
 from ..stage.exports import Download, draw_download, picture_download, show_only
-from ..stage.gallery import choose_page, draw_gallery, draw_mosaic, on_page
+from ..stage.gallery import choose_page, draw_gallery, on_page
 from ..stage.progress import names_of
 from ..stage.sample import KEEP, ONE_A_GROUP, ancestry, importance_text, last_moment
-from . import GUESS, GUESSED, OwnFiles, ReadingOption, View
+from ..stage.together import draw_gallery_together
+from . import GUESS, GUESSED, Beside, OwnFiles, ReadingOption, View
 
 #: Molecules side by side in the live view, and Angstrom from one to the next.
 SIDE_BY_SIDE, SPACING = 9, 9.5
 #: Depictions on one page of the gallery, and their width in pixels.
 PAGE, CELL = 25, 150
+#: Depictions on a page beside other runs.
+BESIDE = 9
 _FILTERS = {"valid": "valid", "all": "satisfy all prompts", "once": "no duplicates"}
 #: Of a corrected run: of every group one, drawn by what they count for.
 _ONE = {"one": "one a group"}
@@ -154,12 +157,19 @@ class MoleculesView(View[MoleculePreview, DecodedMolecules]):
         everything = np.array_equal(rows, np.arange(len(molecules.atoms)))
         show_only(job, Shown(None if everything else tuple(int(row) for row in rows), relaxed))
 
-    def draw_small(self, job: Job, result: Result[DecodedMolecules], brief: bool) -> None:
-        """Flat drawings of the first molecules."""
-        if result.decoded is not None:
-            rows = tuple(range(min(16, len(result.decoded.atoms))))
-            drawings = _depictions(job.id, result.decoded, rows, theme_name() == "dark")
-            draw_mosaic(drawings, CELL, f"The first {len(rows)} molecules as flat drawings")
+    def draw_beside(self, job: Job, result: Result[DecodedMolecules], beside: Beside) -> None:
+        """A page of flat drawings, and the picked molecule in 3D; all turn with one of them."""
+        molecules, picked = result.decoded, beside.picked
+        if molecules is None:
+            return
+        numbers = beside.page(len(molecules.atoms), BESIDE)
+        drawings = _depictions(job.id, molecules, tuple(int(row) for row in numbers), theme_name() == "dark")
+        what = "molecules as flat drawings"
+        draw_gallery_together(job, result, drawings, numbers, picked, what, beside.narrow)
+        if picked < len(molecules.atoms):
+            alt = f"Molecule {picked} in three dimensions"
+            frames = [scene(molecules, [picked])]
+            draw_viewer(frames, f"beside-3d-{job.id}", f"{job.id}-{picked}", alt, height=250, turning="molecules")
 
 
 def _picked(job: Job, rows: np.ndarray, merit: np.ndarray) -> int:

@@ -15,7 +15,11 @@ from ..jobs import Job
 from ..stage.exports import draw_download, picture_download
 from ..stage.gallery import draw_gallery, draw_mosaic
 from ..stage.sample import choose_one_a_group, draw_one_sample, pick
-from . import GUESS, GUESSED, View
+from ..stage.together import draw_gallery_together
+from . import GUESS, GUESSED, Beside, View
+
+#: Pictures on a page beside other runs.
+BESIDE = 25
 
 
 class PicturesView(View[PicturePreview, DecodedPictures]):
@@ -61,10 +65,18 @@ class PicturesView(View[PicturePreview, DecodedPictures]):
                 draw_download(job, picture_download(job, result, picked))
             draw_one_sample(job, result, picked)
 
-    def draw_small(self, job: Job, result: Result[DecodedPictures], brief: bool) -> None:
-        if result.decoded is not None:
-            shown = result.decoded.pictures[:SHOWN]
-            draw_mosaic(shown, 56, f"{len(shown)} finished pictures")
+    def draw_beside(self, job: Job, result: Result[DecodedPictures], beside: Beside) -> None:
+        """A page of pictures, and the picked one larger."""
+        if result.decoded is None:
+            return
+        pictures = result.decoded.pictures
+        numbers = beside.page(len(pictures), BESIDE)
+        draw_gallery_together(
+            job, result, pictures[numbers], numbers, beside.picked, "finished pictures", beside.narrow
+        )
+        if beside.picked < len(pictures):
+            alone = mosaic_png(pictures[[beside.picked]], cell=168)
+            st.image(alone, width=176, output_format="PNG", alt=f"Picture {beside.picked}")
 
 
 VIEW = PicturesView()

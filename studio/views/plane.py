@@ -34,7 +34,8 @@ from ..jobs import Job
 from ..stage.chart_files import draw_chart_files
 from ..stage.progress import names_of
 from ..stage.sample import BY_WEIGHT, choose_weighing, draw_clickable, draw_one_sample, pick
-from . import Compared, View
+from ..stage.together import draw_clickable_together
+from . import Beside, Compared, View
 
 if TYPE_CHECKING:
     from superdiff_engine.figures.charts import Sheet
@@ -91,19 +92,30 @@ class PlaneView(View[PlanePreview, Decoded]):
         with right:
             draw_one_sample(job, result, picked)
 
-    def draw_small(self, job: Job, result: Result, brief: bool) -> None:
+    def draw_beside(self, job: Job, result: Result, beside: Beside) -> None:
         frame = job.run.trace.latest
         if frame is None:
             return
-        names = names_of(job)
-        height, colours = 250 if brief else 400, expert_colours(len(names))
-        target = _target(job.recipe, frame.preview)
-        counts = BY_WEIGHT.counts(result, len(frame.preview.positions))
+        preview: PlanePreview = frame.preview
+        count = len(preview.positions)
         figure = figures.plane_figure(
-            frame.preview, names, colours, theme_name(), height=height, target=target, counts=counts
+            preview,
+            beside.names,
+            beside.colours,
+            theme_name(),
+            beside.picked if beside.picked < count else None,
+            height=330 if beside.narrow else 420,
+            target=_target(job.recipe, preview),
+            counts=BY_WEIGHT.counts(result, count),
         )
         figure.update_layout(showlegend=False)
-        st.plotly_chart(figure, key=f"plane-{job.id}", config=figures.config(), alt="The finished samples in the plane")
+        figure.update_xaxes(range=[-beside.reach, beside.reach])
+        figure.update_yaxes(range=[-beside.reach, beside.reach])
+        draw_clickable_together(job, figure, "The finished samples in the plane over every expert's contour lines")
+
+    def reach(self, job: Job) -> float:
+        frame = job.run.trace.latest
+        return 0.0 if frame is None else float(frame.preview.extent[1])
 
     def draw_lesson(self, lesson: Lesson, others: Sequence[Lesson]) -> None:
         """The exact target, and the samples over its lines without and with the correction."""

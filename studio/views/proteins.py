@@ -34,9 +34,10 @@ from ..guard import guarded
 from ..jobs import Job
 from ..stage.chart_files import draw_chart_files
 from ..stage.exports import Download, draw_download
-from ..stage.gallery import choose_page, draw_gallery, draw_mosaic, on_page
+from ..stage.gallery import choose_page, draw_gallery, on_page
 from ..stage.sample import KEEP, ancestry, choose_one_a_group, draw_one_sample, last_moment
-from . import GUESS, GUESSED, OwnFiles, View
+from ..stage.together import draw_gallery_together
+from . import GUESS, GUESSED, Beside, OwnFiles, View
 
 if TYPE_CHECKING:
     from superdiff_engine.figures.charts import Sheet
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
 SIDE_BY_SIDE, SPACING = 4, 48.0
 #: Drawings on one page of the gallery, and their width in pixels.
 PAGE, CELL = 16, 150
+#: Drawings on a page beside other runs.
+BESIDE = 9
 #: Below this level a preview has a secondary structure worth drawing: 1.5 Angstrom.
 FOLDED = 0.15
 _COLOURINGS = {
@@ -145,12 +148,19 @@ class ProteinsView(View[ProteinPreview, DecodedProteins]):
         with right:
             _one_protein(job, result, picked)
 
-    def draw_small(self, job: Job, result: Result[DecodedProteins], brief: bool) -> None:
-        """Flat drawings of the first proteins."""
-        if result.decoded is not None:
-            rows = tuple(range(min(9, len(result.require_decoded().residues))))
-            drawings = _depictions(job.id, result.decoded, rows, theme_name() == "dark")
-            draw_mosaic(drawings, CELL, f"The first {len(rows)} proteins as flat drawings")
+    def draw_beside(self, job: Job, result: Result[DecodedProteins], beside: Beside) -> None:
+        """A page of flat drawings, and the picked protein in 3D; all turn with one of them."""
+        proteins, picked = result.decoded, beside.picked
+        if proteins is None:
+            return
+        numbers = beside.page(len(proteins.residues), BESIDE)
+        drawings = _depictions(job.id, proteins, tuple(int(row) for row in numbers), theme_name() == "dark")
+        what = "proteins as flat drawings"
+        draw_gallery_together(job, result, drawings, numbers, picked, what, beside.narrow)
+        if picked < len(proteins.residues):
+            alt, name = f"Protein {picked} in three dimensions", f"{job.id}-{picked}"
+            frames = [scene(proteins, [picked])]
+            draw_viewer(frames, f"beside-3d-{job.id}", name, alt, "cartoon", height=270, turning="proteins")
 
 
 def _gallery(job: Job, result: Result[DecodedProteins], picked: int) -> None:

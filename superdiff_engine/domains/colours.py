@@ -9,6 +9,11 @@ EXPERT_COLOURS = {
     "light": ["#0072b2", "#d55e00", "#009e73", "#b8578f", "#c98a00", "#56b4e9", "#6b7280", "#7a5c1e"],
     "dark": ["#4aa3df", "#f0803c", "#2bbf94", "#e09ac4", "#f2b233", "#9bd4f5", "#a3acb5", "#d8c074"],
 }
+#: Of runs beside each other, by theme, in their order: none of the first experts'.
+RUN_COLOURS = {
+    "light": ["#5f3dc4", "#d6336c", "#0b8a9b", "#6b8e00", "#343a40", "#a0661a"],
+    "dark": ["#9b86f5", "#ff7aa8", "#4fd0df", "#b5d64a", "#dfe6ea", "#d9a86a"],
+}
 #: Samples that no single expert owns.
 NEUTRAL = {"light": "#2f3b44", "dark": "#e6ebef"}
 #: The exact target's contour lines.

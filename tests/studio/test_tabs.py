@@ -85,7 +85,7 @@ def test_a_run_comes_back_from_disk_on_a_new_server_with_all_its_views():
     press(again, "run-beside")
     finish()
     again.run()
-    assert words(again).count("Finished") == 2
+    assert words(again).count("3 steps in ") == 2
 
 
 def test_a_run_that_ended_with_its_server_says_so(tmp_path):
