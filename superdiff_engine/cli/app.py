@@ -1,4 +1,4 @@
-"""The command line: superdiff studio | sample | densities | slide | grid | evaluate | train | models."""
+"""The command line: superdiff studio | sample | densities | slide | grid | library | evaluate | train | models."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from ..system.terminal import VisibleGroup, log_visibly
 from .console import complain
 from .densities import densities
 from .evaluate import EvaluateCommand, evaluate
+from .library import library
 from .models import models
 from .options import without_settings
 from .readme import readme
@@ -37,6 +38,7 @@ for function in (studio, sample, densities, slide, grid, models):
 app.command(cls=TrainCommand)(without_settings(train))
 app.command(cls=EvaluateCommand)(without_settings(evaluate))
 app.command(hidden=True)(readme)
+app.add_typer(library, name="library")
 
 
 def main() -> None:

@@ -16,8 +16,11 @@ from ..errors import SuperDiffError
 from ..system import interrupts
 from ..system.downloads import watching
 from .console import bar, complain, console, download_bar
+from .library import Folder, open_library
+from .studio import LOOPBACK, PORT
 
 if TYPE_CHECKING:
+    from ..library import Labels
     from ..runs.grid import Sweep
     from ..runs.run import Run
 
@@ -48,23 +51,50 @@ def _code_of(work: Run | Sweep) -> int:
     return interrupts.exit_code() if work.state == "cancelled" and interrupts.asked() is not None else 0
 
 
+@contextmanager
+def _labelled(run: Run, labels: Labels) -> Iterator[None]:
+    """After this block the run has its labels, however it ended, if it has begun its folder."""
+    from ..library.labels import Labels, write_labels
+    from ..runs.stored import read_begun
+
+    try:
+        yield
+    finally:
+        if labels != Labels() and run.folder is not None and read_begun(run.folder)["id"] == run.id:
+            write_labels(run.folder, labels)
+
+
 def sample(
     recipe: Annotated[Path, typer.Argument(help="a recipe, JSON")],
     out: Annotated[
-        Path,
-        typer.Option(help="folder for the record; one that holds a record is refused without --replace"),
-    ],
+        Path | None,
+        typer.Option(
+            help="folder for the record; one that holds a record is refused without --replace (left out: the library)"
+        ),
+    ] = None,
     replace: Annotated[bool, typer.Option("--replace", help="remove the record that the folder holds, whole")] = False,
+    name: Annotated[str, typer.Option(help="what to call the run in the library")] = "",
+    tag: Annotated[list[str] | None, typer.Option("--tag", help="of the run; several times for several")] = None,
+    library: Folder = None,
 ) -> None:
-    """Run a recipe and keep its record: samples, trace, preview, log.
+    """Run a recipe and keep its record: samples, trace, preview, log; in the library, or in a folder of its own.
 
     Ctrl+C, SIGTERM and SIGHUP stop it and keep what there is; a second Ctrl+C ends it at once.
     """
     from ..domains.checked import load_recipe
+    from ..library import Labels
     from ..runs.run import Run
 
-    run = Run(load_recipe(recipe), out, previews=False, replace=replace)
-    with interrupts.on_signal(run.interrupt), _saving(run), bar(counts=True) as progress:
+    labels = Labels().changed(name=name, add=tag or ())
+    if out is None and replace:
+        raise SuperDiffError("--replace goes with --out; in the library a run replaces none.")
+    if out is not None and library is not None:
+        raise SuperDiffError("--out and --library are two places for the run; name one of them.")
+    # Previews are for a replay in the studio.
+    run = Run(load_recipe(recipe), out, previews=out is None, replace=replace)
+    if out is None:
+        run.folder = open_library(library).folder / run.id
+    with _labelled(run, labels), interrupts.on_signal(run.interrupt), _saving(run), bar(counts=True) as progress:
         task = progress.add_task("loading", total=run.recipe.levels.steps)
         with watching(download_bar(progress)):
             result = run.execute(
@@ -76,7 +106,8 @@ def sample(
         console.print(run.message or "Cancelled before the first step; nothing was made.")
         raise typer.Exit(_code_of(run))
     word = "Finished" if result.complete else f"Cancelled at step {result.index}; kept what there was"
-    console.print(f"{word}: {result.recipe.batch} samples in {result.seconds:.1f} s, in {out}")
+    place = out if out is not None else f"the library as {run.id}"
+    console.print(f"{word}: {result.recipe.batch} samples in {result.seconds:.1f} s, in {place}")
     means = result.mean(result.log_density), result.mean(result.weights)
     for title, log_density, weight in zip(run.titles, *means, strict=True):
         at = f"at level {result.level:.3g}"
@@ -88,6 +119,9 @@ def sample(
             f"  Corrected: means are by what the samples count for; effective sample size {size:.1f} "
             f"of {result.recipe.group} particles a group, resampled {len(run.trace.marks)} times on the way."
         )
+    if out is None and library is None:
+        shown = f"http://{LOOPBACK}:{PORT}/?run={run.id}"
+        console.print(f"  While `superdiff studio` runs: {shown}", soft_wrap=True)
     raise typer.Exit(_code_of(run))
 
 

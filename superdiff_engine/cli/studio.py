@@ -15,11 +15,11 @@ import typer
 from ..errors import SuperDiffError
 from .console import console
 
-LOOPBACK = "127.0.0.1"
+LOOPBACK, PORT = "127.0.0.1", 8501
 
 
 def studio(
-    port: Annotated[int, typer.Option(help="TCP port on 127.0.0.1", min=1, max=65535)] = 8501,
+    port: Annotated[int, typer.Option(help="TCP port on 127.0.0.1", min=1, max=65535)] = PORT,
     browser: Annotated[bool, typer.Option(help="open a browser window")] = True,
 ) -> None:
     """Open the studio in a browser, on 127.0.0.1 only."""

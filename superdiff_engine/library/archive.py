@@ -35,7 +35,7 @@ from ..system.locks import alone, take
 from .entry import OPENED, Entry, read_entry
 from .index import Query
 from .labels import LABELS
-from .library import Library
+from .library import LABELLING, Library
 from .packed import (
     CHUNK,
     FORMAT,
@@ -50,8 +50,8 @@ from .packed import (
     packed_runs,
 )
 
-#: Folders in which an import unpacks begin so; a living one holds a lock inside. Who moves runs in holds the other.
-STAGE, _STAGED, _MOVING = ".import-", ".lock", ".moving.lock"
+#: Folders in which an import unpacks begin so; a living one holds a lock inside.
+STAGE, _STAGED = ".import-", ".lock"
 #: What is compressed already is stored as it is.
 _COMPRESSED = (".npz", ".png", ".parquet")
 #: What a grid's record says of its cells: files with the ids of their runs.
@@ -233,7 +233,7 @@ def import_zip(
             _check_room(library.folder, sum(run.size for run in packed.runs))
             with _stage(library.folder) as stage:
                 staged = _unpack(packed.runs, stage, done, on_progress)
-                with alone(library.folder / _MOVING):
+                with alone(library.folder / LABELLING):
                     _Move(library, staged, done).all()
         except OSError as error:
             raise OutputError(
@@ -355,12 +355,9 @@ class _Move:
         self._taken.add(folded(name))
 
     def _grid_of(self, folder: Path) -> str:
-        """The name in the library of the grid whose cell this is; "" where there is none."""
+        """The name in the library of the grid whose cell this is; "" for none, as it is where the grid stays away."""
         part_of = self._parts[folder]
-        if part_of in self._whole:
-            return self._names[part_of]
-        there = may_be_run(part_of) and (self._library.folder / part_of / _GRID).is_file()
-        return part_of if there else ""
+        return self._names[part_of] if part_of in self._whole else part_of
 
     def _adapt(self, folder: Path) -> None:
         """Let what this run says of others name them as they are named in the library."""

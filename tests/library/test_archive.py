@@ -151,11 +151,14 @@ def test_what_is_there_stays_and_other_content_gets_a_new_name(library, empty, t
     assert fourth.came == {} and sorted(fourth.there) == sorted([OTHER, grid, cell])
 
 
-def test_a_cell_whose_grid_is_nowhere_is_a_run_of_its_own(library, empty, tmp_path):
+def test_a_cell_whose_grid_is_nowhere_is_listed_until_the_grid_comes(library, empty, tmp_path):
     packed(library, tmp_path / "cell.zip", [CELL])
     import_zip(empty, tmp_path / "cell.zip")
-    assert [entry.id for entry in empty.find().entries] == [CELL] and empty.entry(CELL).part_of == ""
+    assert [entry.id for entry in empty.find().entries] == [CELL]
     assert import_zip(empty, tmp_path / "cell.zip").there == [CELL]
+    whole = import_zip(empty, packed(library, tmp_path / "runs.zip"))
+    assert whole.there == [CELL] and whole.came.keys() == {GRID, OTHER}
+    assert content(empty.folder) == content(library.folder) and CELL not in [one.id for one in empty.find().entries]
 
 
 def test_what_is_at_work_or_no_run_is_left_out_with_a_sentence(library, tmp_path):
