@@ -68,9 +68,14 @@ def heat_figure(grid: Grid, name: str, theme: str) -> go.Figure:
         margin={"l": 8, "r": 8, "t": 34, "b": 8},
         dragmode=False,
         hovermode="closest",
-        hoverdistance=40,
-        plot_bgcolor=_FAILED[theme],
+        hoverdistance=-1,
+        plot_bgcolor="rgba(0,0,0,0)",
     )
+    for place in places:
+        if place in cells and cells[place].failed:
+            row, column = place
+            edges = {"x0": column - 0.5, "x1": column + 0.5, "y0": row - 0.5, "y1": row + 0.5}
+            figure.add_shape(type="rect", layer="below", fillcolor=_FAILED[theme], line={"width": 0}, **edges)
     marks = {"tickmode": "array", "showgrid": False, "zeroline": False, "fixedrange": True}
     figure.update_xaxes(
         title_text=as_typed(grid.x.label),

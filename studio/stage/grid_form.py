@@ -143,7 +143,12 @@ def _samples(job: Job, axes: list[str]) -> int | None:
 
 
 def _title(name: str) -> str:
-    return "Nothing: a single row" if name == _SINGLE_ROW else parameter(name).label.capitalize()
+    return "Nothing: a single row" if name == _SINGLE_ROW else _capital(parameter(name).label)
+
+
+def _capital(title: str) -> str:
+    """With a capital letter first; "T" stays one."""
+    return title[:1].upper() + title[1:]
 
 
 def _size(sweep: Sweep) -> str:
