@@ -23,6 +23,8 @@ from .progress import seconds_text
 
 #: Cells that are compared at once.
 MOST_CHOSEN = 6
+#: Reasons of failed cells that are written out.
+_MOST_SENTENCES = 2
 _MAP, _LINES = "Heat map", "Lines"
 
 
@@ -45,8 +47,11 @@ def draw_cells(grid: Grid, shown: str) -> None:
     for note in grid.notes:
         st.caption(f":material/info: {plain(note)}")
     if not grid.message:
-        for sentence in dict.fromkeys(grid.failures.values()):
+        sentences = list(dict.fromkeys(grid.failures.values()))
+        for sentence in sentences[:_MOST_SENTENCES]:
             show_sentence(sentence)
+        if len(sentences) > _MOST_SENTENCES:
+            st.caption("Other cells have no result for other reasons, which the heat map says where a cross is.")
     if grid.figures:
         _figures(grid)
     _runs(grid, shown)
