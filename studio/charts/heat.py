@@ -26,13 +26,14 @@ _ROW, _EDGES = 56, 130
 _FAILED = {"light": "#e3e6e8", "dark": "#39444c"}
 
 
-def heat_figure(grid: Grid, name: str, theme: str) -> go.Figure:
+def heat_figure(grid: Grid, name: str, theme: str, shown: str = "") -> go.Figure:
     """One figure of every cell by colour, with its value and, where there is room, its error; failed ones have a cross.
 
     Args:
         grid: with its axes and cells.
         name: of the figure.
         theme: "light" or "dark".
+        shown: the id of the run whose cell has a frame; "" for none.
     """
     told, cells = grid.figures[name], grid.settled
     rows, columns = 1 if grid.y is None else len(grid.y.values), len(grid.x.values)
@@ -71,10 +72,11 @@ def heat_figure(grid: Grid, name: str, theme: str) -> go.Figure:
         hoverdistance=-1,
         plot_bgcolor="rgba(0,0,0,0)",
     )
-    for place in places:
-        if place in cells and cells[place].failed:
-            row, column = place
-            edges = {"x0": column - 0.5, "x1": column + 0.5, "y0": row - 0.5, "y1": row + 0.5}
+    for (row, column), cell in cells.items():
+        edges = {"x0": column - 0.5, "x1": column + 0.5, "y0": row - 0.5, "y1": row + 0.5}
+        if shown and cell.run == shown:
+            figure.add_shape(type="rect", line={"color": PICKED, "width": 3}, **edges)
+        elif cell.failed:
             figure.add_shape(type="rect", layer="below", fillcolor=_FAILED[theme], line={"width": 0}, **edges)
     marks = {"tickmode": "array", "showgrid": False, "zeroline": False, "fixedrange": True}
     figure.update_xaxes(
@@ -99,7 +101,7 @@ def has_lines(grid: Grid) -> bool:
     return all(not isinstance(value, str) for value in grid.x.values)
 
 
-def lines_figure(grid: Grid, name: str, theme: str) -> go.Figure:
+def lines_figure(grid: Grid, name: str, theme: str, shown: str = "") -> go.Figure:
     """One figure over the numbers of the axis across, a line a row, with its standard errors; see `heat_figure`."""
     told, cells = grid.figures[name], grid.settled
     colours = EXPERT_COLOURS[theme]
@@ -121,7 +123,7 @@ def lines_figure(grid: Grid, name: str, theme: str) -> go.Figure:
             mode="lines+markers",
             name=_mark(label),
             line={"color": colour, "width": 2, "dash": "solid" if row < len(colours) else "dash"},
-            marker={"size": 9},
+            marker={"size": [13 if shown and _run(cells.get(place)) == shown else 9 for place in order]},
             hovertext=[_hover(grid, cells, place, told) for place in order],
             hovertemplate="%{hovertext}<extra></extra>",
             showlegend=grid.y is not None,
@@ -144,6 +146,10 @@ def place_of(point: Mapping[str, Any]) -> Place:
         row, column = point["customdata"]
         return int(row), int(column)
     return round(float(point["y"])), round(float(point["x"]))
+
+
+def _run(cell: Cell | None) -> str:
+    return "" if cell is None else cell.run
 
 
 def _scale(figure: Figure) -> float:

@@ -80,15 +80,39 @@ def _grid_of(job: Job) -> GridJob | Path | None:
     """The grid that a run is a cell of, or the newest in the library that was asked for under it."""
     folder = session.registry().folder
     if job.run.part_of:
-        found = session.registry().find_grid(job.run.part_of)
-        if found is not None:
-            return found
-        named = job.run.part_of if is_id(job.run.part_of) else ""
-    else:
-        named = "" if folder is None else _asked_under(str(folder), _stamp(folder)).get(job.id, "")
-    if folder is None or not named or not (folder / named / GRID).is_file():
+        return session.registry().find_grid(job.run.part_of) or _home(job.run.part_of)
+    return None if folder is None else _home(_asked_under(str(folder), _stamp(folder)).get(job.id, ""))
+
+
+def _home(grid_id: str) -> Path | None:
+    """The folder of a grid of the library; None where there is none."""
+    folder = session.registry().folder
+    if folder is None or not is_id(grid_id) or not (folder / grid_id / GRID).is_file():
         return None
-    return folder / named
+    return folder / grid_id
+
+
+def draw_way_back(jobs: list[Job]) -> None:
+    """Beside runs that are cells of one grid: the way back to it."""
+    (grid_id, *others) = {job.run.part_of for job in jobs}
+    if others or not grid_id:
+        return
+    if session.registry().find_grid(grid_id) is None and _home(grid_id) is None:
+        return
+    st.button(
+        "Back to the grid of these cells",
+        icon=":material/arrow_back:",
+        key=f"grid-of-{grid_id}",
+        on_click=callback(_go_back),
+        args=(grid_id, jobs[0].id),
+    )
+
+
+def _go_back(grid_id: str, cell: str) -> None:
+    """Show the run of a grid, or where that is gone one of its cells, below which the grid stands (a callback)."""
+    found, home = session.registry().find_grid(grid_id), _home(grid_id)
+    origin = found.origin if found is not None else "" if home is None else read_grid(home).origin
+    session.show([origin if session.registry().find(origin) is not None else cell])
 
 
 @st.cache_data(show_spinner=False, max_entries=1)
@@ -98,18 +122,14 @@ def _asked_under(folder: str, stamp: int) -> dict[str, str]:
         grids = sorted(entry.name for entry in os.scandir(folder) if is_id(entry.name))
     except OSError:
         return {}
-    return {
-        origin: name
-        for name in grids
-        if (origin := _origin(f"{folder}/{name}/{GRID}", _stamp(Path(folder, name, GRID))))
-    }
+    stamps = {name: _stamp(Path(folder, name, GRID)) for name in grids}
+    origins = {name: _origin(f"{folder}/{name}/{GRID}", stamp) for name, stamp in stamps.items() if stamp}
+    return {origin: name for name, origin in origins.items() if origin}
 
 
 @st.cache_data(show_spinner=False, max_entries=4096)
 def _origin(path: str, stamp: int) -> str:
     """The id of the run that a grid was asked for under, as its grid.json of this time says; "" for none."""
-    if not stamp:
-        return ""
     try:
         origin = json.loads(read_bounded(Path(path), MOST_BYTES)).get("origin", "")
     except (SuperDiffError, ValueError, AttributeError, RecursionError):

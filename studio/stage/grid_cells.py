@@ -53,7 +53,7 @@ def draw_cells(grid: Grid, shown: str) -> None:
         if len(sentences) > _MOST_SENTENCES:
             st.caption("Other cells have no result for other reasons, which the heat map says where a cross is.")
     if grid.figures:
-        _figures(grid)
+        _figures(grid, shown)
     _runs(grid, shown)
     with st.container(horizontal=True, gap="small"):
         st.download_button(
@@ -95,7 +95,7 @@ def _axis_text(axis: Axis) -> str:
     return f"{axis.label} {', '.join(axis.texts)}"
 
 
-def _figures(grid: Grid) -> None:
+def _figures(grid: Grid, shown: str) -> None:
     known = grid.figures
     key = f"grid-figure-{grid.id}"
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
@@ -120,7 +120,7 @@ def _figures(grid: Grid) -> None:
     draw = heat_figure if form == _MAP else lines_figure
     chart = f"grid-chart-{grid.id}-{form}-{name}"
     st.plotly_chart(
-        draw(grid, name, theme_name()),
+        draw(grid, name, theme_name(), shown),
         key=chart,
         config=figures.config(),
         on_select=callback(lambda: _choose(grid, chart)),
@@ -145,8 +145,10 @@ def _table(grid: Grid) -> pd.DataFrame:
 
 
 def _kept(grid: Grid) -> dict[str, Place]:
-    """The places of the cells whose runs are kept, by these runs' ids."""
-    return {cell.run: place for place, cell in sorted(grid.settled.items()) if cell.run}
+    """The places of the cells whose runs are in the library, by these runs' ids."""
+    folder = session.registry().folder
+    runs = {cell.run: place for place, cell in sorted(grid.settled.items()) if cell.run}
+    return {} if folder is None else {run: place for run, place in runs.items() if (folder / run).is_dir()}
 
 
 def _choose(grid: Grid, chart: str) -> None:
@@ -161,7 +163,9 @@ def _runs(grid: Grid, shown: str) -> None:
     """The choice of cells whose runs to open."""
     kept = _kept(grid)
     if not kept:
-        st.caption("The cells of this grid were not kept as runs: keeping runs was off, or there was no room for them.")
+        st.caption(
+            "The cells of this grid are not kept as runs: keeping was off, there was no room, or they were deleted."
+        )
         return
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         chosen: list[str] = st.multiselect(

@@ -20,7 +20,7 @@ from .at_work import draw_others_at_work
 from .compare import draw_run_beside
 from .edited import draw_edited
 from .given import draw_own
-from .grid import draw_grid
+from .grid import draw_grid, draw_way_back
 from .live import draw_live
 from .results import draw_results
 from .side_by_side import draw_comparison
@@ -81,6 +81,8 @@ def draw_stage() -> None:
     if not jobs:
         _welcome()
     elif len(jobs) > 1:
+        with guarded("the way back"):
+            draw_way_back(jobs)
         draw_comparison(jobs)
     else:
         _one_run(jobs[0])

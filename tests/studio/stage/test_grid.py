@@ -1,6 +1,8 @@
 """The section "Grid over two parameters" without a browser, and grids among the jobs of a device."""
 
 import io
+import json
+import shutil
 import time
 from pathlib import Path
 
@@ -10,9 +12,12 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from studio import session
+from studio.charts.heat import has_lines, heat_figure, lines_figure, place_of
 from studio.jobs import Jobs
 from superdiff_engine.domains.checked import make_recipe
-from superdiff_engine.runs.axes import parse_axis
+from superdiff_engine.measured import Figure
+from superdiff_engine.runs.axes import make_axis, parse_axis
+from superdiff_engine.runs.cells import Cell, Grid
 from superdiff_engine.runs.grid import Sweep
 
 APP = Path(session.__file__).parent / "app.py"
@@ -154,6 +159,132 @@ def test_what_users_type_is_shown_as_typed(app):
     choose(app, "bias", "[a](http://b)", "seed", "0")
     # As Markdown; what a browser makes of it is seen in tests/browser/test_typed_texts.py.
     assert "\\[a\\]\\(http:color[\\:]//b\\)" in app.error[0].value
+
+
+def chart(app):
+    (found,) = [one.proto for one in app.get("plotly_chart") if "grid-chart" in one.proto.id]
+    return json.loads(found.spec)
+
+
+def choose_figure(app, grid, name):
+    next(box for box in app.selectbox if box.key == f"grid-figure-{grid.id}").set_value(name)
+    app.run()
+    assert not app.exception and not app.error
+
+
+def test_operators_are_chosen_and_cells_are_measured_and_opened(app, tmp_path):
+    app.session_state["f.save"] = True
+    widget(app, "selectbox", "grid-x").set_value("operator")
+    app.run()
+    widget(app, "multiselect", "grid-across-operator").set_value(["or", "and"])
+    # What another operator has, the rows may vary too.
+    widget(app, "selectbox", "grid-y").set_value("ridge")
+    app.run()
+    widget(app, "text_input", "grid-down-ridge").set_value("0.5, 5")
+    widget(app, "number_input", "grid-samples").set_value(12)
+    app.run()
+    assert "2 cells of 12 samples each; 2 of 4 cannot be run: The axis 'ridge'" in words(app)
+    grid = run_grid(app)
+    assert grid.run.finished.wait(60)
+    origin = run_id()
+    app.run()
+    assert [*grid.run.failures] == [(0, 0), (1, 0)] and len(app.error) == 1
+    cells = grid.run.settled
+    choose_again = next(box for box in app.selectbox if box.key == f"grid-figure-{grid.id}")
+    choose_again.set_value("gap")
+    app.run()
+    spec = chart(app)
+    values = [[None, cells[row, 1].figures["gap"].value] for row in range(2)]
+    assert spec["data"][0]["z"] == values and spec["layout"]["xaxis"]["title"]["text"] == "operator"
+    assert spec["data"][0]["colorbar"]["title"]["text"] == "nats"
+    assert spec["data"][0]["text"][0][1].replace("<br>", " ") == cells[0, 1].figures["gap"].text()
+    hovers = spec["data"][1]["hovertext"]
+    assert "only 'and' has a ridge" in hovers[0].replace("<br>", " ") and "ridge = 5" in hovers[3]
+    # Its cells are runs: one of them is opened in place of the run above, then the grid's own run again.
+    runs = [cells[row, 1].run for row in range(2)]
+    chosen = next(box for box in app.multiselect if box.key == f"grid-chosen-{grid.id}")
+    assert chosen.options == ["operator = AND, ridge = 0.5", "operator = AND, ridge = 5"]
+    chosen.set_value(runs[1:])
+    app.run()
+    press(app, f"grid-open-{grid.id}")
+    assert app.session_state["shown"] == runs[1:] and session.registry().find(runs[1]).run.part_of == grid.id
+    assert len(pictures(app)) == 1 and not app.exception
+    press(app, f"origin-{grid.id}")
+    assert app.session_state["shown"] == [origin] and len(pictures(app)) == 1
+    next(box for box in app.multiselect if box.key == f"grid-chosen-{grid.id}").set_value(runs)
+    app.run()
+    press(app, f"grid-open-{grid.id}")
+    assert app.session_state["shown"] == runs and not app.exception
+    press(app, f"grid-of-{grid.id}")
+    assert app.session_state["shown"] == [origin]
+
+
+def press(app, key):
+    next(button for button in app.button if button.key == key).click()
+    app.run()
+
+
+def test_a_grid_is_there_again_after_a_restart(tmp_path, monkeypatch):
+    monkeypatch.setenv("SUPERDIFF_LIBRARY", str(tmp_path / "runs"))
+    session.registry.clear()
+    job = session.registry().submit(plane())
+    assert job.run.finished.wait(60)
+    grid = session.registry().submit_grid(Sweep(plane(), parse_axis("bias=-1,0,1")), job.id)
+    assert grid.run.finished.wait(60) and grid.run.state == "done"
+    session.registry.clear()
+    app = open_tab(job)
+    assert not session.registry().grids() and len(pictures(app)) == 1
+    assert "3 of 3 cells" in words(app)
+    choose_figure(app, grid.run, "log_density 2")
+    spec, figures = chart(app), [cell.figures["log_density 2"] for cell in grid.run.settled.values()]
+    # A row of numbers is a line, with its errors.
+    (line,) = spec["data"]
+    assert line["x"] == [-1, 0, 1] and line["y"] == [figure.value for figure in figures]
+    assert line["error_y"]["array"] == [figure.error for figure in figures]
+    # A cell's own page shows its grid; what is gone of it cannot be chosen.
+    runs = [cell.run for cell in grid.run.settled.values()]
+    shutil.rmtree(tmp_path / "runs" / runs[0])
+    cell = open_tab(session.registry().recall(runs[1]))
+    assert len(pictures(cell)) == 1
+    assert len(next(box for box in cell.multiselect if box.key == f"grid-chosen-{grid.id}").options) == 2
+
+
+def test_a_damaged_grid_is_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setenv("SUPERDIFF_LIBRARY", str(tmp_path / "runs"))
+    session.registry.clear()
+    job = session.registry().submit(plane())
+    assert job.run.finished.wait(60)
+    grid = session.registry().submit_grid(Sweep(plane(), parse_axis("bias=-1,0")), job.id)
+    assert grid.run.finished.wait(60)
+    found = json.loads((tmp_path / "runs" / grid.id / "grid.json").read_text())
+    (tmp_path / "runs" / grid.id / "grid.json").write_text(json.dumps(found | {"cells": 3}))
+    session.registry.clear()
+    app = AppTest.from_file(str(APP), default_timeout=60)
+    app.query_params["run"] = job.id
+    app.run()
+    assert not app.exception and [error.value for error in app.error] == [
+        f"grid.json of the grid {grid.id} is damaged.".replace("-", "\\-")
+    ]
+
+
+def test_a_chart_shows_prompts_as_typed_and_says_what_its_points_are():
+    grid = Grid(plane(), make_axis("formula", ["<b>1</b>", "$1$ or 2"]), make_axis("steps", [5, 2]), None)
+    figures = {"gap": Figure(name="gap", title="gap <i>", value=0.5, error=None, unit="share")}
+    grid._cells = {(0, 0): Cell(figures=figures), (1, 1): Cell(problem="No <b> way.", failed=True)}
+    spec = heat_figure(grid, "gap", "light").to_dict()
+    assert list(spec["layout"]["xaxis"]["ticktext"]) == ["&lt;b&gt;1&lt;/b&gt;", "&#36;1&#36; or 2"]
+    hovers = spec["data"][1]["hovertext"]
+    assert "gap &lt;i&gt;: 50 %" in hovers[0] and "not made" in hovers[1] and "No &lt;b&gt; way." in hovers[3]
+    assert [
+        place_of({"x": float(x), "y": float(y)}) for x, y in zip(*(spec["data"][1][i] for i in "xy"), strict=True)
+    ] == grid.places
+    grid = Grid(plane(), grid.y, grid.x, None)
+    grid._cells = {(0, 1): Cell(figures=figures)}
+    first, second = lines_figure(grid, "gap", "dark").data
+    # In the order of the numbers, each with its own cell.
+    assert list(first.x) == [2, 5] and list(first.y) == [50, None]
+    assert [place_of({"customdata": one}) for one in second.customdata] == [(1, 1), (1, 0)]
+    assert has_lines(grid) and not has_lines(Grid(plane(), grid.y, None, None))
 
 
 def test_a_grid_survives_a_reload_and_is_cancelled_from_another_tab(tmp_path, monkeypatch):
