@@ -25,8 +25,8 @@ def draw_edited(job: Job) -> None:
         if not said:
             return
         line, whole = said
-        with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", gap="small"):
-            st.markdown(f":small[{line}]", width="content", help=whole or None)
+        with st.container(horizontal=True, vertical_alignment="center", gap="small", wrap=False):
+            st.markdown(f":small[{line}]", width="stretch", help=whole or None)
             st.button(
                 "Show these settings",
                 icon=":material/undo:",
@@ -56,8 +56,10 @@ def edited_since(recipe: Recipe) -> tuple[str, str] | None:
     found = [change for change in changes(recipe, now) if change.place != "seed" or session["f.lock"]]
     if not found:
         return None
-    short = [change.words(_VALUE) for change in found[:_NAMED]]
-    rest = len(found) - len(short)
+    # The modes of a mixture that is new say little beside its name.
+    named = [change for change in found if change.before is not None or not change.place.endswith(".mixture")]
+    short = [change.words(_VALUE) for change in named[:_NAMED]]
+    rest = len(named) - len(short)
     more = f" and {rest} more" if rest else ""
     line = f"The form was edited since this run: {plain(', '.join(short))}{more}"
     whole = [change.words() for change in found]
