@@ -22,6 +22,7 @@ page = st.navigation(
     {
         "": [
             st.Page("screens/compose.py", title="Compose", icon=":material/join_inner:", default=True),
+            st.Page("screens/library.py", title="Library", icon=":material/photo_library:"),
             st.Page("screens/guide.py", title="Guide", icon=":material/menu_book:"),
         ],
         "Formulas": lesson_pages(),

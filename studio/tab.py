@@ -12,6 +12,7 @@ import streamlit as st
 from . import session, titles
 from .form import memory as form_memory
 from .guard import callback
+from .shelf import asked
 from .words import VIEW, VIEWS
 
 #: Longer addresses are not taken by every browser and server; such a form is not kept over a reload.
@@ -27,15 +28,19 @@ def _component() -> Any:
     return st.components.v2.component("superdiff_tab", html="<span></span>", js=script)
 
 
-def address() -> str:
-    """The query of the address that opens this tab again: its runs, and its form."""
+def address(page: str = "") -> str:
+    """The query of the address that opens this tab again: its runs, its form, and what is asked of the library.
+
+    Args:
+        page: the page's path.
+    """
     state = st.session_state
     query = {"run": ",".join(state["shown"])} if state["shown"] else {}
     if query and state.get(VIEW, VIEWS[0]) != VIEWS[0]:
         query[VIEW] = state[VIEW].lower()
     query |= titles.to_query(state["shown"])
-    query |= form_memory.to_query()
-    found = urlencode(query, safe=",")
+    asks = asked.to_query() if page == asked.PATH else []
+    found = urlencode([*asks, *(query | form_memory.to_query()).items()], safe=",")
     return found if len(found) <= _LONGEST else urlencode({"run": ",".join(state["shown"])}, safe=",")
 
 
@@ -43,7 +48,7 @@ def draw_tab(page: str) -> None:
     """Mount the script; draw it last, so that it knows the form as it is. `page` is the page's path."""
     script = _component()(
         key=_KEY,
-        data={"query": address(), "page": page},
+        data={"query": address(page), "page": page},
         default={"asked": 0},
         on_asked_change=callback(lambda: session.count_presses(st.session_state[_KEY]["asked"])),
         height=1,

@@ -33,6 +33,14 @@ SOURCES: dict[str, str] = {
 }
 
 
+def bytes_text(size: int) -> str:
+    """A size for people: 830 B, 12 kB, 1.2 MB, 3.4 GB."""
+    for unit, factor in (("GB", 1e9), ("MB", 1e6)):
+        if size >= 0.995 * factor:
+            return f"{size / factor:.1f} {unit}" if size < 99.5 * factor else f"{size / factor:,.0f} {unit}"
+    return f"{size} B" if size < 1000 else f"{size / 1e3:.0f} kB"
+
+
 def ordinal(number: int) -> str:
     """1st, 2nd, 3rd, 4th, 11th, 21st."""
     ending = {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")

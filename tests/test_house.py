@@ -33,8 +33,8 @@ FLOORS = [
     ["superdiff_engine.library"],
     ["studio.guard", "studio.jobs", "studio.titles", "studio.words", "studio.style", "studio.charts"],
     ["studio.form"],
-    ["studio.session", "studio.tab", "studio.page"],
-    ["studio.stage", "studio.views"],
+    ["studio.session", "studio.tab", "studio.page", "studio.shelf.asked"],
+    ["studio.stage", "studio.views", "studio.shelf"],
     ["superdiff_engine.cli", "studio"],
     # Doors that the README's examples come in by; nobody inside uses them.
     ["superdiff_engine.recipe", "superdiff_engine.scoring", "superdiff_engine"],

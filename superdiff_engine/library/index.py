@@ -253,6 +253,17 @@ class Index:
             row = connection.execute("SELECT entry FROM runs WHERE id = ? AND binned = ?", (id, binned)).fetchone()
         return None if row is None else self._entries([row])[0]
 
+    def entries(self, ids: Iterable[str], binned: bool = False) -> list[Entry]:
+        """The entries with these ids, in their order; those that are not there are left out."""
+        wanted = list(dict.fromkeys(ids))
+        with self._open() as connection:
+            rows = connection.execute(
+                "SELECT entry FROM runs WHERE binned = ? AND id IN (SELECT value FROM json_each(?))",
+                (binned, json.dumps(wanted)),
+            ).fetchall()
+        found = {entry.id: entry for entry in self._entries(rows)}
+        return [found[id] for id in wanted if id in found]
+
     def _entries(self, rows: list[tuple[str]]) -> list[Entry]:
         try:
             return [Entry.from_json(row[0]) for row in rows]

@@ -132,9 +132,19 @@ class Library:
         looking.join(patience)
         return not looking.is_alive()
 
-    def _look(self, older: float) -> None:
+    def read_anew(self) -> None:
+        """`reindex` in a thread of its own; `reading` says how far it is."""
+        with self._starting:
+            if self._looking is None or not self._looking.is_alive():
+                self._looking = threading.Thread(target=self._look, args=(None,), name="superdiff-library", daemon=True)
+                self._looking.start()
+
+    def _look(self, older: float | None) -> None:
         try:
-            self.refresh(older)
+            if older is None:
+                self.reindex()
+            else:
+                self.refresh(older)
         except OutputError as error:
             self._failed = error
 
@@ -233,6 +243,11 @@ class Library:
             return self.folder.is_dir()
         except OSError:  # no path of a folder, or of one that nobody may see
             return False
+
+    def entries(self, ids: Iterable[str], binned: bool = False) -> list[Entry]:
+        """The entries with these ids, in their order, as the index knows them; those that are gone are left out."""
+        wanted = list(ids)
+        return self._answered(lambda: self.index.entries(wanted, binned)) if wanted and self._there else []
 
     def entry(self, id: str, binned: bool = False) -> Entry:
         """The entry of a folder as it is now; raises RecordError where there is none."""
