@@ -535,7 +535,7 @@ def density_figures(result: Result[Any]) -> list[Figure]:
     found = []
     if len(keys) > 1:
         gap, error = sampled.mean(result.log_density.max(0) - result.log_density.min(0))
-        title = f"gap between the experts' log q at s = {at}"
+        title = f"gap between log q at s = {at}"
         found.append(Figure(name=f"gap@{at}", title=title, value=gap, error=error, unit="nats", main=True))
     for (key, title), values in zip(named, result.log_density, strict=True):
         mean, error = sampled.mean(values)

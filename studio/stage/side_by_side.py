@@ -307,5 +307,12 @@ def _save(shown: Sequence[_Shown]) -> None:
     """Files of the whole comparison."""
     with st.popover("Save the comparison", icon=":material/download:", key="save-comparison"):
         found = _comparison(shown)
+
+        def slide() -> bytes:
+            from superdiff_engine.figures.comparison import comparison_png  # it takes a second
+
+            return comparison_png(found)
+
+        draw_download(shown[0].job, Download("For a slide (PNG)", "comparison.png", "image/png", slide))
         csv = Download("Figures (CSV)", "comparison.csv", "text/csv", lambda: found.csv().encode())
         draw_download(shown[0].job, csv)

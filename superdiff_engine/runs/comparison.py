@@ -84,14 +84,16 @@ def differences_between(recipes: Sequence[Recipe]) -> list[Difference]:
 
 
 def _merge(known: list[str], more: Sequence[str]) -> None:
-    """Add to a list of names what it lacks, each behind the one that it follows in `more`."""
-    place = 0
-    for name in more:
-        if name in known:
-            place = known.index(name) + 1
-        else:
-            known.insert(place, name)
-            place += 1
+    """Add to a list of names what it lacks of another one: before the name that comes next there, else behind the one
+    that it follows, else at the end.
+    """
+    after = 0
+    for place, name in enumerate(more):
+        if name not in known:
+            coming = [known.index(other) for other in more[place + 1 :] if other in known][:1]
+            where = coming[0] if coming and coming[0] >= after else after if after or coming else len(known)
+            known.insert(where, name)
+        after = known.index(name) + 1
 
 
 def _apart(values: Sequence[Said | None], place: str) -> bool:

@@ -207,17 +207,17 @@ class Plane(Domain[PlanePreview, Decoded]):
         keys, titles = expert_keys(result.recipe.names), expert_keys(result.titles)
         inside = [within_modes(expert, y, result.level) for expert in experts]
         held = np.array([near.any(1) for near in inside])
-        among = f"within {WITHIN} standard deviations of a mode of"
+        among = f"within {WITHIN} σ of modes of"
         for key, title, holds in zip(keys, titles, held, strict=True):
             share, error = sampled.share(holds)
-            name, title = f"within/{key}", f"samples {among} {title}"
+            name, title = f"within/{key}", f"{among} {title}"
             found.append(Figure(name=name, title=title, value=share, error=error, unit=SHARE, main=True))
         if len(experts) > 1:
             share, error = sampled.share(np.logical_and.reduce(held))
-            title = f"samples {among} every expert"
+            title = f"{among} every expert"
             found.append(Figure(name="within_all", title=title, value=share, error=error, unit=SHARE, main=True))
         for key, title, near in zip(keys, titles, inside, strict=True):
-            name, title = f"modes/{key}", f"modes of {title} with a sample within them"
+            name, title = f"modes/{key}", f"modes of {title} that have samples"
             found.append(Figure(name=name, title=title, value=float(near.any(0).mean()), unit=SHARE))
         if len(experts) > 1:
             found += _gaps(result, torch.stack([expert.log_density(y, result.level) for expert in experts]).numpy())

@@ -64,12 +64,12 @@ def figures_of(pictures: np.ndarray, prompts: Sequence[str], sampled: Sampled) -
     names = [scorer.concepts[place].name for place in named]
     several = len(names) > 1
     for name, holds in zip(names, seen.T, strict=True):
-        add(f"seen/{name}", f"pictures in which the scorer sees {name}", holds, True)
+        add(f"seen/{name}", f"scorer sees {name}", holds, True)
     if several:
-        add("seen_all", "pictures in which it sees all of them", seen.all(1), True)
+        add("seen_all", "scorer sees all of them", seen.all(1), True)
     for name, values in zip(names, scores.T, strict=True):
         add(f"score/{name}", f"log p({name} | picture)", values, not several)
     if several:
-        add("score_lowest", "lowest of their log p", scores.min(1), True)
-        add("score_highest", "highest of their log p", scores.max(1), False)
+        add("score_lowest", "lowest log p of them", scores.min(1), True)
+        add("score_highest", "highest log p of them", scores.max(1), False)
     return found
