@@ -7,6 +7,7 @@ drawn within `drawing`, one sheet at a time, with settings of its own that are p
 from __future__ import annotations
 
 import io
+import logging
 import textwrap
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
+from unicodedata import bidirectional, east_asian_width
 
 import matplotlib
 import matplotlib.style
@@ -38,6 +40,8 @@ LONGEST_NAME, LONGEST_TITLE = 40, 84
 DOTS = 160
 #: The font that everything is written in; it comes with matplotlib.
 FONT = "DejaVu Sans"
+#: Is not seen, and says that the line it begins runs from left to right.
+LEFT_TO_RIGHT = "\u200e"
 #: Draws any character's kind where no font has it.
 _LAST_RESORT = "Last Resort High-Efficiency"
 
@@ -105,10 +109,22 @@ def drawing(theme: str, size: float = 10.0) -> Iterator[Ink]:
         "svg.fonttype": "none",
         "svg.hashsalt": "superdiff",
     }
-    with _lock, matplotlib.rc_context():
+    with _lock, matplotlib.rc_context(), _quiet_fonts():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(settings)
         yield ink
+
+
+@contextmanager
+def _quiet_fonts() -> Iterator[None]:
+    """A font that lends a few letters may have no bold ones; that is no news."""
+    logger = logging.getLogger("matplotlib.font_manager")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -163,20 +179,41 @@ def legend(figure: Figure, lines: Sequence[Any], names: Sequence[str], columns: 
 
 def write(text: Text, words: str) -> Text:
     """Put words of any script into a text of a figure, as they are, in fonts that have their letters."""
-    text.set_text(visible(words, keep="\n"))
-    text.set_fontfamily(families(text.get_text()))
+    shown = visible(words, keep="\n")
+    text.set_fontfamily(families(shown))
+    # A line that a script from right to left begins in would put the expert's number at its end.
+    mixed = any(bidirectional(letter) in ("R", "AL") for letter in shown)
+    text.set_text(f"{LEFT_TO_RIGHT}{shown}" if mixed else shown)
     return text
 
 
 def shortened(words: str, most: int) -> str:
-    """Words on one line, cut to at most so many letters, with a sign that they were."""
+    """Words on one line, cut to the room of at most so many letters, with a sign that they were."""
     line = " ".join(words.split())
+    most = int(most / _breadth(line))
     return line if len(line) <= most else f"{line[: most - 1].rstrip()}…"
 
 
 def wrapped(words: str, letters: int, most: int) -> list[str]:
     """Words in at most so many lines of so many letters; what has no room ends in a sign that it goes on."""
-    return textwrap.wrap(words, letters, max_lines=most, placeholder=" …")
+    return textwrap.wrap(words, int(letters / _breadth(words)), max_lines=most, placeholder=" …")
+
+
+def _breadth(words: str) -> float:
+    """How broad a letter is on average, where those of the Latin script are 1 and full-width ones 2."""
+    wide = sum(east_asian_width(letter) in "WF" for letter in words)
+    return 1 + wide / max(len(words), 1)
+
+
+def write_within(text: Text, words: str, width: float) -> Text:
+    """Write words as `write` does, cut until they are no broader than `width` pixels."""
+    line = " ".join(words.split())
+    most = len(line)
+    write(text, line)
+    while most > 1 and (found := text.get_window_extent().width) > width:
+        most = min(most - 1, max(1, int(most * width / found)))
+        write(text, f"{line[: most - 1].rstrip()}…")
+    return text
 
 
 def families(words: str) -> list[str]:

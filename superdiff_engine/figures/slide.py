@@ -20,7 +20,7 @@ from ..recipes.formulas import parse_formula
 from ..solvers import get_solver
 from ..trace import Trace
 from .curves import draw_curves, draw_effective, draw_marks, over
-from .paper import INK, Ink, drawing, new_sheet, shortened, to_png, write
+from .paper import INK, Ink, drawing, new_sheet, to_png, write_within
 from .quantities import EFFECTIVE_TITLE, EFFECTIVE_UNIT, RESAMPLED_NAME, UNITS
 from .words import facts_of, run_title
 
@@ -30,8 +30,8 @@ __all__ = ["SIZE", "slide_figure", "slide_png"]
 SIZE, DOTS = (1920, 1080), 100.0
 #: Of the slide, in pixels: what is left free at its sides and at its foot, where the curves begin.
 MARGIN, BOTTOM, MIDDLE = 70, 128, 1090
-#: Pixels from one row of experts to the next, between them and what is below; letters of a name.
-_ROW, _AIR, _LONGEST = 38, 24, 100
+#: Pixels from one row of experts to the next, between them and what is below; how long a line may be.
+_ROW, _AIR, _ROOM = 38, 24, SIZE[0] - 2 * MARGIN
 #: Sizes of letters, in points of 1/72 inch: title, experts, what is said of parts, axes, facts.
 TITLE, EXPERT, PART, AXES, FACTS = 34.0, 19.0, 16.0, 14.0, 14.0
 #: Rows of the curves of a slide.
@@ -84,11 +84,13 @@ def slide_figure(
 def _head(figure: Figure, ink: Ink, recipe: Recipe, names: Sequence[str], title: str, theme: str) -> int:
     """Title, what the operator does, and the experts; how far down that reaches, in pixels."""
     said = title or title_of(recipe, names)
-    _say(figure, MARGIN, 46, TITLE, ink.text, shortened(said, 72), weight="bold")
-    _say(figure, MARGIN, 112, PART, ink.pale, shortened(_line(recipe), 140))
+    _say(figure, MARGIN, 46, TITLE, ink.text, said, weight="bold")
+    _say(figure, MARGIN, 112, PART, ink.pale, _line(recipe))
     across, down, colours = float(MARGIN), 158, expert_colours(len(names), theme)
+    # Many long prompts would leave the samples no room.
+    room = _ROOM - 30 if len(names) <= 4 else (_ROOM - 50) / 2 - 30
     for place, name in enumerate(names):
-        text = _say(figure, across + 30, down, EXPERT, ink.text, shortened(f"{place + 1} {name}", _LONGEST))
+        text = _say(figure, across + 30, down, EXPERT, ink.text, f"{place + 1} {name}", room=room)
         wide = text.get_window_extent().width
         if across > MARGIN and across + 30 + wide > SIZE[0] - MARGIN:
             across, down = float(MARGIN), down + _ROW
@@ -130,7 +132,7 @@ def _samples(figure: Figure, ink: Ink, result: Result[Any], theme: str, top: int
         np.asarray(image), left, SIZE[1] - top - image.height - (height - image.height) // 2, origin="upper"
     )
     if made.note:
-        _say(figure, MARGIN, SIZE[1] - BOTTOM + 12, FACTS, ink.pale, shortened(made.note, 106))
+        _say(figure, MARGIN, SIZE[1] - BOTTOM + 12, FACTS, ink.pale, made.note, room=width)
     return False
 
 
@@ -198,7 +200,7 @@ def _foot(figure: Figure, ink: Ink, result: Result[Any], state: str) -> None:
             lines[1:] = [f"{lines[1]} …"]
             break
     for place, line in enumerate(lines):
-        _say(figure, MARGIN, SIZE[1] - 78 + 26 * place, FACTS, ink.pale, shortened(line, 150))
+        _say(figure, MARGIN, SIZE[1] - 78 + 26 * place, FACTS, ink.pale, line)
     signed = _say(figure, SIZE[0] - MARGIN, SIZE[1] - 52, FACTS, ink.pale, _SIGNED)
     signed.set_horizontalalignment("right")
 
@@ -210,7 +212,9 @@ def _models(recipe: Recipe) -> str:
     return ", ".join(known.get(model, model) for model in asked)
 
 
-def _say(figure: Figure, left: float, top: float, size: float, colour: str, words: str, **style: Any) -> Any:
-    """Write a line whose upper left corner has this place, in pixels."""
+def _say(
+    figure: Figure, left: float, top: float, size: float, colour: str, words: str, room: float = _ROOM, **style: Any
+) -> Any:
+    """Write a line whose upper left corner has this place, cut to the room there is, in pixels."""
     text = figure.text(left / SIZE[0], 1 - top / SIZE[1], "", fontsize=size, color=colour, va="top", ha="left", **style)
-    return write(text, words)
+    return write_within(text, words, room)

@@ -103,10 +103,10 @@ def test_names_of_any_script_and_length(run):
     made = Run(recipe)
     made.execute()
     svg = curves_svg(made.trace.curves(), recipe, NAMES)
-    written = texts(svg)
+    written = [text.removeprefix(paper.LEFT_TO_RIGHT) for text in texts(svg)]
     for place, name in enumerate(NAMES, start=1):
         whole = f"{place} {name}"
-        assert (whole if len(whole) <= 40 else f"{whole[:39].rstrip()}…") in written
+        assert any(text == whole or (text.endswith("…") and whole.startswith(text[:-1])) for text in written)
     with paper.drawing("light"):
         # Where a font of this machine has a letter, the letter is drawn by that font.
         assert all(

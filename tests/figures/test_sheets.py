@@ -1,9 +1,11 @@
 """Other charts on paper, and the CSV of all of them, read back against the numbers that they are of."""
 
+import ast
 import csv
 import io
 import json
 import re
+from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
@@ -148,3 +150,26 @@ def test_a_sheet_of_curves_is_what_curves_svg_draws(run, shown):
     curves = run.trace.curves()
     sheet = curve_sheet(curves, run.recipe, run.titles, shown, "dark", against="step")
     assert sheet.svg() == curves_svg(curves, run.recipe, run.titles, shown, against="step", theme="dark")
+
+
+def test_nobody_waits_for_matplotlib_who_draws_nothing():
+    """Outside its own modules the package of figures is imported by functions only, where it imports matplotlib."""
+    root = Path(__file__).parents[2]
+    drawing = {
+        f"superdiff_engine.figures.{path.stem}"
+        for path in (root / "superdiff_engine/figures").glob("*.py")
+        if "matplotlib" in path.read_text()
+    }
+    assert len(drawing) == 4
+    for path in [*root.glob("studio/**/*.py"), *root.glob("superdiff_engine/**/*.py")]:
+        package = path.relative_to(root).with_suffix("").parts
+        if package[:2] == ("superdiff_engine", "figures"):
+            continue
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ImportFrom):
+                start = [*package[: len(package) - node.level], *filter(None, [node.module])]
+                home = ".".join(start) if node.level else node.module
+                named = {home, *(f"{home}.{alias.name}" for alias in node.names)}
+                assert not named & drawing and "matplotlib" not in home, path
+            elif isinstance(node, ast.Import):
+                assert not any(alias.name.startswith("matplotlib") for alias in node.names), path
