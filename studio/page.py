@@ -40,7 +40,7 @@ class Shortcut:
 _PICKED = "[class*='st-key-pick-'] [data-testid='stNumberInputStep"
 #: The keyboard: the list under "?" and the script (static/page.js) are made from it.
 SHORTCUTS = (
-    Shortcut("", "Ctrl + Enter", "Run what the form says, wherever you are (on a Mac also Cmd + Enter)"),
+    Shortcut("", "Ctrl + Enter", "Run what the form says, wherever the focus is (on a Mac also Cmd + Enter)"),
     *(
         Shortcut(
             str(number + 1), str(number + 1), f"Show a run's {view.lower()}", "press", ".st-key-view button", number
@@ -51,6 +51,9 @@ SHORTCUTS = (
     Shortcut("]", "]", "The next sample", "press", f"{_PICKED}Up']"),
     Shortcut("s", "s", "Save: the menu of files", "press", "[class*='st-key-save-'] button"),
     Shortcut("/", "/", "Search, on the page Library", "focus", ".st-key-library-search input"),
+    Shortcut(
+        "", "Enter", "In the library: open a run (Space selects it, s stars it, e names it, Del puts it into the bin)"
+    ),
     Shortcut(".", ".", "Put the settings away, or take them out", "form"),
     Shortcut("?", "?", "This list", "help"),
     Shortcut("", "Esc", "Close what is open: this list, a menu, the drawer of settings"),

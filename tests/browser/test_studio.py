@@ -173,7 +173,7 @@ def test_hostile_links_give_one_sentence(context, studio):
     """A broken link and an unknown run: a sentence each, and a page that works."""
     for query, sentence in (
         ("?recipe=AAAA<script>alert(1)</script>", "holds no valid recipe"),
-        ("?run=../../etc/passwd", "does not know"),
+        ("?run=../../etc/passwd", "is not in the library"),
     ):
         page = open_with(context, studio, query)
         page.get_by_text(sentence).wait_for()

@@ -96,7 +96,7 @@ def test_a_run_that_ended_with_its_server_says_so(tmp_path):
     (tmp_path / "runs" / job_id / "status.json").unlink()
     session.registry.clear()
     again = open_tab(run=job_id)
-    assert len(again.error) == 1 and "has not ended" in again.error[0].value
+    assert len(again.error) == 1 and "broken off" in again.error[0].value
     assert not next(button for button in again.button if button.key == "run").disabled
 
 
