@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import streamlit as st
@@ -20,6 +20,9 @@ from ..charts.palette import theme_name
 from ..guard import callback, plain, show_sentence
 from ..words import STATES, other_than_usual, run_title
 from .progress import seconds_text
+
+if TYPE_CHECKING:
+    from superdiff_engine.figures.charts import Sheet
 
 #: Cells that are compared at once.
 MOST_CHOSEN = 6
@@ -127,8 +130,36 @@ def _figures(grid: Grid, shown: str) -> None:
         selection_mode="points",
         alt=f"{known[name].title} over {' and '.join(axis.label for axis in grid.axes)}",
     )
+    _files(grid, name, form == _LINES)
     with st.expander("All numbers", icon=":material/table:", key=f"grid-numbers-{grid.id}"):
         st.dataframe(_table(grid), hide_index=True, alt="What was measured in each cell")
+
+
+def _files(grid: Grid, name: str, lines: bool) -> None:
+    """The chart to keep, as SVG and PNG."""
+    theme = theme_name()
+
+    def sheet() -> Sheet:
+        from superdiff_engine.figures.grids import grid_sheet  # not before it is asked for: it takes a second
+
+        return grid_sheet(grid, name, theme, lines)
+
+    with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
+        st.caption("Save", width="content")
+        for kind, mime, make in (
+            ("SVG", "image/svg+xml", lambda: sheet().svg()),
+            ("PNG", "image/png", lambda: sheet().png()),
+        ):
+            st.download_button(
+                kind,
+                data=make,
+                file_name=f"{grid.id}-chart.{kind.lower()}",
+                mime=mime,
+                key=f"grid-chart-{kind}-{grid.id}",
+                on_click="ignore",
+                type="tertiary",
+                help="This chart with its axes, values and title; the recipe is inside",
+            )
 
 
 def _table(grid: Grid) -> pd.DataFrame:
