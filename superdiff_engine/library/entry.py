@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import unicodedata
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -12,10 +11,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ..errors import NewerError, RecordError
+from ..errors import NewerError, RecordError, quoted
 from ..recipes.document import Recipe
 from ..runs.folder import LOCK, RECORD, at_work
 from ..runs.stored import read_begun, read_recipe, read_status
+from ..runs.work import is_id
 from .labels import LabelError, Labels, cleaned, read_labels
 
 #: States of an entry, and what they are called; the first five are a run's or a grid's own.
@@ -33,8 +33,6 @@ STATES: dict[str, str] = {
 OPENED = ("done", "cancelled", "failed", "interrupted")
 _LONGEST_PROMPT = 2000
 _LONGEST_SENTENCE = 1000
-#: What a run calls its folder in a library.
-_RUN = re.compile(r"\d{8}-\d{6}-[0-9a-f]{8}")
 
 
 @dataclass(frozen=True)
@@ -120,7 +118,8 @@ def read_entry(folder: Path, binned: bool = False) -> Entry:
     try:
         found = _read(folder, binned)
         # Both may be a stranger's.
-        return replace(found, sentence=cleaned(found.sentence)[:_LONGEST_SENTENCE], part_of=cleaned(found.part_of))
+        sentence = quoted(cleaned(found.sentence), _LONGEST_SENTENCE)
+        return replace(found, sentence=sentence, part_of=cleaned(found.part_of))
     except OSError as error:
         return Entry(
             folder.name,
@@ -139,7 +138,7 @@ def _read(folder: Path, binned: bool) -> Entry:
     kept = tuple(name for name in RECORD if name in sizes)
     told: dict[str, Any] = {"id": folder.name, "bytes": sum(sizes.values()), "kept": kept, "binned": binned}
     told["began"] = folder.stat().st_mtime
-    if not kept and _RUN.fullmatch(folder.name) and _bare(folder):
+    if not kept and is_id(folder.name) and _bare(folder):
         return Entry(**told, kind="run", **_unwritten(folder))
     if not kept:
         return Entry(**told, sentence=f"The folder {folder.name} holds no run; it is left as it is.")

@@ -465,7 +465,7 @@ def _text(name: str) -> str:
 
 
 def _unnamed(name: str, binned: bool) -> Entry:
-    said = f"The name of {name} is no text (UTF-8); it is left as it is. Rename it, and it can be opened."
+    said = "Its name is no text (UTF-8); it is left as it is. Rename it, and it can be read."
     return Entry(name, sentence=said, binned=binned)
 
 

@@ -240,6 +240,8 @@ class Sweep(Grid):
             raise
         finally:
             self._ended = self._ended or time.monotonic()
+            if self._output is not None:
+                self._output.release()
             self.finished.set()
         return self.cells
 

@@ -34,6 +34,8 @@ from .run import Run
 
 #: Bytes that are read of any one file, once unpacked.
 MOST_READ = 4 * 1024**3
+#: Arrays of so many bytes that are packed more than this are no samples: unpacked, they would fill the memory.
+_LARGE, _PACKED = 32 * 1024**2, 200
 #: Bytes of status.json that are read; titles of eight experts may each be a long prompt.
 _MOST_STATUS = 256 * 1024
 _MOST_ID = 100
@@ -190,6 +192,8 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
         with zipfile.ZipFile(path) as archive:
             for member in archive.infolist():
                 left -= member.file_size
+                if member.file_size > max(_LARGE, _PACKED * member.compress_size):
+                    raise ValueError(member.filename)
                 if left < 0 or member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                     raise ValueError(member.filename)
                 with archive.open(member) as file:

@@ -1,4 +1,7 @@
-"""`python -m tests.faults recipes | files | kills | tabs | memory`: tries the product, prints what came of it."""
+"""`python -m tests.faults recipes | files | kills | tabs | memory | library | folders`.
+
+Tries the product, and prints what came of it.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,15 @@ def main() -> int:
     """Try what the arguments name; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     commands = parser.add_subparsers(dest="what", required=True)
-    for what, count in (("recipes", 10_000), ("files", 10_000), ("kills", 100), ("tabs", 20), ("memory", 1000)):
+    for what, count in (
+        ("recipes", 10_000),
+        ("files", 10_000),
+        ("kills", 100),
+        ("tabs", 20),
+        ("memory", 1000),
+        ("library", 100),
+        ("folders", 1000),
+    ):
         one = commands.add_parser(what)
         one.add_argument("--runs" if what == "memory" else "--count", dest="count", type=int, default=count)
         one.add_argument("--seed", type=int, default=0)
@@ -44,6 +55,14 @@ def main() -> int:
         from .kills import check as check_kills
 
         ledgers = check_kills(given.seed, numbers, command)
+    elif given.what == "library":
+        from .library import check as check_library
+
+        ledgers = check_library(given.seed, numbers, command)
+    elif given.what == "folders":
+        from .folders import check as check_folders
+
+        ledgers = check_folders(given.seed, numbers, command)
     elif given.what == "tabs":
         from .tabs import check as check_tabs
 

@@ -7,7 +7,9 @@ import os
 import shutil
 import sqlite3
 import threading
+import tracemalloc
 
+import numpy as np
 import pytest
 from plane_recipes import plane
 
@@ -62,6 +64,19 @@ def test_pipes_and_devices_are_not_read(library):
     library.label("pipe-labels.json", name="again")
     assert listed(library)["pipe-labels.json"].name == "again"
     assert set(library.thumbnails(found[0].values())) == found[0].keys() - {"pipe-preview.png", "device-preview.png"}
+
+
+def test_samples_that_would_fill_the_memory_are_left_out(library):
+    path = library.folder / ID / "samples.npz"
+    with np.load(path) as stored:
+        arrays = {name: stored[name] for name in stored.files}
+    np.savez_compressed(path, **arrays | {"samples_x": np.zeros((4, 2**20, 2))})  # 64 MiB of zeros
+    tracemalloc.start()
+    run = library.open(ID)
+    assert tracemalloc.get_traced_memory()[1] < 16 * 2**20
+    tracemalloc.stop()
+    assert run.result is None and any("samples.npz" in note for note in run.record.notes)
+    assert len(run.trace) == 4  # the rest is there
 
 
 def test_texts_that_are_none_are_listed_as_well(library):
