@@ -104,6 +104,8 @@ def drawing(theme: str, size: float = 10.0) -> Iterator[Ink]:
         "legend.frameon": False,
         "legend.fontsize": "small",
         "lines.solid_joinstyle": "round",
+        # Letters as they are drawn, not moved onto pixels: at small sizes these would look like another font.
+        "text.hinting": "no_hinting",
         "path.simplify": False,
         # Text that can be searched and edited, and the same names of parts in the same picture.
         "svg.fonttype": "none",
