@@ -22,7 +22,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-__all__ = ["FEWEST_GROUPS", "SHARE", "Figure", "Sampled", "difference"]
+__all__ = ["FEWEST_GROUPS", "SHARE", "Figure", "Sampled", "difference", "expert_keys", "wilson"]
 
 #: The unit of shares: values from 0 to 1, which people read in per cent.
 SHARE = "share"

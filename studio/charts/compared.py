@@ -1,14 +1,12 @@
-"""Curves of several runs on shared axes: one colour a run and one dash an expert, or a panel a run."""
+"""Curves of several runs on shared axes: one colour a run and one dash an expert, or a figure a run."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from superdiff_engine.trace import Curves
 
@@ -18,8 +16,6 @@ from .palette import NEUTRAL
 
 #: Of the experts, in their order; after the last the first again.
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
-#: Panels in a row.
-_IN_A_ROW = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,50 +74,35 @@ def _keys(figure: go.Figure, runs: Sequence[RunCurves], theme: str) -> None:
         figure.add_scatter(x=[None], y=[None], mode="lines", name=label_of(name), line=line, hoverinfo="skip")
 
 
-def apart(runs: Sequence[RunCurves], quantity: Quantity, height: int = 300) -> go.Figure:
-    """The means of runs of different experts against the level, a panel each on shared axes; a colour an expert."""
-    columns = 2 if len(runs) == 4 else min(len(runs), _IN_A_ROW)
-    rows = -(-len(runs) // columns)
-    titles = [label_of(run.title) for run in runs]
-    panels: list[list[dict[str, Any] | None]] = [
-        [{} if row * columns + place < len(runs) else None for place in range(columns)] for row in range(rows)
-    ]
-    figure = make_subplots(
-        rows,
-        columns,
-        specs=panels,
-        shared_xaxes="all",
-        shared_yaxes="all",
-        subplot_titles=titles,
-        horizontal_spacing=0.03,
-    )
-    known: set[str] = set()
-    for place, run in enumerate(runs):
-        means, _ = select(run.curves, quantity)
+def apart(runs: Sequence[RunCurves], quantity: Quantity, height: int = 270) -> list[go.Figure]:
+    """The means of runs of other experts against the level, a figure each, all on the same axes; a colour an expert.
+
+    They are not panels of one figure: on a phone they stand below each other.
+    """
+    values = [select(run.curves, quantity)[0] for run in runs]
+    every = np.concatenate([one.ravel() for one in values])
+    low, high = float(every.min()), float(every.max())
+    room = 0.05 * (high - low) or 0.1
+    levels = np.log10(_levels(runs))
+    figures = []
+    for run, means in zip(runs, values, strict=True):
+        figure = go.Figure()
         for expert, (name, colour) in enumerate(zip(run.names, run.colours, strict=True)):
             figure.add_scatter(
                 x=run.curves.level,
                 y=means[:, expert],
                 mode="lines",
                 name=label_of(name),
-                legendgroup=name,
-                showlegend=name not in known,
                 line={"color": colour, "width": 3.4 if expert == 0 else 1.8},
                 hovertemplate=f"%{{y:.4g}}<extra>{as_typed(name)}</extra>",
-                row=place // columns + 1,
-                col=place % columns + 1,
             )
-            known.add(name)
-    lay_out(figure, (height - 60) * rows + 90, "")
-    over(figure, _levels(runs), "level")
-    figure.update_xaxes(title_text="", matches="x")
-    figure.update_xaxes(title_text="level s (noise → data)", row=rows)
-    # The last row may have fewer panels than there are columns.
-    for column in range(columns - (rows * columns - len(runs)), columns):
-        figure.update_xaxes(title_text="level s (noise → data)", showticklabels=True, row=rows - 1, col=column + 1)
-    figure.update_yaxes(title_text=UNITS[quantity], col=1)
-    figure.update_annotations(font_size=13)
-    return figure
+        lay_out(figure, height, UNITS[quantity])
+        over(figure, _levels(runs), "level")
+        figure.update_xaxes(autorange=False, range=[float(levels.max()), float(levels.min())])
+        figure.update_yaxes(range=[low - room, high + room])
+        figure.update_layout(showlegend=True)
+        figures.append(figure)
+    return figures
 
 
 def effective(runs: Sequence[RunCurves], height: int = 340) -> go.Figure:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import pandas as pd
+import plotly.graph_objects as go
 import streamlit as st
 
 from superdiff_engine.domain import Result
@@ -132,6 +133,11 @@ def _dot(colour: str, sign: str = "●") -> str:
     return f':color[{sign}]{{foreground="{colour}"}}'
 
 
+def _wide(count: int) -> int:
+    """How many runs stand in a row."""
+    return 2 if count in (2, 4) else 3
+
+
 def _cells(shown: Sequence[_Shown], picked: int) -> None:
     """The samples of all runs, with the same pick and on the same axes."""
     reach: dict[str, float] = {}
@@ -140,7 +146,7 @@ def _cells(shown: Sequence[_Shown], picked: int) -> None:
         if one.result is not None:
             reach[domain] = max(reach.get(domain, 0.0), view_of(domain).reach(one.job))
     count = len(shown)
-    wide = 2 if count in (2, 4) else 3
+    wide = _wide(count)
     for start in range(0, count, wide):
         columns = st.columns(wide, gap="medium")
         for place, column in zip(range(start, min(start + wide, count)), columns, strict=False):
@@ -224,22 +230,33 @@ def _curves(shown: Sequence[_Shown]) -> None:
     alike = all(one.names == shown[0].names for one in shown)
     several: list[Quantity] = ["difference", "weights"]
     quantities: list[Quantity] = ["value", *(several if max(len(one.names) for one in shown) > 1 else [])]
-    how = "one colour a run, one dash an expert" if alike else "a panel a run on shared axes, one colour an expert"
-    with st.grid(columns=2 if alike else 1, min_column_width=330, gap="small"):
+    how = "one colour a run, one dash an expert" if alike else "all runs on the same axes, one colour an expert"
+    if not alike:
         for quantity in quantities:
-            figure = compared.together(runs, quantity, theme) if alike else compared.apart(runs, quantity)
+            st.markdown(f"**{TITLES[quantity]}**")
+            with st.grid(columns=_wide(len(runs)), min_column_width=250, gap="small"):
+                for one, figure in zip(shown, compared.apart(runs, quantity), strict=True):
+                    with st.container(gap="xxsmall"):
+                        st.markdown(f"{_dot(one.colour, '■')} {plain(one.title)}")
+                        alt = f"{TITLES[quantity]} of {one.title} against the level, on the same axes as the others"
+                        _chart(figure, f"{quantity}-{one.job.id}", alt)
+    with st.grid(columns=2, min_column_width=330, gap="small"):
+        for quantity in quantities if alike else []:
             with st.container(gap="xxsmall"):
                 st.markdown(f"**{TITLES[quantity]}**")
                 alt = f"{TITLES[quantity]} of {len(runs)} runs against the level: {how}"
-                st.plotly_chart(figure, key=f"side-by-side-{quantity}", config=finished.config(), alt=alt)
+                _chart(compared.together(runs, quantity, theme), quantity, alt)
         if any(run.corrected for run in runs):
             with st.container(gap="xxsmall"):
                 st.markdown(f"**{EFFECTIVE_TITLE}**")
                 alt = "Effective sample size of the corrected runs in per cent of a group against the level"
-                figure = compared.effective(runs)
-                st.plotly_chart(figure, key="side-by-side-effective", config=finished.config(), alt=alt)
+                _chart(compared.effective(runs), "effective", alt)
     weighted = ", weighted where particles are" if any(run.corrected for run in runs) else ""
     st.caption(f"Means over the samples{weighted}: {how}.")
+
+
+def _chart(figure: go.Figure, key: str, alt: str) -> None:
+    st.plotly_chart(figure, key=f"side-by-side-{key}", config=finished.config(), alt=alt)
 
 
 def _comparison(shown: Sequence[_Shown]) -> Comparison:
@@ -275,7 +292,11 @@ def _figures(shown: Sequence[_Shown]) -> None:
         figures_table(rows, [one.title for one in shown], less),
         hide_index=True,
         height=min(_ROW * (len(rows) + 1) + 3, _HIGHEST),
-        column_config={"figure": st.column_config.TextColumn(width="large", pinned=True)},
+        # Not pinned: on a phone it would hide all others.
+        column_config={
+            "figure": st.column_config.TextColumn(width=270),
+            "unit": st.column_config.TextColumn(width=70),
+        },
         alt="Figures of the runs with their standard errors, a column a run",
     )
     st.caption(

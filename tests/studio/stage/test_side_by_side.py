@@ -1,7 +1,6 @@
 """Runs side by side: of different recipes and domains, in any order, with titles, one pick, curves and figures."""
 
 import io
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -54,16 +53,18 @@ def table(app):
     return found
 
 
-def test_two_runs_of_one_recipe_are_told_apart_and_moved_and_closed(server):
-    app, (first, second) = open_runs(server, [plane(), plane(operator={"name": "and"})])
-    assert "They differ in operator \\(OR, AND\\); everything else is equal." in words(app)
-    assert heads(app) == ["OR", "AND"]
-    assert list(table(app)) == ["figure", "unit", "OR", "AND"] and "±" in table(app)["OR"][0]
-    press(app, f"right-{first}")
-    assert heads(app) == ["AND", "OR"] and app.session_state["shown"] == [second, first]
+def test_two_runs_are_told_apart_picked_from_moved_renamed_and_closed(server):
+    app, (first, second) = open_runs(server, [plane(), plane(operator={"name": "and"}, batch=12)])
+    said = "They differ in operator \\(OR, AND\\) and samples \\(8, 12\\); everything else is equal."
+    assert said in words(app) and heads(app) == ["OR, 8 samples", "AND, 12 samples"]
+    assert list(table(app))[2:] == ["OR, 8 samples", "AND, 12 samples"] and "±" in table(app).iloc[0, 2]
+    (field,) = [one for one in app.number_input if one.key == "picked-together"]
+    field.set_value(10)  # in all runs that have so many
     next(one for one in app.toggle if one.key == "less-the-first").set_value(True)
-    app.run()
-    assert list(table(app)) == ["figure", "unit", "AND", "OR − first"]
+    press(app, f"right-{first}")
+    assert heads(app) == ["AND, 12 samples", "OR, 8 samples"] and app.session_state["shown"] == [second, first]
+    assert "Sample 10, log q" in words(app) and "This run has 8 samples, none of number 10" in words(app)
+    assert list(table(app))[3] == "OR, 8 samples − first"
     next(one for one in app.text_input if one.key == f"title-{first}").set_value(f"  {NASTY} ")
     app.run()
     assert not app.exception and NASTY in table(app).columns[3]
@@ -72,27 +73,19 @@ def test_two_runs_of_one_recipe_are_told_apart_and_moved_and_closed(server):
     assert not app.exception and app.session_state["shown"] == [first] and "Finished" in words(app)
 
 
-def test_a_pick_holds_for_all_runs(server):
-    app, _ = open_runs(server, [plane(), plane(batch=12, seed=3)])
-    (field,) = [one for one in app.number_input if one.key == "picked-together"]
-    field.set_value(10)
-    app.run()
-    said = words(app)
-    assert not app.exception and "Sample 10, log q" in said and "This run has 8 samples, none of number 10" in said
-
-
 def test_six_runs_of_two_domains_stand_side_by_side_and_more_are_said(server):
-    pictures = {
-        "domain": "pictures",
-        "experts": [{"model": "garments_a"}, {"model": "garments_b"}],
+    proteins = {
+        "domain": "proteins",
+        "experts": [{"model": "proteins_alpha"}, {"model": "proteins_beta"}],
         "levels": {"steps": 2},
         "batch": 2,
+        "residues": 30,
         "operator": {"name": "and"},
         "device": "cpu",
     }
     recipes = [
         plane(),
-        make_recipe(pictures),
+        make_recipe(proteins),
         plane(operator={"name": "formula", "text": "1 but not 2"}, correction={"particles": 4}),
         plane(experts=[{"model": "ring"}], operator={"name": "average"}),
         plane(seed=5),
@@ -101,14 +94,14 @@ def test_six_runs_of_two_domains_stand_side_by_side_and_more_are_said(server):
     ]
     app, ids = open_runs(server, recipes, titles="first\n\n third  one ")
     assert "Of 7 runs the first 6 are shown" in words(app) and app.session_state["shown"] == ids[:6]
-    assert "They are of different domains \\(Plane, Pictures\\)" in words(app)
+    assert "They are of different domains \\(Plane, Proteins\\)" in words(app)
     assert heads(app)[0] == "first" and heads(app)[2] == "third one" and len(set(heads(app))) == 6
-    assert any("Pictures" in head for head in heads(app))
+    assert any("Proteins" in head for head in heads(app))
     assert "no figure in common" in words(app)
     next(one for one in app.toggle if str(one.key).startswith("common")).set_value(False)
     app.run()
     found = table(app).set_index("figure")
-    assert found.loc["share of sneaker"].to_list()[1] == "–" and "±" in found.loc["share of sneaker"].iloc[2]
+    assert found.loc["residues in helices"].to_list()[1] == "–" and "±" in found.loc["residues in helices"].iloc[2]
     assert len(app.get("plotly_chart")) >= 6 and not app.exception
     assert app.session_state["titles"][ids[0]] == "first"
     app.run()
@@ -159,18 +152,26 @@ def test_curves_of_the_same_experts_share_one_figure():
     assert figure.layout.xaxis.title.text and figure.layout.yaxis.title.text
 
 
-def test_curves_of_other_experts_stand_in_panels_on_shared_axes():
+def test_curves_of_other_experts_stand_on_the_same_axes():
     three = [{"model": "petal_a"}, {"model": "petal_b"}, {"model": "petal_c"}]
     runs = curves_of(plane(), plane(experts=three), plane(experts=[{"model": "ring"}], operator={"name": "average"}))
-    figure = compared.apart(runs, "value")
-    assert len(figure.data) == 6 and [note.text for note in figure.layout.annotations] == ["run 0", "run 1", "run 2"]
-    axes = [figure.layout[name] for name in ("yaxis", "yaxis2", "yaxis3")]
-    assert axes[1].matches == axes[2].matches == "y" and axes[0].title.text == "log q, nats"
-    assert {figure.layout[name].autorange for name in ("xaxis", "xaxis2", "xaxis3")} == {"reversed"}
-    for count in range(2, 7):  # whatever the number of panels, the lowest of each column names its axis
-        grid = compared.apart([replace(runs[0], title=str(k)) for k in range(count)], "value")
-        named = [one for one in grid.select_xaxes() if one.title.text]
-        assert len(named) == (2 if count == 4 else min(count, 3))
+    found = compared.apart(runs, "value")
+    assert [len(figure.data) for figure in found] == [2, 3, 1]
+    (across,), (up,) = ({axis(figure).range for figure in found} for axis in (_x, _y))
+    means = [run.curves.mean_log_density for run in runs]
+    assert up[0] < min(one.min() for one in means) and max(one.max() for one in means) < up[1]
+    levels = np.concatenate([run.curves.level for run in runs])
+    np.testing.assert_allclose(across, np.log10([levels.max(), levels.min()]))  # from noise to data
+    assert all(_x(figure).title.text and _y(figure).title.text == "log q, nats" for figure in found)
+    assert all("<i>" not in trace.name for figure in found for trace in figure.data)
+
+
+def _x(figure):
+    return figure.layout.xaxis
+
+
+def _y(figure):
+    return figure.layout.yaxis
 
 
 def test_a_table_of_figures_has_a_column_a_run_whatever_they_are_called():
