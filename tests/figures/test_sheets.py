@@ -160,7 +160,7 @@ def test_nobody_waits_for_matplotlib_who_draws_nothing():
         for path in (root / "superdiff_engine/figures").glob("*.py")
         if "matplotlib" in path.read_text()
     }
-    assert len(drawing) == 4
+    assert len(drawing) >= 4
     for path in [*root.glob("studio/**/*.py"), *root.glob("superdiff_engine/**/*.py")]:
         package = path.relative_to(root).with_suffix("").parts
         if package[:2] == ("superdiff_engine", "figures"):
