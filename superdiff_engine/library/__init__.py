@@ -1,4 +1,18 @@
-"""The library: one folder that keeps all runs, and its index, made anew at any time."""
+"""The library: one folder that keeps all runs, and its index, made anew at any time.
+
+    from superdiff_engine.library import Library, Query, export_zip, library_folder
+
+    library = Library(library_folder())     # SUPERDIFF_LIBRARY, or where the studio keeps its runs
+    library.refresh()
+    found = library.find(Query(operators=("or", "and"), states=("done",), most=20))
+    for entry in found.entries:
+        run = library.open(entry.id)        # recipe, result, trace: the whole run, as it was
+        print(entry.name, run.result.log_density.mean(1))
+        library.label(entry.id, star=True, add=["seen"])
+    export_zip(library, [entry.id for entry in found.entries], Path("runs.zip"))
+
+docs/library.md says what lies in the folder, and what is let in.
+"""
 
 from .archive import Exported, Imported, export_zip, import_zip
 from .entry import Entry

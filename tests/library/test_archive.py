@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import stat
+import textwrap
 import time
 import zipfile
 from pathlib import Path
@@ -388,3 +389,14 @@ def test_killed_in_the_middle_it_leaves_nothing_half(library, empty, tmp_path):
     assert [entry.id for entry in empty.find(Query(part_of=None)).entries] == [OTHER]
     assert import_zip(empty, path).came.keys() == {GRID, CELL} and left_over(empty.folder) == []
     assert content(empty.folder) == content(library.folder)
+
+
+def test_the_example_of_the_package_runs_as_written(library, tmp_path, monkeypatch):
+    import superdiff_engine.library as package
+
+    monkeypatch.setenv("SUPERDIFF_LIBRARY", str(library.folder))
+    monkeypatch.chdir(tmp_path)
+    example = [line for line in package.__doc__.splitlines() if line.startswith("    ")]
+    exec(textwrap.dedent("\n".join(example)), {"Path": Path})
+    (entry,) = library.find(Query(tags=("seen",))).entries
+    assert entry.id == OTHER and entry.labels.star and (tmp_path / "runs.zip").is_file()
