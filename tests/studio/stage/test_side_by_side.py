@@ -101,7 +101,7 @@ def test_six_runs_of_two_domains_stand_side_by_side_and_more_are_said(server):
     next(one for one in app.toggle if str(one.key).startswith("common")).set_value(False)
     app.run()
     found = table(app).set_index("figure")
-    assert found.loc["residues in helices"].to_list()[1] == "–" and "±" in found.loc["residues in helices"].iloc[2]
+    assert found.loc["radius of gyration"].to_list()[1] == "–" and "±" in found.loc["radius of gyration"].iloc[2]
     assert len(app.get("plotly_chart")) >= 6 and not app.exception
     assert app.session_state["titles"][ids[0]] == "first"
     app.run()
