@@ -8,6 +8,7 @@ from studio import session
 from studio.guard import guarded
 from studio.lessons import lesson_pages
 from studio.page import draw_page
+from studio.stage.queue import draw_queue
 from studio.style import draw_style
 from studio.tab import draw_tab
 
@@ -18,10 +19,11 @@ st.logo(str(static / ("logo_dark.svg" if st.context.theme.type == "dark" else "l
 
 # The scripts lie in a folder that Streamlit does not look for: of one called "pages" it would make a menu of its own,
 # and show that to open tabs of a server that was started again.
+compose = st.Page("screens/compose.py", title="Compose", icon=":material/join_inner:", default=True)
 page = st.navigation(
     {
         "": [
-            st.Page("screens/compose.py", title="Compose", icon=":material/join_inner:", default=True),
+            compose,
             st.Page("screens/library.py", title="Library", icon=":material/photo_library:"),
             st.Page("screens/guide.py", title="Guide", icon=":material/menu_book:"),
         ],
@@ -32,6 +34,9 @@ page = st.navigation(
 with guarded("the page"):
     session.start_session()
     draw_style()
+    st.session_state["on-compose"] = page == compose
+    if page != compose:  # there it is the stage's
+        draw_queue()
 page.run()
 with guarded("the keyboard"):
     draw_page(page.url_path)

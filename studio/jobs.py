@@ -1,11 +1,11 @@
-"""The runs of this server: one worker thread a device, first come first served, cancelled from anywhere.
+"""The runs of this server: one worker thread a device, in an order that can be changed, cancelled from anywhere.
 
 Estimations of log-densities have a thread of their own beside each device's, and stand still between two of their steps
 while the device has runs to do: they never keep a run waiting.
 
 A job belongs to the server, not to a browser tab: it survives a dropped connection and a reload. Nothing in here
 calls Streamlit; pages keep a job's id and ask again. Finished runs stay in memory while a living tab shows them, within
-bounds; all others come back from their records on disk.
+bounds; all others come back from their records on disk. What waits is kept on disk too, and the next server offers it.
 """
 
 from __future__ import annotations
@@ -19,16 +19,22 @@ from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from superdiff_engine.errors import RecordError, SuperDiffError
 from superdiff_engine.library import Library
 from superdiff_engine.recipes.document import Recipe
+from superdiff_engine.runs.density_check import Checking
 from superdiff_engine.runs.estimation import Estimation
 from superdiff_engine.runs.grid import Sweep
+from superdiff_engine.runs.pace import Paces
 from superdiff_engine.runs.run import Run
+from superdiff_engine.runs.waiting import Kind, Waiting, waiting_document
+from superdiff_engine.runs.work import State
 from superdiff_engine.system.devices import resolve_device
 from superdiff_engine.system.files import sweep_partials
+
+from .kept import KeptQueue
 
 log = logging.getLogger("superdiff.studio")
 
@@ -42,6 +48,8 @@ MOST_BYTES = 2 * 1024**3
 SAVE_AGAIN = 30.0
 #: Seconds between two looks of an estimation that waits, for what nobody told it of.
 LOOK_AGAIN = 1.0
+#: Jobs that have ended that are remembered by name; the oldest goes first.
+_MOST_ENDED = 200
 
 _registries: weakref.WeakSet[Jobs] = weakref.WeakSet()
 
@@ -65,6 +73,8 @@ class _Queued(Generic[Work]):
     device: str
     tab: str = field(default="", kw_only=True)
     asked: float = field(default_factory=time.monotonic, kw_only=True)
+    #: What is kept of it on disk until it has ended; None where nothing is.
+    document: dict[str, Any] | None = field(default=None, kw_only=True)
 
     @property
     def id(self) -> str:
@@ -80,6 +90,21 @@ class _Queued(Generic[Work]):
     def lane(self) -> str:
         """The queue that it stands in, whose thread executes it."""
         return self.device
+
+    @property
+    def steps(self) -> int:
+        """Of noise levels, that it takes in all."""
+        return self.recipe.levels.steps + 1
+
+    @property
+    def shown_under(self) -> str:
+        """The id of the run under which it can be looked at; "" where there is none."""
+        return self.id
+
+    @property
+    def kind(self) -> Kind:
+        """What kind of work it is."""
+        return "run"
 
     @property
     def finished(self) -> bool:
@@ -98,6 +123,21 @@ class GridJob(_Queued[Sweep]):
 
     origin: str
 
+    @property
+    def kind(self) -> Kind:
+        """A grid."""
+        return "grid"
+
+    @property
+    def steps(self) -> int:
+        """Those of all cells."""
+        return sum(recipe.levels.steps + 1 for recipe in self.run.recipes.values())
+
+    @property
+    def shown_under(self) -> str:
+        """The run that it was asked for under."""
+        return self.origin
+
 
 @dataclass
 class EstimationJob(_Queued[Estimation]):
@@ -113,8 +153,56 @@ class EstimationJob(_Queued[Estimation]):
         """Beside the device's own, whose runs go first."""
         return f"{self.device}-estimations"
 
+    @property
+    def kind(self) -> Kind:
+        """A check of a run's own log-densities, or an estimation for samples of a file."""
+        return "check" if self.origin else "file"
+
+    @property
+    def steps(self) -> int:
+        """Those of all paths."""
+        return self.run.steps * self.run.paths
+
+    @property
+    def shown_under(self) -> str:
+        """The run whose samples are estimated."""
+        return self.origin
+
 
 AnyJob = Job | GridJob | EstimationJob
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A job that has ended, in a few words: it may not be in memory any more.
+
+    Attributes:
+        id: of the job; `shown_under`: of the run under which it can be looked at.
+        tab: the key of the tab that asked for it.
+        recipe: of it; state: in which it ended; when: on the monotonic clock.
+        kind: what it was.
+    """
+
+    id: str
+    shown_under: str
+    tab: str
+    recipe: Recipe
+    state: State
+    when: float
+    kind: Kind
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """When a job that waits will begin, and how long it will take or go on; in seconds, None where that is unknown."""
+
+    begins: float | None
+    takes: float | None
+
+    @property
+    def ends(self) -> float | None:
+        """In how many seconds it will have ended."""
+        return None if self.begins is None or self.takes is None else self.begins + self.takes
 
 
 class Jobs:
@@ -138,6 +226,10 @@ class Jobs:
         _registries.add(self)
         #: Jobs that ended and could not be saved whole: a full disk, say. They are tried again while nothing runs.
         self._unsaved: dict[str, list[AnyJob]] = {}
+        self._ended: deque[Ended] = deque(maxlen=_MOST_ENDED)
+        self._paused = False
+        self._paces = Paces()
+        self.kept = None if folder is None else KeptQueue(folder)
         if folder is not None and folder.is_dir():
             for left in folder.iterdir():  # by a server that was killed
                 sweep_partials(left)
@@ -176,6 +268,9 @@ class Jobs:
         job.tab = "" if tab is None else tab.key
         if save and self.folder is not None:
             job.run.folder = self.folder / job.id
+        if job.run.folder is not None or isinstance(job, EstimationJob):
+            document = waiting_document(job.run, "" if isinstance(job, Job) else job.origin)
+            job.document = document | {"asked": time.time()}
         with self._changed:
             self._jobs[job.id] = job
             if lane not in self._queues:
@@ -189,6 +284,7 @@ class Jobs:
             self._queues[lane].append(job)
             self._forget()
             self._changed.notify_all()
+        self._keep_queue()
 
     def find(self, job_id: str) -> Job | None:
         """The job of the run with this id, from memory or from its record; None if it is in neither."""
@@ -206,6 +302,9 @@ class Jobs:
         job = self._look_up(job_id)
         if isinstance(job, Job):
             return job
+        left = None if self.kept is None else self.kept.find(job_id)
+        if left is not None and not left.begun:
+            raise RecordError("This run waited when the studio ended; the queue offers to have it run.")
         if self.library is None:
             raise RecordError("This link names a run that this server does not know (any more).")
         stored = Job(self.library.open(job_id), "")
@@ -270,6 +369,126 @@ class Jobs:
         active = self._active[lane]
         return [*([] if active is None or active.finished else [active]), *self._queues[lane]]
 
+    def ended(self, tab: Tab) -> list[Ended]:
+        """What this tab asked for and has ended, the last first."""
+        with self._changed:
+            return [one for one in reversed(self._ended) if one.tab == tab.key]
+
+    def move(self, job_id: str, to: Literal["first", "up", "down"]) -> None:
+        """Change the place of a job that waits; of one that does not, or not any more, nothing changes."""
+        with self._changed:
+            job = self._jobs.get(job_id)
+            queue = self._queues.get(job.lane, deque()) if job is not None else deque()
+            if job is None or job not in queue:
+                return
+            place = queue.index(job)
+            queue.remove(job)
+            queue.insert({"first": 0, "up": max(place - 1, 0), "down": place + 1}[to], job)
+        self._keep_queue()
+
+    @property
+    def paused(self) -> bool:
+        """Whether nothing new begins."""
+        return self._paused
+
+    def pause(self) -> None:
+        """Let nothing new begin until `resume`; what is at work goes on."""
+        with self._changed:
+            self._paused = True
+
+    def resume(self) -> None:
+        """Let what waits begin again."""
+        with self._changed:
+            self._paused = False
+            self._changed.notify_all()
+
+    def cancel_waiting(self, tab: Tab) -> None:
+        """Cancel all that this tab asked for and that has not begun."""
+        with self._changed:
+            waiting = [job for queue in self._queues.values() for job in queue if job.tab == tab.key]
+        for job in waiting:
+            if job.run.state == "queued":
+                self.cancel(job)
+
+    def forecasts(self) -> dict[str, Forecast]:
+        """What to expect of all jobs that have not ended, by their ids, in the order of `at_work`."""
+        with self._changed:
+            lines = {lane: self._line(lane) for lane in self._queues}
+        found: dict[str, Forecast] = {}
+        free: dict[str, float | None] = {}
+        # A device's own lane goes before that of its estimations.
+        for jobs in sorted(lines.values(), key=lambda jobs: any(isinstance(job, EstimationJob) for job in jobs)):
+            for job in jobs:
+                begins = free.get(job.device, 0.0)
+                found[job.id] = forecast = Forecast(begins, self._takes(job))
+                free[job.device] = forecast.ends
+        return found
+
+    def _takes(self, job: AnyJob) -> float | None:
+        left = job.run.eta
+        return left if left is not None else self._paces.foretell(job.device, job.recipe, job.steps, job.kind)
+
+    def offered(self) -> list[Waiting]:
+        """What servers that are gone have left, and nobody has queued again or forgotten."""
+        return [] if self.kept is None else self.kept.offered()
+
+    def is_offered(self, key: str) -> bool:
+        """Whether a run of this id waited when its server ended, and is offered to be queued again."""
+        return self.kept is not None and self.kept.find(key) is not None
+
+    def queue_again(self, keys: list[str], tab: Tab | None = None) -> list[AnyJob]:
+        """Queue what servers that are gone have left, those of these keys, in their order.
+
+        Raises:
+            SuperDiffError: of the last that could not be queued, in a sentence; it is still offered.
+        """
+        queued: list[AnyJob] = []
+        problem: SuperDiffError | None = None
+        kept = self.kept
+        for entry in self.offered():
+            # Taken first: of two tabs that ask for the same one, one gets it.
+            if kept is None or entry.key not in keys or entry.problem or kept.take(entry.key) is None:
+                continue
+            try:
+                queued.append(self._queue_again(entry, tab))
+            except SuperDiffError as error:
+                problem = error
+                kept.put_back(entry)
+        self._keep_queue()
+        if problem is not None:
+            raise problem
+        return queued
+
+    def _queue_again(self, entry: Waiting, tab: Tab | None) -> AnyJob:
+        if entry.kind == "check":
+            result = self.recall(entry.origin).run.result
+            if result is None:
+                raise SuperDiffError("The run whose log-densities were to be checked has no samples any more.")
+            return self.submit_estimation(Checking(result), tab, entry.origin)
+        work = entry.work()
+        if isinstance(work, Sweep):
+            return self.submit_grid(work, entry.origin, tab=tab)
+        job = Job(work, resolve_device(work.recipe.device))
+        self._enqueue(job, True, tab)
+        return job
+
+    def forget_offered(self, keys: list[str]) -> None:
+        """Offer these no more; a file that could not be read is removed."""
+        if self.kept is not None:
+            self.kept.forget(keys)
+        self._keep_queue()
+
+    def _keep_queue(self) -> None:
+        """Write what has not ended to disk; call it without the lock, which nobody shall hold while a disk works."""
+        if self.kept is not None:
+            self.kept.keep(self._documents)
+
+    def _documents(self) -> list[dict[str, Any]]:
+        with self._changed:
+            lines = [job for lane in self._queues for job in self._line(lane)]
+            active = [job for job in self._active.values() if job is not None]
+            return [job.document | {"begun": job in active} for job in lines if job.document is not None]
+
     def _give_way(self, job: EstimationJob) -> None:
         """Wait while the job's device has runs to do, until it is cancelled."""
         with self._changed:
@@ -280,12 +499,14 @@ class Jobs:
         """Stop a job: at once while it waits, within one step while it runs; what it has made stays."""
         with self._changed:
             job.run.cancel()
-            queue = self._queues[job.lane]
+            queue = self._queues.get(job.lane, deque())
             if job in queue:
                 queue.remove(job)
                 job.run.state = "cancelled"
                 job.run.finished.set()
+                self._note_end(job)
             self._changed.notify_all()
+        self._keep_queue()
 
     def cancel_named(self, job_id: str) -> None:
         """The same of the job with this id, if it is still remembered."""
@@ -327,13 +548,19 @@ class Jobs:
             job: AnyJob | None = None
             try:
                 with self._changed:
-                    self._changed.wait_for(lambda: queue, timeout=SAVE_AGAIN if self._unsaved[lane] else None)
-                    if queue:
+                    timeout = SAVE_AGAIN if self._unsaved[lane] else None
+                    self._changed.wait_for(lambda: queue and not self._paused, timeout=timeout)
+                    if queue and not self._paused:
                         job = self._active[lane] = queue.popleft()
                 if job is None:
                     self._unsaved[lane] = [other for other in self._unsaved[lane] if not other.run.save_again()]
                 else:
+                    self._keep_queue()
+                    started, asked = time.monotonic(), job.recipe
                     job.run.execute()
+                    if job.run.state == "done":
+                        whole = time.monotonic() - started
+                        self._paces.note(job.device, asked, job.steps, job.run.seconds, whole, job.kind)
             except SuperDiffError as error:
                 # The page shows the sentence; run.log holds the traceback.
                 log.warning("run %s: %s", job.id if job else "", error)
@@ -351,20 +578,31 @@ class Jobs:
             self._active[job.lane] = None
             if job.run.unsaved:
                 self._unsaved[job.lane].append(job)
+            self._note_end(job)
             self._forget()
             self._changed.notify_all()
+        self._keep_queue()
+
+    def _note_end(self, job: AnyJob) -> None:
+        ended = Ended(job.id, job.shown_under, job.tab, job.recipe, job.run.state, time.monotonic(), job.kind)
+        self._ended.append(ended)
 
     def end(self) -> None:
-        """Cancel everything, and wait until it is saved; for a server that stops."""
+        """Cancel everything, and wait until it is saved; for a server that stops. What waits stays kept on disk."""
         with self._changed:
             jobs = [job for job in self._jobs.values() if not job.finished]
+            waiting = [job for queue in self._queues.values() for job in queue]
+        if self.kept is not None:
+            self.kept.keep_last([job.document | {"begun": False} for job in waiting if job.document is not None])
         for job in jobs:
             self.cancel(job)
         for job in jobs:
             job.run.finished.wait()
-        for waiting in list(self._unsaved.values()):
-            for job in waiting:
+        for unsaved in list(self._unsaved.values()):
+            for job in unsaved:
                 job.run.save_again()
+        if self.kept is not None:
+            self.kept.close()
 
 
 def end_all() -> None:

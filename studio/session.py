@@ -43,12 +43,16 @@ def start_session() -> None:
     named = list(dict.fromkeys(job_id for job_id in st.query_params.get("run", "").split(",") if job_id))
     titles.from_query(st.query_params.to_dict(), named)
     jobs: list[Job] = []
+    shown: list[str] = []
     for job_id in named[:MOST_COMPARED]:
         try:
             jobs.append(registry().recall(job_id))
+            shown.append(job_id)
         except SuperDiffError as error:
             state["problem"] = str(error)
-    show([job.id for job in jobs])
+            if registry().is_offered(job_id):
+                shown.append(job_id)  # it is there once it is queued again
+    show(shown)
     state["left-out"] = len(named[MOST_COMPARED:])
     try:
         if jobs:
@@ -121,6 +125,21 @@ def run_presses() -> None:
     """Run the form for every press that was taken in; before the form is drawn, since a seed may be rolled."""
     for _ in range(st.session_state.pop("presses-to-run", 0)):
         run_form()
+
+
+def follow_queue() -> None:
+    """Go on to this tab's next run where the one that was watched has ended, if that is wanted."""
+    state = st.session_state
+    watched, state["watched"] = state.get("watched"), None
+    jobs = shown_jobs()
+    if len(jobs) != 1:
+        return
+    tab = this_tab()
+    if state.get("queue-follow") and jobs[0].finished and jobs[0].id == watched:
+        jobs = [job for job in registry().at_work() if isinstance(job, Job) and job.tab == tab.key][:1] or jobs
+        show([jobs[0].id])
+    if not jobs[0].finished:
+        state["watched"] = jobs[0].id
 
 
 def run_form() -> None:

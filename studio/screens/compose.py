@@ -10,6 +10,7 @@ from studio.stage.stage import draw_run_button, draw_stage, warm_up
 with guarded("the page"):
     before = session.at_work()
     session.run_presses()
+    session.follow_queue()
     # Two panes, and which is which, for the style.
     with st.container(key="panes"):
         form, stage = st.columns([1, 2.6], gap="medium")

@@ -16,12 +16,12 @@ from ..form import state as form_state
 from ..guard import callback, guarded, plain, show_sentence
 from ..jobs import Job
 from ..views import view_of
-from .at_work import draw_others_at_work
 from .compare import draw_run_beside
 from .edited import draw_edited
 from .given import draw_own
 from .grid import draw_grid, draw_way_back
 from .live import draw_live
+from .queue import draw_queue
 from .results import draw_results
 from .side_by_side import draw_comparison
 from .welcome import draw_welcome_preview
@@ -75,6 +75,7 @@ def _run_bar(problem: str, remarks: list[str]) -> None:
 
 def draw_stage() -> None:
     """The live view, the results, or a word of welcome."""
+    draw_queue()
     if st.session_state["problem"]:
         show_sentence(st.session_state["problem"])
     jobs = session.shown_jobs()
@@ -86,7 +87,6 @@ def draw_stage() -> None:
         draw_comparison(jobs)
     else:
         _one_run(jobs[0])
-    draw_others_at_work()
     own = view_of(st.session_state["f.domain"]).own
     if own is not None:
         draw_own(own)

@@ -2,8 +2,9 @@
 // line always names what the tab shows, so that a reload, the way back and a new server find it again.
 //
 // data: { query: "run=...&recipe=...", page: the page's path, so that a change of page writes the query again }
-// state: asked: how often Run has been asked for by the keyboard. It reaches the server behind all that was typed before,
-// and counts, so that no press is lost and none counts twice however slow the page or the server is.
+// state: asked: how often Run has been asked for, by keyboard or mouse. It reaches the server behind all that was typed
+// before, and counts, so that no press is lost and none counts twice however slow the page or the server is: a button's own
+// click that meets the tick of a live view is told to the server twice by Streamlit's page.
 
 const TAKEN = 200, TAKEN_OF_TABLE = 1000; // milliseconds until what was typed is on its way to the server
 // Of the tab, not of this module, which may be loaded once more.
@@ -43,6 +44,22 @@ function onKey(event) {
   if (!event.repeat) setTimeout(() => setTimeout(ask, settle()), inCell(document.activeElement) ? 60 : 0);
 }
 
+let left = 0; // milliseconds that the field which a mouse's button has just left may keep what was typed
+
+function onPointer() {
+  const field = document.activeElement;
+  left = !field || !field.matches("input, textarea") ? 0 : inCell(field) ? TAKEN_OF_TABLE : TAKEN;
+}
+
+function onClick(event) {
+  const pressed = event.target.closest(".st-key-run button");
+  if (!pressed || pressed.disabled || !tab.tell) return;
+  event.preventDefault();
+  event.stopImmediatePropagation();
+  setTimeout(ask, left);
+  left = 0;
+}
+
 function write() {
   const wanted = tab.query ? `?${tab.query}` : "";
   if (location.search !== wanted) history.replaceState(history.state, "", location.pathname + wanted + location.hash);
@@ -52,6 +69,8 @@ function write() {
 if (!tab.listens) {
   tab.listens = true;
   window.addEventListener("keydown", onKey, true);
+  window.addEventListener("pointerdown", onPointer, true);
+  window.addEventListener("click", onClick, true);
   window.addEventListener("popstate", () => setTimeout(write, 0));
 }
 

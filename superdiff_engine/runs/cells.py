@@ -99,11 +99,14 @@ class Grid(Work):
         x: across.
         y: down; None for a single row.
         origin: the id of the run that it was asked for under; "" for none.
+        id: of a grid that waited elsewhere; "" for a new one.
         notes: what the user should know of it, in sentences.
     """
 
-    def __init__(self, recipe: Recipe, x: Axis, y: Axis | None, folder: Path | None, origin: str = "") -> None:
-        super().__init__(recipe, folder)
+    def __init__(
+        self, recipe: Recipe, x: Axis, y: Axis | None, folder: Path | None, origin: str = "", id: str = ""
+    ) -> None:
+        super().__init__(recipe, folder, id)
         self.x, self.y, self.origin = x, y, origin
         self.notes: list[str] = []
         self.title = grid_title(recipe, x, y)

@@ -64,6 +64,7 @@ class Sweep(Grid):
             nowhere.
         cells: a folder in which each cell's run gets a record of its own, CELLS/ID; None for nowhere.
         origin: the id of the run that the grid is asked for under.
+        id: of a grid that waited elsewhere; "" for a new one.
 
     Attributes:
         recipes: of the cells that can be run, by place.
@@ -82,6 +83,7 @@ class Sweep(Grid):
         folder: Path | None = None,
         cells: Path | None = None,
         origin: str = "",
+        id: str = "",
     ) -> None:
         if y is not None and x.name == y.name:
             raise RecipeError(f"Both axes vary '{x.name}'; choose two different parameters.")
@@ -89,7 +91,7 @@ class Sweep(Grid):
         if batch is None and get_domain(recipe.domain).sample_is_picture and not regrouped:
             batch = recipe.group
         common = recipe if batch is None else make_recipe(recipe.model_dump() | {"batch": batch})
-        super().__init__(common, x, y, folder, origin)
+        super().__init__(common, x, y, folder, origin, id)
         self.kept_in = cells
         self.recipes, self._unfit = self._derive()
         self._current: Run | None = None

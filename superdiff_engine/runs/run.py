@@ -44,6 +44,7 @@ class Run(Work):
         previews: whether to make live previews.
         replace: whether a record that the folder holds already is replaced, whole; else it is refused.
         part_of: the id of the grid whose cell it is; "" for none.
+        id: of a run that waited elsewhere; "" for a new one.
 
     Attributes:
         result: what it made; None before it has ended, or where it made nothing.
@@ -59,8 +60,9 @@ class Run(Work):
         previews: bool = True,
         replace: bool = False,
         part_of: str = "",
+        id: str = "",
     ) -> None:
-        super().__init__(recipe, folder)
+        super().__init__(recipe, folder, id)
         self.result: Result[Any] | None = None
         groups = recipe.batch // recipe.group if recipe.correction is not None else 0
         self.trace = Trace(recipe.levels.steps, len(recipe.experts), recipe.batch, groups)

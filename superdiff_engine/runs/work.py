@@ -39,8 +39,8 @@ class Work:
         finished: set when nothing more will happen.
     """
 
-    def __init__(self, recipe: Recipe, folder: Path | None) -> None:
-        self.id = time.strftime("%Y%m%d-%H%M%S-") + secrets.token_hex(4)
+    def __init__(self, recipe: Recipe, folder: Path | None, id: str = "") -> None:
+        self.id = id or time.strftime("%Y%m%d-%H%M%S-") + secrets.token_hex(4)
         self.recipe, self.folder = recipe, folder
         self.state: State = "queued"
         self.message = ""
