@@ -425,7 +425,10 @@ class Jobs:
         return found
 
     def _takes(self, job: AnyJob) -> float | None:
-        left = job.run.eta
+        left, done = job.run.eta, round(job.run.fraction * job.steps)
+        if left is not None and self._paces.foretell(job.device, job.recipe, job.steps, job.kind) is None:
+            # The first of its kind: its like go by it until it has ended.
+            self._paces.note(job.device, job.recipe, done, job.run.seconds, job.run.seconds, job.kind)
         return left if left is not None else self._paces.foretell(job.device, job.recipe, job.steps, job.kind)
 
     def offered(self) -> list[Waiting]:

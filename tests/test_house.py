@@ -31,7 +31,7 @@ FLOORS = [
     ["superdiff_engine.runs"],
     ["superdiff_engine.figures"],
     ["superdiff_engine.library"],
-    ["studio.guard", "studio.jobs", "studio.titles", "studio.words", "studio.style", "studio.charts"],
+    ["studio.guard", "studio.kept", "studio.jobs", "studio.titles", "studio.words", "studio.style", "studio.charts"],
     ["studio.form"],
     ["studio.session", "studio.tab", "studio.page", "studio.shelf.asked"],
     ["studio.stage", "studio.views", "studio.shelf"],

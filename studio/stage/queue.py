@@ -224,9 +224,10 @@ def _machine_text(machine: Machine) -> str:
     size = 1024**3
     parts = []
     if machine.accelerator is not None:
-        device, used, total = machine.accelerator.name, machine.accelerator.used, machine.accelerator.total
-        known = used is not None and total is not None
-        parts.append(f"{device}: {used / size:.1f} of {total / size:.0f} GiB in use" if known else device)
+        device, memory = machine.accelerator.name, machine.accelerator.memory
+        parts.append(
+            device if memory is None else f"{device}: {memory[0] / size:.1f} of {memory[1] / size:.0f} GiB in use"
+        )
     cores = f"{machine.cores} core{'' if machine.cores == 1 else 's'}"
     parts.append(f"CPU {100 * machine.busy:.0f} % of {cores}, load {machine.load:.1f}")
     parts.append(f"memory {machine.free / size:.1f} of {machine.total / size:.1f} GiB free")

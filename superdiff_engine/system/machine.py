@@ -20,12 +20,11 @@ class Accelerator:
 
     Attributes:
         name: as its maker calls it.
-        used, total: bytes of its memory, in use by all programs; None before this process has computed on it.
+        memory: bytes of its memory, (in use by all programs, all of it); None before this process has computed on it.
     """
 
     name: str
-    used: int | None = None
-    total: int | None = None
+    memory: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ def _accelerator() -> Accelerator | None:
         if not torch.cuda.is_initialized():
             return Accelerator(name)
         free, total = torch.cuda.mem_get_info()
-        return Accelerator(name, total - free, total)
+        return Accelerator(name, (total - free, total))
     if torch.backends.mps.is_available():
-        return Accelerator("Apple GPU", torch.mps.driver_allocated_memory(), torch.mps.recommended_max_memory())
+        return Accelerator("Apple GPU", (torch.mps.driver_allocated_memory(), torch.mps.recommended_max_memory()))
     return None
