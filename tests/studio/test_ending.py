@@ -66,7 +66,10 @@ def test_a_server_that_is_stopped_keeps_what_its_runs_made(tmp_path, name):
     finally:
         server.kill()
         server.communicate()
-    (folder,) = (tmp_path / "runs").iterdir()  # the second one waited, and made nothing
+    # The second one waited, made nothing, and waits for the next server.
+    folder, queue = sorted((tmp_path / "runs").iterdir())
+    (kept,) = json.loads(next(queue.glob("*.json")).read_text())["entries"]
+    assert queue.name == "queue" and kept["id"] != folder.name and not kept["begun"]
     assert json.loads((folder / "status.json").read_text())["state"] == "cancelled"
     assert (folder / "samples.npz").is_file() and not list(folder.glob(".*"))
     assert "Traceback" not in output

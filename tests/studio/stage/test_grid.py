@@ -19,6 +19,7 @@ from superdiff_engine.measured import Figure
 from superdiff_engine.runs.axes import make_axis, parse_axis
 from superdiff_engine.runs.cells import Cell, Grid
 from superdiff_engine.runs.grid import Sweep
+from tests.studio.queue_panel import press_in_queue, queue
 
 APP = Path(session.__file__).parent / "app.py"
 
@@ -301,11 +302,12 @@ def test_a_grid_survives_a_reload_and_is_cancelled_from_another_tab(tmp_path, mo
     elsewhere = AppTest.from_file(str(APP), default_timeout=60)
     elsewhere.run()
     assert not elsewhere.exception and not pictures(elsewhere)
-    next(found for found in elsewhere.button if found.key == f"cancel-{grid.id}").click()
-    elsewhere.run()
+    (row,) = queue(elsewhere)
+    assert row["title"].startswith("Grid of OR") and "of 144" in row["text"] and row["id"] == grid.id
+    press_in_queue(elsewhere, "cancel", grid.id)
     assert grid.run.finished.wait(60)
     elsewhere.run()
-    assert not any(found.key == f"cancel-{grid.id}" for found in elsewhere.button)
+    assert queue(elsewhere) == []
     again.run()
     assert len(pictures(again)) == 1 and "Cancelled: " in words(again) and "of 144 cells" in words(again)
     assert not widget(again, "button", "run-grid").disabled
