@@ -17,6 +17,7 @@ LINE = """(text) => {
 }"""
 
 
+SHOWN = "(count) => (new URLSearchParams(location.search).get('run') || '').split(',').length === count"
 TOLD = "() => window.superdiffQueue.told"
 
 
@@ -86,7 +87,7 @@ def test_two_tabs_queue_ten_runs_reorder_cancel_and_all_others_end(context, tmp_
         second.wait_for_function(LINE, arg="empty")
         assert second.locator(".st-key-queue .text", has_text="Finished").count() == 8
         second.get_by_role("button", name="Compare", exact=True).click()
-        second.wait_for_function("() => (new URLSearchParams(location.search).get('run') || '').split(',').length === 6")
+        second.wait_for_function(SHOWN, arg=6)
         first.wait_for_function(LINE, arg="empty")
         assert first.title() == second.title() == "SuperDiff Studio"
         assert (first.evaluate(TOLD), second.evaluate(TOLD)) == (1, 1)
