@@ -9,7 +9,7 @@ from .picture_files import DecodedPictures, PicturePreview, grid_with_recipe, pi
 from .slides import cells_for, enlarged, line_below, side_by_side
 
 #: Pixels that a picture is wide on a slide, at least.
-_ON_SLIDE = 96
+_ON_SLIDE = 80
 
 
 class PipelineDomain(Domain[PicturePreview, DecodedPictures]):

@@ -82,7 +82,7 @@ def test_pictures_on_a_slide_are_the_runs_own(results):
     """Every cell, reduced to the size of its picture, is that picture."""
     result = results["pictures"]
     made = get_domain("pictures").slide_picture(result, 950, 700)
-    cells = cells_for(16, 950, 700, 96)
+    cells = cells_for(16, 950, 700, 80)
     assert cells.count == 16 and (cells.columns, cells.rows) == (4, 4)
     for row, picture in enumerate(result.decoded.pictures):
         left, top = row % 4 * (cells.width + 8), row // 4 * (cells.height + 8)

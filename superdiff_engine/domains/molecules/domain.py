@@ -60,7 +60,7 @@ NAMES = (WHOLE, RINGS, CHAINS)
 MODELS = EmbeddedModels(NAMES, load_settings, needed=SETTINGS)
 PREVIEWED = 64
 #: Pixels that a molecule is wide on a slide, at least.
-_ON_SLIDE = 190
+_ON_SLIDE = 170
 #: Level at which log-densities of molecules from files are estimated, 0.03 Angstrom: below it every digit of a
 #: coordinate would count.
 ESTIMATION_LEVEL = 0.02

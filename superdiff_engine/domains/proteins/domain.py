@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 MODELS = EmbeddedModels(NAMES, load_settings, needed=SETTINGS)
 PREVIEWED = 16
 #: Pixels that a chain is wide on a slide, at least.
-_ON_SLIDE = 220
+_ON_SLIDE = 170
 #: Of the examples and the tables: small networks make more of their residues helix or strand with less than full noise.
 NOISE_SCALE = 0.7
 #: Level at which log-densities of proteins from files are estimated, 0.5 Angstrom: below it every digit of a
