@@ -28,7 +28,6 @@ def take_acts(acts: Any) -> None:
         if act.get("token") != token or act["n"] <= here.done:
             continue
         here.done = act["n"]
-        st.session_state["problem"] = ""
         try:
             _take(str(act["what"]), [str(id) for id in act["ids"]], act.get("value"))
         except SuperDiffError as error:
@@ -38,8 +37,12 @@ def take_acts(acts: Any) -> None:
 
 def _take(what: str, ids: list[str], value: Any) -> None:
     here = asked.shelf()
+    if what != "pictures":
+        st.session_state["problem"] = ""
     if what == "page":
         here.number = max(0, int(value))
+    elif what == "pictures":
+        here.sent -= set(ids)
     elif what == "open":
         open_entry(ids[0])
     elif what == "panel":

@@ -42,6 +42,7 @@ class Shelf:
         deleted: the names that what was deleted last has in the bin, for as long as that can be undone.
         said: what happened last, in a sentence.
         sure: the ids of what is to be deleted for good, while that has to be confirmed.
+        sent: the names of the small pictures that the browser was given.
         drawn: what the gallery showed when it was last drawn, and when that was.
     """
 
@@ -54,6 +55,7 @@ class Shelf:
     deleted: list[str] = field(default_factory=list)
     said: str = ""
     sure: list[str] = field(default_factory=list)
+    sent: set[str] = field(default_factory=set)
     drawn: tuple[int, float] = (0, 0.0)
 
     def choose(self, ids: Iterable[str]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import streamlit as st
 
@@ -48,11 +49,18 @@ def draw_gallery(entries: Sequence[Entry], pictures: dict[str, bytes], total: in
     """
     here, state = asked.shelf(), st.session_state
     pages = max(1, -(-total // asked.PAGE))
+    names = {id: f"{id}:{crc32(picture):08x}" for id, picture in pictures.items()}
+    # The browser keeps what it has, and asks for what it lacks.
+    fresh = {name: pictures[id] for id, name in names.items() if name not in here.sent}
+    here.sent |= fresh.keys()
     _component()(
         key=_KEY,
         data={
             "token": session.this_tab().key,
-            "entries": [card_of(entry, pictures.get(entry.id, b"")) for entry in entries],
+            "entries": [card_of(entry, names.get(entry.id, "")) for entry in entries],
+            "pictures": {
+                name: f"data:image/webp;base64,{b64encode(picture).decode()}" for name, picture in fresh.items()
+            },
             "look": state[asked.LOOK],
             "page": here.number,
             "pages": pages,
@@ -72,8 +80,8 @@ def _choose(ids: Any) -> None:
         asked.shelf().chosen = [id for id in ids if isinstance(id, str)]
 
 
-def card_of(entry: Entry, picture: bytes = b"") -> dict[str, Any]:
-    """An entry as the component's data; `picture`: WebP, empty for none."""
+def card_of(entry: Entry, picture: str = "") -> dict[str, Any]:
+    """An entry as the component's data; `picture` names its small picture, "" for none."""
     labels = entry.labels
     experts = ", ".join(entry.experts)
     about = [entry.title, experts] if labels.name else [experts]
@@ -92,7 +100,7 @@ def card_of(entry: Entry, picture: bytes = b"") -> dict[str, Any]:
         "opens": "open" if opens(entry) else "panel",
         "can": bool(entry.kind),
         "alone": bool(entry.kind) and not entry.binned,
-        "picture": f"data:image/webp;base64,{b64encode(picture).decode()}" if picture else "",
+        "picture": picture,
     }
 
 

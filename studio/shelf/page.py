@@ -26,6 +26,9 @@ from .panel import began_text, draw_panel
 _TICK, _IDLE_TICK, _REST = 1.0, 3.0, 2.0
 #: Seconds that a new look at the folder may keep the page waiting, and those after which an index is looked at again.
 _PATIENCE, _OLDER = 0.3, 1.0
+#: A page that was drawn less than so many seconds ago is looked at again by its ticks alone, so that nothing that is
+#: typed or pressed waits for the folder.
+_AWAY = 10.0
 _SORTS = {
     "newest": "Newest first",
     "oldest": "Oldest first",
@@ -33,6 +36,8 @@ _SORTS = {
     "largest": "Largest first",
     "longest": "Longest first",
 }
+#: The pause in typing after which a search begins.
+_PAUSE = "150ms"
 _LOOKS = {"cards": ":material/grid_view:", "rows": ":material/view_list:"}
 
 
@@ -64,7 +69,8 @@ def draw_library() -> None:
     """The whole page."""
     acts.go_on()
     here, library = asked.shelf(), asked.library()
-    library.look(_OLDER, _PATIENCE)
+    if time.monotonic() - here.drawn[1] > _AWAY:
+        library.look(_OLDER, _PATIENCE)
     seen = _look()
     if here.grid:
         _draw_grid()
@@ -108,7 +114,7 @@ def _head(seen: Seen) -> None:
             "Search",
             key=asked.TEXT,
             type="search",
-            live=True,
+            live=_PAUSE,
             icon=":material/search:",
             placeholder="Search names, notes, tags, prompts, models",
             on_change=callback(_afresh),
@@ -284,7 +290,9 @@ def _watched(changing: bool) -> None:
         if reading is not None and reading[1] > asked.PAGE:
             done, total = reading
             st.progress(done / total, text=f"Reading the library: {done:,} of {total:,}")
-        seen = _look()
         mark, drawn = here.drawn
+        if time.monotonic() - drawn < _REST / 4:
+            return  # with the page
+        seen = _look()
         if (seen.mark != mark or seen.changing != changing) and time.monotonic() - drawn > _REST:
             st.rerun()

@@ -5,7 +5,8 @@
 //   token: of the session; acts of another one are not done again,
 //   entries: [{ id, name, experts, sentence, state, mark, domain, operator, tags, facts: ["16 samples", ...], began: seconds
 //             since 1970, star, note: whether there is one, opens: what a click does ("open" or "panel"), can: whether it
-//             may be selected, alone: whether its star can be set, picture: a data URI or "" }],
+//             may be selected, alone: whether its star can be set, picture: its name or "" }],
+//   pictures: data URIs by name, of those that were not sent before,
 //   look: "cards" | "rows", page: from 0, pages: how many, panel: the id whose panel is open,
 //   chosen: the ids that the server wants selected, turn: raised whenever it does, alt: a sentence for those who cannot see it
 // }
@@ -13,6 +14,7 @@
 // and none is done twice however fast one clicks.
 
 const SETTLED = 120, KEPT = 20; // milliseconds until a selection is told; acts that are sent along
+const MOST_PICTURES = 1500, ASK_AGAIN = 3000; // pictures that are kept; milliseconds until one is asked for again
 const SVG = "http://www.w3.org/2000/svg";
 const GLYPHS = {
   running: "M12 3a9 9 0 1 0 9 9M12 7v5l3 2", interrupted: "M4 12h5l2-5 2 10 2-5h5", failed: "M12 4v10M12 18v1",
@@ -21,7 +23,7 @@ const GLYPHS = {
 };
 
 // Of the tab, not of this module, which may be loaded once more.
-const tab = (window.superdiffLibrary ??= { count: 0 });
+const tab = (window.superdiffLibrary ??= { count: 0, pictures: new Map(), wanted: new Map() });
 
 const element = (name, kind, text) => {
   const made = document.createElement(name);
@@ -67,6 +69,15 @@ function tellChosen() {
   tab.timer = setTimeout(() => tab.send("chosen", [...tab.chosen]), SETTLED);
 }
 
+// What is not here, because a message got lost or it was long ago, is asked for.
+function lack(entries) {
+  const now = Date.now();
+  const missing = entries.map((entry) => entry.picture).filter((name) => name && !tab.pictures.has(name));
+  const late = missing.filter((name) => now - (tab.wanted.get(name) || 0) > ASK_AGAIN);
+  for (const name of late) tab.wanted.set(name, now);
+  if (late.length) tell("pictures", late);
+}
+
 // ---- a card
 
 function make(entry) {
@@ -109,7 +120,8 @@ function make(entry) {
 }
 
 function fill(card, entry) {
-  const shown = JSON.stringify(entry);
+  const source = tab.pictures.get(entry.picture);
+  const shown = JSON.stringify([entry, !!source]);
   if (card.shown === shown) return;
   card.shown = shown;
   const part = (kind) => card.querySelector(`.${kind}`);
@@ -120,9 +132,9 @@ function fill(card, entry) {
   card.dataset.state = entry.state;
   const picture = part("picture");
   picture.replaceChildren();
-  if (entry.picture) {
+  if (source) {
     const image = element("img");
-    image.src = entry.picture;
+    image.src = source;
     image.alt = "";
     image.draggable = false;
     picture.append(image);
@@ -286,6 +298,11 @@ export default function ({ data, parentElement, setStateValue }) {
     clearTimeout(tab.timer);
     Object.assign(tab, { chosen: new Set(data.chosen), turn: data.turn });
   }
+  for (const [name, source] of Object.entries(data.pictures)) {
+    tab.pictures.delete(name);
+    tab.pictures.set(name, source);
+  }
+  for (const name of tab.pictures.keys()) if (tab.pictures.size > MOST_PICTURES) tab.pictures.delete(name);
   list.onkeydown = onKey;
   list.className = data.look;
   list.setAttribute("aria-label", data.alt);
@@ -300,6 +317,7 @@ export default function ({ data, parentElement, setStateValue }) {
     if (list.children[number] !== card) list.insertBefore(card, list.children[number] || null);
   });
   for (const card of there.values()) card.remove();
+  lack(data.entries);
   showChosen();
   const ids = data.entries.map((entry) => entry.id);
   // Where the card that had the focus is gone, its neighbour has it.
