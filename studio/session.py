@@ -6,7 +6,7 @@ import gc
 
 import streamlit as st
 
-from superdiff_engine.errors import SuperDiffError
+from superdiff_engine.errors import BinnedError, SuperDiffError
 from superdiff_engine.library import library_folder
 from superdiff_engine.recipes.document import Recipe
 from superdiff_engine.runs.comparison import MOST
@@ -48,6 +48,9 @@ def start_session() -> None:
         try:
             jobs.append(registry().recall(job_id))
             shown.append(job_id)
+        except BinnedError as error:
+            state["problem"] = str(error)
+            state["binned"] = [*state.get("binned", []), job_id]
         except SuperDiffError as error:
             state["problem"] = str(error)
             if registry().is_offered(job_id):

@@ -95,5 +95,9 @@ class RecordError(SuperDiffError):
     """The record of an earlier run is not there, not complete or damaged."""
 
 
+class BinnedError(RecordError):
+    """A run that lies in the library's bin."""
+
+
 class NewerError(RecordError):
     """A record that a later version of SuperDiff Studio wrote."""

@@ -37,11 +37,11 @@ def take_acts(acts: Any) -> None:
 
 def _take(what: str, ids: list[str], value: Any) -> None:
     here = asked.shelf()
-    if what != "pictures":
+    if what != "missing":
         st.session_state["problem"] = ""
     if what == "page":
         here.number = max(0, int(value))
-    elif what == "pictures":
+    elif what == "missing":
         here.sent -= set(ids)
     elif what == "open":
         open_entry(ids[0])

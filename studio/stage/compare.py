@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 
 import streamlit as st
@@ -9,6 +10,8 @@ import streamlit as st
 from superdiff_engine.domains import get_domain
 from superdiff_engine.domains.checked import make_recipe
 from superdiff_engine.errors import RecipeError
+from superdiff_engine.library import Query
+from superdiff_engine.library.entry import OPENED
 from superdiff_engine.recipes.document import Recipe
 from superdiff_engine.recipes.operators import COMPARED, OPERATORS, OperatorRecipe, each_alone, of_one_expert
 from superdiff_engine.runs.wording import shortened
@@ -18,6 +21,11 @@ from .. import session, titles
 from ..guard import callback
 from ..jobs import Job
 from ..words import run_title
+
+#: Runs of the library that are offered, the newest; the others are opened from its page.
+_OFFERED = 500
+#: Seconds after which the library is read again, and that the page waits for that.
+_OLDER, _PATIENCE = 10.0, 0.05
 
 
 def with_operator(recipe: Recipe, operator: OperatorRecipe) -> Recipe:
@@ -102,16 +110,16 @@ def _run_other(job: Job, name: str) -> None:
 
 
 def draw_add_run(job: Job) -> None:
-    """The choice of a run of this server to show beside."""
+    """The choice of a run of the library, or of one that is not kept, to show beside."""
     shown = st.session_state["shown"]
-    others = [other.id for other in session.registry().made_runs() if other.id not in shown]
+    others = _others(shown)
     if not others:
         return
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         chosen = st.selectbox(
-            "Compare: add a run of this server",
-            others,
-            format_func=_said_of,
+            "Compare: add a run of the library",
+            list(others),
+            format_func=lambda job_id: others.get(job_id, job_id),
             key=f"add-{job.id}",
             width=420,
         )
@@ -125,12 +133,22 @@ def draw_add_run(job: Job) -> None:
         )
 
 
-def _said_of(job_id: str) -> str:
-    """A run in one line, for a list: its title, or what it is of, and when it was asked for."""
-    job = session.registry().find(job_id)
-    if job is None:
-        return job_id
-    recipe = job.recipe
-    said = titles.given_title(job_id) or f"{run_title(recipe)} · {', '.join(recipe.names)}"
-    when = f"{job_id[9:11]}:{job_id[11:13]}" if is_id(job_id) else job_id
-    return f"{shortened(said, 48)} · {get_domain(recipe.domain).title} · seed {recipe.seed} · {when}"
+def _others(shown: list[str]) -> dict[str, str]:
+    """Runs that can be added to those shown, each in one line by its id, the newest first."""
+    library, found = session.registry().library, {}
+    if library is not None:
+        library.look(_OLDER, _PATIENCE)
+        for entry in library.find(Query(states=OPENED, most=_OFFERED)).entries:
+            if entry.can_open:
+                found[entry.id] = _line(entry.id, entry.name, entry.experts, entry.domain, entry.seed)
+    for job in session.registry().made_runs():  # those without a record too
+        if job.id not in found:
+            found[job.id] = _line(job.id, run_title(job.recipe), job.recipe.names, job.recipe.domain, job.recipe.seed)
+    return {job_id: found[job_id] for job_id in sorted(found, reverse=True) if job_id not in shown}
+
+
+def _line(job_id: str, title: str, experts: Sequence[str], domain: str, seed: int) -> str:
+    """A run in one line, for a list: its title, what it is of, and when it began."""
+    said = titles.given_title(job_id) or f"{title} · {', '.join(experts)}"
+    when = f"{job_id[6:8]}.{job_id[4:6]}. {job_id[9:11]}:{job_id[11:13]}" if is_id(job_id) else job_id
+    return f"{shortened(said, 60)} · {get_domain(domain).title} · seed {seed} · {when}"

@@ -17,6 +17,7 @@ from superdiff_engine.solvers import get_solver
 from ..charts.palette import dot
 from ..guard import plain, show_sentence
 from ..jobs import Job
+from ..shelf.kept import draw_label_menu, draw_note, draw_place, draw_run_again, labels_of
 from ..views import view_of
 from ..words import STATES, other_than_usual, run_title
 from .exports import draw_downloads, shown_of
@@ -31,14 +32,17 @@ _SAID = {"levels.steps", "batch", "seed", "levels.highest", "levels.lowest", "le
 def draw_heading(job: Job, save: bool = True) -> None:
     """What was run, how it ended, and the files."""
     run = job.run
+    labels = labels_of(job)
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", gap="small"):
         title = f"{get_domain(job.recipe.domain).title}: {run_title(job.recipe)}" if save else run_title(job.recipe)
-        st.markdown(f"### {plain(shortened(title, _TITLE))}", width="content")
+        st.markdown(f"### {plain(shortened(labels.name or title, _TITLE))}", width="content")
         if save:
             with st.container(horizontal=True, width="content", gap="xsmall"):
+                draw_label_menu(job, labels)
                 draw_settings(job)
                 draw_downloads(job, shown_of(job))
     facts = [
+        *([title] if labels.name else []),
         STATES[run.state],
         f"{max(len(run.trace) - 1, 0)} of {run.recipe.levels.steps} steps in {seconds_text(run.seconds)}",
         f"{run.recipe.batch} samples",
@@ -47,7 +51,11 @@ def draw_heading(job: Job, save: bool = True) -> None:
         *(recipe_facts(job) if save else other_than_usual(run.recipe)),
     ]
     st.markdown(" · ".join(plain(shortened(fact, _FACT)) for fact in facts))
-    _draw_experts(job)
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", gap="small"):
+        _draw_experts(job)
+        if save:
+            draw_place(job)
+    draw_note(labels)
     if run.state in ("failed", "interrupted"):
         show_sentence(run.message)
     elif run.state == "cancelled" and run.result is not None:
@@ -56,6 +64,8 @@ def draw_heading(job: Job, save: bool = True) -> None:
             f"Cancelled at step {run.result.index}, level {run.result.level:.3g}: {note}.",
             icon=":material/stop_circle:",
         )
+    if save and run.state in ("failed", "interrupted", "cancelled"):
+        draw_run_again(job)
     for note in run.notes:
         st.caption(f":material/info: {plain(note)}")
     caution = get_estimator(run.recipe.estimator).caution(get_solver(run.recipe.solver))
@@ -142,7 +152,7 @@ def _draw_experts(job: Job) -> None:
     whole, short = (experts_in_words(job.run.recipe, job.run.titles, most) for most in (None, _EXPERT))
     legend = [f"{dot(place)} {place + 1} {plain(said)}" for place, said in enumerate(short)]
     cut = [f"{place} {plain(said)}" for place, said in enumerate(whole, start=1) if said not in short]
-    st.markdown("\u2003".join(legend), help="\n\n".join(cut) or None)
+    st.markdown("\u2003".join(legend), help="\n\n".join(cut) or None, width="content")
 
 
 def draw_settings(job: Job) -> None:

@@ -25,6 +25,7 @@ def draw_results(job: Job) -> None:
             st.info(
                 plain(job.run.message) or "The run was cancelled before its first step, so there is nothing to show."
             )
+        _draw_kept_part(job)
         return
     # The choice is the tab's: it stays when another run is opened.
     st.session_state.setdefault(VIEW, view_named(st.query_params.get(VIEW, "")))
@@ -45,6 +46,16 @@ def draw_results(job: Job) -> None:
             draw_curves(job)
         else:
             draw_table(job, result)
+
+
+def _draw_kept_part(job: Job) -> None:
+    """What a run without samples left behind: its moments and its curves, where it came so far."""
+    views = [VIEWS[1]] * bool(job.run.trace.frames) + [CURVES] * bool(len(job.run.trace))
+    if not views:
+        return
+    chosen = st.segmented_control("What to show", views, default=views[-1], required=True, key=f"kept-{job.id}")
+    with guarded("what was kept"):
+        draw_replay(job) if chosen == VIEWS[1] else draw_curves(job)
 
 
 def view_named(name: str) -> str:

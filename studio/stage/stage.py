@@ -15,6 +15,7 @@ from .. import session
 from ..form import state as form_state
 from ..guard import callback, guarded, plain, show_sentence
 from ..jobs import Job
+from ..shelf.kept import draw_put_back
 from ..views import view_of
 from .compare import draw_run_beside
 from .edited import draw_edited
@@ -78,6 +79,7 @@ def draw_stage() -> None:
     draw_queue()
     if st.session_state["problem"]:
         show_sentence(st.session_state["problem"])
+        draw_put_back()
     jobs = session.shown_jobs()
     if not jobs:
         _welcome()

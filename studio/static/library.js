@@ -75,7 +75,7 @@ function lack(entries) {
   const missing = entries.map((entry) => entry.picture).filter((name) => name && !tab.pictures.has(name));
   const late = missing.filter((name) => now - (tab.wanted.get(name) || 0) > ASK_AGAIN);
   for (const name of late) tab.wanted.set(name, now);
-  if (late.length) tell("pictures", late);
+  if (late.length) tell("missing", late);
 }
 
 // ---- a card

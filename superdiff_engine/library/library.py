@@ -24,7 +24,7 @@ from typing import TypeVar
 
 from PIL import Image
 
-from ..errors import OutputError, RecordError
+from ..errors import BinnedError, OutputError, RecordError
 from ..runs.folder import RECORD, at_work
 from ..runs.stored import StoredRun, read_record
 from ..system.locks import alone
@@ -262,7 +262,7 @@ class Library:
         if id in self._names(binned):
             return self._path(id, binned)
         if not binned and id in self._names(True):
-            raise RecordError("This run lies in the library's bin; put it back to open it.")
+            raise BinnedError("This run lies in the library's bin; put it back to open it.")
         raise RecordError("This names a run that is not in the library (any more).")
 
     def _names(self, binned: bool) -> set[str]:
