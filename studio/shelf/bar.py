@@ -68,6 +68,7 @@ def _tags(ids: list[str], tags: list[str]) -> None:
             tags,
             key=key,
             accept_new_options=True,
+            select_all=False,
             placeholder=f"A tag, up to {LONGEST_TAG} letters",
         )
         st.button("Add", key="shelf-bar-tag-add", on_click=callback(add), type="primary")

@@ -44,6 +44,7 @@ def draw_labels(id: str, labels: Labels, tags: list[str]) -> None:
         key=keys["tags"],
         max_selections=MOST_TAGS,
         accept_new_options=True,
+        select_all=False,
         placeholder="Add a tag",
         on_change=callback(lambda: _keep_tags(keys["tags"], id)),
     )

@@ -186,6 +186,7 @@ def _filter(key: str, anything: str, label: str, counts: dict[str, int], title: 
         format_func=lambda name: f"{say(name)} ({counts.get(name, 0):,})",
         key=key,
         placeholder=anything,
+        select_all=False,
         on_change=callback(_afresh),
         label_visibility="collapsed",
         persist_state=asked.KEEP,

@@ -12,7 +12,7 @@ from superdiff_engine.errors import SuperDiffError
 from superdiff_engine.library import Entry
 from superdiff_engine.library.entry import STATES
 from superdiff_engine.runs.stored import read_recipe
-from superdiff_engine.runs.wording import spelled
+from superdiff_engine.runs.wording import shortened, spelled
 
 from ..guard import callback, guarded, plain
 from ..words import bytes_text
@@ -21,6 +21,8 @@ from .cards import facts_of, opens
 from .export import begin_export
 from .labels import draw_labels, draw_star
 
+#: Letters of the name above; all of it is in its field.
+_TITLE = 90
 #: What the files of a record hold.
 _FILES = {
     "samples.npz": "samples",
@@ -64,7 +66,7 @@ def _close() -> None:
 
 def _draw(entry: Entry, tags: list[str]) -> None:
     with st.container(horizontal=True, horizontal_alignment="distribute", wrap=False, gap="small"):
-        st.markdown(f"**{plain(entry.name)}**")
+        st.markdown(f"**{plain(shortened(entry.name, _TITLE))}**")
         _close()
     kind = "Grid, " if entry.kind == "grid" else ""
     state = STATES[entry.state]
