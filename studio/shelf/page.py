@@ -108,8 +108,7 @@ def _look() -> Seen:
 
 
 def _head(seen: Seen) -> None:
-    state = st.session_state
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="shelf-head"):
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="shelf-head"):
         st.text_input(
             "Search",
             key=asked.TEXT,
@@ -174,7 +173,6 @@ def _head(seen: Seen) -> None:
                 )
         else:
             _where()
-    assert asked.PLACE in state
 
 
 def _filter(key: str, anything: str, label: str, counts: dict[str, int], title: Callable[[str], str]) -> None:

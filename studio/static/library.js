@@ -114,7 +114,7 @@ function make(entry) {
   open.onfocus = () => setCurrent(entry.id, false);
   const words = element("div", "words");
   card.append(picture, words, element("div", "tags"), element("div", "facts"), pick, star, more);
-  words.append(open, element("div", "experts"), element("div", "sentence"));
+  words.append(open, element("div", "experts"), element("div", "sentence"), element("span", "badge mark"));
   for (const part of card.querySelectorAll(".words > *")) part.dir = "auto";
   return card;
 }
@@ -145,6 +145,7 @@ function fill(card, entry) {
   text("experts", entry.experts);
   part("experts").title = entry.experts;
   text("sentence", entry.sentence);
+  text("badge", entry.mark);
   part("sentence").title = entry.sentence;
   const tags = part("tags");
   tags.replaceChildren(...entry.tags.map((tag) => element("span", "tag", tag)));

@@ -57,7 +57,7 @@ class StoredRun(Run):
         super().__init__(recipe, folder, previews=False)
         self.id = folder.name
         self.state, self.message = status["state"], status["message"]
-        self.titles = status["titles"] if len(status["titles"]) == len(recipe.experts) else self.titles
+        self.titles = status["titles"] if len(status["titles"]) == len(recipe.experts) else recipe.names
         self.record.notes = list(status["notes"])
         self._seconds: float = status["seconds"]
         self.finished.set()
