@@ -33,6 +33,8 @@ STATES: dict[str, str] = {
 OPENED = ("done", "cancelled", "failed", "interrupted")
 _LONGEST_PROMPT = 2000
 _LONGEST_SENTENCE = 1000
+#: The latest time that every calendar knows, the end of 9999 but for time zones; drives' clocks go beyond.
+_LAST = 253_402_128_000.0
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,8 @@ def read_entry(folder: Path, binned: bool = False) -> Entry:
         found = _read(folder, binned)
         # Both may be a stranger's.
         sentence = quoted(cleaned(found.sentence), _LONGEST_SENTENCE)
-        return replace(found, sentence=sentence, part_of=cleaned(found.part_of))
+        began = max(0.0, min(found.began, _LAST))
+        return replace(found, sentence=sentence, part_of=cleaned(found.part_of), began=began)
     except OSError as error:
         return Entry(
             folder.name,

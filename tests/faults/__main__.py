@@ -1,4 +1,4 @@
-"""`python -m tests.faults recipes | files | kills | tabs | memory | library | folders`.
+"""`python -m tests.faults recipes | files | kills | tabs | memory | library | folders | servers | crowd`.
 
 Tries the product, and prints what came of it.
 """
@@ -28,6 +28,8 @@ def main() -> int:
         ("memory", 1000),
         ("library", 100),
         ("folders", 1000),
+        ("servers", 20),
+        ("crowd", 8),
     ):
         one = commands.add_parser(what)
         one.add_argument("--runs" if what == "memory" else "--count", dest="count", type=int, default=count)
@@ -59,6 +61,14 @@ def main() -> int:
         from .library import check as check_library
 
         ledgers = check_library(given.seed, numbers, command)
+    elif given.what == "servers":
+        from .servers import check as check_servers
+
+        ledgers = check_servers(given.seed, numbers, command)
+    elif given.what == "crowd":
+        from .crowd import check as check_crowd
+
+        ledgers = check_crowd(given.seed, given.count, command)
     elif given.what == "folders":
         from .folders import check as check_folders
 

@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import threading
 import tracemalloc
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -90,6 +91,7 @@ def test_texts_that_are_none_are_listed_as_well(library):
     os.utime(folder / ID, ns=(0, 2**33 * 10**9))
     entry = listed(library)[ID]
     assert entry.state == "done" and entry.sentence.isprintable() and len(entry.sentence) <= 1000
+    assert datetime.fromtimestamp(entry.began, UTC).year == 9999
 
 
 def test_a_name_that_is_no_text_is_listed(library):
