@@ -16,6 +16,7 @@ import threading
 import time
 import weakref
 from collections import OrderedDict, deque
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -231,8 +232,9 @@ class Jobs:
         self._paces = Paces()
         self.kept = None if folder is None else KeptQueue(folder)
         if folder is not None and folder.is_dir():
-            for left in folder.iterdir():  # by a server that was killed
-                sweep_partials(left)
+            with suppress(OSError):  # a folder that cannot be read: the library says so
+                for left in folder.iterdir():  # by a server that was killed
+                    sweep_partials(left)
 
     def open_tab(self) -> Tab:
         """A tab, which keeps what it shows in memory as long as somebody holds it."""

@@ -8,6 +8,7 @@ what the library says of them must agree with that, with the journal, and with s
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import random
@@ -34,6 +35,7 @@ from superdiff_engine.domains.checked import make_recipe, parse_recipe
 from superdiff_engine.errors import RecordError, SuperDiffError
 from superdiff_engine.library import Entry, Library, Query
 from superdiff_engine.library import index as index_module
+from superdiff_engine.library.archive import export_zip, import_zip
 from superdiff_engine.recipes.document import Recipe
 from superdiff_engine.runs.axes import parse_axis
 from superdiff_engine.runs.grid import Sweep
@@ -85,6 +87,21 @@ def furnished() -> Path:
         run.execute()
     _grid(folder).execute()
     return folder
+
+
+@cache
+def packed() -> tuple[bytes, frozenset[str]]:
+    """A zip of two runs that are in no library yet, and their ids."""
+    with tempfile.TemporaryDirectory() as name:
+        library, ids = Library(Path(name)), []
+        for number in (1, 4):
+            run = Run(recipe(number), previews=False)
+            run.folder = library.folder / run.id
+            run.execute()
+            ids.append(run.id)
+        buffer = io.BytesIO()
+        export_zip(library, ids, buffer)
+        return buffer.getvalue(), frozenset(ids)
 
 
 def _grid(folder: Path) -> Sweep:
@@ -204,13 +221,19 @@ def _act(library: Library, journal: Journal, rng: random.Random) -> None:
     if not entries:
         return
     entry = rng.choice(entries)
-    what = rng.choice(["label", "label", "label", "delete", "delete", "restore", "reindex", "thumbnails", "empty"])
+    what = rng.choice(
+        ["label", "label", "label", "delete", "delete", "restore", "reindex", "thumbnails", "empty", "import"]
+    )
     if what == "label" and not entry.binned:
         name, tag = f"name {rng.randrange(10**6)}", f"tag {rng.randrange(5)}"
         journal.say(labelling=entry.id, name=name)
         library.label(entry.id, name=name, add=[tag], star=True)
         journal.say(labelled=entry.id, name=name)
-    elif what == "delete" and not entry.binned:
+    elif what == "import":
+        for name in import_zip(library, io.BytesIO(packed()[0])).came.values():
+            journal.say(done=name)
+    # Those of the zip stay: one that lies in the bin comes in once more.
+    elif what == "delete" and not entry.binned and entry.id not in packed()[1]:
         library.delete([entry.id])
     elif what == "restore" and entry.binned:
         library.restore([entry.id])
@@ -382,6 +405,7 @@ def check(seed: int, numbers: list[int], command: str, case: Callable[[int, int]
     for number in range(6):
         by_hand(recipe(number).to_json())
     furnished()
+    packed()
     try:
         ledger = walk(Ledger("library, kills", command), numbers, lambda number: case(seed, number), limit=240)
         ledger.figures["kills"] = _KILLS * len(numbers)

@@ -7,6 +7,7 @@ import os
 import shutil
 import sqlite3
 import threading
+import time
 import tracemalloc
 from datetime import UTC, datetime
 
@@ -14,10 +15,14 @@ import numpy as np
 import pytest
 from plane_recipes import plane
 
+from studio.jobs import Jobs
 from superdiff_engine.errors import OutputError, RecordError, SuperDiffError
 from superdiff_engine.library import Library, Query
 from superdiff_engine.library import library as module
+from superdiff_engine.library.entry import read_entry
 from superdiff_engine.library.index import INDEX
+from superdiff_engine.runs.axes import parse_axis
+from superdiff_engine.runs.grid import Sweep
 from superdiff_engine.runs.run import Run
 from superdiff_engine.system import files
 from superdiff_engine.system.locks import is_held, take
@@ -335,3 +340,58 @@ def test_libraries_that_are_none(tmp_path):
     (tmp_path / "odd" / INDEX).mkdir()
     with pytest.raises(OutputError):
         Library(tmp_path / "odd").refresh()
+
+
+def test_a_library_that_is_deleted_while_a_run_is_at_work(library):
+    """The run says so and stays in memory; the next one makes the library anew."""
+    run = Run(plane(levels={"steps": 3}, batch=4), previews=False)
+    run.folder = library.folder / run.id
+    with pytest.raises(OutputError, match="No such file"):
+        run.execute(lambda step: shutil.rmtree(library.folder, ignore_errors=True))
+    assert run.result is not None and run.state == "failed" and "kept in memory" in run.message
+    library.refresh()
+    assert library.find().total == 0 and library.counts() == {}
+    with pytest.raises(RecordError):
+        library.label(run.id, name="x")
+    again = Run(plane(levels={"steps": 3}, batch=4), previews=False)
+    again.folder = library.folder / again.id
+    again.execute()
+    assert listed(library).keys() == {again.id}
+
+
+def test_a_folder_that_cannot_be_read_is_said_in_a_sentence(library, monkeypatch):
+    def refuse(path="."):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    monkeypatch.setattr(os, "listdir", refuse)
+    jobs = Jobs(library.folder)
+    with pytest.raises(OutputError, match="Permission denied"):
+        jobs.library.refresh()
+    assert read_entry(library.folder / ID).state == "damaged"
+
+
+def test_a_clock_that_jumps_back_hides_nothing(library, monkeypatch):
+    """What was written before the jump, and after it with an earlier time, is as the folders have it."""
+    folder = library.folder / ID
+    later = time.time_ns() + 3600 * 10**9
+    os.utime(folder, ns=(later, later))
+    assert listed(library)[ID].name != "earlier"
+    monkeypatch.setattr(module.time, "time_ns", lambda: later + 10 * 10**9)
+    assert listed(library)[ID].state == "done"  # read after it had settled
+    monkeypatch.undo()
+    (folder / "labels.json").write_text(json.dumps({"name": "earlier"}))
+    os.utime(folder, ns=(later - 10**9, later - 10**9))
+    assert listed(library)[ID].name == "earlier"
+
+
+def test_a_grid_that_breaks_off_is_not_at_work_for_ever(library):
+    grid = Sweep(plane(levels={"steps": 3}, batch=4), parse_axis("temperature=0.5,1"))
+    grid.folder = library.folder / grid.id
+
+    def broken(step):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        grid.execute(broken)
+    assert library.entry(grid.id).state == "interrupted"
