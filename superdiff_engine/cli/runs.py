@@ -142,6 +142,9 @@ def grid(
     metric: Annotated[
         str | None, typer.Option(help="of what is measured, what to print: gap, 'log_density 1', seconds, ...")
     ] = None,
+    chart: Annotated[
+        Path | None, typer.Option(help="a heat map of --metric (left out: of the first that there is), an SVG or a PNG")
+    ] = None,
     keep: Annotated[
         Path | None,
         typer.Option(
@@ -166,7 +169,9 @@ def grid(
     axes = parse_axis(x), None if y is None else parse_axis(y)
     sweep = Sweep(load_recipe(recipe), *axes, samples, cells=keep)
     sweep.folder = None if keep is None else keep / sweep.id
-    for path in (out, csv):
+    if chart is not None and chart.suffix.lower() not in (".png", ".svg"):
+        raise SuperDiffError(f"The chart is an SVG or a PNG; give it such a name, not '{chart.name}'.")
+    for path in (out, csv, chart):
         if not replace and path is not None and os.path.lexists(path):
             raise SuperDiffError(f"{path} is there already; choose another name, or replace it with --replace.")
     with interrupts.on_signal(sweep.interrupt), _saving(sweep), bar() as progress:
@@ -192,7 +197,19 @@ def grid(
     console.print(f"{word}: {made} of {cells} cells in {sweep.seconds:.1f} s, in {' and '.join(map(str, files))}")
     if metric is not None:
         _print_figure(sweep, metric)
+    if chart is not None:
+        _save_chart(sweep, metric or sweep.usual_figure, chart)
     raise typer.Exit(_code_of(sweep))
+
+
+def _save_chart(sweep: Sweep, name: str, path: Path) -> None:
+    """A heat map of one figure that some cell has, as a file."""
+    from ..figures.grids import grid_sheet
+    from ..system.files import write_whole
+
+    sheet = grid_sheet(sweep, name, "light")
+    write_whole(path, sheet.svg() if path.suffix.lower() == ".svg" else sheet.png())
+    console.print(f"{sheet.title}, in {path}")
 
 
 def _print_figure(sweep: Sweep, name: str) -> None:

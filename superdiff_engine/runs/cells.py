@@ -204,11 +204,12 @@ def grid_title(recipe: Recipe, x: Axis, y: Axis | None = None) -> str:
                 documents.append(changed_document(recipe, {axis.name: value}))
     names = [[expert["prompt"] or expert["model"] for expert in document["experts"]] for document in documents]
     experts = ", ".join(each[0] if len(set(each)) == 1 else "…" for each in zip(*names, strict=True))
-    held = [
-        f"{parameter(name).title} = {parameter(name).kind.label(parameter(name).value(recipe))}"
-        for name in varied(recipe)
-        if parameter(name).stated and name not in {axis.name for axis in axes}
-    ]
+    held = []
+    for name in varied(recipe):
+        told = parameter(name)
+        value = told.value(recipe)
+        if told.stated and value != told.usual and name not in {axis.name for axis in axes}:
+            held.append(f"{told.title} = {told.kind.label(value)}")
     words = [recipe.operator.name.replace("_", " ").upper(), *recipe.operator.composed]
     same = all(document["operator"]["name"] == recipe.operator.name for document in documents)
     texts = {

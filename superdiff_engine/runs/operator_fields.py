@@ -31,9 +31,10 @@ def put_operator(document: Document, name: Value) -> None:
 def of_operators() -> dict[str, Parameter]:
     """What the operators say that a grid can vary."""
     found: dict[str, Parameter] = {}
-    for _, told in all_parameters():
+    for owner, told in all_parameters():
         if told.varied is not None:
-            found |= _of_operator(told, told.varied)
+            default = owner.model_fields[told.field].default if told.detail else None
+            found |= _of_operator(told, told.varied, default)
     return found
 
 
@@ -52,9 +53,9 @@ def _foreign(told: OperatorParameter) -> Callable[[Document], str]:
     return obstacle
 
 
-def _of_operator(told: OperatorParameter, axis: Varied) -> dict[str, Parameter]:
+def _of_operator(told: OperatorParameter, axis: Varied, default: Value | None) -> dict[str, Parameter]:
     where, foreign = f"operator.{told.field}", _foreign(told)
-    common: Document = {"unit": axis.unit, "stated": True}
+    common: Document = {"unit": axis.unit, "stated": True, "usual": default}
 
     def plain(kind: Kind, shift: int = 0) -> Parameter:
         def get(document: Document) -> Value:
@@ -128,7 +129,7 @@ def _of_expert(
         put=put,
         suggest=always(*kind.read(axis.suggested)),
         obstacle=obstacle,
-        **(common | {"stated": place == 0}),
+        **(common | {"usual": None if told.shares else 0.0}),
     )
 
 

@@ -34,6 +34,7 @@ class Parameter:
         early: whether others depend on it, so that it is set before them.
         groups: whether it decides how many samples are a group of particles.
         stated: whether a grid's title says it where no axis does.
+        usual: a value that the title does not say all the same; None for none.
     """
 
     title: str
@@ -48,6 +49,7 @@ class Parameter:
     early: bool = False
     groups: bool = False
     stated: bool = False
+    usual: Value | None = None
 
     @property
     def label(self) -> str:

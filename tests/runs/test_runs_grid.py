@@ -84,7 +84,11 @@ def test_the_file_carries_recipe_and_axes():
 def test_the_title_names_what_the_axes_do_not_vary():
     title = grid_title(plane(seed=12), parse_axis("temperature=1,2"))
     assert "OR of rows_upper, rows_lower" in title and "seed = 12" in title and "steps = 6" in title
-    assert "temperature" not in title
+    assert "temperature" not in title and "bias" not in title
+    both = grid_title(plane(operator={"name": "or", "bias": [0, 3]}), parse_axis("seed=1,2"))
+    assert both == "OR of rows_upper, rows_lower; temperature T = 1; bias of expert 2 = 3; steps = 6"
+    shares = grid_title(plane(operator={"name": "fixed", "weights": [0.25, 0.75]}), parse_axis("steps=1,2"))
+    assert "weight of expert 1 = 0.25; weight of expert 2 = 0.75" in shares
 
 
 def test_cancelling_keeps_the_finished_cells_and_drops_the_one_at_work(tmp_path):
@@ -175,7 +179,8 @@ def test_the_command_line_keeps_cells_and_writes_what_was_measured(superdiff, tm
     code, _, errors = superdiff(*arguments)
     assert code == 1 and "'experts.1.model'" in errors and not (tmp_path / "kept").exists()
     arguments = ("grid", tmp_path / "recipe.json", "--x", "operator=or,average", "--y", "model 1=ring,grid", *files)
-    code, output, _ = superdiff(*arguments, "--metric", "gap")
+    code, output, _ = superdiff(*arguments, "--metric", "gap", "--chart", tmp_path / "gap.svg")
+    assert b"nats" in (tmp_path / "gap.svg").read_bytes()
     assert code == 0 and "gap between the experts' log q (nats):" in output.replace("\n", " ")
     assert "operator = Average, model 1 = grid: " in " ".join(output.split())
     (grid,) = [read_grid(path) for path in (tmp_path / "kept").iterdir() if (path / "grid.json").is_file()]
