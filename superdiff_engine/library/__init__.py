@@ -6,9 +6,10 @@
     library.refresh()
     found = library.find(Query(operators=("or", "and"), states=("done",), most=20))
     for entry in found.entries:
-        run = library.open(entry.id)        # recipe, result, trace: the whole run, as it was
-        print(entry.name, run.result.log_density.mean(1))
-        library.label(entry.id, star=True, add=["seen"])
+        if entry.can_open:                  # a run, no grid of runs
+            run = library.open(entry.id)    # recipe, result, trace: the whole run, as it was
+            print(entry.name, run.result.log_density.mean(1))
+            library.label(entry.id, star=True, add=["seen"])
     export_zip(library, [entry.id for entry in found.entries], Path("runs.zip"))
 
 docs/library.md says what lies in the folder, and what is let in.

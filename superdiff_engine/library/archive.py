@@ -105,7 +105,7 @@ def export_zip(
     """
     library.refresh()
     entries, refused = _exportable(library, ids)
-    sources = {entry.id: _files_of(library.path(entry.id)) for entry in entries}
+    sources = {entry.id: _files_of(library.folder / entry.id) for entry in entries}
     total, done = sum(size for files in sources.values() for _, size, _ in files), 0
     told: list[dict[str, Any]] = []
     target = whole_file(file) if isinstance(file, Path) else nullcontext(file)
@@ -157,8 +157,12 @@ def _exportable(library: Library, ids: Iterable[str]) -> tuple[list[Entry], list
     for id in dict.fromkeys(ids):
         wanted += [cell.id for cell in library.find(Query(part_of=id)).entries] if id else []
     entries, refused = [], []
+    # Compared with what is there, once for all: a name that somebody typed becomes no path.
+    there = {path.name for path in library.folder.iterdir()} if library.folder.is_dir() else set()
     for id in sorted(set(wanted)):
-        entry = library.entry(id)
+        if id not in there:
+            library.path(id)  # says why
+        entry = read_entry(library.folder / id)
         if not entry.kind or not may_be_run(id):
             refused.append(f"{quoted(id)} is no run of this library, and was left out.")
         elif entry.state == "running":

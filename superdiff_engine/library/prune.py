@@ -14,6 +14,8 @@ from .library import Library
 #: States by which runs may be pruned; what is at work and what is no run never is.
 PRUNED = ("done", "cancelled", "failed", "interrupted", "damaged", "newer")
 _DAY = 86_400.0
+#: Entries that go between two looks at the progress.
+_AT_ONCE = 50
 
 
 @dataclass(frozen=True)
@@ -109,17 +111,18 @@ def prune(
         library: that has them.
         entries: of a plan.
         forever: whether they are removed from the bin, too.
-        on_progress: called with how many entries are gone and how many are to go; what it raises ends this between two.
+        on_progress: called with how many entries are gone and how many are to go; what it raises ends this between
+            some of them.
 
     Raises:
         RecordError: where somebody is at work on one by now.
         OutputError: when one cannot be moved.
     """
     count = 0
-    for done, entry in enumerate(entries):
+    for done in range(0, len(entries), _AT_ONCE):
         if on_progress is not None:
             on_progress(done, len(entries))
-        names = library.delete([entry.id])
+        names = library.delete([entry.id for entry in entries[done : done + _AT_ONCE]])
         count += library.empty_bin(names) if forever else len(names)
     if on_progress is not None:
         on_progress(len(entries), len(entries))
