@@ -7,7 +7,7 @@ import pytest
 
 from superdiff_engine.domains import domains
 from superdiff_engine.domains.checked import recipe_from_link
-from tests.browser.conftest import ROOT, serving
+from tests.browser.conftest import PATIENCE, ROOT, serving
 
 pytestmark = pytest.mark.browser
 
@@ -42,7 +42,7 @@ def ready(page, address):
 
 def address_with(page, holds):
     """The recipe in the address line, once it is as it should be; that follows at the end of a turn of the page."""
-    for _ in range(100):
+    for _ in range(PATIENCE // 100):
         recipe = recipe_from_link(parse_qs(urlparse(page.url).query)["recipe"][0])
         if holds(recipe):
             return recipe
