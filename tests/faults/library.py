@@ -200,7 +200,10 @@ def serve(folder: Path, journal: Journal, rng: random.Random, before: str | None
     jobs = Jobs(folder)
     library = jobs.library
     assert library is not None
-    asked = [jobs.submit(recipe(rng.randrange(6))) for _ in range(_RUNS)]
+    asked = []
+    for _ in range(_RUNS):
+        asked.append(jobs.submit(recipe(rng.randrange(6))))
+        journal.say(asked=asked[-1].id)
     if rng.random() < 0.4:
         jobs.submit_grid(Sweep(recipe(0), parse_axis("temperature=0.5,1")), asked[0].id)
     said = set()
@@ -213,6 +216,7 @@ def serve(folder: Path, journal: Journal, rng: random.Random, before: str | None
             _act(library, journal, rng)
         if len(said) == _RUNS and rng.random() < 0.05:
             asked.append(jobs.submit(recipe(rng.randrange(6))))
+            journal.say(asked=asked[-1].id)
 
 
 def _act(library: Library, journal: Journal, rng: random.Random) -> None:
@@ -325,10 +329,15 @@ def check_library(folder: Path, journal: list[dict[str, Any]], before: set[str])
     if not folder.is_dir():
         return []
     found = reading(folder)
+    offered = {entry.key for entry in jobs.offered()}
+    if jobs.kept is not None:
+        jobs.kept.close()  # for the next server
     emptied = {said["emptying"] for said in journal if "emptying" in said}
     kept = (before | {said["done"] for said in journal if "done" in said}) - emptied
     if lost := kept - found.keys():
         raise Broken(f"lost: {sorted(lost)}")
+    if gone := {said["asked"] for said in journal if "asked" in said} - emptied - found.keys() - offered:
+        raise Broken(f"neither begun nor offered again: {sorted(gone)}")
     library.refresh()
     entries = _agreeing(library, found)
     anew = Library(folder)
