@@ -24,7 +24,7 @@ from .exports import draw_downloads, shown_of
 from .progress import seconds_text
 
 #: Letters of a title, of a fact and of an expert in the heading; all of them are in the settings.
-_TITLE, _FACT, _EXPERT = 90, 70, 60
+_TITLE, _FACT, _EXPERT = 90, 70, 80
 #: What the heading's other words say already: the numbers after the state, the levels, the experts.
 _SAID = {"levels.steps", "batch", "seed", "levels.highest", "levels.lowest", "levels.spacing", "experts.model"}
 

@@ -11,6 +11,9 @@ PANES = """() => ["form", "stage"].map((name) => {
     const pane = document.querySelector(`.st-key-${name}-pane`).closest("[data-testid=stColumn]");
     return [pane.scrollTop, pane.scrollHeight - pane.clientHeight];
 })"""
+STILL = "() => document.querySelector('[data-testid=stApp]').dataset.testScriptState === 'notRunning'"
+#: The scripts come last, once the page has been drawn.
+LISTENS = "() => window.superdiffTab && window.superdiffPage?.data && location.search.includes('recipe=')"
 PAGE = "() => document.querySelector('[data-testid=stMain]').scrollTop + document.scrollingElement.scrollTop"
 #: What would catch the wheel between the panes and what they show; tables scroll by themselves.
 BOXES = """() => [...document.querySelectorAll(".st-key-panes [data-testid=stColumn] *")].filter((one) =>
@@ -25,9 +28,7 @@ def tab(context, studio):
     page = context.new_page()
     page.set_viewport_size({"width": 1280, "height": 600})
     page.goto(f"{studio}/?recipe={make_recipe(recipe).to_link()}")
-    page.wait_for_function(
-        "() => window.superdiffTab && window.superdiffPage?.data && location.search.includes('recipe=')"
-    )
+    page.wait_for_function(LISTENS)
     page.keyboard.press("Control+Enter")
     page.get_by_text("Finished").wait_for()
     page.get_by_role("button", name="Run beside").wait_for()
@@ -77,8 +78,9 @@ def test_the_panes_scroll_by_themselves_and_the_page_does_not(tab):
 
 def test_keys_choose_views_and_samples_but_never_while_typing(tab):
     seed = tab.locator(".st-key-seed-row input")
-    tab.keyboard.press("]")
     tab.locator("[class*='st-key-pick-'] input").wait_for()
+    tab.wait_for_function(STILL)
+    tab.keyboard.press("]")
     tab.wait_for_function("() => document.querySelector('[class*=st-key-pick-] input').value === '1'")
     tab.keyboard.press("3")
     tab.get_by_text("against the level").wait_for()
@@ -99,6 +101,7 @@ def test_keys_choose_views_and_samples_but_never_while_typing(tab):
         checked.filter(has_text=name).wait_for()
     tab.reload()
     tab.get_by_text("against the level").wait_for()
+    tab.wait_for_function(LISTENS)
 
     tab.keyboard.press("?")
     listed = tab.get_by_role("dialog", name="Keyboard")
