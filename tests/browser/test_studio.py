@@ -164,7 +164,7 @@ def test_a_comparison_stands_side_by_side(context, studio):
     page.keyboard.press("Control+Enter")
     page.get_by_text("Finished").wait_for()
     page.get_by_role("button", name="Run beside").click()
-    page.wait_for_function("() => (document.body.innerText.match(/Finished/g) || []).length === 2")
+    page.wait_for_function("() => (document.body.innerText.match(/20 steps in/g) || []).length === 2")
     assert page.url.count("-") >= 4  # two ids in the address line
     page.close()
 
