@@ -160,6 +160,8 @@ def read_status(folder: Path) -> dict[str, Any] | None:
         state, seconds = found["state"], float(found.get("seconds", 0))
         if state not in ("done", "cancelled", "failed") or not math.isfinite(seconds):
             raise ValueError(state)
+        if not isinstance(found.get("message", ""), str):
+            raise ValueError("a message that is no text")
         return {
             "state": state,
             "seconds": seconds,

@@ -34,7 +34,7 @@ NAMES = [
     os.fsdecode(b"caf\xe9"), os.fsdecode(b"\xff\xfe"), os.fsdecode(b"\xc3\x28" * 100), "20261126-120000-0123abcd",
 ]  # fmt: skip
 #: What a preview or a document may be instead of a file.
-THINGS = ["pipe", "zero", "loop", "broken link", "folder", "socket", "sparse", "link to the index", "empty"]
+THINGS = ["pipe", "zero", "loop", "broken link", "folder", "socket", "sparse", "link to the log", "empty"]
 #: Pixels along a side of pictures, and (number, bytes) of arrays, that are small as files.
 _SIDES, _SIZES = (5000, 9000, 20_000), ((40, 2**20), (2, 2**26), (1, 2**28))
 
@@ -124,7 +124,7 @@ def _harm(rng: random.Random, folder: Path) -> str:
     if kind == 5:
         path = run / rng.choice(["recipe.json", "status.json", "begun.json", "labels.json", "grid.json", "preview.png",
                                  "samples.npz", "replay.npz", "trace.parquet", "run.log", "run.lock"])  # fmt: skip
-        _instead(rng.choice(THINGS), path, folder)
+        _instead(rng.choice(THINGS), path)
         return "a thing instead of a file"
     if kind == 6:
         (run / "preview.png").write_bytes(_png_bomb(rng.choice(_SIDES)))
@@ -135,11 +135,11 @@ def _harm(rng: random.Random, folder: Path) -> str:
         if rng.random() < 0.5:
             place.write_bytes(rng.randbytes(20))
         else:
-            _instead(rng.choice(THINGS), place, folder)
+            _instead(rng.choice(THINGS), place)
     return "foreign files"
 
 
-def _instead(kind: str, path: Path, folder: Path) -> None:
+def _instead(kind: str, path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         return
     path.unlink(missing_ok=True)
@@ -165,8 +165,8 @@ def _instead(kind: str, path: Path, folder: Path) -> None:
     elif kind == "sparse":
         with path.open("wb") as file:
             file.truncate(2**36)
-    elif kind == "link to the index":
-        path.symlink_to(folder / "index.sqlite3")
+    elif kind == "link to the log":
+        path.symlink_to("run.log")
     else:
         path.touch()
 

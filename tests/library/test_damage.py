@@ -97,6 +97,9 @@ def test_texts_that_are_none_are_listed_as_well(library):
     entry = listed(library)[ID]
     assert entry.state == "done" and entry.sentence.isprintable() and len(entry.sentence) <= 1000
     assert datetime.fromtimestamp(entry.began, UTC).year == 9999
+    path = folder / ID / "status.json"
+    path.write_text(json.dumps(document | {"message": 3}))
+    assert library.entry(ID).state == "damaged" and "status.json" in library.entry(ID).sentence
 
 
 def test_a_name_that_is_no_text_is_listed(library):
