@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from superdiff_engine.errors import SuperDiffError
+from superdiff_engine.errors import RecordError, SuperDiffError
 from superdiff_engine.library import LabelError, Labels
 from superdiff_engine.library.labels import read_labels
 
@@ -24,8 +24,8 @@ def labels_of(job: Job) -> Labels:
 
 
 def draw_label_menu(job: Job, labels: Labels) -> None:
-    """The run's star, and a menu with its name, note and tags; nothing where the run is not kept."""
-    if job.run.folder is None:
+    """The run's star, and a menu with its name, note and tags; nothing where the run is not kept (any more)."""
+    if job.run.folder is None or not job.run.folder.is_dir():
         return
     draw_star(job.id, labels.star)
     named = "Note" if labels.name else "Name this run"
@@ -42,11 +42,25 @@ def draw_note(labels: Labels) -> None:
 
 
 def draw_place(job: Job) -> None:
-    """Where a run is kept, and the way there."""
+    """Where a run is kept, and the way there or back."""
     if job.run.folder is None:
         st.caption("Not kept in the library: its record is switched off")
-    else:
+    elif job.run.folder.is_dir():
         st.page_link("screens/library.py", label="Saved in the library", icon=":material/photo_library:")
+    else:
+        # Shown from memory: somebody has taken its folder away meanwhile, or it could not be written.
+        _draw_gone(job.id)
+
+
+def _draw_gone(job_id: str) -> None:
+    try:
+        asked.library().path(job_id, binned=True)
+    except RecordError:
+        st.caption("Not in the library; what is shown here can still be saved")
+        return
+    with st.container(horizontal=True, vertical_alignment="center", width="content", gap="small"):
+        st.caption("In the library's bin", width="content")
+        _put_back_button([job_id], f"put-back-{job_id}")
 
 
 def run_again(job_id: str) -> None:
@@ -72,12 +86,16 @@ def draw_run_again(job: Job) -> None:
 def draw_put_back() -> None:
     """The button that takes the runs out of the bin which the tab's address names."""
     if st.session_state.get("binned"):
-        st.button("Put it back", icon=":material/restore_from_trash:", key="put-back", on_click=callback(_put_back))
+        _put_back_button(st.session_state["binned"], "put-back")
 
 
-def _put_back() -> None:
+def _put_back_button(ids: list[str], key: str) -> None:
+    st.button("Put it back", icon=":material/restore_from_trash:", key=key, on_click=callback(_put_back), args=(ids,))
+
+
+def _put_back(ids: list[str]) -> None:
     state = st.session_state
-    ids, state["problem"] = state["binned"], ""
+    state["problem"] = ""
     names = asked.library().restore(ids)
     state["binned"] = []
     jobs = []

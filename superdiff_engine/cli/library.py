@@ -145,13 +145,15 @@ def _place(library: Library, entry: Entry) -> Path:
 def _table(entries: Sequence[Entry]) -> Table:
     from ..library.entry import STATES
 
+    # Where there is no room for it, the id, which begins with the day and the hour (UTC), says when.
+    narrow = console.width < 110
     table = Table(
         Column("id", no_wrap=True),
-        Column("began", no_wrap=True),
-        "state",
+        *([] if narrow else [Column("began", no_wrap=True)]),
+        Column("state", no_wrap=True),
         "name",
         "of",
-        Column("size", justify="right"),
+        Column("size", justify="right", no_wrap=True),
     )
     for entry in entries:
         star = "★ " if entry.labels.star else ""
@@ -159,7 +161,8 @@ def _table(entries: Sequence[Entry]) -> Table:
         kind = "grid: " if entry.kind == "grid" else ""
         of = " | ".join(one if len(one) <= 40 else f"{one[:39]}…" for one in entry.experts) or entry.sentence
         name = f"{star}{kind}{entry.name if entry.name != entry.id else ''}{tags}"
-        table.add_row(entry.id, _when(entry.began), STATES[entry.state], name, of, size_text(entry.bytes))
+        began = [] if narrow else [_when(entry.began)]
+        table.add_row(entry.id, *began, STATES[entry.state], name, of, size_text(entry.bytes))
     return table
 
 

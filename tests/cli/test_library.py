@@ -79,6 +79,7 @@ def test_list_filters_sorts_and_speaks_json(library):
     assert listed("--star") == listed("--tag", "y y") == listed("--text", "FIRST one") == [A]
     shown = superdiff("library", "list")
     assert all(id in shown for id in AGES) and "3 runs" in shown and "#y y" in shown and "\x1b" not in shown
+    assert shown.count("finished") == 3 and "…" not in shown  # in 80 columns
     assert "\x1b" not in superdiff("library", "list", "--json")
     assert "2 are shown" in superdiff("library", "list", "--most", "2")
     assert "newest" in complaint("library", "list", "--sort", "x") and "done" in complaint(

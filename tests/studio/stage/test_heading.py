@@ -97,3 +97,17 @@ def test_experts_of_two_models_are_told_apart_and_long_prompts_are_whole_somewhe
     assert experts_in_words(two, [long, "a cat"]) == [f"{long} (hub/a/b)", "a cat (hub/c/d)"]
     assert experts_in_words(two, [long, "a cat"], 9) == ["a *very*… (hub/a/b)", "a cat (hub/c/d)"]
     assert spelled(two)["experts.1.prompt"].value == f"'{long}'"
+
+
+def test_a_run_that_another_put_into_the_bin_says_so_and_is_put_back(app):
+    library, (job,) = session.registry().library, session.registry()._jobs.values()
+    library.refresh()
+    library.delete([job.id])
+    app.run()
+    assert "In the library's bin" in words(app) and not any(one.key == f"star-{job.id}" for one in app.button)
+    press(app, f"put-back-{job.id}")
+    assert not app.error and job.run.folder.is_dir() and "bin" not in words(app)
+    library.delete([job.id])
+    library.empty_bin()
+    app.run()
+    assert not app.error and "Not in the library" in words(app)
