@@ -238,8 +238,10 @@ function move(event) {
 }
 
 function onKey(event) {
-  if (!event.target.closest(".card") || event.altKey || !tab.current) return;
-  const id = tab.current, entry = entryOf(id);
+  // A checkbox or a button has the focus without its card being the current one: keys act where the focus is.
+  const id = event.target.closest(".card")?.dataset.id, entry = entryOf(id);
+  if (!entry || event.altKey) return;
+  setCurrent(id, false);
   if (event.ctrlKey || event.metaKey) {
     if (event.key.toLowerCase() !== "a") return;
     event.preventDefault();

@@ -229,7 +229,10 @@ def show(
     facts = [
         ("id", entry.id),
         ("name", entry.labels.name),
-        ("what", f"{entry.kind or 'no run'}, {STATES[entry.state]}{', in the bin' if entry.binned else ''}"),
+        (
+            "what",
+            ", ".join([*filter(None, [entry.kind]), STATES[entry.state], *(["in the bin"] if entry.binned else [])]),
+        ),
         ("said", entry.sentence),
         ("began", _when(entry.began)),
         ("took", f"{entry.seconds:.1f} s" if entry.seconds else ""),

@@ -86,6 +86,14 @@ def test_select_delete_undo_and_compare_by_keyboard(page, library):
     page.get_by_role("button", name="Undo").click()
     page.wait_for_function(COUNT, arg=3)
     assert {path.name for path in library.folder.iterdir()} - {"bin"} == before - {"bin"}
+    # A checkbox that the mouse ticked is where the keys are.
+    last = page.locator(".card").nth(2).get_attribute("data-id")
+    page.locator(".card .pick").nth(2).focus()
+    page.keyboard.press("Delete")
+    page.locator(f'.card[data-id="{last}"]').wait_for(state="detached")
+    page.wait_for_function(COUNT, arg=2)
+    page.get_by_role("button", name="Undo").click()
+    page.wait_for_function(COUNT, arg=3)
     page.locator(".card .open").first.focus()
     page.keyboard.press("Control+a")
     page.get_by_text("3 selected").wait_for()
