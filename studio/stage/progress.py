@@ -48,6 +48,9 @@ def standstill_text(job: AnyJob) -> str:
     queued = job.run.state == "queued"
     if queued or (isinstance(job, EstimationJob) and job.run.waiting):
         ahead = registry().ahead(job)
+        if queued and registry().paused:
+            before = f" {len(ahead)} run{'' if len(ahead) == 1 else 's'} ahead." if ahead else ""
+            return f"Waiting: the queue is paused, and goes on from its panel.{before}"
         if ahead:
             return f"Waiting: {len(ahead)} run{'' if len(ahead) == 1 else 's'} ahead, now {work_text(ahead[0])}"
         if queued:

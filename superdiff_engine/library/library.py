@@ -31,6 +31,7 @@ from ..system.locks import alone
 from .entry import Entry, read_entry
 from .index import INDEX, Found, Index, IndexLost, Known, Query
 from .labels import LABELS, LabelError, Labels, read_labels, write_labels
+from .place import VARIABLE
 
 T = TypeVar("T")
 #: What else lies in the library's folder: what was deleted, what waits to be run, the lock of those who write labels or
@@ -238,11 +239,22 @@ class Library:
 
     @property
     def _there(self) -> bool:
-        """Whether there is a folder."""
+        """Whether there is a folder.
+
+        Raises:
+            OutputError: where a file is in its place.
+        """
         try:
-            return self.folder.is_dir()
+            if self.folder.is_dir():
+                return True
+            file = self.folder.exists()
         except OSError:  # no path of a folder, or of one that nobody may see
             return False
+        if file:
+            raise OutputError(
+                f"The library cannot be kept in {self.folder}, which is a file; name a folder in {VARIABLE}."
+            )
+        return False
 
     def entries(self, ids: Iterable[str], binned: bool = False) -> list[Entry]:
         """The entries with these ids, in their order, as the index knows them; those that are gone are left out."""

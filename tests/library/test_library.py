@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from plane_recipes import plane
 
-from superdiff_engine.errors import RecordError
+from superdiff_engine.errors import OutputError, RecordError
 from superdiff_engine.library import LabelError, Library, Query
 from superdiff_engine.library.index import INDEX, SORTS, Index
 from superdiff_engine.library.library import THUMBNAIL
@@ -223,7 +223,7 @@ def test_ten_thousand_random_names_are_found_again(library):
     index = Index(library.folder / "another.sqlite3")
     known = next(iter(library.index.known().values()))
     index.put([(one, known) for one in labelled])
-    for number in range(0, 10_000, 97):
+    for number in range(0, 10_000, 397):
         found = index.find(Query(text=names[number])).entries
         assert str(number) in {one.id for one in found}
         assert index.entry(str(number)).labels.name == labelled[number].labels.name
@@ -323,6 +323,13 @@ def test_thumbnails_are_small_pictures_of_the_preview(library):
         path.unlink()
     (library.folder / entries[0].id / "preview.png").write_bytes(b"no picture")
     assert entries[0].id not in library.thumbnails(library.find().entries)
+
+
+def test_a_file_in_the_librarys_place_is_said(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    for ask in (Library.find, Library.refresh, Library.counts):
+        with pytest.raises(OutputError, match="SUPERDIFF_LIBRARY"):
+            ask(Library(tmp_path / "file"))
 
 
 def test_older_runs_without_a_beginning_are_read(library):

@@ -5,6 +5,7 @@ import pytest
 from studio import jobs as studio_jobs
 from studio import session
 from studio.jobs import Jobs
+from studio.stage.progress import standstill_text
 from superdiff_engine.domains.checked import make_recipe
 from superdiff_engine.runs import waiting
 from tests.studio.held_runs import HeldRun
@@ -49,6 +50,7 @@ def test_the_panel_says_what_waits_for_what_and_the_stage_follows_if_wanted(runs
     assert "The queue is paused" in panel(app)["warnings"][0] and panel(app)["line"].startswith("Queue paused")
     assert [row["id"] for row in queue(app)] == [first.id, third.id, second.id]
     assert texts(app)[1].startswith("begins when the queue goes on")
+    assert "the queue is paused" in standstill_text(third)
     press_in_queue(app, "follow", True)
     press_in_queue(app, "resume")
     first.run.release()
