@@ -9,7 +9,7 @@ import streamlit as st
 
 from superdiff_engine.domains import get_domain
 from superdiff_engine.domains.checked import make_recipe
-from superdiff_engine.errors import RecipeError
+from superdiff_engine.errors import OutputError, RecipeError
 from superdiff_engine.library import Query
 from superdiff_engine.library.entry import OPENED
 from superdiff_engine.recipes.document import Recipe
@@ -135,12 +135,14 @@ def draw_add_run(job: Job) -> None:
 
 def _others(shown: list[str]) -> dict[str, str]:
     """Runs that can be added to those shown, each in one line by its id, the newest first."""
-    library, found = session.registry().library, {}
+    found: dict[str, str] = {}
+    library = session.registry().library
     if library is not None:
-        library.look(_OLDER, _PATIENCE)
-        for entry in library.find(Query(states=OPENED, most=_OFFERED)).entries:
-            if entry.can_open:
-                found[entry.id] = _line(entry.id, entry.name, entry.experts, entry.domain, entry.seed)
+        with suppress(OutputError):  # its own page says what is wrong with it
+            library.look(_OLDER, _PATIENCE)
+            for entry in library.find(Query(states=OPENED, most=_OFFERED)).entries:
+                if entry.can_open:
+                    found[entry.id] = _line(entry.id, entry.name, entry.experts, entry.domain, entry.seed)
     for job in session.registry().made_runs():  # those without a record too
         if job.id not in found:
             found[job.id] = _line(job.id, run_title(job.recipe), job.recipe.names, job.recipe.domain, job.recipe.seed)
