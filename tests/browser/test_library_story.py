@@ -73,7 +73,7 @@ def test_yesterdays_run_is_found_replayed_compared_and_shown_on_a_slide(tab, tmp
         name, slide = saved(tab, "Save", "For a slide (PNG)")
         assert name.endswith("-slide.png") and Image.open(io.BytesIO(slide)).size == (1920, 1080)
         # Both, side by side.
-        tab.get_by_role("link", name="Library").click()
+        tab.get_by_test_id("stTopNav").get_by_role("link", name="Library").click()
         tab.locator("li.card").nth(0).wait_for()
         tab.get_by_placeholder(re.compile("Search names")).fill("")
         tab.keyboard.press("Enter")

@@ -1,5 +1,7 @@
 """Form and stage as two panes, and the keyboard, in a real browser."""
 
+import re
+
 import pytest
 
 from superdiff_engine.domains import get_domain
@@ -30,7 +32,7 @@ def tab(context, studio):
     page.goto(f"{studio}/?recipe={make_recipe(recipe).to_link()}")
     page.wait_for_function(LISTENS)
     page.keyboard.press("Control+Enter")
-    page.get_by_text("Finished").wait_for()
+    page.get_by_text("Finished ·").wait_for()
     page.get_by_role("button", name="Run beside").wait_for()
     yield page
     page.close()
@@ -95,7 +97,7 @@ def test_keys_choose_views_and_samples_but_never_while_typing(tab):
     assert seed.input_value() == "4321.?" and not tab.locator(".page-shortcuts").is_visible()
     seed.fill("4321")
     tab.keyboard.press("Control+Enter")
-    tab.get_by_text("seed 4321").wait_for()
+    tab.get_by_text(re.compile("Finished · .* seed 4321")).wait_for()
     checked = tab.get_by_role("radio", checked=True)
     for name in ("Curves", "against the step"):
         checked.filter(has_text=name).wait_for()

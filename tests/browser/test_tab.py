@@ -170,7 +170,7 @@ def test_run_and_form_outlive_pages_reloads_and_the_server(tab, tmp_path):
         tab.get_by_role("button", name="Run beside").wait_for()
         there()
         tab.get_by_role("button", name="Run beside").click()
-        tab.wait_for_function("() => (document.body.innerText.match(/Finished/g) || []).length === 2")
+        tab.wait_for_function("() => (document.body.innerText.match(/9 steps in/g) || []).length === 2")
         assert tab.evaluate("() => window.menus") == 0
 
 

@@ -52,7 +52,7 @@ def test_text_is_shown_as_typed_everywhere(context, address):
     page = open_with(context, address, recipe.to_link())
     shown(page, SHORT)  # the list of experts
     page.keyboard.press("Control+Enter")
-    page.get_by_text("Finished").wait_for()
+    page.get_by_text("Finished ·").wait_for()
     shown(page, f"2 {SHORT}")  # the heading's legend
     page.get_by_role("radio", name="Curves").click()
     page.get_by_text("Weights κ", exact=True).wait_for()  # the curves are there
