@@ -15,6 +15,9 @@ from .replay import draw_replay
 from .sample import KEEP
 from .table import draw_table
 
+#: Where the session keeps the view that was shown last.
+_LAST = "view-shown"
+
 
 def draw_results(job: Job) -> None:
     """Everything about one ended run."""
@@ -27,8 +30,9 @@ def draw_results(job: Job) -> None:
             )
         _draw_kept_part(job)
         return
-    # The choice is the tab's: it stays when another run is opened.
-    st.session_state.setdefault(VIEW, view_named(st.query_params.get(VIEW, "")))
+    # The choice is the tab's: it stays when another run is opened, however long nothing was there to choose from.
+    last = st.session_state.get(_LAST) or view_named(st.query_params.get(VIEW, ""))
+    st.session_state.setdefault(VIEW, last)
     view = st.segmented_control(
         "What to show",
         VIEWS,
@@ -37,6 +41,7 @@ def draw_results(job: Job) -> None:
         persist_state=KEEP,
         label_visibility="collapsed",
     )
+    st.session_state[_LAST] = view
     with guarded("the results"):
         if view == "Samples":
             _samples(job.id)

@@ -41,9 +41,15 @@ def tab(context, studio):
 def wheel(page, x, by):
     """Turn the wheel over (x, 400) and say how far the panes have moved then, in pixels."""
     page.mouse.move(x, 400)
+    before = page.evaluate(PANES)
     page.mouse.wheel(0, by)
-    page.wait_for_timeout(250)
-    return [top for top, _ in page.evaluate(PANES)]
+    seen = [before]
+    for _ in range(100):  # until something has moved and stands still
+        page.wait_for_timeout(100)
+        seen = [*seen[-4:], page.evaluate(PANES)]
+        if len(seen) == 5 and all(one == seen[-1] != before for one in seen):
+            break
+    return [top for top, _ in seen[-1]]
 
 
 def test_the_panes_scroll_by_themselves_and_the_page_does_not(tab):
