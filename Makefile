@@ -27,7 +27,7 @@ $(READY_DEV): $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
 
-# The browser's tests have the machine to themselves; the types are checked beside the others, which leave a core idle.
+# The browser's tests have the machine to themselves; the others share its cores, a file to a core, and one thread each.
 test: $(READY_DEV)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -35,7 +35,7 @@ test: $(READY_DEV)
 	  { [ -n "$(APT)" ] && $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq chromium fonts-dejavu-core; }
 	@$(BIN)/python -m pytest -m browser; browser=$$?; \
 	  nice $(BIN)/mypy >$(VENV)/mypy.log 2>&1 & types=$$!; \
-	  $(BIN)/python -m pytest -m "not browser"; rest=$$?; \
+	  OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not browser" -n auto --dist loadfile; rest=$$?; \
 	  wait $$types || { cat $(VENV)/mypy.log; exit 1; }; \
 	  [ $$browser = 0 ] || exit $$browser; exit $$rest
 

@@ -53,7 +53,8 @@ class Arguments:
         if not self.solver.allows(self.noise_scale):
             raise ArgumentError(f"The solver '{self.solver.name}' has no noise; leave noise_scale at 1.")
         if self.estimator is not None:
-            allowed = {*ESTIMATORS.values(), self.estimator}
+            # In their order, in which a complaint names them.
+            allowed = list(dict.fromkeys([*ESTIMATORS.values(), self.estimator]))
             check_estimator(self.estimator, self.solver, self.noise_scale, self.space.most_dimensions(), allowed)
         if self.estimator is None and self.operator.needs_density:
             raise ArgumentError(f"{type(self.operator).__name__} needs log-densities; choose an estimator.")

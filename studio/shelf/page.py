@@ -37,7 +37,7 @@ _SORTS = {
     "longest": "Longest first",
 }
 #: The pause in typing after which a search begins.
-_PAUSE = "80ms"
+_PAUSE = "50ms"
 _LOOKS = {"cards": ":material/grid_view:", "rows": ":material/view_list:"}
 
 

@@ -240,9 +240,9 @@ def show(
         ("star", "yes" if entry.labels.star else ""),
         ("tags", ", ".join(entry.labels.tags)),
         ("note", entry.labels.note),
-        ("folder", str(place)),
     ]
     _print_facts(facts)
+    console.print(f"\nIts folder: {place}", soft_wrap=True)  # in one piece, to be copied
     if recipe is not None:
         from ..runs.wording import spelled
 

@@ -103,7 +103,7 @@ def test_an_id_may_be_a_beginning_or_a_name(library):
 def test_show_says_what_is_known(library):
     superdiff("library", "label", A, "--note", "mine", "--star")
     shown = superdiff("library", "show", A)
-    for word in (A, "finished", "mine", "yes", "steps", "seed", "samples.npz", library.folder.name):
+    for word in (A, "finished", "mine", "yes", "steps", "seed", "samples.npz", str(library.folder / A)):
         assert word in shown, word
     told = json.loads(superdiff("library", "show", A, "--json"))
     assert told["recipe"]["operator"]["name"] == "or" and told["files"]["samples.npz"] > 0

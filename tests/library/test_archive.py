@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import stat
+import tempfile
 import textwrap
 import time
 import zipfile
@@ -218,10 +219,12 @@ def link(name, mode=stat.S_IFLNK | 0o777):
     return info
 
 
+#: Where a zip with a whole path in it would write.
+ABSOLUTE = (Path(tempfile.gettempdir()) / "superdiff-outside").as_posix()
 HOSTILE = [
     ("../../outside", "outside"),
     (f"../{OTHER}/samples.npz", "outside"),
-    ("/tmp/superdiff-outside", "outside"),
+    (ABSOLUTE, "outside"),
     (f"{GRID}/../../outside", "outside"),
     (f"{GRID}\\..\\..\\outside", "outside"),
     ("C:/outside/recipe.json", "outside"),
@@ -245,7 +248,7 @@ def test_names_that_no_run_has_are_left_out(library, empty, tmp_path, name, text
     told = [sentence for sentence in found.refused if sentence.endswith(".") and "\x1b" not in sentence]
     assert len(told) == len(found.refused) == (0 if name in (f"{GRID}/.hidden", "index.sqlite3") else 1)
     after = {path for path in tmp_path.rglob("*") if empty.folder not in path.parents}
-    assert after - outside <= {empty.folder} and not Path("/tmp/superdiff-outside").exists()
+    assert after - outside <= {empty.folder} and not Path(ABSOLUTE).exists()
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")

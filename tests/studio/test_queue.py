@@ -20,7 +20,7 @@ from superdiff_engine.runs.density_check import Checking
 from superdiff_engine.runs.grid import Sweep
 from superdiff_engine.runs.run import Run
 from superdiff_engine.runs.waiting import QueueFile
-from tests.studio.held_runs import HeldRun
+from tests.studio.held_runs import HeldRun, release_all
 
 EXPERTS = [{"model": "overlap_a"}, {"model": "overlap_b"}]
 
@@ -35,6 +35,8 @@ def held(monkeypatch):
     """Runs are held until they are released."""
     monkeypatch.setattr(studio_jobs, "Run", HeldRun)
     monkeypatch.setattr(waiting, "Run", HeldRun)
+    yield
+    release_all()
 
 
 @pytest.fixture

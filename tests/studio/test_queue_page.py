@@ -8,7 +8,7 @@ from studio.jobs import Jobs
 from studio.stage.progress import standstill_text
 from superdiff_engine.domains.checked import make_recipe
 from superdiff_engine.runs import waiting
-from tests.studio.held_runs import HeldRun
+from tests.studio.held_runs import HeldRun, release_all
 from tests.studio.queue_panel import panel, press_in_queue, queue
 from tests.studio_page import open_link, press
 
@@ -28,6 +28,7 @@ def runs(tmp_path, monkeypatch):
     monkeypatch.setattr(waiting, "Run", HeldRun)
     yield tmp_path / "runs"
     session.registry().end()
+    release_all()
 
 
 def test_the_panel_says_what_waits_for_what_and_the_stage_follows_if_wanted(runs, monkeypatch):
