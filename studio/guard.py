@@ -18,6 +18,9 @@ from superdiff_engine.system.visible_text import visible
 log = logging.getLogger("superdiff.studio")
 log_visibly()
 
+#: Parts the key of a button that is pressed once from the number of its presses.
+TURN = "~"
+
 
 @contextmanager
 def guarded(what: str) -> Iterator[None]:
@@ -45,6 +48,27 @@ def callback(act: Callable[..., object]) -> Callable[..., None]:
             st.session_state["problem"] = _sentence(error, "what you just did")
 
     return guarded_act
+
+
+def once(key: str, act: Callable[..., object]) -> dict[str, Any]:
+    """The key and callback of a button whose press must count once.
+
+    A click that meets the tick of a fragment is told to the server twice by Streamlit 1.67. Every press makes another
+    widget of the button, which the second telling does not name. What looks it up by its key adds `TURN` and a number.
+
+    Args:
+        key: what is the same for every press of this button.
+        act: as in `callback`; arguments go in `args`.
+    """
+    counter = f"turns.{key}"
+    turn = st.session_state.setdefault(counter, 0)
+
+    def act_once(*arguments: Any, **named: Any) -> None:
+        if st.session_state[counter] == turn:
+            st.session_state[counter] = turn + 1
+            act(*arguments, **named)
+
+    return {"key": f"{key}{TURN}{turn}", "on_click": callback(act_once)}
 
 
 def _sentence(error: Exception, what: str) -> str:

@@ -14,7 +14,8 @@ from superdiff_engine.runs.comparison import MOST
 from . import titles
 from .form import memory as form_memory
 from .form import state as form_state
-from .jobs import EstimationJob, GridJob, Job, Jobs, Tab
+from .job import EstimationJob, GridJob, Job, Tab
+from .jobs import Jobs
 from .words import ordinal
 
 #: How many runs are shown side by side.

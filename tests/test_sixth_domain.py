@@ -128,7 +128,7 @@ app = AppTest.from_file(str(Path(studio.__file__).parent / "app.py"), default_ti
 app.query_params["recipe"] = found.recipe.to_link()
 app.run()
 assert not app.exception and app.session_state["f.domain"] == "line"
-next(button for button in app.button if button.key == "run").click()
+next(button for button in app.button if button.key.startswith("run~")).click()
 app.run()
 (job,) = session.registry()._jobs.values()
 assert job.run.finished.wait(60)

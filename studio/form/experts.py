@@ -11,7 +11,7 @@ from superdiff_engine.domains import get_domain
 from superdiff_engine.recipes.document import MOST_EXPERTS
 
 from ..charts.palette import dot
-from ..guard import callback, plain
+from ..guard import callback, once, plain
 from . import memory as form_memory
 from . import slots as form_slots
 from . import state as form_state
@@ -39,9 +39,8 @@ def draw_form_experts() -> None:
         st.button(
             "Add",
             icon=":material/add:",
-            on_click=callback(form_slots.add_expert),
+            **once("add-expert", form_slots.add_expert),
             disabled=len(slots) >= MOST_EXPERTS or not (infos or domain.wording),
-            key="add-expert",
             type="tertiary",
             help=f"Add an expert (at most {MOST_EXPERTS})",
         )

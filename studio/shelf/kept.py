@@ -10,7 +10,7 @@ from superdiff_engine.library.labels import read_labels
 
 from .. import session
 from ..guard import callback, guarded, plain
-from ..jobs import Job
+from ..job import Job
 from . import asked
 from .labels import draw_labels, draw_star
 

@@ -11,19 +11,20 @@ import streamlit as st
 from superdiff_engine.figures.numbers import pairs_csv
 
 from ..charts.palette import theme_name
-from ..jobs import Job
+from ..job import Job
 
 if TYPE_CHECKING:
     from superdiff_engine.figures.charts import Sheet
+    from superdiff_engine.runs.cells import Grid
 
 
 def draw_chart_files(
-    job: Job, name: str, title: str, sheet: Callable[[], Sheet], csv: Callable[[], bytes] | None = None
+    job: Job | Grid, name: str, title: str, sheet: Callable[[], Sheet], csv: Callable[[], bytes] | None = None
 ) -> None:
     """The row of one chart.
 
     Args:
-        job: that the chart is of.
+        job: or grid that the chart is of.
         name: of the chart, for the files' names: made of ids and nothing that anybody typed.
         title: of the chart, for the buttons' help.
         sheet: makes the chart on paper; it may import what takes long.

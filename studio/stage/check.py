@@ -16,8 +16,8 @@ from superdiff_engine.runs.estimation import PATHS, STEPS
 from ..charts import finished as figures
 from ..charts.live import at_level
 from ..charts.palette import NEUTRAL, expert_colours, theme_name
-from ..guard import callback, guarded, plain, show_sentence
-from ..jobs import EstimationJob, Job
+from ..guard import guarded, once, plain, show_sentence
+from ..job import EstimationJob, Job
 from ..session import newest_check, registry, this_tab
 from .chart_files import draw_agreement_files
 from .given import difference
@@ -37,8 +37,7 @@ def draw_check(job: Job, result: Result, names: list[str]) -> None:
             st.button(
                 "Check these log-densities",
                 icon=":material/fact_check:",
-                key=f"check-densities-{job.id}",
-                on_click=callback(_start),
+                **once(f"check-densities-{job.id}", _start),
                 args=(job.id,),
                 disabled=busy,
                 help=f"Estimates log q of these very samples afresh, at the level where they stand, along {PATHS} "

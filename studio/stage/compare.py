@@ -18,8 +18,8 @@ from superdiff_engine.runs.wording import shortened
 from superdiff_engine.runs.work import is_id
 
 from .. import session, titles
-from ..guard import callback
-from ..jobs import Job
+from ..guard import callback, once
+from ..job import Job
 from ..words import run_title
 
 #: Runs of the library that are offered, the newest; the others are opened from its page.
@@ -82,8 +82,7 @@ def draw_other_operator(job: Job, label: str) -> None:
         st.button(
             "Run beside",
             icon=":material/compare:",
-            key="run-beside",
-            on_click=callback(lambda: _run_other(job, name)),
+            **once("run-beside", lambda: _run_other(job, name)),
             disabled=len(st.session_state["shown"]) >= session.MOST_COMPARED,
             help=f"Same experts, same seed, another operator; up to {session.MOST_COMPARED} side by side"
             f"{'' if job.recipe.correction is None else '. One without an exact target runs without a correction'}",
@@ -95,8 +94,7 @@ def draw_other_operator(job: Job, label: str) -> None:
             st.button(
                 "Run all beside",
                 icon=":material/view_column:",
-                key="run-all-beside",
-                on_click=callback(lambda: session.run_beside(*rest)),
+                **once("run-all-beside", lambda: session.run_beside(*rest)),
                 help=f"{', '.join(named)}, joint prompt and each expert alone, on the same seed, in one press",
             )
 

@@ -15,7 +15,7 @@ from ..charts import live as charts
 from ..charts.live import TITLES, Quantity
 from ..charts.palette import expert_colours, theme_name
 from ..guard import guarded
-from ..jobs import Job
+from ..job import Job
 from ..views import Compared, view_of
 from .chart_files import draw_agreement_files, draw_chart_files
 from .check import draw_check

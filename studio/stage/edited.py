@@ -11,7 +11,7 @@ from superdiff_engine.runs.wording import changes
 
 from ..form import state as form_state
 from ..guard import callback, plain
-from ..jobs import Job
+from ..job import Job
 from ..session import registry
 
 #: Letters of a value, and changes that are named, in one line; the rest is in its tooltip.

@@ -11,7 +11,7 @@ from superdiff_engine.domain import ALL, Result, Shown
 from superdiff_engine.domains import get_domain
 from superdiff_engine.runs.formats import lineage_csv, samples_npz, trace_csv
 
-from ..jobs import Job
+from ..job import Job
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from superdiff_engine.domain import Result
 from ..charts.finished import gallery_figure
 from ..charts.mosaic import mosaic_png
 from ..charts.palette import GROUND
-from ..jobs import Job
+from ..job import Job
 from .sample import KEEP, draw_clickable, labels_note, share_labels
 
 

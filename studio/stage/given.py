@@ -18,8 +18,8 @@ from superdiff_engine.walk import levels_of
 from ..charts.live import at_level
 from ..charts.palette import dot
 from ..form import state as form_state
-from ..guard import callback, guarded, plain, show_sentence
-from ..jobs import EstimationJob
+from ..guard import callback, guarded, once, plain, show_sentence
+from ..job import EstimationJob
 from ..session import registry, this_tab
 from ..views import OwnFiles
 from .progress import TICK, draw_estimation_progress
@@ -149,8 +149,7 @@ def _given(files: OwnFiles, given: GivenSamples) -> None:
         st.button(
             "Estimate log-densities",
             icon=":material/query_stats:",
-            key="own-estimate",
-            on_click=callback(_estimate),
+            **once("own-estimate", _estimate),
             args=(given,),
             disabled=busy,
             help=f"How likely each expert of the form finds each {files.one}, from four paths of noise",

@@ -17,7 +17,7 @@ from superdiff_engine.system.files import read_bounded
 
 from .. import session
 from ..guard import callback, guarded, plain, show_sentence
-from ..jobs import GridJob, Job
+from ..job import GridJob, Job
 from .grid_cells import draw_cells, draw_picture
 from .grid_form import draw_grid_form
 from .progress import TICK, draw_progress, loading_text, pace_texts, standstill_text

@@ -19,6 +19,7 @@ from ..charts.heat import has_lines, heat_figure, lines_figure, place_of
 from ..charts.palette import theme_name
 from ..guard import callback, plain, show_sentence
 from ..words import STATES, other_than_usual, run_title
+from .chart_files import draw_chart_files
 from .progress import seconds_text
 
 if TYPE_CHECKING:
@@ -144,22 +145,7 @@ def _files(grid: Grid, name: str, lines: bool) -> None:
 
         return grid_sheet(grid, name, theme, lines)
 
-    with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
-        st.caption("Save", width="content")
-        for kind, mime, make in (
-            ("SVG", "image/svg+xml", lambda: sheet().svg()),
-            ("PNG", "image/png", lambda: sheet().png()),
-        ):
-            st.download_button(
-                kind,
-                data=make,
-                file_name=f"{grid.id}-chart.{kind.lower()}",
-                mime=mime,
-                key=f"grid-chart-{kind}-{grid.id}",
-                on_click="ignore",
-                type="tertiary",
-                help="This chart with its axes, values and title; the recipe is inside",
-            )
+    draw_chart_files(grid, "chart", grid.figures[name].title, sheet)
 
 
 def _table(grid: Grid) -> pd.DataFrame:

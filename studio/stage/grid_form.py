@@ -15,8 +15,8 @@ from superdiff_engine.runs.grid import Sweep
 from superdiff_engine.runs.values import MOST_VALUES, Choice, Texts, Value
 
 from .. import session
-from ..guard import callback, plain, show_sentence
-from ..jobs import Job
+from ..guard import once, plain, show_sentence
+from ..job import Job
 
 _SINGLE_ROW = "none"
 
@@ -67,8 +67,7 @@ def draw_grid_form(job: Job, busy: bool) -> None:
         st.button(
             "Run grid",
             icon=":material/grid_on:",
-            key=f"run-grid-{job.id}",
-            on_click=callback(_run),
+            **once(f"run-grid-{job.id}", _run),
             args=(job.id, asked),
             disabled=busy or sweep is None,
             help="One run for each cell, all else as in this run; it waits its turn like any run",

@@ -16,7 +16,7 @@ from superdiff_engine.solvers import get_solver
 
 from ..charts.palette import dot
 from ..guard import plain, show_sentence
-from ..jobs import Job
+from ..job import Job
 from ..shelf.kept import draw_label_menu, draw_note, draw_place, draw_run_again, labels_of
 from ..views import view_of
 from ..words import STATES, other_than_usual, run_title

@@ -20,7 +20,7 @@ from ..charts import finished as figures
 from ..charts import live as charts
 from ..charts.lineage import MOST_ROWS, Lineage, copies_sentence, lineage_figure, lineage_of, lineage_sentence
 from ..charts.palette import theme_name
-from ..jobs import Job
+from ..job import Job
 from .chart_files import draw_chart_files
 
 if TYPE_CHECKING:

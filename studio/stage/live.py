@@ -7,7 +7,7 @@ import streamlit as st
 from ..charts import live as charts
 from ..charts.palette import expert_colours, theme_name
 from ..guard import guarded
-from ..jobs import Job
+from ..job import Job
 from ..session import registry
 from ..views import view_of
 from .curves import draw_agreement, draw_component_choice

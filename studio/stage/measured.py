@@ -7,7 +7,7 @@ import streamlit as st
 from superdiff_engine.domains import get_domain
 from superdiff_engine.measured import Figure
 
-from ..jobs import Job
+from ..job import Job
 
 
 def figures_of(job: Job) -> list[Figure]:

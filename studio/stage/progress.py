@@ -11,7 +11,7 @@ from superdiff_engine.runs.run import Run
 from superdiff_engine.system.downloads import Download
 
 from ..guard import callback, guarded, plain
-from ..jobs import AnyJob, EstimationJob, GridJob, Job
+from ..job import AnyJob, EstimationJob, GridJob, Job
 from ..session import registry, this_tab
 from ..words import STATES, run_title
 

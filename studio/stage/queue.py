@@ -23,7 +23,7 @@ from superdiff_engine.system.machine import Machine, look
 
 from .. import session
 from ..guard import callback, guarded
-from ..jobs import AnyJob, Ended, EstimationJob, Forecast
+from ..job import AnyJob, Ended, EstimationJob, Forecast
 from ..words import CURVES, STATES, VIEW, ordinal, run_title
 from .progress import download_of, loading_text, pace_texts
 

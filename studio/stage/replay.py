@@ -6,7 +6,7 @@ import streamlit as st
 
 from ..charts.live import LIVE_POINTS
 from ..guard import guarded
-from ..jobs import Job
+from ..job import Job
 from ..session import registry
 from ..views import view_of
 from .curves import draw_agreement

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from ..guard import guarded, plain
-from ..jobs import Job
+from ..job import Job
 from ..session import registry
 from ..views import view_of
 from ..words import CURVES, VIEW, VIEWS

@@ -21,7 +21,7 @@ from ..charts import finished as figures
 from ..charts.live import TITLES, Quantity, at_level
 from ..charts.palette import expert_colours, theme_name
 from ..guard import callback
-from ..jobs import Job
+from ..job import Job
 from .chart_files import draw_chart_files
 from .progress import names_of
 
@@ -46,25 +46,33 @@ def pick(job: Job, count: int) -> int:
     return int(st.session_state[key])
 
 
-def draw_clickable(job: Job, figure: go.Figure, alt: str, tool_bar: bool = True) -> None:
-    """A figure of all samples of a job, in which a click on one picks it; its points carry the samples' numbers."""
+def draw_clickable(job: Job, figure: go.Figure, alt: str, tool_bar: bool = True, picked: str = "") -> None:
+    """A figure of all samples of a job, in which a click on one picks it; its points carry the samples' numbers.
+
+    Args:
+        job: whose samples they are.
+        figure: see above.
+        alt: what it shows, for those who do not see it.
+        tool_bar: whether it has plotly's.
+        picked: where the session keeps the number of the picked sample, where that is not the job's own.
+    """
+    key = f"{picked or 'samples'}-{job.id}"
     st.plotly_chart(
         figure,
-        key=f"samples-{job.id}",
-        on_select=callback(partial(_take_click, job.id)),
+        key=key,
+        on_select=callback(partial(_take_click, key, picked or f"pick-{job.id}")),
         selection_mode="points",
         config=figures.config() | ({} if tool_bar else {"displayModeBar": False}),
         alt=alt,
     )
 
 
-def _take_click(job_id: str) -> None:
-    points = st.session_state[f"samples-{job_id}"].selection.points
-    for point in points:
+def _take_click(key: str, picked: str) -> None:
+    for point in st.session_state[key].selection.points:
         # A click that merely clears the selection brings no point, and the contour lines carry no number.
         if "customdata" in point:
             chosen = point["customdata"]
-            st.session_state[f"pick-{job_id}"] = int(chosen[0] if isinstance(chosen, list) else chosen)
+            st.session_state[picked] = int(chosen[0] if isinstance(chosen, list) else chosen)
 
 
 def ancestry(job: Job, picked: int, shown: Callable[[Any], int]) -> list[tuple[Frame[Any], int]]:

@@ -21,7 +21,7 @@ from ..charts import compared, finished
 from ..charts.live import EFFECTIVE_TITLE, TITLES, Quantity
 from ..charts.palette import expert_colours, run_colours, theme_name
 from ..guard import callback, guarded, plain, show_sentence
-from ..jobs import Job
+from ..job import Job
 from ..views import Beside, view_of
 from ..words import STATES
 from .compare import draw_add_run, draw_other_operator

@@ -13,8 +13,8 @@ from superdiff_engine.errors import SuperDiffError
 
 from .. import session
 from ..form import state as form_state
-from ..guard import callback, guarded, plain, show_sentence
-from ..jobs import Job
+from ..guard import guarded, once, plain, show_sentence
+from ..job import Job
 from ..shelf.kept import draw_put_back
 from ..views import view_of
 from .compare import draw_run_beside
@@ -57,17 +57,17 @@ def draw_run_button() -> None:
 
 
 def _run_bar(problem: str, remarks: list[str]) -> None:
-    st.button(
-        "Run",
-        type="primary",
-        icon=":material/play_arrow:",
-        shortcut="Ctrl+Enter",
-        width="stretch",
-        key="run",
-        on_click=callback(session.run_form),
-        disabled=bool(problem),
-        help="Compose the experts with these settings; while something runs, this is added to the queue",
-    )
+    with st.container(key="run"):
+        st.button(
+            "Run",
+            type="primary",
+            icon=":material/play_arrow:",
+            shortcut="Ctrl+Enter",
+            width="stretch",
+            **once("run", session.run_form),
+            disabled=bool(problem),
+            help="Compose the experts with these settings; while something runs, this is added to the queue",
+        )
     if problem:
         show_sentence(problem)
     for remark in remarks:

@@ -10,7 +10,7 @@ from superdiff_engine.domain import Result
 from superdiff_engine.domains import get_domain
 
 from ..charts.live import at_level
-from ..jobs import Job
+from ..job import Job
 from .measured import figures_of
 from .progress import names_of
 

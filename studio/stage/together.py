@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
 import numpy as np
 import plotly.graph_objects as go
@@ -12,9 +11,8 @@ import streamlit as st
 from superdiff_engine.domain import Result
 
 from ..charts import finished as figures
-from ..guard import callback
-from ..jobs import Job
-from .sample import share_labels
+from ..job import Job
+from .sample import draw_clickable, share_labels
 
 #: Where the number of the picked sample is kept.
 PICKED = "picked-together"
@@ -41,21 +39,7 @@ def pick_together(most: int) -> int:
 
 def draw_clickable_together(job: Job, figure: go.Figure, alt: str, tool_bar: bool = True) -> None:
     """A figure of a run's samples, in which a click on one picks it in all runs; its points carry their numbers."""
-    st.plotly_chart(
-        figure,
-        key=f"together-{job.id}",
-        on_select=callback(partial(_take_click, job.id)),
-        selection_mode="points",
-        config=figures.config() | ({} if tool_bar else {"displayModeBar": False}),
-        alt=alt,
-    )
-
-
-def _take_click(job_id: str) -> None:
-    for point in st.session_state[f"together-{job_id}"].selection.points:
-        if "customdata" in point:  # lines carry no number
-            chosen = point["customdata"]
-            st.session_state[PICKED] = int(chosen[0] if isinstance(chosen, list) else chosen)
+    draw_clickable(job, figure, alt, tool_bar, PICKED)
 
 
 def draw_gallery_together(

@@ -8,7 +8,7 @@
 
 const TAKEN = 200, TAKEN_OF_TABLE = 1000; // milliseconds until what was typed is on its way to the server
 // Of the tab, not of this module, which may be loaded once more.
-const tab = (window.superdiffTab ??= { query: "", asked: 0, tell: null, listens: false });
+const tab = (window.superdiffTab ??= { query: "", asked: 0, told: 0, tell: null, listens: false });
 
 const button = () => document.querySelector(".st-key-run button");
 const inCell = (field) => !!field && field.closest(".gdg-style, .clip-region") !== null;
@@ -30,9 +30,16 @@ function settle() {
   return typed && cell ? TAKEN_OF_TABLE : typed ? TAKEN : 0;
 }
 
+// What is asked for while the page is not yet, or no longer, bound to the server is told as soon as it is.
+function tell() {
+  if (!tab.tell || tab.told === tab.asked) return;
+  tab.told = tab.asked;
+  tab.tell("asked", tab.asked);
+}
+
 function ask() {
   tab.asked += 1;
-  if (tab.tell) tab.tell("asked", tab.asked);
+  tell();
 }
 
 function onKey(event) {
@@ -78,4 +85,5 @@ export default function ({ data, setStateValue }) {
   tab.query = data.query;
   tab.tell = setStateValue;
   write();
+  tell();
 }

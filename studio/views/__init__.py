@@ -23,7 +23,7 @@ from superdiff_engine.trace import Frame
 
 from ..charts.palette import dot
 from ..guard import plain
-from ..jobs import Job
+from ..job import Job
 from ..stage.sample import draw_one_sample, pick
 
 __all__ = ["GUESS", "GUESSED", "Beside", "Compared", "OwnFiles", "ReadingOption", "View", "view_of"]

@@ -30,7 +30,7 @@ from ..charts.live import at_level
 from ..charts.palette import dot, theme_name
 from ..charts.viewer import Style, atoms_frame, draw_viewer
 from ..guard import guarded, plain
-from ..jobs import Job
+from ..job import Job
 from ..stage.exports import Download, draw_download, picture_download, show_only
 from ..stage.gallery import choose_page, draw_gallery, on_page
 from ..stage.progress import names_of

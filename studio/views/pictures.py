@@ -11,7 +11,7 @@ from superdiff_engine.recipes.document import Recipe
 from superdiff_engine.trace import Frame
 
 from ..charts.mosaic import SHOWN, mosaic_png
-from ..jobs import Job
+from ..job import Job
 from ..stage.exports import draw_download, picture_download
 from ..stage.gallery import draw_gallery, draw_mosaic
 from ..stage.sample import choose_one_a_group, draw_one_sample, pick

@@ -30,7 +30,7 @@ from ..charts import finished as figures
 from ..charts import live as charts
 from ..charts import panels
 from ..charts.palette import TARGET, dot, expert_colours, theme_name
-from ..jobs import Job
+from ..job import Job
 from ..stage.chart_files import draw_chart_files
 from ..stage.progress import names_of
 from ..stage.sample import BY_WEIGHT, choose_weighing, draw_clickable, draw_one_sample, pick

@@ -31,7 +31,7 @@ from ..charts.backbones import STRUCTURES, contact_figure, ramachandran_figure, 
 from ..charts.palette import expert_colours, hex_colour, theme_name
 from ..charts.viewer import Style, chain_frame, draw_viewer
 from ..guard import guarded
-from ..jobs import Job
+from ..job import Job
 from ..stage.chart_files import draw_chart_files
 from ..stage.exports import Download, draw_download
 from ..stage.gallery import choose_page, draw_gallery, on_page

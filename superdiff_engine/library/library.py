@@ -12,7 +12,6 @@ needs to tell nobody.
 
 from __future__ import annotations
 
-import io
 import os
 import shutil
 import threading
@@ -22,8 +21,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
-from PIL import Image
-
 from ..errors import BinnedError, OutputError, RecordError
 from ..runs.folder import RECORD, at_work
 from ..runs.stored import StoredRun, read_record
@@ -32,6 +29,7 @@ from .entry import Entry, read_entry
 from .index import INDEX, Found, Index, IndexLost, Known, Query
 from .labels import LABELS, LabelError, Labels, read_labels, write_labels
 from .place import VARIABLE
+from .thumbnails import Thumbnails
 
 T = TypeVar("T")
 #: What else lies in the library's folder: what was deleted, what waits to be run, the lock of those who write labels or
@@ -43,12 +41,6 @@ _OWN = {BIN, QUEUE}
 _SETTLES = 2_000_000_000
 #: Entries that are taken in at once; whoever waits to write waits no longer than for these.
 _BATCH = 100
-#: Small pictures that are kept at once.
-_DRAWN = 8
-#: The largest side of a small picture in pixels, and how many pixels a picture may have that one is made of.
-THUMBNAIL = 320
-_MOST_PIXELS = 64_000_000
-_PICTURES = ("preview.png", "grid.png")
 
 
 class Library:
@@ -70,8 +62,7 @@ class Library:
         self._unnamed: dict[tuple[str, bool], int] = {}
         #: How many folders are read and how many are to be, while `refresh` or `reindex` is at it; None else.
         self.reading: tuple[int, int] | None = None
-        #: Whether a thread makes small pictures that `thumbnails` was asked for.
-        self.drawing = False
+        self._thumbnails = Thumbnails(self.index)
         self._starting = threading.Lock()
         self._looking: threading.Thread | None = None
         self._failed: OutputError | None = None
@@ -413,39 +404,13 @@ class Library:
             entries: of this library.
             wait: whether to wait for those that have to be made; else a thread makes them, `drawing` until it is done.
         """
-        sources = {}
-        for entry in entries:
-            source = next((name for name in _PICTURES if name in entry.kept), None)
-            if source is not None:
-                path = self._path(entry.id, entry.binned) / source
-                with suppress(OSError):  # removed meanwhile
-                    sources[entry.id] = path, path.stat().st_mtime_ns
-        wanted = [(id, stamp) for id, (_, stamp) in sources.items()]
-        found = self._answered(lambda: self.index.thumbnails(wanted)) if wanted else {}
-        missing = [(id, *source) for id, source in sources.items() if id not in found]
-        if missing and wait:
-            found |= self._draw(missing)
-        elif missing:
-            with self._starting:
-                if not self.drawing:
-                    self.drawing = True
-                    threading.Thread(target=self._draw_apart, args=(missing,), daemon=True).start()
-        return {id: picture for id, picture in found.items() if picture}
+        sources = {entry.id: (self._path(entry.id, entry.binned), entry.kept) for entry in entries}
+        return self._answered(lambda: self._thumbnails.of(sources, wait))
 
-    def _draw(self, sources: Sequence[tuple[str, Path, int]]) -> dict[str, bytes]:
-        made: dict[str, bytes] = {}
-        for start in range(0, len(sources), _DRAWN):
-            part = [(id, stamp, _small(path)) for id, path, stamp in sources[start : start + _DRAWN]]
-            with suppress(OutputError):  # they are made again
-                self.index.keep_thumbnails(part)
-            made |= {id: picture for id, _, picture in part}
-        return made
-
-    def _draw_apart(self, sources: Sequence[tuple[str, Path, int]]) -> None:
-        try:
-            self._draw(sources)
-        finally:
-            self.drawing = False
+    @property
+    def drawing(self) -> bool:
+        """Whether a thread makes small pictures that `thumbnails` was asked for."""
+        return self._thumbnails.drawing
 
     @property
     def bytes(self) -> int:
@@ -487,20 +452,3 @@ def _free(folder: Path, name: str) -> Path:
     while os.path.lexists(folder / (name if number == 1 else f"{name}-{number}")):
         number += 1
     return folder / (name if number == 1 else f"{name}-{number}")
-
-
-def _small(path: Path) -> bytes:
-    """A picture made small; empty where it cannot be read."""
-    try:
-        if not path.is_file():  # opening a pipe may wait for ever
-            return b""
-        with Image.open(path) as picture:
-            if picture.width * picture.height > _MOST_PIXELS:
-                return b""
-            small = picture.convert("RGB")
-        small.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
-        buffer = io.BytesIO()
-        small.save(buffer, "WEBP", quality=82)
-        return buffer.getvalue()
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return b""

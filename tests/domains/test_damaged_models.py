@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
+from studio_page import button
 
 import studio
 from studio import session
@@ -95,7 +96,7 @@ def test_the_form_offers_all_domains_beside_damaged_models(installed, tmp_path, 
     assert not app.exception and not app.error
     (slot,) = app.session_state["experts"]
     assert app.session_state[f"f.model.{slot}"] == "molecules_chains"
-    assert not next(found for found in app.button if found.key == "run").disabled
+    assert not button(app, "run").disabled
 
 
 def test_the_command_line_says_what_it_leaves_out(tmp_path):

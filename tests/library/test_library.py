@@ -14,7 +14,7 @@ from plane_recipes import plane
 from superdiff_engine.errors import OutputError, RecordError
 from superdiff_engine.library import LabelError, Library, Query
 from superdiff_engine.library.index import INDEX, SORTS, Index
-from superdiff_engine.library.library import THUMBNAIL
+from superdiff_engine.library.thumbnails import THUMBNAIL
 from superdiff_engine.runs.run import Run
 from superdiff_engine.system.locks import take
 

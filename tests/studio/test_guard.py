@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
+from studio_page import button, press
 
 import studio
 from studio import session
@@ -49,8 +50,28 @@ def test_a_callback_that_raises_is_a_sentence_and_the_page_stays(tmp_path, monke
     session.registry.clear()
     monkeypatch.setattr(slots, "add_expert", fail)
     app = AppTest.from_file(str(STUDIO / "app.py"), default_timeout=60).run()
-    next(found for found in app.button if found.key == "add-expert").click().run()
+    press(app, "add-expert")
     assert not app.exception
     (shown,) = app.error
     assert words in shown.value.replace("\\", "")
-    assert not next(found for found in app.button if found.key == "run").disabled
+    assert not button(app, "run").disabled
+
+
+def test_a_click_that_is_told_twice_counts_once(tmp_path, monkeypatch):
+    """As Streamlit's page tells a click that meets the tick of a fragment."""
+    monkeypatch.setenv("SUPERDIFF_LIBRARY", str(tmp_path))
+    session.registry.clear()
+    app = AppTest.from_file(str(STUDIO / "app.py"), default_timeout=60).run()
+    experts = len(app.session_state["experts"])
+    for key, count in (
+        ("run", lambda: len(session.registry()._jobs)),
+        ("add-expert", lambda: len(app.session_state["experts"]) - experts),
+    ):
+        for presses in (1, 2):
+            button(app, key).click()
+            told = app._tree.get_widget_states()
+            app._run(told)
+            app._run(told)
+            assert not app.exception and count() == presses
+    for job in session.registry()._jobs.values():
+        assert job.run.finished.wait(60)

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
+from studio_page import button
 
 import studio
 from studio import session
-from studio.jobs import Job
+from studio.job import Job
 from studio.stage import stage
 from studio.words import operator_summary
 from superdiff_engine.domains.checked import make_recipe
@@ -24,10 +25,6 @@ def app(tmp_path, monkeypatch):
     monkeypatch.setenv("SUPERDIFF_LIBRARY", str(tmp_path / "runs"))
     session.registry.clear()
     return AppTest.from_file(str(APP), default_timeout=60)
-
-
-def button(app, key):
-    return next(found for found in app.button if found.key == key)
 
 
 def field(app, key):

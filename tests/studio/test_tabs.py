@@ -12,7 +12,7 @@ import studio
 from studio import session
 from superdiff_engine.domains.checked import make_recipe
 from tests.studio.queue_panel import press_in_queue, queue
-from tests.studio_page import press, words
+from tests.studio_page import button, press, words
 
 APP = Path(studio.__file__).parent / "app.py"
 
@@ -98,7 +98,7 @@ def test_a_run_that_ended_with_its_server_says_so(tmp_path):
     session.registry.clear()
     again = open_tab(run=job_id)
     assert len(again.error) == 1 and "broken off" in again.error[0].value
-    assert not next(button for button in again.button if button.key == "run").disabled
+    assert not button(again, "run").disabled
 
 
 def test_any_tab_sees_and_cancels_what_is_at_work():
@@ -134,7 +134,7 @@ def test_run_adds_to_the_queue_while_something_runs_and_every_press_of_the_keybo
     press(tab, "run")
     (running,) = session.registry().at_work()
     assert tab.session_state["shown"] == [running.id]
-    assert not next(button for button in tab.button if button.key == "run").disabled
+    assert not button(tab, "run").disabled
     tab.session_state["f.steps"] = 3
     press(tab, "run")
     assert [toast.value for toast in tab.toast] == ["Added to the queue: 2nd in line"]

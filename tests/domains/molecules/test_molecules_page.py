@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from rdkit import Chem
 from rdkit.Chem import rdDepictor, rdDistGeom
-from studio_page import finish, give, open_link, press, read, words
+from studio_page import button, finish, give, open_link, press, read, words
 from tiny_molecules import known_molecules
 
 from studio import session
@@ -60,7 +60,7 @@ def test_the_form_says_what_the_link_said_and_properties_can_be_chosen(app):
     next(found for found in app.multiselect if found.key == f"f.terms.{slot}").set_value(["low logP", "high logP"])
     app.run()
     assert ["contradict each other" in error.value for error in app.error] == [True]
-    assert next(button for button in app.button if button.key == "run").disabled
+    assert button(app, "run").disabled
 
 
 def test_the_molecule_shown_first_is_a_valid_one_with_the_most_prompts(app, monkeypatch):

@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from studio_page import finish, open_link, press, words
+from studio_page import button, finish, open_link, press, words
 
 from superdiff_engine.domains import get_domain
 from superdiff_engine.domains.checked import recipe_from_link
@@ -61,7 +61,7 @@ def test_a_prompt_that_is_missing_gives_one_sentence_and_no_run(app):
     next(found for found in app.text_input if found.key == f"f.prompt.{slot}").set_value(" ")
     app.run()
     assert ["Expert 2 has no prompt" in error.value for error in app.error] == [True]
-    assert next(button for button in app.button if button.key == "run").disabled
+    assert button(app, "run").disabled
 
 
 @pytest.fixture

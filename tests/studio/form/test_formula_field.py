@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import pytest
 import torch
 from nasty import CONTROLS, NASTY
-from studio_page import open_link, press
+from studio_page import button, open_link, press
 
 from studio.charts.palette import EXPERT_COLOURS
 from studio.charts.tree import MOST_LEAVES, formula_svg
@@ -172,7 +172,7 @@ def test_the_field_on_the_page(tmp_path, monkeypatch):
     of_key(app, "text_input", "f.formula").set_value("1 but not <b>")
     app.run()
     (shown,) = wrong(app)
-    assert "&lt;" in shown and "<b>" not in shown and of_key(app, "button", "run").disabled
+    assert "&lt;" in shown and "<b>" not in shown and button(app, "run").disabled
 
     # A click writes a formula.
     pills = next(found for found in app.get("button_group") if found.proto.id.endswith("choice-f.formula"))

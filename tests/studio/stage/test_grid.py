@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
+from studio_page import press
 
 from studio import session
 from studio.charts.heat import has_lines, heat_figure, lines_figure, place_of
+from studio.guard import TURN
 from studio.jobs import Jobs
 from superdiff_engine.domains.checked import make_recipe
 from superdiff_engine.measured import Figure
@@ -91,7 +93,7 @@ def run_id():
 
 
 def widget(app, kind, key):
-    return next(found for found in app.get(kind) if found.key == f"{key}-{run_id()}")
+    return next(found for found in app.get(kind) if found.key.split(TURN)[0] == f"{key}-{run_id()}")
 
 
 def choose(app, x, across, y, down):
@@ -218,11 +220,6 @@ def test_operators_are_chosen_and_cells_are_measured_and_opened(app, tmp_path):
     assert app.session_state["shown"] == runs and not app.exception
     press(app, f"grid-of-{grid.id}")
     assert app.session_state["shown"] == [origin]
-
-
-def press(app, key):
-    next(button for button in app.button if button.key == key).click()
-    app.run()
 
 
 def test_a_grid_is_there_again_after_a_restart(tmp_path, monkeypatch):
