@@ -5,8 +5,8 @@ from pathlib import Path
 import streamlit as st
 
 from studio import session
+from studio.formula_pages import formula_page_list
 from studio.guard import guarded
-from studio.lessons import lesson_pages
 from studio.page import draw_page
 from studio.stage.queue import draw_queue
 from studio.style import draw_style
@@ -27,7 +27,7 @@ page = st.navigation(
             st.Page("screens/library.py", title="Library", icon=":material/photo_library:"),
             st.Page("screens/guide.py", title="Guide", icon=":material/menu_book:"),
         ],
-        "Formulas": lesson_pages(),
+        "Formulas": formula_page_list(),
     },
     position="top",
 )

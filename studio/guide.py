@@ -10,8 +10,8 @@ from superdiff_engine.recipes.operators import OPERATORS
 from superdiff_engine.recipes.parameters import PerExpert
 from superdiff_engine.system.assets import assets_folder
 
+from .formula_pages import formula_pages, page_of
 from .guard import guarded, plain
-from .lessons import lessons, page_of
 from .views import view_of
 from .words import SOURCES
 
@@ -167,15 +167,15 @@ def _formulas() -> None:
         "samples as they come and corrected, the mathematics, and the recipe to open."
     )
     with st.grid(columns=3, min_column_width=280, gap="small", border=True) as cells:
-        for lesson in lessons():
+        for page in formula_pages():
             with cells.cell():
-                picture = view_of(lesson.recipe.domain).lesson_thumbnail(lesson)
+                picture = view_of(page.recipe.domain).formula_thumbnail(page)
                 with st.container(horizontal=True, gap="small", vertical_alignment="center", wrap=False):
                     if picture:
-                        st.image(picture, width=84, alt=f"Contour lines of {lesson.title}")
+                        st.image(picture, width=84, alt=f"Contour lines of {page.title}")
                     with st.container(gap="xxsmall"):
-                        st.page_link(page_of(lesson), label=f"**{lesson.title}**")
-                        st.caption(f"{lesson.line[0].upper()}{lesson.line[1:]}.")
+                        st.page_link(page_of(page), label=f"**{page.title}**")
+                        st.caption(f"{page.line[0].upper()}{page.line[1:]}.")
 
 
 def _models() -> None:

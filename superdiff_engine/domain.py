@@ -210,7 +210,7 @@ class Size:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lesson:
+class FormulaPage:
     """A way of composing experts, as a page of its own teaches it.
 
     Attributes:
@@ -223,7 +223,7 @@ class Lesson:
         weights: see `target`.
         correction: see `target`; "" where there is none.
         recipe: that makes its samples, corrected where that can be.
-        beside: the key of the lesson to compare it with; "" for none.
+        beside: the key of the page to compare it with; "" for none.
     """
 
     key: str
@@ -364,7 +364,7 @@ class Domain(ABC, Generic[PreviewT, DecodedT]):
     def examples(self) -> dict[str, Recipe]:
         """Ready recipes by title; the first is what the studio opens with."""
 
-    def lessons(self) -> Sequence[Lesson]:
+    def formula_pages(self) -> Sequence[FormulaPage]:
         """What pages of the guide teach with this domain, in their order; the first is where to begin."""
         return ()
 

@@ -44,7 +44,7 @@ def test_the_wheel_installs_elsewhere_and_finds_its_models(wheel, tmp_path):
 def test_the_wheel_holds_the_studio_and_the_weights(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
-    assert "superdiff_engine/domains/plane/lessons.npz" in names
+    assert "superdiff_engine/domains/plane/formula_samples.npz" in names
     assert "studio/app.py" in names and "studio/.streamlit/config.toml" in names
     assert "superdiff_engine/assets/garments_a/unet/diffusion_pytorch_model.safetensors" in names
     assert not any("assets/unfinished" in name for name in names)

@@ -1,4 +1,4 @@
-"""Panels of a lesson in the plane: densities as contour lines and shading, samples as dots; to be looked at only."""
+"""Panels of a formula's page in the plane: densities as contour lines and shading, samples as dots; to look at only."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ import numpy as np
 import streamlit as st
 
 from superdiff_engine.arrays import Arrays, DecodedT, PreviewT
-from superdiff_engine.domain import GivenSamples, Lesson, Result
+from superdiff_engine.domain import FormulaPage, GivenSamples, Result
 from superdiff_engine.domains import get_domain
 from superdiff_engine.recipes.document import Recipe
 from superdiff_engine.trace import Frame
@@ -149,11 +149,11 @@ class View(Generic[PreviewT, DecodedT]):
         """How far a run's samples reach on axes that several runs share; 0 without such axes."""
         return 0.0
 
-    def draw_lesson(self, lesson: Lesson, others: Sequence[Lesson]) -> None:
-        """The picture of a lesson of this domain; `others` are those that it may be shown beside."""
+    def draw_formula_page(self, page: FormulaPage, others: Sequence[FormulaPage]) -> None:
+        """The picture of a formula's page of this domain; `others` are those that it may be shown beside."""
 
-    def lesson_thumbnail(self, lesson: Lesson) -> str:
-        """A small picture of a lesson, as SVG; "" for none."""
+    def formula_thumbnail(self, page: FormulaPage) -> str:
+        """A small picture of a formula's page, as SVG; "" for none."""
         return ""
 
     def draw_experts(self, recipe: Recipe) -> None:

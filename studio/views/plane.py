@@ -12,7 +12,7 @@ import streamlit as st
 import torch
 
 from superdiff_engine.arrays import Decoded
-from superdiff_engine.domain import Lesson, Result
+from superdiff_engine.domain import FormulaPage, Result
 from superdiff_engine.domains import get_domain
 from superdiff_engine.domains.colours import expert_colours as colours_of
 from superdiff_engine.domains.experts import of_kind
@@ -20,7 +20,7 @@ from superdiff_engine.domains.plane.arrays import PlanePreview
 from superdiff_engine.domains.plane.contours import DEPTHS
 from superdiff_engine.domains.plane.distance import log_target, target_of
 from superdiff_engine.domains.plane.domain import HALF_WIDTHS
-from superdiff_engine.domains.plane.lesson_samples import LessonSamples, read_samples
+from superdiff_engine.domains.plane.formula_samples import FormulaSamples, read_samples
 from superdiff_engine.domains.plane.mixture import GaussianMixture
 from superdiff_engine.figures.numbers import table_csv
 from superdiff_engine.recipes.document import Recipe
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 #: Of the preview of the experts: half the width of the view in units of the plane, and cells each way.
 _HALF_WIDTH, _CELLS = HALF_WIDTHS[0], 96
-#: Of the panels of a lesson; they are as wide as the view where its samples go further out than `_NARROW`.
+#: Of the panels of a formula's page; they are as wide as the view where its samples go further out than `_NARROW`.
 _PANEL_WIDTH, _PANEL_CELLS, _NARROW = 3.2, 129, 2.8
 
 
@@ -117,21 +117,21 @@ class PlaneView(View[PlanePreview, Decoded]):
         frame = job.run.trace.latest
         return 0.0 if frame is None else float(frame.preview.extent[1])
 
-    def draw_lesson(self, lesson: Lesson, others: Sequence[Lesson]) -> None:
+    def draw_formula_page(self, page: FormulaPage, others: Sequence[FormulaPage]) -> None:
         """The exact target, and the samples over its lines without and with the correction."""
-        made, theme = read_samples()[lesson.key], theme_name()
+        made, theme = read_samples()[page.key], theme_name()
         wide = np.quantile(np.abs(made.corrected if len(made.corrected) else made.plain), 0.99) > _NARROW
-        preview = _densities(lesson.recipe, _HALF_WIDTH if wide else _PANEL_WIDTH, _PANEL_CELLS)
+        preview = _densities(page.recipe, _HALF_WIDTH if wide else _PANEL_WIDTH, _PANEL_CELLS)
         grids, colours, extent = list(preview.contours), expert_colours(len(preview.contours)), preview.extent
-        target = _target(lesson.recipe, preview)
-        titles = {info.id: info.title for info in get_domain(lesson.recipe.domain).models()}
+        target = _target(page.recipe, preview)
+        titles = {info.id: info.title for info in get_domain(page.recipe.domain).models()}
         legend = [
             f"{dot(place)} {letter} (*q*{sub}): {titles[expert.model]}"
-            for place, (letter, sub, expert) in enumerate(zip("ABC", "₁₂₃", lesson.recipe.experts, strict=False))
+            for place, (letter, sub, expert) in enumerate(zip("ABC", "₁₂₃", page.recipe.experts, strict=False))
         ]
         first, second, third = st.columns(3, gap="medium")
         if target is None:
-            other = next(one for one in others if one.key == lesson.beside)
+            other = next(one for one in others if one.key == page.beside)
             beside = _target(other.recipe, preview)
             legend.append("— equally likely to both")
             with first:
@@ -167,10 +167,10 @@ class PlaneView(View[PlanePreview, Decoded]):
                 )
         legend.append(f':color[●]{{foreground="{TARGET[theme]}"}} exact target')
         st.markdown("\u2003".join(legend))
-        st.caption(f"{figures.contour_note(True)} {_figures_note(lesson.recipe, made)}")
+        st.caption(f"{figures.contour_note(True)} {_figures_note(page.recipe, made)}")
 
-    def lesson_thumbnail(self, lesson: Lesson) -> str:
-        return _thumbnail(lesson.recipe.to_json(), theme_name())
+    def formula_thumbnail(self, page: FormulaPage) -> str:
+        return _thumbnail(page.recipe.to_json(), theme_name())
 
     def draw_experts(self, recipe: Recipe) -> None:
         """Contour lines of the exact densities."""
@@ -198,11 +198,11 @@ def _thumbnail(document: str, theme: str) -> str:
 
 def _panel(title: str, figure: go.Figure, key: str, alt: str) -> None:
     st.markdown(f"**{title}**")
-    st.plotly_chart(figure, key=f"lesson-{key}", config=panels.CONFIG, alt=alt)
+    st.plotly_chart(figure, key=f"formula-{key}", config=panels.CONFIG, alt=alt)
 
 
-def _figures_note(recipe: Recipe, made: LessonSamples) -> str:
-    """How the samples of a lesson were made, and what its figures are."""
+def _figures_note(recipe: Recipe, made: FormulaSamples) -> str:
+    """How the samples of a formula's page were made, and what its figures are."""
     shown = f"Shown are {len(made.plain):,} of {recipe.batch:,} samples, after {recipe.levels.steps} steps."
     if recipe.correction is None:
         return shown

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ...arrays import Decoded
-from ...domain import ALL, Domain, Export, Lesson, ModelInfo, Result, Shown, SlidePicture, importance_fields
+from ...domain import ALL, Domain, Export, FormulaPage, ModelInfo, Result, Shown, SlidePicture, importance_fields
 from ...geometry import whole
 from ...measured import SHARE, Figure, expert_keys
 from ...recipes.document import DRAWN, CorrectionRecipe, Expert, Levels, Mixture, Recipe
@@ -24,7 +24,7 @@ from ..picture_files import png
 from .arrays import PlanePreview
 from .distance import distance, log_target, target_of
 from .drawing import BELOW, LEFT, LETTERS, TOP, draw_plane
-from .lessons import LESSONS
+from .formula_pages import FORMULA_PAGES
 from .mixture import GaussianMixture
 
 #: Height of the letters on a slide, in pixels.
@@ -125,8 +125,8 @@ class Plane(Domain[PlanePreview, Decoded]):
             "Ring and grid: the soft AND, exactly": exact(["ring", "grid"], "1 and 2"),
         }
 
-    def lessons(self) -> Sequence[Lesson]:
-        return LESSONS
+    def formula_pages(self) -> Sequence[FormulaPage]:
+        return FORMULA_PAGES
 
     def check(self, recipe: Recipe) -> None:
         """Nothing beyond what every recipe is checked for."""

@@ -1,7 +1,7 @@
-"""The samples of the lessons, kept beside this file: the pages of the guide show them at once.
+"""The samples of the formulas, kept beside this file: the pages of the guide show them at once.
 
-`python -m superdiff_engine.domains.plane.lesson_samples` makes them anew (about a minute), after a change of a lesson's
-recipe or of the engine.
+`python -m superdiff_engine.domains.plane.formula_samples` makes them anew (about a minute), after a change of a recipe
+of theirs or of the engine.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ import numpy as np
 import torch
 
 from ...correction import normalised, systematic
-from ...domain import Lesson
+from ...domain import FormulaPage
 from ...geometry import whole
 from ...recipes.document import Recipe
 from ...walk import walk
 from ..experts import of_kind
 from .distance import distance, target_of
 from .domain import DOMAIN, to_view
-from .lessons import LESSONS
+from .formula_pages import FORMULA_PAGES
 from .mixture import GaussianMixture
 
 #: Where they lie.
-FILE = Path(__file__).with_name("lessons.npz")
+FILE = Path(__file__).with_name("formula_samples.npz")
 #: Samples that are kept of each run, and steps to a unit of the plane.
 KEPT, _STEPS = 1200, 4096
 
 
 @dataclass(frozen=True, eq=False)
-class LessonSamples:
-    """What the recipe of a lesson made.
+class FormulaSamples:
+    """What the recipe of a page made.
 
     Attributes:
         recipe: the recipe, as JSON.
@@ -57,28 +57,28 @@ class LessonSamples:
 
 
 @cache
-def read_samples(path: Path = FILE) -> dict[str, LessonSamples]:
-    """Those of all lessons, by their keys."""
+def read_samples(path: Path = FILE) -> dict[str, FormulaSamples]:
+    """Those of all of them, by their keys."""
     with np.load(path) as arrays:
         keys = [name.removesuffix(".recipe") for name in arrays.files if name.endswith(".recipe")]
         return {key: _read(arrays, key) for key in keys}
 
 
-def _read(arrays: Mapping[str, np.ndarray], key: str) -> LessonSamples:
+def _read(arrays: Mapping[str, np.ndarray], key: str) -> FormulaSamples:
     plain, corrected = (arrays[f"{key}.{part}"].astype(np.float32) / _STEPS for part in ("plain", "corrected"))
     before, after, floor, effective, resampled = arrays[f"{key}.figures"].tolist()
     recipe = str(arrays[f"{key}.recipe"])
-    return LessonSamples(recipe, plain, corrected, before, after, floor, effective, int(resampled))
+    return FormulaSamples(recipe, plain, corrected, before, after, floor, effective, int(resampled))
 
 
-def make_samples(lesson: Lesson) -> LessonSamples:
-    """Run a lesson's recipe with and without its correction."""
-    plain, plain_distance, _, _, _ = _run(lesson.plain)
-    if lesson.recipe.correction is None:
+def make_samples(page: FormulaPage) -> FormulaSamples:
+    """Run a page's recipe with and without its correction."""
+    plain, plain_distance, _, _, _ = _run(page.plain)
+    if page.recipe.correction is None:
         nothing = float("nan")
-        return LessonSamples(lesson.recipe.to_json(), plain, plain[:0], nothing, nothing, nothing, nothing, 0)
-    corrected, far, floor, effective, resampled = _run(lesson.recipe)
-    return LessonSamples(lesson.recipe.to_json(), plain, corrected, plain_distance, far, floor, effective, resampled)
+        return FormulaSamples(page.recipe.to_json(), plain, plain[:0], nothing, nothing, nothing, nothing, 0)
+    corrected, far, floor, effective, resampled = _run(page.recipe)
+    return FormulaSamples(page.recipe.to_json(), plain, corrected, plain_distance, far, floor, effective, resampled)
 
 
 def _run(recipe: Recipe) -> tuple[np.ndarray, float, float, float, int]:
@@ -107,14 +107,14 @@ def write_samples(path: Path = FILE) -> None:
     """Make them all and write them."""
     torch.set_num_threads(DOMAIN.threads or 1)
     arrays: dict[str, np.ndarray] = {}
-    for lesson in LESSONS:
-        made = make_samples(lesson)
+    for page in FORMULA_PAGES:
+        made = make_samples(page)
         figures = (made.plain_distance, made.corrected_distance, made.floor, made.effective, made.resampled)
-        arrays[f"{lesson.key}.recipe"] = np.array(made.recipe)
-        arrays[f"{lesson.key}.plain"] = np.round(made.plain * _STEPS).astype(np.int16)
-        arrays[f"{lesson.key}.corrected"] = np.round(made.corrected * _STEPS).astype(np.int16)
-        arrays[f"{lesson.key}.figures"] = np.array(figures)
-        print(f"{lesson.key:10} plain {figures[0]:.3f} corrected {figures[1]:.3f} floor {figures[2]:.3f}", flush=True)
+        arrays[f"{page.key}.recipe"] = np.array(made.recipe)
+        arrays[f"{page.key}.plain"] = np.round(made.plain * _STEPS).astype(np.int16)
+        arrays[f"{page.key}.corrected"] = np.round(made.corrected * _STEPS).astype(np.int16)
+        arrays[f"{page.key}.figures"] = np.array(figures)
+        print(f"{page.key:10} plain {figures[0]:.3f} corrected {figures[1]:.3f} floor {figures[2]:.3f}", flush=True)
     np.savez_compressed(path, allow_pickle=False, **arrays)
     print(f"Wrote {path}")
 

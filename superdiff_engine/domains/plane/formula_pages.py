@@ -1,16 +1,16 @@
 r"""Formulas as the guide teaches them: what each means, its mathematics, and the recipe whose samples are its picture.
 
-Most are of the same two experts, a bar that lies and one that stands, so that pages can be compared; `lesson_samples`
+Most are of the same two experts, a bar that lies and one that stands, so that pages can be compared; `formula_samples`
 keeps what the recipes made.
 """
 
 from __future__ import annotations
 
-from ...domain import Lesson
+from ...domain import FormulaPage
 from ...recipes.document import CorrectionRecipe, Expert, Levels, Recipe
 from ...recipes.operators import AndRecipe, AnyOperator, AverageRecipe, FormulaRecipe, OrRecipe
 
-#: Of every lesson.
+#: Of every formula's page.
 STEPS, BATCH, SEED = 200, 4096, 1
 _BARS = ["bar_lying", "bar_standing"]
 
@@ -40,8 +40,8 @@ _CHAIN_RULE = _lines(
     _MIX,
 )
 
-LESSONS: tuple[Lesson, ...] = (
-    Lesson(
+FORMULA_PAGES: tuple[FormulaPage, ...] = (
+    FormulaPage(
         key="or",
         title="OR: the mixture",
         line="samples of either expert",
@@ -55,7 +55,7 @@ LESSONS: tuple[Lesson, ...] = (
         correction=r"\mathrm{d} \log w = 0",
         recipe=_recipe(_BARS, OrRecipe()),
     ),
-    Lesson(
+    FormulaPage(
         key="or-sharp",
         title="OR, sharper: T = 2",
         line="samples of either expert, with a clearer choice",
@@ -69,7 +69,7 @@ LESSONS: tuple[Lesson, ...] = (
         correction=_lines(r"\mathrm{d} \log w &= \tfrac{h}{2}\,(T - 1) \big(" + _SPREAD + r"\big)", _MIX),
         recipe=_recipe(_BARS, OrRecipe(temperature=2.0)),
     ),
-    Lesson(
+    FormulaPage(
         key="and",
         title="Soft AND: sharpness 1",
         line="samples that both experts find likely",
@@ -83,7 +83,7 @@ LESSONS: tuple[Lesson, ...] = (
         correction=_lines(r"\mathrm{d} \log w &= -\tfrac{h}{2}\,(T + 1) \big(" + _SPREAD + r"\big)", _MIX),
         recipe=_recipe(_BARS, "1 and 2"),
     ),
-    Lesson(
+    FormulaPage(
         key="and-sharp",
         title="Soft AND: sharpness 4",
         line="samples that even the stricter expert finds likely",
@@ -96,7 +96,7 @@ LESSONS: tuple[Lesson, ...] = (
         correction=_lines(r"\mathrm{d} \log w &= -\tfrac{h}{2}\,(T + 1) \big(" + _SPREAD + r"\big)", _MIX),
         recipe=_recipe(_BARS, "1 and[4] 2"),
     ),
-    Lesson(
+    FormulaPage(
         key="and-equal",
         title="AND of the paper: equal log-densities",
         line="samples that all experts find equally likely",
@@ -115,7 +115,7 @@ LESSONS: tuple[Lesson, ...] = (
         recipe=_recipe(_BARS, AndRecipe(), corrected=False),
         beside="and-sharp",
     ),
-    Lesson(
+    FormulaPage(
         key="product",
         title="Product",
         line="samples that both experts would vote for",
@@ -130,7 +130,7 @@ LESSONS: tuple[Lesson, ...] = (
         correction=r"\mathrm{d} \log w = h\, \langle S_1, S_2 \rangle",
         recipe=_recipe(_BARS, "1 + 2"),
     ),
-    Lesson(
+    FormulaPage(
         key="mean",
         title="Geometric mean: the average",
         line="samples halfway between the experts, on the scale of logarithms",
@@ -144,7 +144,7 @@ LESSONS: tuple[Lesson, ...] = (
         correction=r"\mathrm{d} \log w = -\tfrac{h}{8}\, |S_1 - S_2|^2",
         recipe=_recipe(_BARS, AverageRecipe()),
     ),
-    Lesson(
+    FormulaPage(
         key="not",
         title="A but not B",
         line="samples of A that B finds unlikely",
@@ -159,7 +159,7 @@ LESSONS: tuple[Lesson, ...] = (
         correction=r"\mathrm{d} \log w = \tfrac{h}{2}\, g\,(1 + g)\, |S_1 - S_2|^2",
         recipe=_recipe(_BARS, "1 but not 2"),
     ),
-    Lesson(
+    FormulaPage(
         key="xor",
         title="XOR: one or the other, not both",
         line="samples of exactly one expert",
@@ -175,7 +175,7 @@ LESSONS: tuple[Lesson, ...] = (
         correction=_CHAIN_RULE,
         recipe=_recipe(_BARS, "1 xor 2"),
     ),
-    Lesson(
+    FormulaPage(
         key="nested",
         title="(A or B) and C",
         line="samples that C and at least one of the others find likely",
@@ -192,7 +192,7 @@ LESSONS: tuple[Lesson, ...] = (
         correction=_CHAIN_RULE,
         recipe=_recipe([*_BARS, "hoop"], "(1 or 2) and 3"),
     ),
-    Lesson(
+    FormulaPage(
         key="power",
         title="Annealing: the power 2",
         line="one expert's likeliest samples",
@@ -207,7 +207,7 @@ LESSONS: tuple[Lesson, ...] = (
         correction=r"\mathrm{d} \log w = \tfrac{h}{2}\, \beta\,(\beta - 1)\, |S|^2",
         recipe=_recipe(["uneven"], "1^2"),
     ),
-    Lesson(
+    FormulaPage(
         key="root",
         title="Annealing: the power ½",
         line="one expert's samples, with the rare ones more often",
