@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from typing import Self, TypeVar
 
 import numpy as np
@@ -13,7 +13,8 @@ import numpy as np
 class Arrays:
     """Base of frozen dataclasses whose fields are numpy arrays; the class says what they are, in which shape and unit.
 
-    A subclass is a `dataclass(frozen=True, eq=False)`: arrays do not compare to one truth value.
+    A subclass is a `dataclass(frozen=True, eq=False)`: arrays do not compare to one truth value. Records of
+    earlier versions lack those arrays that have a default.
     """
 
     @classmethod
@@ -45,10 +46,11 @@ class Arrays:
     @classmethod
     def among(cls, arrays: Mapping[str, np.ndarray]) -> Self:
         """The same, out of a mapping that may hold other arrays too; raises ValueError when one is missing."""
-        missing = [name for name in cls.names() if name not in arrays]
+        left_out = [field for field in fields(cls) if field.name not in arrays]
+        missing = [field.name for field in left_out if field.default_factory is MISSING]
         if missing:
             raise ValueError(f"{cls.__name__} lacks {', '.join(missing)}.")
-        return cls(**{name: arrays[name] for name in cls.names()})
+        return cls(**{name: arrays[name] for name in cls.names() if name in arrays})
 
 
 @dataclass(frozen=True, eq=False)

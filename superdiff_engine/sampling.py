@@ -70,6 +70,7 @@ class Step:
             nothing was.
         missed: what log w lacks where steps are too long for the formula's bends (`correction.bend_missed`), [batch],
             nats; None without a correction.
+        noise: that of the coming step, a tangent like `samples`; None where no step comes or the solver has none.
     """
 
     index: int
@@ -84,6 +85,7 @@ class Step:
     effective: Tensor | None = None
     parents: Tensor | None = None
     missed: Tensor | None = None
+    noise: State | None = None
 
 
 def sample(
@@ -203,7 +205,7 @@ class _Loop:
             if not (last and weights and self.operator.needs_prediction):  # else no step is left to steer
                 weights = self._weights(log_density, self._predictions(scores, noise, index), index)
             mixed = self._mixed(scores, weights, index)
-            yield self._step(index, y, mixed, log_density, weights)
+            yield self._step(index, y, mixed, log_density, weights, noise)
             if last:
                 return
             mix = self.solver.step(self._start(y, mixed, weights, index))
@@ -377,11 +379,20 @@ class _Loop:
     ) -> Segment:
         return Segment(variance_step(*ends), self._noise_variance(ends), mix, noise, start)
 
-    def _step(self, index: int, y: Parts, mixed: Parts, log_density: Parts, weights: Parts) -> Step:
+    def _step(
+        self,
+        index: int,
+        y: Parts,
+        mixed: Parts,
+        log_density: Parts,
+        weights: Parts,
+        noise: dict[str, Tensor | None],
+    ) -> Step:
         def denoise(geometry: Geometry, s: float, y: Tensor, mixed: Tensor) -> Tensor:
             return geometry.move(y, s**2 * mixed if self.total == 1 else s**2 / self.total * mixed)
 
         apart = torch.stack(list(weights.values())).mean(0) if self.arguments.per_component else None
+        drawn = {name: part for name, part in noise.items() if part is not None}
         return Step(
             index=index,
             level=self.arguments.first_level(index),
@@ -395,6 +406,7 @@ class _Loop:
             effective=None if self.corrected is None else self.corrected.effective,
             parents=None if self.corrected is None else self.corrected.parents,
             missed=None if self.corrected is None else self.corrected.missed,
+            noise=self.space.pack(drawn) if drawn else None,
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -20,6 +20,8 @@ class PlanePreview(Preview):
         weights: [experts, n]; they sum to 1 over the experts.
         contours: float32 [experts, cells, cells], exact log-densities in nats on a grid over the view, rows upwards.
         extent: [4], the view's left, right, lower and upper bound.
+        noise: float32 [n, 2], that of the coming step, in the view too; [0, 2] where no step comes or the solver
+            has none.
     """
 
     positions: np.ndarray
@@ -28,3 +30,4 @@ class PlanePreview(Preview):
     weights: np.ndarray
     contours: np.ndarray
     extent: np.ndarray
+    noise: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), np.float32))

@@ -150,11 +150,13 @@ class Plane(Domain[PlanePreview, Decoded]):
         grid = torch.cartesian_prod(axis, axis).flip(1) / to_view(step.level)
         contours = torch.stack([expert.log_density(grid, step.level).view(GRID, GRID) for expert in mixtures])
         exact = torch.stack([expert.log_density(shown, step.level) for expert in mixtures])
+        noise = torch.zeros(0, 2) if step.noise is None else whole(step.noise)[:most].cpu() * to_view(step.level)
         return PlanePreview(
             positions=positions,
             log_density=step.log_density[:, :most].cpu().numpy(),
             exact=exact.double().numpy(),
             weights=step.weights[:, :most].cpu().numpy(),
+            noise=noise.numpy().astype(np.float32),
             contours=contours.numpy().astype(np.float32),
             extent=np.array([-half_width, half_width, -half_width, half_width]),
         )
