@@ -5,7 +5,8 @@ Here all of it is worked out again from what a preview keeps. A score is given a
 
     s^2 S_i = D_i - y,
 
-which stays as large as the plane at all levels; g / s^2 of it is what that expert alone would add in the coming step (Heun's step takes the mean of two such).
+which stays as large as the plane at all levels; g / s^2 of it is what that expert alone would add in the coming step
+(Heun's step takes the mean of two such).
 Everything is in the variance-preserving view (`domain.to_view`): vectors like the positions times 1 / sqrt(1 + s^2), so
 that an arrow drawn from a sample by the same factor ends where the denoised mean is in that view.
 
