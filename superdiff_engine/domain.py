@@ -536,17 +536,38 @@ def density_figures(result: Result[Any]) -> list[Figure]:
     if len(keys) > 1:
         gap, error = sampled.mean(result.log_density.max(0) - result.log_density.min(0))
         title = f"gap between log q at s = {at}"
-        found.append(Figure(name=f"gap@{at}", title=title, value=gap, error=error, unit="nats", main=True))
+        found.append(
+            Figure(
+                name=f"gap@{at}",
+                title=title,
+                value=gap,
+                error=error,
+                unit="nats",
+                main=True,
+                meaning="How far apart the experts are about a sample, max log q − min log q; 0 where all find it "
+                "equally likely, as AND wants it.",
+            )
+        )
     for (key, title), values in zip(named, result.log_density, strict=True):
         mean, error = sampled.mean(values)
         name, title = f"log_density/{key}@{at}", f"log q of {title} at s = {at}"
-        found.append(Figure(name=name, title=title, value=mean, error=error, unit="nats"))
+        meaning = (
+            "How likely the expert finds the samples at their noise level s, the mean of log q; 1 nat more is e times."
+        )
+        found.append(Figure(name=name, title=title, value=mean, error=error, unit="nats", meaning=meaning))
     if len(keys) > 1:
         for (key, title), values in zip(named, result.weights, strict=True):
             mean, error = sampled.mean(values)
-            found.append(Figure(name=f"weight/{key}", title=f"weight κ of {title}", value=mean, error=error))
+            meaning = (
+                "How much the expert has to say about the last step, the mean of κ; the weights of a sample sum to 1."
+            )
+            name, title = f"weight/{key}", f"weight κ of {title}"
+            found.append(Figure(name=name, title=title, value=mean, error=error, meaning=meaning))
     if result.importance is not None:
         size = sampled.effective() / sampled.count
         title = "effective sample size, of all samples"
-        found.append(Figure(name="effective_size", title=title, value=size, unit=SHARE, better="higher"))
+        meaning = "How many equally weighted samples the weighted ones are worth, (Σw)² / Σw², as a share of all."
+        found.append(
+            Figure(name="effective_size", title=title, value=size, unit=SHARE, better="higher", meaning=meaning)
+        )
     return found

@@ -44,6 +44,7 @@ class Figure:
         main: whether it is among the few that a picture has room for.
         label: what a run's own page calls it; "" for the title.
         said: how that page says it; None where it does not.
+        meaning: what it is, in a sentence for those who meet it for the first time, with its formula.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Figure:
     main: bool = False
     label: str = ""
     said: str | float | None = None
+    meaning: str = ""
 
     @property
     def shown_unit(self) -> str:

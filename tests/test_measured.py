@@ -1,12 +1,15 @@
 """Figures and their errors, against the bootstrap, the binomial distribution and exact densities."""
 
+import ast
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from plane_recipes import plane
 
+import superdiff_engine
 from superdiff_engine.domains import domains, get_domain
 from superdiff_engine.measured import SHARE, Figure, Sampled, difference, expert_keys, wilson
 from superdiff_engine.recipes.document import CorrectionRecipe
@@ -148,3 +151,17 @@ def test_figures_of_a_corrected_run_are_weighted():
 def test_every_domain_has_figures():
     for domain in domains().values():
         assert callable(domain.figures) and callable(domain.measured)
+
+
+def test_every_figure_says_what_it_is():
+    """Where figures are made: in the domains, and in what all of them have."""
+    engine, seen = Path(superdiff_engine.__file__).parent, 0
+    for path in (engine / "domain.py", *(engine / "domains").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Figure":
+                seen += 1
+                given = {keyword.arg for keyword in node.keywords}
+                assert given & {"meaning", None}, f"{path.name}, line {node.lineno}"
+    assert seen > 12
+    for one in get_domain("plane").figures(Run(plane(batch=4)).execute()):
+        assert one.meaning.endswith("."), one

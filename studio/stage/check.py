@@ -10,6 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from superdiff_engine.domain import Result
+from superdiff_engine.figures.meanings import CHECK
 from superdiff_engine.runs.density_check import Checking, DensityCheck, Fit
 from superdiff_engine.runs.estimation import PATHS, STEPS
 
@@ -76,7 +77,7 @@ def _draw(job: Job, asked: EstimationJob, names: list[str]) -> None:
     check = asked.run.check if isinstance(asked.run, Checking) else None
     if check is None:
         return
-    st.markdown(f"**{plain(' '.join(check.sentences))}**")
+    st.markdown(f"**{plain(' '.join(check.sentences))}**", help=CHECK.markdown)
     left, right = st.columns([1.15, 1], gap="medium")
     with left:
         _table(check, names)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from superdiff_engine.figures.meanings import AGREEMENT, MEANINGS
 from superdiff_engine.figures.numbers import curves_csv
 from superdiff_engine.figures.quantities import Against, title_of
 from superdiff_engine.trace import Curves
@@ -49,8 +50,7 @@ def draw_agreement(compared: Compared, names: list[str], key: str, height: int) 
     """Estimated against exact log-density, with the mean error of the difference in the title."""
     error = charts.pair_error(compared.estimated, compared.exact)
     note = "" if error is None else f" · error {error:.2g} nats"
-    meaning = "At the level of now; on the diagonal the estimate is exact. The error is that of log q₁ − log q₂."
-    st.markdown(f"**Estimated against exact**{note}", help=meaning)
+    st.markdown(f"**Estimated against exact**{note}", help=AGREEMENT.markdown)
     colours = expert_colours(len(names))
     option = charts.agreement_option(compared.estimated, compared.exact, names, colours, theme_name())
     alt = "Estimated against exact log-density of the samples; on the diagonal they agree"
@@ -96,7 +96,8 @@ def draw_curves(job: Job) -> None:
             )
             alt = f"{TITLES[quantity]} against the {against}; bold: mean over all samples, thin: single samples"
             with st.container(gap="xxsmall"):
-                st.markdown(f"**{TITLES[quantity]}{'' if component is None else f' ({component})'}**")
+                part = "" if component is None else f" ({component})"
+                st.markdown(f"**{TITLES[quantity]}{part}**", help=MEANINGS[quantity].markdown)
                 st.plotly_chart(figure, key=f"{quantity}-{job.id}", config=figures.config(), alt=alt)
                 _curve_files(job, quantity, against, component)
         draw_effective(job, curves, against)
@@ -104,7 +105,7 @@ def draw_curves(job: Job) -> None:
             figure = figures.agreement_figure(compared.estimated, compared.exact, names, colours, theme_name())
             alt = "Estimated against exact log-density of the finished samples; on the diagonal they agree"
             with st.container(gap="xxsmall"):
-                st.markdown("**Estimated against exact log-density**")
+                st.markdown("**Estimated against exact log-density**", help=AGREEMENT.markdown)
                 st.plotly_chart(figure, key=f"agreement-{job.id}", config=figures.config(), alt=alt)
                 draw_agreement_files(
                     job,

@@ -10,6 +10,7 @@ import numpy as np
 import streamlit as st
 
 from superdiff_engine.domain import Result
+from superdiff_engine.figures.meanings import LINEAGE, MEANINGS
 from superdiff_engine.figures.numbers import effective_csv
 from superdiff_engine.figures.quantities import Against
 from superdiff_engine.recipes.document import Recipe
@@ -26,17 +27,12 @@ from .chart_files import draw_chart_files
 if TYPE_CHECKING:
     from superdiff_engine.figures.charts import Sheet
 
-_HELP = (
-    "How many equally weighted samples the weighted particles of a group are worth: (Σw)² / Σw². Below the threshold "
-    "the group is resampled."
-)
-
 
 def draw_effective_live(curves: Curves, recipe: Recipe, key: str, height: int, now: int | None = None) -> None:
     """The effective sample size over the steps, for a page that ticks; nothing without a correction."""
     if recipe.correction is None or not curves.effective.size:
         return
-    st.markdown(f"**{charts.EFFECTIVE_TITLE}**", help=_HELP)
+    st.markdown(f"**{charts.EFFECTIVE_TITLE}**", help=MEANINGS["effective"].markdown)
     steps, threshold = recipe.levels.steps, recipe.correction.threshold
     option = charts.effective_option(curves, recipe.group, threshold, steps, theme_name(), now)
     alt = "Effective sample size in per cent of a group against the step, with the threshold of resampling"
@@ -51,7 +47,7 @@ def draw_effective(job: Job, curves: Curves, against: Against) -> None:
     figure = figures.effective_figure(curves, recipe.group, recipe.correction.threshold, against, theme_name())
     alt = f"Effective sample size in per cent of a group against the {against}, with the threshold of resampling"
     with st.container(gap="xxsmall"):
-        st.markdown(f"**{charts.EFFECTIVE_TITLE}**", help=_HELP)
+        st.markdown(f"**{charts.EFFECTIVE_TITLE}**", help=MEANINGS["effective"].markdown)
         st.plotly_chart(figure, key=f"effective-{job.id}", config=figures.config(), alt=alt)
         _effective_files(job, against)
 
@@ -110,7 +106,9 @@ def draw_lineage(job: Job, result: Result) -> None:
             return
         lineage = lineage_of(resamplings, recipe.batch)
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", gap="small"):
-            st.markdown(f"**Lineage: {lineage_sentence(lineage, recipe.group)}**", width="content")
+            st.markdown(
+                f"**Lineage: {lineage_sentence(lineage, recipe.group)}**", width="content", help=LINEAGE.markdown
+            )
             _lineage_files(job, lineage, result, shares)
         figure = lineage_figure(lineage, recipe.levels.steps, theme_name(), recipe.group, shares)
         alt = f"Lines of descent of the final samples over the steps: {lineage_sentence(lineage, recipe.group)}"

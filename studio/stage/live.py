@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
+from superdiff_engine.figures.meanings import MEANINGS
+
 from ..charts import live as charts
 from ..charts.palette import expert_colours, theme_name
 from ..guard import guarded
@@ -63,7 +65,7 @@ def _charts(job: Job) -> None:
     def curve(quantity: charts.Quantity, height: int, switch: bool = False) -> None:
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
             part = f" ({component})" if component else ""
-            st.markdown(f"**{charts.TITLES[quantity]}{part}**", width="content")
+            st.markdown(f"**{charts.TITLES[quantity]}{part}**", width="content", help=MEANINGS[quantity].markdown)
             if switch and component is None:
                 st.toggle("single samples", value=True, key="live-thin", help="Thin curves behind the bold means")
         option = charts.curve_option(curves, quantity, names, colours, steps, thin, component, theme_name())

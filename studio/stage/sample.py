@@ -13,6 +13,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from superdiff_engine.domain import Result
+from superdiff_engine.figures.meanings import MEANINGS, WEIGHT_OF_SAMPLE
 from superdiff_engine.figures.numbers import curves_csv
 from superdiff_engine.figures.quantities import title_of
 from superdiff_engine.trace import Frame
@@ -184,7 +185,8 @@ def importance_text(job: Job, result: Result, picked: int) -> str:
 def draw_one_sample(job: Job, result: Result, picked: int) -> None:
     """Log-density and weight of every expert for one sample, and its curve."""
     if result.importance is not None:
-        st.caption(importance_text(job, result, picked))
+        st.caption(importance_text(job, result, picked), help=WEIGHT_OF_SAMPLE.markdown)
+    quantities: dict[str, Quantity] = {at_level(result.level): "value", "difference": "difference", "κ": "weights"}
     st.dataframe(
         pd.DataFrame(
             {
@@ -196,7 +198,8 @@ def draw_one_sample(job: Job, result: Result, picked: int) -> None:
         ),
         hide_index=True,
         column_config={
-            name: st.column_config.NumberColumn(format="%.3f") for name in (at_level(result.level), "difference", "κ")
+            name: st.column_config.NumberColumn(format="%.3f", help=MEANINGS[quantity].sentence)
+            for name, quantity in quantities.items()
         },
         alt=f"Log-density at the last level and weight of every expert for sample {picked}",
     )
@@ -216,6 +219,7 @@ def draw_one_sample(job: Job, result: Result, picked: int) -> None:
         persist_state=KEEP,
         label_visibility="collapsed",
     )
+    st.caption(f"Sample {picked} alone", help=MEANINGS[quantity].markdown)
     figure = figures.curve_figure(
         curves, quantity, names, colours, "level", sample=picked, height=270, theme=theme_name()
     )

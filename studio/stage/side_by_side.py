@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from superdiff_engine.domain import Result
+from superdiff_engine.figures.meanings import MEANINGS
 from superdiff_engine.measured import Figure
 from superdiff_engine.runs.comparison import Comparison, FigureRow, distinct, in_one_line, titles_of
 from superdiff_engine.runs.run import Run
@@ -36,6 +37,7 @@ from .together import one_sample_text, pick_together
 _CHANGED = "side-by-side-changed"
 #: Pixels of a row of the table of figures, and of all of it at most.
 _ROW, _HIGHEST = 35, 720
+_MEANING = "what it is"
 _BETTER = {"higher": " ↑", "lower": " ↓", "": ""}
 
 
@@ -233,7 +235,7 @@ def _curves(shown: Sequence[_Shown]) -> None:
     how = "one colour a run, one dash an expert" if alike else "all runs on the same axes, one colour an expert"
     if not alike:
         for quantity in quantities:
-            st.markdown(f"**{TITLES[quantity]}**")
+            st.markdown(f"**{TITLES[quantity]}**", help=MEANINGS[quantity].markdown)
             with st.grid(columns=_wide(len(runs)), min_column_width=250, gap="small"):
                 for one, figure in zip(shown, compared.apart(runs, quantity), strict=True):
                     with st.container(gap="xxsmall"):
@@ -243,12 +245,12 @@ def _curves(shown: Sequence[_Shown]) -> None:
     with st.grid(columns=2, min_column_width=330, gap="small"):
         for quantity in quantities if alike else []:
             with st.container(gap="xxsmall"):
-                st.markdown(f"**{TITLES[quantity]}**")
+                st.markdown(f"**{TITLES[quantity]}**", help=MEANINGS[quantity].markdown)
                 alt = f"{TITLES[quantity]} of {len(runs)} runs against the level: {how}"
                 _chart(compared.together(runs, quantity, theme), quantity, alt)
         if any(run.corrected for run in runs):
             with st.container(gap="xxsmall"):
-                st.markdown(f"**{EFFECTIVE_TITLE}**")
+                st.markdown(f"**{EFFECTIVE_TITLE}**", help=MEANINGS["effective"].markdown)
                 alt = "Effective sample size of the corrected runs in per cent of a group against the level"
                 _chart(compared.effective(runs), "effective", alt)
     weighted = ", weighted where particles are" if any(run.corrected for run in runs) else ""
@@ -296,6 +298,7 @@ def _figures(shown: Sequence[_Shown]) -> None:
         column_config={
             "figure": st.column_config.TextColumn(width=270),
             "unit": st.column_config.TextColumn(width=70),
+            _MEANING: st.column_config.TextColumn(width=640),
         },
         alt="Figures of the runs with their standard errors, a column a run",
     )
@@ -314,11 +317,13 @@ def figures_table(rows: Sequence[FigureRow], names: Sequence[str], less: bool = 
         less: whether all but the first run's are differences to it.
     """
     heads = [name if place == 0 or not less else f"{name} − first" for place, name in enumerate(names)]
-    heads = distinct(["figure", "unit", *heads])[2:]
-    table: dict[str, list[str]] = {"figure": [], "unit": [], **{head: [] for head in heads}}
+    heads = distinct(["figure", "unit", _MEANING, *heads])[3:]
+    table: dict[str, list[str]] = {"figure": [], "unit": [], **{head: [] for head in heads}, _MEANING: []}
     for row in rows:
         table["figure"].append(f"{row.title}{_BETTER[row.better]}")
-        table["unit"].append(next(figure.shown_unit for figure in row.figures if figure is not None))
+        one = next(figure for figure in row.figures if figure is not None)
+        table["unit"].append(one.shown_unit)
+        table[_MEANING].append(one.meaning)
         for head, figure in zip(heads, (row.less_the_first() if less else row).figures, strict=True):
             table[head].append("–" if figure is None else figure.text())
     return pd.DataFrame(table)

@@ -8,6 +8,7 @@ import streamlit as st
 
 from superdiff_engine.domain import Result
 from superdiff_engine.domains import get_domain
+from superdiff_engine.figures.meanings import MEANINGS, WEIGHT_OF_SAMPLE
 
 from ..charts.live import at_level
 from ..job import Job
@@ -30,12 +31,14 @@ def draw_table(job: Job, result: Result) -> None:
         columns[at_level(result.level, name)] = values
     for name, values in zip(names, result.weights, strict=True):
         columns[f"κ of {name}"] = values
-    number = st.column_config.NumberColumn(format="%.3f")
-    plain = ("sample", "group")
+    density = st.column_config.NumberColumn(format="%.3f", help=MEANINGS["value"].sentence)
+    weight = st.column_config.NumberColumn(format="%.3f", help=MEANINGS["weights"].sentence)
+    share = st.column_config.NumberColumn(format="%.3f", help=WEIGHT_OF_SAMPLE.sentence)
+    config = {at_level(result.level, name): density for name in names} | {f"κ of {name}": weight for name in names}
     st.dataframe(
         pd.DataFrame(columns),
         hide_index=True,
-        column_config=dict.fromkeys([name for name in columns if name not in plain], number),
+        column_config=config | {_SHARE: share},
         height=420,
         alt="Log-densities at the last level and weights of all samples",
     )
@@ -43,9 +46,17 @@ def draw_table(job: Job, result: Result) -> None:
 
 def draw_figures_of(job: Job, result: Result) -> None:
     """What the domain can say about the finished samples, as a short table; computed once a run."""
-    said = get_domain(job.recipe.domain).describe(result, figures_of(job))
+    known = figures_of(job)
+    said = get_domain(job.recipe.domain).describe(result, known)
     if said:
-        rows = [(label, f"{value:.3g}" if isinstance(value, float) else str(value)) for label, value in said.items()]
+        meanings = {one.label or one.title: one.meaning for one in known}
+        rows = [
+            (label, f"{value:.3g}" if isinstance(value, float) else str(value), meanings.get(label, ""))
+            for label, value in said.items()
+        ]
         st.dataframe(
-            pd.DataFrame(rows, columns=["measured", "value"]), hide_index=True, alt="Figures about the samples"
+            pd.DataFrame(rows, columns=["measured", "value", "what it is"]),
+            hide_index=True,
+            column_config={"what it is": st.column_config.TextColumn(width=720)},
+            alt="Figures about the samples, with what each is",
         )

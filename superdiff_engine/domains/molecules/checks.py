@@ -88,35 +88,61 @@ def figures_of(
     count, alike = len(molecules.atoms), Sampled(len(molecules.atoms))
     found: list[Figure] = []
 
-    def add(name: str, title: str, measured: tuple[float, float | None], said: str, **rest: Any) -> None:
+    def add(name: str, title: str, measured: tuple[float, float | None], said: str, meaning: str, **rest: Any) -> None:
         value, error = measured
-        more: dict[str, Any] = {"better": "higher", "main": True} | rest
+        more: dict[str, Any] = {"better": "higher", "main": True, "meaning": meaning} | rest
         found.append(Figure(name=name, title=title, value=value, error=error, unit=SHARE, said=said, **more))
 
-    def add_share(name: str, title: str, holds: np.ndarray, label: str = "") -> None:
+    def add_share(name: str, title: str, holds: np.ndarray, meaning: str, label: str = "") -> None:
         share = sampled.share(holds)
         by_weight = "" if sampled.importance is None else f" ({share[0]:.0%} by weight)"
-        add(name, title, share, f"{int(holds.sum())} of {count}{by_weight}", label=label)
+        add(name, title, share, f"{int(holds.sum())} of {count}{by_weight}", meaning, label=label)
 
-    add_share("valid", "valid molecules", molecules.valid)
+    valid = "How many are molecules at all: one connected piece whose valences RDKit accepts."
+    add_share("valid", "valid molecules", molecules.valid, valid)
     first = first_of_their_kind(molecules)
     unique = f"{int(first.sum())} of {int(molecules.valid.sum())}"
-    add("unique", "unique among the valid", alike.share(first, molecules.valid), unique)
+    add(
+        "unique",
+        "unique among the valid",
+        alike.share(first, molecules.valid),
+        unique,
+        "How many of the valid differ from all before them, by their SMILES.",
+    )
     right, whole = stability(molecules)
     # Atoms of one molecule are not independent: the error is that of as many draws as there are molecules.
-    add("right_valence", "atoms with the right valence", (right, wilson(right, count)), _percent(right), main=False)
+    atoms = "How many atoms have bonds that sum to their element's valence (EDM's atom stability)."
+    add(
+        "right_valence",
+        "atoms with the right valence",
+        (right, wilson(right, count)),
+        _percent(right),
+        atoms,
+        main=False,
+    )
     only = {"label": "molecules with only such atoms", "main": False}
-    add("stable", "molecules whose atoms all have it", (whole, wilson(whole, count)), _percent(whole), **only)
+    all_atoms = "How many molecules have only atoms whose bonds sum to their valence (EDM's molecule stability)."
+    add(
+        "stable", "molecules whose atoms all have it", (whole, wilson(whole, count)), _percent(whole), all_atoms, **only
+    )
     holds = [satisfied(terms, molecules.properties) for _, terms in prompts]
     prompted = [number for number, (_, terms) in enumerate(prompts) if terms]
     for key, number in zip(expert_keys([prompts[number][0] for number in prompted]), prompted, strict=True):
         said = prompts[number][0]
-        add_share(f"satisfies/{key}", f"satisfy '{said}'", holds[number], f"satisfy prompt {number + 1} ({said})")
+        meaning = "How many do what the prompt asks for, by properties that RDKit computes of the finished molecule."
+        label = f"satisfy prompt {number + 1} ({said})"
+        add_share(f"satisfies/{key}", f"satisfy '{said}'", holds[number], meaning, label)
     if len(prompted) > 1:
-        add_share("satisfies_all", "satisfy all prompts", np.all(holds, 0))
+        meaning = "How many do what every prompt asks for, at once: what AND is for."
+        add_share("satisfies_all", "satisfy all prompts", np.all(holds, 0), meaning)
     for column, one in enumerate(PROPERTIES):
         value, error = sampled.mean(molecules.properties[:, column], molecules.valid)
-        found.append(Figure(name=f"property/{one.name}", title=f"mean {one.title}", value=value, error=error))
+        name, title, meaning = (
+            f"property/{one.name}",
+            f"mean {one.title}",
+            "The mean over the valid molecules, by RDKit.",
+        )
+        found.append(Figure(name=name, title=title, value=value, error=error, meaning=meaning))
     return found
 
 

@@ -126,6 +126,7 @@ class Pictures(PipelineDomain):
                     main=True,
                     label=f"{label} {name}",
                     said=share or None,
+                    meaning="How many of the pictures the classifier here takes for one, argmax p(class | picture).",
                 )
             )
         return found

@@ -77,6 +77,7 @@ MIXTURES: dict[str, tuple[str, str, Mixture]] = {
         Mixture(means=[[-1.8, 0.0], [0.0, 1.2], [1.8, 0.0]], variances=[0.25] * 3, masses=[1.0, 2.0, 4.0]),
     ),
 }
+_WITHIN = f"How many samples lie in the expert's high places: no further than {WITHIN} standard deviations from a mode."
 
 
 class Plane(Domain[PlanePreview, Decoded]):
@@ -213,14 +214,22 @@ class Plane(Domain[PlanePreview, Decoded]):
         for key, title, holds in zip(keys, titles, held, strict=True):
             share, error = sampled.share(holds)
             name, title = f"within/{key}", f"{among} {title}"
-            found.append(Figure(name=name, title=title, value=share, error=error, unit=SHARE, main=True))
+            found.append(
+                Figure(name=name, title=title, value=share, error=error, unit=SHARE, main=True, meaning=_WITHIN)
+            )
         if len(experts) > 1:
             share, error = sampled.share(np.logical_and.reduce(held))
             title = f"{among} every expert"
-            found.append(Figure(name="within_all", title=title, value=share, error=error, unit=SHARE, main=True))
+            meaning = f"{_WITHIN} Here of every expert at once: samples on which all agree."
+            found.append(
+                Figure(name="within_all", title=title, value=share, error=error, unit=SHARE, main=True, meaning=meaning)
+            )
         for key, title, near in zip(keys, titles, inside, strict=True):
             name, title = f"modes/{key}", f"modes of {title} that have samples"
-            found.append(Figure(name=name, title=title, value=float(near.any(0).mean()), unit=SHARE))
+            meaning = (
+                f"How much of the expert's variety is there: its modes with a sample within {WITHIN} σ, of all modes."
+            )
+            found.append(Figure(name=name, title=title, value=float(near.any(0).mean()), unit=SHARE, meaning=meaning))
         if len(experts) > 1:
             found += _gaps(result, torch.stack([expert.log_density(y, result.level) for expert in experts]).numpy())
         target = target_of(result.recipe)
@@ -234,6 +243,8 @@ class Plane(Domain[PlanePreview, Decoded]):
                     better="lower",
                     main=True,
                     said=far.samples,
+                    meaning="How far the samples are from the density that the operator promises: ½ Σ |share − "
+                    "probability| over the cells of a grid; 0 is the same, 1 nothing in common.",
                 ),
                 Figure(
                     name="total_variation_floor",
@@ -241,6 +252,7 @@ class Plane(Domain[PlanePreview, Decoded]):
                     value=far.floor,
                     label=f"the same of {len(y)} exact samples, on average",
                     said=far.floor,
+                    meaning="What chance alone leaves: no sampler can be expected to come nearer with so many samples.",
                 ),
             ]
         return found
@@ -263,9 +275,19 @@ def _gaps(result: Result, exact: np.ndarray) -> list[Figure]:
     gap, mean = exact[0] - exact[1], "mean" if result.importance is None else "weighted mean"
     off = (result.log_density[0] - result.log_density[1]) - gap
     found = []
-    for name, title, values in (
-        ("true_gap", "true gap |log q_1 - log q_2|", np.abs(gap)),
-        ("gap_error", "error of the estimated log q_1 - log q_2", np.abs(off)),
+    for name, title, values, meaning in (
+        (
+            "true_gap",
+            "true gap |log q_1 - log q_2|",
+            np.abs(gap),
+            "How far apart the first two experts truly are about a sample, by their exact densities.",
+        ),
+        (
+            "gap_error",
+            "error of the estimated log q_1 - log q_2",
+            np.abs(off),
+            "How wrong the run was about who is likelier: |(log q₁ − log q₂) followed − exact|; weights rest on it.",
+        ),
     ):
         value, error = result.sampled.mean(values)
         found.append(
@@ -278,6 +300,7 @@ def _gaps(result: Result, exact: np.ndarray) -> list[Figure]:
                 better="lower" if name == "gap_error" else "",
                 label=f"{title}, {mean} (nats)",
                 said=value,
+                meaning=meaning,
             )
         )
     return found

@@ -55,21 +55,39 @@ def figures_of(pictures: np.ndarray, prompts: Sequence[str], sampled: Sampled) -
     seen = scores >= np.log(SEEN)
     found: list[Figure] = []
 
-    def add(name: str, title: str, values: np.ndarray, main: bool) -> None:
+    def add(name: str, title: str, values: np.ndarray, main: bool, meaning: str) -> None:
         share = values.dtype == bool
         value, error = sampled.share(values) if share else sampled.mean(values)
         unit = SHARE if share else "nats"
-        found.append(Figure(name=name, title=title, value=value, error=error, unit=unit, better="higher", main=main))
+        found.append(
+            Figure(
+                name=name, title=title, value=value, error=error, unit=unit, better="higher", main=main, meaning=meaning
+            )
+        )
 
+    seeing = "How many pictures the embedded scorer, a classifier, finds the concept in: p(concept | picture) ≥ "
+    how = "How surely the scorer finds the concept in a picture, log p(concept | picture); 0 is certain."
     names = [scorer.concepts[place].name for place in named]
     several = len(names) > 1
     for name, holds in zip(names, seen.T, strict=True):
-        add(f"seen/{name}", f"scorer sees {name}", holds, True)
+        add(f"seen/{name}", f"scorer sees {name}", holds, True, f"{seeing}{SEEN:g}.")
     if several:
-        add("seen_all", "scorer sees all of them", seen.all(1), True)
+        add("seen_all", "scorer sees all of them", seen.all(1), True, f"{seeing}{SEEN:g}, of every concept.")
     for name, values in zip(names, scores.T, strict=True):
-        add(f"score/{name}", f"log p({name} | picture)", values, not several)
+        add(f"score/{name}", f"log p({name} | picture)", values, not several, how)
     if several:
-        add("score_lowest", "lowest log p of them", scores.min(1), True)
-        add("score_highest", "highest log p of them", scores.max(1), False)
+        add(
+            "score_lowest",
+            "lowest log p of them",
+            scores.min(1),
+            True,
+            f"{how} Here of the concept that it sees least.",
+        )
+        add(
+            "score_highest",
+            "highest log p of them",
+            scores.max(1),
+            False,
+            f"{how} Here of the concept that it sees most.",
+        )
     return found

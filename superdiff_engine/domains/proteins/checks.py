@@ -110,12 +110,35 @@ def figures_of(proteins: DecodedProteins, sampled: Sampled) -> list[Figure]:
         sampled: what the proteins count for.
     """
     found = []
-    for name, title, values, better, digits in (
-        ("helix", "residues in helices", proteins.helix, "", 0),
-        ("strand", "residues in strands", proteins.strand, "", 0),
-        ("both_kinds", "proteins with both kinds", (proteins.helix >= BOTH) & (proteins.strand >= BOTH), "", 0),
-        ("bonds_ok", "CA-CA of 3.8 +- 0.2 Angstrom", proteins.bonds_ok, "higher", 1),
-        ("clashes", "CA pairs closer than 3.6 Angstrom", proteins.clashes, "lower", 2),
+    both = (proteins.helix >= BOTH) & (proteins.strand >= BOTH)
+    by_bonds = "by the hydrogen bonds of the backbone (DSSP)."
+    for name, title, values, better, digits, meaning in (
+        ("helix", "residues in helices", proteins.helix, "", 0, f"How much of a chain winds into helices, {by_bonds}"),
+        ("strand", "residues in strands", proteins.strand, "", 0, f"How much of a chain lies in strands, {by_bonds}"),
+        (
+            "both_kinds",
+            "proteins with both kinds",
+            both,
+            "",
+            0,
+            f"How many chains have both: at least {BOTH:.0%} of their residues in helices and as many in strands.",
+        ),
+        (
+            "bonds_ok",
+            "CA-CA of 3.8 +- 0.2 Angstrom",
+            proteins.bonds_ok,
+            "higher",
+            1,
+            "How many neighbours along the chain are as far apart as in real proteins, |CA − CA|.",
+        ),
+        (
+            "clashes",
+            "CA pairs closer than 3.6 Angstrom",
+            proteins.clashes,
+            "lower",
+            2,
+            "How many residues that are no neighbours lie where another one is already.",
+        ),
     ):
         value, error = sampled.share(values) if values.dtype == bool else sampled.mean(values)
         found.append(
@@ -128,10 +151,16 @@ def figures_of(proteins: DecodedProteins, sampled: Sampled) -> list[Figure]:
                 better=better,
                 main=True,
                 said=f"{value:.{digits}%}",
+                meaning=meaning,
             )
         )
     radius, error = sampled.mean(proteins.radius)
     said, name = f"{radius:.1f} Angstrom", "radius"
     title = "radius of gyration"
-    found.append(Figure(name=name, title=title, value=radius, error=error, unit="Angstrom", main=True, said=said))
+    meaning = "How compact a chain is: the root mean square distance of its CA from their centre, (Σ |r − r̄|² / n)^½."
+    found.append(
+        Figure(
+            name=name, title=title, value=radius, error=error, unit="Angstrom", main=True, said=said, meaning=meaning
+        )
+    )
     return found
