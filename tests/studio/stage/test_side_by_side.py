@@ -57,7 +57,7 @@ def test_two_runs_are_told_apart_picked_from_moved_renamed_and_closed(server):
     app, (first, second) = open_runs(server, [plane(), plane(operator={"name": "and"}, batch=12)])
     said = "They differ in operator \\(OR, AND\\) and samples \\(8, 12\\); everything else is equal."
     assert said in words(app) and heads(app) == ["OR, 8 samples", "AND, 12 samples"]
-    assert list(table(app))[2:] == ["OR, 8 samples", "AND, 12 samples"] and "±" in table(app).iloc[0, 2]
+    assert list(table(app))[2:] == ["OR, 8 samples", "AND, 12 samples", "what it is"] and "±" in table(app).iloc[0, 2]
     (field,) = [one for one in app.number_input if one.key == "picked-together"]
     field.set_value(10)  # in all runs that have so many
     next(one for one in app.toggle if one.key == "less-the-first").set_value(True)
@@ -175,10 +175,11 @@ def _y(figure):
 
 
 def test_a_table_of_figures_has_a_column_a_run_whatever_they_are_called():
-    one, other = Figure(name="a", title="a", value=1, error=0.1, better="lower"), Figure(name="b", title="b", value=2)
+    one = Figure(name="a", title="a", value=1, error=0.1, better="lower", meaning="The first.")
+    other = Figure(name="b", title="b", value=2)
     found = figures_table(rows_of([[one], [one, other]]), ["unit", "figure"])
-    assert list(found) == ["figure", "unit", "unit (2)", "figure (2)"]
-    assert found.values.tolist() == [["a ↓", "", "1.00 ± 0.10", "1.00 ± 0.10"], ["b", "", "–", "2"]]
+    assert list(found) == ["figure", "unit", "unit (2)", "figure (2)", "what it is"]
+    assert found.values.tolist() == [["a ↓", "", "1.00 ± 0.10", "1.00 ± 0.10", "The first."], ["b", "", "–", "2", ""]]
 
 
 def test_the_saved_table_is_read_back(server):
