@@ -90,9 +90,17 @@ class Jobs:
             self._tabs.add(tab)
         return tab
 
-    def submit(self, recipe: Recipe, save: bool = True, tab: Tab | None = None) -> Job:
-        """Queue a run; raises SuperDiffError if its device is not there."""
+    def submit(self, recipe: Recipe, save: bool = True, tab: Tab | None = None, rate: float | None = None) -> Job:
+        """Queue a run; raises SuperDiffError if its device is not there.
+
+        Args:
+            recipe: what to do.
+            save: whether a record of it is kept.
+            tab: that asks for it.
+            rate: steps a second at which it begins, to be watched; None for as many as it can.
+        """
         job = Job(Run(recipe), resolve_device(recipe.device))
+        job.run.tempo.slow(rate)
         self._enqueue(job, save, tab)
         return job
 
@@ -274,6 +282,8 @@ class Jobs:
         return found
 
     def _takes(self, job: AnyJob) -> float | None:
+        if isinstance(job, Job) and job.run.tempo.paused:
+            return None  # nobody knows when it goes on
         left, done = job.run.eta, round(job.run.fraction * job.steps)
         if left is not None and self._paces.foretell(job.device, job.recipe, job.steps, job.kind) is None:
             # The first of its kind: its like go by it until it has ended.
@@ -411,7 +421,7 @@ class Jobs:
                     started, asked = time.monotonic(), job.recipe
                     job.run.execute()
                     if job.run.state == "done":
-                        whole = time.monotonic() - started
+                        whole = time.monotonic() - started - job.run.waited
                         self._paces.note(job.device, asked, job.steps, job.run.seconds, whole, job.kind)
             except SuperDiffError as error:
                 # The page shows the sentence; run.log holds the traceback.

@@ -47,6 +47,8 @@ SHORTCUTS = (
         )
         for number, view in enumerate(VIEWS)
     ),
+    Shortcut("p", "p", "Pause the run that is watched, or let it go on", "press", ".transport-pause:enabled"),
+    Shortcut("n", "n", "Let it take one step, and stand still after it", "press", ".transport-step:enabled"),
     Shortcut("[", "[", "The sample before", "press", f"{_PICKED}Down']"),
     Shortcut("]", "]", "The next sample", "press", f"{_PICKED}Up']"),
     Shortcut("s", "s", "Save: the menu of files", "press", "[class*='st-key-save-'] button"),

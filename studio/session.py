@@ -6,6 +6,7 @@ import gc
 
 import streamlit as st
 
+from superdiff_engine.domains import get_domain
 from superdiff_engine.errors import BinnedError, SuperDiffError
 from superdiff_engine.library import library_folder
 from superdiff_engine.recipes.document import Recipe
@@ -128,7 +129,7 @@ def take_presses(runs: bool) -> None:
 def run_presses() -> None:
     """Run the form for every press that was taken in; before the form is drawn, since a seed may be rolled."""
     for _ in range(st.session_state.pop("presses-to-run", 0)):
-        run_form()
+        run_form(watched=True)
 
 
 def follow_queue() -> None:
@@ -146,22 +147,53 @@ def follow_queue() -> None:
         state["watched"] = jobs[0].id
 
 
-def run_form() -> None:
-    """Run what the form describes (a callback); it waits its turn, and is shown unless what is shown is at work."""
+def run_form(watched: bool = False) -> None:
+    """Run what the form describes (a callback); it waits its turn, and is shown unless what is shown is at work.
+
+    Args:
+        watched: whether a browser's script asks, before which somebody sits: what is shown goes at the tab's pace.
+    """
     state = st.session_state
     state["problem"] = ""
+    shown = all(other.finished for other in shown_jobs())
     try:
         if not state["f.lock"]:
             form_state.roll_seed()
-        job = registry().submit(form_state.recipe_now(), state["f.save"], this_tab())
+        recipe = form_state.recipe_now()
+        rate = _take_rate(recipe) if watched and shown else None
+        job = registry().submit(recipe, state["f.save"], this_tab(), rate)
     except SuperDiffError as error:
         state["problem"] = str(error)
         return
-    if all(other.finished for other in shown_jobs()):
+    if shown:
         show([job.id])
     else:
         place = ordinal(len(registry().ahead(job)) + 1)
         st.toast(f"Added to the queue: {place} in line", icon=":material/playlist_add:")
+
+
+def _take_rate(recipe: Recipe) -> float | None:
+    """Steps a second of the tab's next run: what was chosen in this tab, else of its first run what the domain says."""
+    state = st.session_state
+    rates: dict[str, float | None] = state.setdefault("rates", {})
+    if recipe.domain in rates:
+        return rates[recipe.domain]
+    seen: set[str] = state.setdefault("has-run", set())
+    rate = None if recipe.domain in seen else get_domain(recipe.domain).first_pace(recipe)
+    seen.add(recipe.domain)
+    return rate
+
+
+def keep_rate(domain: str, rate: float | None) -> None:
+    """Let this tab's next runs of the domain that are watched go at so many steps a second; None for all they can."""
+    st.session_state.setdefault("rates", {})[domain] = rate
+
+
+def pace_note(job: Job) -> str:
+    """Why a run goes slower than it can though nobody in this tab has said so; "" where it does not."""
+    if job.run.tempo.rate is None or job.recipe.domain in st.session_state.get("rates", {}):
+        return ""
+    return "A first run is slowed, so that it can be watched; the speed you choose is kept for this tab."
 
 
 def run_beside(*recipes: Recipe) -> None:

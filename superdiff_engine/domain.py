@@ -424,6 +424,12 @@ class Domain(ABC, Generic[PreviewT, DecodedT]):
         """The grid of each component of the samples, where it differs from `levels`, which charts and recipes mean."""
         return levels
 
+    def first_pace(self, recipe: Recipe) -> float | None:
+        """Steps a second at which somebody's first run goes, so that it can be watched; None for as many as it can,
+        where steps take long enough to be seen.
+        """
+        return None
+
     @abstractmethod
     def preview(self, step: Step, experts: Sequence[ScoreModel], most: int) -> PreviewT:
         """A cheap picture of the samples now, for at most `most` of them."""

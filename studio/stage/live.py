@@ -15,6 +15,7 @@ from ..views import view_of
 from .curves import draw_agreement, draw_component_choice
 from .lineage import draw_effective_live, marks_note
 from .progress import TICK, draw_progress, names_of, progress_text
+from .transport import draw_transport
 
 _CHART_HEIGHT = 225
 _PREVIEW = 370
@@ -43,6 +44,8 @@ def _tick(job_id: str, small: bool = False) -> None:
         return
     with guarded("the live view"):
         draw_progress(job, progress_text(job))
+        if not small:
+            draw_transport(job)
         frame = job.run.trace.latest
         if small and frame is not None:
             view_of(job.recipe.domain).draw_preview(frame, names_of(job), f"small-{job.id}", 400, job.recipe)

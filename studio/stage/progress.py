@@ -65,7 +65,8 @@ def work_text(job: AnyJob) -> str:
     experts = ", ".join(expert.prompt or expert.model for expert in recipe.experts)
     experts = experts if len(experts) <= _LONG else f"{experts[: _LONG - 1]}…"
     waiting = job.run.state == "queued"
-    pace = ["waiting"] if waiting else [f"{round(100 * job.run.fraction)} %", *pace_texts(job.run)[1:]]
+    left = [*paused_texts(job), *pace_texts(job.run)[1:]]
+    pace = ["waiting"] if waiting else [f"{round(100 * job.run.fraction)} %", *left]
     whose = "this tab" if job.tab == this_tab().key else "another tab"
     return " · ".join([f"{kind}{run_title(recipe)}", get_domain(recipe.domain).title, experts, *pace, whose])
 
@@ -91,6 +92,11 @@ def pace_texts(run: Run | Sweep | Estimation) -> list[str]:
     return [f"{seconds_text(run.seconds)} so far", *left]
 
 
+def paused_texts(job: AnyJob) -> list[str]:
+    """That somebody who watches it has paused a run; nothing of any other work."""
+    return ["paused"] if isinstance(job, Job) and job.run.tempo.paused else []
+
+
 def progress_text(job: Job) -> str:
     """Where a run is, in one line."""
     run = job.run
@@ -101,7 +107,8 @@ def progress_text(job: Job) -> str:
         return plain(loading_text(job)) if run.state == "loading" else "Taking the first step"
     if run.state == "done":
         return "Saving"
-    parts = [f"{STATES[run.state]}: step {len(run.trace) - 1} of {run.recipe.levels.steps}"]
+    state = "Paused" if run.tempo.paused else STATES[run.state]
+    parts = [f"{state}: step {len(run.trace) - 1} of {run.recipe.levels.steps}"]
     last = run.trace.latest
     if last is not None:
         parts.append(f"level s = {last.level:.3g}")

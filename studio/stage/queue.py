@@ -23,9 +23,9 @@ from superdiff_engine.system.machine import Machine, look
 
 from .. import session
 from ..guard import callback, guarded
-from ..job import AnyJob, Ended, EstimationJob, Forecast
+from ..job import AnyJob, Ended, EstimationJob, Forecast, Job
 from ..words import CURVES, STATES, VIEW, ordinal, run_title
-from .progress import download_of, loading_text, pace_texts
+from .progress import download_of, loading_text, pace_texts, paused_texts
 
 #: Seconds between two looks, while something is at work and while nothing is.
 _TICK, _IDLE_TICK = 1.0, 4.0
@@ -115,6 +115,8 @@ def _act(what: str, argument: Any) -> None:
                 registry.cancel_waiting(tab)
             case "cancel":
                 registry.cancel_named(argument)
+            case "go-on" | "full-speed":
+                _quicken(argument, what == "full-speed")
             case "first" | "up" | "down":
                 registry.move(argument, what)
             case "follow":
@@ -127,6 +129,13 @@ def _act(what: str, argument: Any) -> None:
                 registry.forget_offered([argument] if isinstance(argument, str) else list(argument))
     except SuperDiffError as error:
         state["queue-problem"] = str(error)
+
+
+def _quicken(job_id: str, full_speed: bool) -> None:
+    """Let a run that is paused or slowed go on."""
+    for job in session.registry().at_work():
+        if isinstance(job, Job) and job.id == job_id:
+            job.run.tempo.slow(None) if full_speed else job.run.tempo.go_on()
 
 
 def _show(job_ids: list[str]) -> None:
@@ -274,11 +283,22 @@ def _running(job: AnyJob) -> dict[str, Any]:
         text = loading_text(job)
     else:
         cells = [f"cell {min(run.done + 1, len(run.recipes))} of {len(run.recipes)}"] if isinstance(run, Sweep) else []
-        text = " · ".join([f"{round(100 * run.fraction)} %", *cells, *pace_texts(run)])
+        text = " · ".join([f"{round(100 * run.fraction)} %", *paused_texts(job), *cells, *pace_texts(run)])
     buttons = [_SHOW] if job.shown_under else []
+    buttons += [] if run.cancelling else _pace_buttons(job)
     buttons += [] if run.cancelling else [["cancel", "Cancel", "Stop within one step and keep what there is"]]
     title = _title(job.recipe, job.kind)
     return _row(job.id, title, f"{text} · {_whose(job)}", buttons, min(max(share, 0.0), 1.0))
+
+
+def _pace_buttons(job: AnyJob) -> list[list[str]]:
+    """For a run that somebody has paused or slowed, whom nobody else may see: all that waits stands behind it."""
+    tempo = job.run.tempo if isinstance(job, Job) else None
+    if tempo is None or not tempo.watched:
+        return []
+    if tempo.paused:
+        return [["go-on", "Continue", "Let it take its steps again"]]
+    return [["full-speed", "Full speed", f"It is slowed to {tempo.rate:g} steps a second: let it go as fast as it can"]]
 
 
 def _waiting(job: AnyJob, forecasts: dict[str, Forecast]) -> dict[str, Any]:

@@ -91,9 +91,9 @@ class Estimation(Work):
         return not math.isinf(self._waiting_since)
 
     @property
-    def seconds(self) -> float:
-        """Seconds since the first step began, without those that it waited."""
-        return super().seconds - self._waited - max(time.monotonic() - self._waiting_since, 0.0)
+    def waited(self) -> float:
+        """As every work's: seconds that something else had the device."""
+        return self._waited + max(time.monotonic() - self._waiting_since, 0.0)
 
     @property
     def eta(self) -> float | None:

@@ -6,6 +6,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from ..system.interrupts import Interrupted
 from ..trace import Frame, Trace
 from ..walk import levels_of, walk
 from .record import Made, Record
+from .tempo import Tempo
 from .work import Work
 
 #: Seconds between two previews: quick enough for four updates a second, rare enough to cost nothing.
@@ -47,6 +49,7 @@ class Run(Work):
         id: of a run that waited elsewhere; "" for a new one.
 
     Attributes:
+        tempo: how fast it takes its steps, which may be changed at any time; as fast as it can unless it is.
         result: what it made; None before it has ended, or where it made nothing.
         trace: its curves and previews so far.
         titles: of its experts.
@@ -69,6 +72,7 @@ class Run(Work):
         self.titles = [expert.model for expert in recipe.experts]
         self.record = Record(self.id, recipe, folder, part_of)
         self.part_of = part_of
+        self.tempo = Tempo()
         self._previews, self._replace = previews, replace
         self._last: Step | None = None
         self._experts: Sequence[ScoreModel] = ()
@@ -79,12 +83,24 @@ class Run(Work):
         return len(self.trace) / (self.recipe.levels.steps + 1)
 
     @property
+    def waited(self) -> float:
+        """As every work's: seconds that it was paused, or slower than it can be."""
+        return self.tempo.waited
+
+    @property
     def eta(self) -> float | None:
-        """Seconds still to go, by the pace so far; None before there is a pace."""
-        done = len(self.trace)
-        if done < 2 or self._ended is not None:
+        """Seconds still to go, by the pace so far or the slower one that is asked for; None before there is a pace, and
+        while it is paused.
+        """
+        done, rate = len(self.trace), self.tempo.rate
+        if done < 2 or self._ended is not None or self.tempo.paused:
             return None
-        return self.seconds / done * (self.recipe.levels.steps + 1 - done)
+        return max(self.seconds / done, 0.0 if rate is None else 1 / rate) * (self.recipe.levels.steps + 1 - done)
+
+    def cancel(self) -> None:
+        """As every work's; also while it is paused."""
+        super().cancel()
+        self.tempo.wake()
 
     def execute(self, on_step: Callable[[Step], None] | None = None) -> Result[Any] | None:
         """Do the run. Returns the result (None if it was cancelled before the first step).
@@ -165,20 +181,30 @@ class Run(Work):
         self.state = "running"
         self._started = time.monotonic()
         previewed = -float("inf")
+
+        def show(step: Step) -> None:
+            nonlocal previewed
+            previewed = time.monotonic()
+            with self.record.spared("The preview could not be made"):
+                preview = domain.preview(step, experts, PREVIEWED_SAMPLES)
+                self.trace.add_frame(Frame(step.index, step.level, preview))
+
         for step in walk(recipe, domain, prepared, device):
             self._last = step
             self.trace.append(step)
             now = time.monotonic()
-            if self._previews and (now - previewed >= PREVIEW_SECONDS or self._complete(step)):
-                previewed = now
-                with self.record.spared("The preview could not be made"):
-                    preview = domain.preview(step, experts, PREVIEWED_SAMPLES)
-                    self.trace.add_frame(Frame(step.index, step.level, preview))
+            if due := self._previews and (
+                now - previewed >= PREVIEW_SECONDS or self._complete(step) or self.tempo.watched
+            ):
+                show(step)
             self.record.copy_trace(self.trace, now)
             if self.record.raised is not None:
                 raise self.record.raised
             if on_step is not None:
                 on_step(step)
+            if not self._complete(step):
+                # Where it was paused only just now, this step has not been shown yet.
+                self.tempo.wait(self._cancel, None if due or not self._previews else partial(show, step))
             if self._cancel.is_set():
                 break
 

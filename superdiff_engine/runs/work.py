@@ -103,8 +103,14 @@ class Work:
             )
 
     @property
+    def waited(self) -> float:
+        """Seconds that it has stood still since the first step began, which are no time of its own."""
+        return 0.0
+
+    @property
     def seconds(self) -> float:
-        """Seconds since the first step began (until the end, once there is one)."""
+        """Seconds since the first step began (until the end, once there is one), without those that it waited."""
         if self._started is None:
             return 0.0
-        return (time.monotonic() if self._ended is None else self._ended) - self._started
+        waited = self.waited
+        return max((time.monotonic() if self._ended is None else self._ended) - self._started - waited, 0.0)

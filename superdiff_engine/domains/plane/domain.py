@@ -35,6 +35,8 @@ GRID = 64
 HALF_WIDTHS = (4.0, 6.0, 8.0, 12.0, 16.0)
 #: The share of the samples that may lie outside.
 OUTSIDE = 0.02
+#: Steps a second of somebody's first run, and the most seconds for it: at full speed it is over before it is seen.
+PACE, WATCHED = 25, 10.0
 #: Standard deviations from its middle up to which a sample counts to a mode: 86 % of a mode's own.
 WITHIN = 2
 
@@ -134,6 +136,10 @@ class Plane(Domain[PlanePreview, Decoded]):
 
     def dimensions(self, size: int | None) -> float:
         return 2
+
+    def first_pace(self, recipe: Recipe) -> float:
+        """Slow enough for the eye, and never longer than `WATCHED` seconds in all."""
+        return max(float(PACE), recipe.levels.steps / WATCHED)
 
     def load(self, expert: Expert, device: str, dtype: str) -> GaussianMixture:
         title, _, mixture = ("Your mixture", "", expert.mixture) if expert.mixture else MIXTURES[expert.model]

@@ -1,0 +1,71 @@
+"""The pace of a run in a real browser, in three domains: paused, step by step, slowed, and let go."""
+
+import re
+import time
+
+import pytest
+
+from superdiff_engine.domains.checked import make_recipe
+from tests.browser.conftest import PATIENCE
+
+pytestmark = pytest.mark.browser
+
+MOUNTED = "() => window.superdiffTab && window.superdiffTab.tell && location.search.includes('recipe=')"
+STEP = r"""(least) => {
+    const found = document.querySelector('.st-key-live')?.innerText.match(/(Paused|Running): step (\d+) of/);
+    return found && Number(found[2]) >= least && [found[1], Number(found[2])];
+}"""
+RECIPES = {
+    "plane": {"experts": [{"model": "overlap_a"}, {"model": "overlap_b"}]},
+    "pictures": {"experts": [{"model": "garments_a"}, {"model": "garments_b"}]},
+    "molecules": {"experts": [{"model": "molecules", "prompt": "high TPSA"}]},
+}
+
+
+def where(page, least=0):
+    """(state, step) that the live view says, once the step is at least this."""
+    return page.wait_for_function(STEP, arg=least).json_value()
+
+
+@pytest.mark.parametrize("domain", list(RECIPES))
+def test_a_run_is_paused_stepped_slowed_and_let_go(context, studio, domain):
+    recipe = {"domain": domain, "levels": {"steps": 1500}, "batch": 4, "seed": 1} | RECIPES[domain]
+    page, errors = context.new_page(), []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(f"{studio}/?recipe={make_recipe(recipe).to_link()}")
+    page.wait_for_function(MOUNTED)
+    page.keyboard.press("Control+Enter")
+    where(page, 1)
+    page.keyboard.press("p")
+    page.get_by_role("button", name="Continue").wait_for()
+    page.get_by_text("Paused: step").wait_for()
+    page.wait_for_timeout(400)  # the look after the step at which it stops
+    state, stood = where(page)
+    page.wait_for_timeout(400)
+    assert (state, stood) == ("Paused", where(page)[1])
+    # Each press counts once, however close it is to the next; by key and by mouse.
+    for _ in range(3):
+        page.keyboard.press("n")
+    page.get_by_role("button", name="One step").click()
+    assert where(page, stood + 4) == ["Paused", stood + 4]
+    page.wait_for_timeout(400)
+    assert where(page) == ["Paused", stood + 4]
+    # Slowed to a step a second by the slider's key, and let go: the steps keep to the clock.
+    slider = page.get_by_role("slider", name="Speed")
+    slider.focus()
+    page.keyboard.press("Home")
+    page.locator(".transport-rate", has_text=re.compile("^1 step/s$")).wait_for()
+    assert slider.get_attribute("aria-valuetext") == "1 step/s"
+    page.keyboard.press("p")
+    begun = where(page, stood + 5)[1], time.monotonic()
+    assert where(page, begun[0] + 2)[0] == "Running"
+    took = time.monotonic() - begun[1]
+    assert 1.3 < took < 2.0 + PATIENCE / 1000
+    # As fast as it can again: quicker than the eye.
+    page.keyboard.press("End")
+    page.locator(".transport-rate", has_text="as fast as it can").wait_for()
+    where(page, begun[0] + 20)
+    page.get_by_role("button", name="Cancel").click()
+    page.get_by_text("Cancelled at step").wait_for()
+    assert errors == []
+    page.close()
