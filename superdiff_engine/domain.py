@@ -306,6 +306,8 @@ class Domain(ABC, Generic[PreviewT, DecodedT]):
     pipelines = False
     #: Whether models of the user's own folders and of a hub can be asked for, as "local/NAME" and "hub/OWNER/NAME".
     foreign = False
+    #: Whether the exact log-densities of finished samples are known (`exact_log_density`).
+    exact = False
     #: Names of the components of a sample, for charts and messages; weights may differ by component.
     components: tuple[str, ...] = ("samples",)
     #: The size of samples, where a recipe may choose it.
@@ -507,6 +509,10 @@ class Domain(ABC, Generic[PreviewT, DecodedT]):
         all can.
         """
         return []
+
+    def exact_log_density(self, result: Result[DecodedT]) -> np.ndarray | None:
+        """Exact log q of the finished samples at their level, [experts, batch], nats; None unless `exact`."""
+        return None
 
     def measured(self, result: Result[DecodedT]) -> list[Figure]:
         """Figures about the finished samples that this domain alone has."""

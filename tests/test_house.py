@@ -31,6 +31,7 @@ FLOORS = [
     ["superdiff_engine.runs"],
     ["superdiff_engine.figures"],
     ["superdiff_engine.library"],
+    ["superdiff_engine.lessons"],
     [
         "studio.guard",
         "studio.kept",

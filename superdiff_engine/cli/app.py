@@ -1,4 +1,4 @@
-"""The command line: superdiff studio | sample | densities | slide | grid | library | evaluate | train | models."""
+"""Commands: studio | sample | densities | slide | grid | library | lessons | evaluate | train | models."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from ..system.terminal import VisibleGroup, log_visibly
 from .console import complain
 from .densities import densities
 from .evaluate import EvaluateCommand, evaluate
+from .lessons import lessons
 from .library import library
 from .models import models
 from .options import without_settings
@@ -39,6 +40,7 @@ app.command(cls=TrainCommand)(without_settings(train))
 app.command(cls=EvaluateCommand)(without_settings(evaluate))
 app.command(hidden=True)(readme)
 app.add_typer(library, name="library")
+app.add_typer(lessons, name="lessons")
 
 
 def main() -> None:

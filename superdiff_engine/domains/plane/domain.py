@@ -95,6 +95,7 @@ class Plane(Domain[PlanePreview, Decoded]):
     dtypes = ("float32",)
     # Its tensors are small: more threads would only wait for each other, and starve the page that shows the run.
     threads = 1
+    exact = True
 
     def listing(self) -> Iterator[ModelInfo]:
         for name, (title, text, _) in MIXTURES.items():
@@ -207,6 +208,11 @@ class Plane(Domain[PlanePreview, Decoded]):
             Export("samples.png", "Scatter (PNG)", "image/png", lambda: self.preview_png(result)),
             Export("samples.csv", "Samples (CSV)", "text/csv", lambda: _samples_csv(result)),
         ]
+
+    def exact_log_density(self, result: Result) -> np.ndarray:
+        y = torch.from_numpy(result.samples["x"]).double()
+        experts = of_kind(self.prepare(result.recipe, "cpu").experts, GaussianMixture)
+        return torch.stack([expert.log_density(y, result.level) for expert in experts]).numpy()
 
     def measured(self, result: Result) -> list[Figure]:
         """Against the exact densities; shares of the samples within the experts' modes."""
