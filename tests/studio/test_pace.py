@@ -5,6 +5,7 @@ import json
 import pytest
 
 from studio import session
+from studio.stage.progress import progress_text
 from superdiff_engine.domains import domains, get_domain
 from superdiff_engine.domains.checked import make_recipe
 from tests.studio.queue_panel import press_in_queue, queue
@@ -72,7 +73,7 @@ def test_a_paused_run_says_so_and_is_cancelled(app):
     while job.run.trace.latest is None:
         assert not job.run.finished.wait(0.01)
     app.run()
-    assert any("Paused: step" in one.proto.text for one in app.get("progress"))
+    assert progress_text(job).startswith("Paused")
     button(app, f"cancel-{job.id}").click()
     app.run()
     assert job.run.finished.wait(10) and job.run.state == "cancelled"
