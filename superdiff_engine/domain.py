@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .recipes.document import Expert, Recipe
     from .sampling import Step
     from .score import Guidance, ScoreModel
-    from .trace import Trace
+    from .trace import Frame, Trace
 
 
 @dataclass(frozen=True)
@@ -155,6 +155,19 @@ class SlidePicture:
     """Samples as they stand on a slide: a picture no larger than was asked for, and what it shows, in a line."""
 
     image: Image.Image
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class MomentPictures:
+    """How the moments of one run are drawn for a film: all at one scale and from one side.
+
+    Attributes:
+        draw: the number of a moment -> its picture; all have one size.
+        note: what they show, in a line.
+    """
+
+    draw: Callable[[int], Image.Image]
     note: str = ""
 
 
@@ -465,6 +478,27 @@ class Domain(ABC, Generic[PreviewT, DecodedT]):
         if made is None:
             return None
         return SlidePicture(ImageOps.contain(Image.open(io.BytesIO(made)).convert("RGB"), (width, height)))
+
+    def moment_pictures(
+        self,
+        frames: Sequence[Frame[PreviewT]],
+        recipe: Recipe,
+        width: int,
+        height: int,
+        dark: bool = False,
+        result: Result[DecodedT] | None = None,
+    ) -> MomentPictures | None:
+        """How moments of a run are drawn for a film; None where there is nothing to show but the curves.
+
+        Args:
+            frames: the moments, oldest first; at least one.
+            recipe: of the run.
+            width: that a picture may have, in pixels.
+            height: likewise.
+            dark: whether the film is.
+            result: of the run, if it has one: at the moment of its last step its samples may be shown in its place.
+        """
+        return None
 
     def picture_png(self, result: Result[DecodedT], index: int) -> bytes:
         """A PNG of sample `index` alone, with the recipe inside; only where `sample_is_picture`."""

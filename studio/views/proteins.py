@@ -16,7 +16,13 @@ from superdiff_engine.domain import Result
 from superdiff_engine.domains.colours import STRUCTURE_COLOURS, rgb
 from superdiff_engine.domains.proteins import mpnn
 from superdiff_engine.domains.proteins.arrays import DecodedProteins, ProteinPreview
-from superdiff_engine.domains.proteins.checks import checked_proteins, contact_map, secondary_structure, torsions
+from superdiff_engine.domains.proteins.checks import (
+    FOLDED,
+    checked_proteins,
+    contact_map,
+    secondary_structure,
+    torsions,
+)
 from superdiff_engine.domains.proteins.domain import experts_of
 from superdiff_engine.domains.proteins.drawing import depict
 from superdiff_engine.domains.proteins.files import mmcif, pdb, trajectory_pdb
@@ -48,8 +54,6 @@ SIDE_BY_SIDE, SPACING = 4, 48.0
 PAGE, CELL = 16, 150
 #: Drawings on a page beside other runs.
 BESIDE = 9
-#: Below this level a preview has a secondary structure worth drawing: 1.5 Angstrom.
-FOLDED = 0.15
 _COLOURINGS = {
     "structure": "coloured by structure",
     "place": "coloured by place in the chain",

@@ -86,21 +86,34 @@ def side_by_side(
         dark: whether the slide is.
         below: pixels of the line below each, as `cells_for` was told.
     """
-    columns, rows = cells.columns, cells.rows
-    size = (columns * cells.width + GAP * (columns - 1), rows * cells.height + GAP * (rows - 1))
-    sheet = Image.new("RGB", size, GROUND[dark])
-    pen = ImageDraw.Draw(sheet)
-    high, shares = cells.height - below, result.shares
-    for place in range(cells.count):
-        row, column = divmod(place, columns)
-        left, top = column * (cells.width + GAP), row * (cells.height + GAP)
-        picture = draw(place, cells.width, high)
-        corner = (left + (cells.width - picture.width) // 2, top + (high - picture.height) // 2)
-        sheet.paste(picture, corner, picture if picture.mode == "RGBA" else None)
-        if shares is not None and below:
+    sheet = in_cells(cells, draw, dark, below)
+    pen, high, shares = ImageDraw.Draw(sheet), cells.height - below, result.shares
+    if shares is not None and below:
+        for place in range(cells.count):
+            left, top = _corner(cells, place)
             middle = (left + cells.width / 2, top + high + below / 2)
             pen.text(middle, share_text(float(shares[place])), INK[dark], ImageFont.load_default(LETTERS), "mm")
     return SlidePicture(sheet, shown_note(result, cells.count))
+
+
+def in_cells(cells: Cells, draw: Callable[[int, int, int], Image.Image], dark: bool, below: int = 0) -> Image.Image:
+    """Samples side by side; arguments as of `side_by_side`."""
+    columns, rows = cells.columns, cells.rows
+    size = (columns * cells.width + GAP * (columns - 1), rows * cells.height + GAP * (rows - 1))
+    sheet = Image.new("RGB", size, GROUND[dark])
+    high = cells.height - below
+    for place in range(cells.count):
+        left, top = _corner(cells, place)
+        picture = draw(place, cells.width, high)
+        corner = (left + (cells.width - picture.width) // 2, top + (high - picture.height) // 2)
+        sheet.paste(picture, corner, picture if picture.mode == "RGBA" else None)
+    return sheet
+
+
+def _corner(cells: Cells, place: int) -> tuple[int, int]:
+    """The left and the upper end of a cell, in pixels."""
+    row, column = divmod(place, cells.columns)
+    return column * (cells.width + GAP), row * (cells.height + GAP)
 
 
 def line_below(result: Result) -> int:
@@ -116,12 +129,17 @@ def share_text(share: float) -> str:
 def shown_note(result: Result, shown: int) -> str:
     """How many of the samples are shown, and what the numbers below them are; empty where that goes without saying."""
     count = result.log_density.shape[1]
-    parts = [f"The first {shown} of {count} samples"] if shown < count else []
+    parts = [words for words in [first_of(shown, count)] if words]
     if result.shares is not None:
         groups = count // result.recipe.group
         whole = "its run" if groups == 1 else f"its group of {result.recipe.group}"
         parts.append(f"Below each what it counts for in {whole}")
     return ". ".join(parts)
+
+
+def first_of(shown: int, count: int) -> str:
+    """Which of the samples are shown; empty where all are."""
+    return f"The first {shown} of {count} samples" if shown < count else ""
 
 
 def enlarged(picture: np.ndarray, width: int, height: int) -> Image.Image:

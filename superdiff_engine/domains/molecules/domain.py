@@ -16,6 +16,7 @@ from ...domain import (
     Domain,
     Export,
     ModelInfo,
+    MomentPictures,
     Prepared,
     Result,
     Shown,
@@ -40,12 +41,13 @@ from ...recipes.operators import (
 )
 from ...sampling import Step
 from ...score import ConditionedScore, Guidance, ScoreModel
+from ...trace import Frame
 from ...training.saved import SETTINGS
 from ..embedded import EmbeddedModels
 from ..experts import shared_network
 from ..picture_files import png
 from ..sizes import draw_sizes, sizes_in_turn
-from ..slides import cells_for, line_below, side_by_side
+from ..slides import cells_for, first_of, in_cells, line_below, side_by_side
 from .arrays import DecodedMolecules, MoleculePreview
 from .atoms import ELEMENTS, FEWEST_ATOMS, MOST_ATOMS
 from .model import HIGHEST_LEVEL, LOWEST_LEVEL, MoleculeModel, MoleculeScores, decode, encode, load_model, load_settings
@@ -230,6 +232,32 @@ class Molecules(Domain[MoleculePreview, DecodedMolecules]):
             return Image.open(io.BytesIO(drawn)).convert("RGBA")
 
         return side_by_side(result, cells, draw, dark, below)
+
+    def moment_pictures(
+        self,
+        frames: Sequence[Frame[MoleculePreview]],
+        recipe: Recipe,
+        width: int,
+        height: int,
+        dark: bool = False,
+        result: Result[DecodedMolecules] | None = None,
+    ) -> MomentPictures | None:
+        """Balls and sticks, each molecule seen from where its last moment is seen best."""
+        from .balls import draw_balls, viewpoint
+
+        last = frames[-1].preview
+        cells = cells_for(len(last.atoms), width, height, _ON_SLIDE)
+        views = [viewpoint(last.positions[row, : int(last.atoms[row])]) for row in range(cells.count)]
+
+        def draw(moment: int) -> Image.Image:
+            shown = frames[moment].preview
+
+            def one(row: int, wide: int, high: int) -> Image.Image:
+                return draw_balls(shown, row, views[row], min(wide, high), dark)
+
+            return in_cells(cells, one, dark)
+
+        return MomentPictures(draw, first_of(cells.count, recipe.batch))
 
     def picture_png(self, result: Result[DecodedMolecules], index: int) -> bytes:
         """A flat depiction of molecule `index`, as a PNG with the recipe inside."""

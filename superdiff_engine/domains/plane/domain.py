@@ -9,16 +9,29 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from ...arrays import Decoded
-from ...domain import ALL, Domain, Export, FormulaPage, ModelInfo, Result, Shown, SlidePicture, importance_fields
+from ...domain import (
+    ALL,
+    Domain,
+    Export,
+    FormulaPage,
+    ModelInfo,
+    MomentPictures,
+    Result,
+    Shown,
+    SlidePicture,
+    importance_fields,
+)
 from ...geometry import whole
 from ...measured import SHARE, Figure, expert_keys
 from ...recipes.document import DRAWN, CorrectionRecipe, Expert, Levels, Mixture, Recipe
 from ...recipes.operators import AndRecipe, FormulaRecipe, OperatorRecipe, OrRecipe
 from ...sampling import Step
 from ...score import ScoreModel
+from ...trace import Frame
 from ..experts import of_kind
 from ..picture_files import png
 from .arrays import PlanePreview
@@ -190,6 +203,33 @@ class Plane(Domain[PlanePreview, Decoded]):
         notes += [] if lines is None else ["broad purple: the exact target"]
         notes += [] if shares is None else ["area of a dot: what it counts for"]
         return SlidePicture(image, "; ".join(notes))
+
+    def moment_pictures(
+        self,
+        frames: Sequence[Frame[PlanePreview]],
+        recipe: Recipe,
+        width: int,
+        height: int,
+        dark: bool = False,
+        result: Result | None = None,
+    ) -> MomentPictures:
+        """Samples over the densities of their level, in one window for all moments, with the target's lines."""
+        reach = max((frame.preview.extent for frame in frames), key=lambda extent: float(extent[1]))
+        target = target_of(recipe) if len(recipe.experts) > 1 else None
+        letters = round(min(max(min(width, height) / 40, 11), _SLIDE_LETTERS))
+        aside, above = (round(pixels * letters / LETTERS) for pixels in (LEFT + TOP, TOP + BELOW))
+        side = max(min(width - aside, height - above), 1)
+        theme = "dark" if dark else "light"
+
+        def draw(moment: int) -> Image.Image:
+            shown = frames[moment].preview
+            lines = None if target is None else log_target(target, shown.contours)
+            told = (shown.positions, shown.weights, shown.contours, shown.extent, [], None, lines)
+            return draw_plane(*told, side, letters, theme, reach)
+
+        notes = ["Lines: the experts' densities at this level"]
+        notes += [] if target is None else ["broad purple: their composition"]
+        return MomentPictures(draw, "; ".join(notes))
 
     def _drawn(self, result: Result) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
         """(samples in the view, the experts' log-densities on its grid, its extent, what the samples count for)."""

@@ -44,6 +44,7 @@ def draw_plane(
     side: int = SIDE,
     letters: int = LETTERS,
     theme: str = "light",
+    reach: np.ndarray | None = None,
 ) -> Image.Image:
     """Samples over the contour lines of every expert.
 
@@ -51,7 +52,7 @@ def draw_plane(
         positions: x and y of the samples, [n, 2].
         weights: of the experts for every sample, [experts, n]; who has nearly all of it gives the colour.
         contours: log-densities on a grid, [experts, rows, columns]; row 0 is the lowest y.
-        extent: x0, x1, y0, y1 of the grid, and of the picture.
+        extent: x0, x1, y0, y1 of the grid, and of the picture unless `reach` says another.
         names: of the experts, for a legend below; none for none, where there is one elsewhere.
         counts: what each sample counts for beside the others, 1 on average, [n]: the area of its dot; None for all the
             same.
@@ -59,12 +60,13 @@ def draw_plane(
         side: of the square of the plane, in pixels.
         letters: height of the letters, in pixels.
         theme: "light" or "dark".
+        reach: x0, x1, y0, y1 of the picture, where it shows more than the grid.
     """
     colours = expert_colours(len(contours), theme)
     ink = INK[theme]
     plane = Image.new("RGB", (side * LARGER, side * LARGER), ink.ground)
     pen = ImageDraw.Draw(plane, "RGBA")
-    x0, x1, y0, y1 = (float(value) for value in extent)
+    x0, x1, y0, y1 = (float(value) for value in (extent if reach is None else reach))
     scale = np.array([side * LARGER / (x1 - x0), -side * LARGER / (y1 - y0)])
     unit = LARGER * side / SIDE  # what is drawn grows with the plane
 

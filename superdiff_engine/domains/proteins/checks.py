@@ -19,6 +19,8 @@ CLASH = 3.6
 CONTACT = 8.0
 #: Letters of secondary structure: helix, strand, neither.
 LETTERS = "HE-"
+#: Below this level a preview has a secondary structure worth drawing: 1.5 Angstrom.
+FOLDED = 0.15
 #: A sample holds both kinds where each has at least this share of its residues.
 BOTH = 0.1
 

@@ -8,10 +8,24 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from ...density import ESTIMATORS
-from ...domain import ALL, Domain, Export, ModelInfo, Prepared, Result, Shown, Size, SlidePicture, rows_of, settling
+from ...domain import (
+    ALL,
+    Domain,
+    Export,
+    ModelInfo,
+    MomentPictures,
+    Prepared,
+    Result,
+    Shown,
+    Size,
+    SlidePicture,
+    rows_of,
+    settling,
+)
 from ...errors import ModelError
 from ...geometry import State, divided
 from ...measured import Figure
@@ -19,11 +33,12 @@ from ...recipes.document import Expert, Levels, Recipe
 from ...recipes.operators import AndRecipe, AverageRecipe, CoinFlipRecipe, OperatorRecipe, OrRecipe, SingleRecipe
 from ...sampling import Step
 from ...score import ScoreModel
+from ...trace import Frame
 from ...training.saved import SETTINGS
 from ..embedded import EmbeddedModels
 from ..experts import of_kind
 from ..sizes import draw_sizes, sizes_in_turn
-from ..slides import cells_for, line_below, side_by_side
+from ..slides import cells_for, first_of, in_cells, line_below, side_by_side
 from .arrays import DecodedProteins, ProteinPreview
 from .frames import frames_of
 from .model import (
@@ -173,6 +188,40 @@ class Proteins(Domain[ProteinPreview, DecodedProteins]):
             result, cells, lambda row, wide, high: depict(*decoded.chain(row), min(wide, high), dark), dark, below
         )
         return SlidePicture(made.image, ". ".join(filter(None, [STRUCTURE_NOTE, made.note])))
+
+    def moment_pictures(
+        self,
+        frames: Sequence[Frame[ProteinPreview]],
+        recipe: Recipe,
+        width: int,
+        height: int,
+        dark: bool = False,
+        result: Result[DecodedProteins] | None = None,
+    ) -> MomentPictures | None:
+        """Backbones as flat drawings, each seen from where its last moment is seen best."""
+        from .checks import FOLDED, secondary_structure
+        from .drawing import STRUCTURE_NOTE, depict, viewpoint
+
+        last = frames[-1].preview
+        if not np.isfinite(last.backbone).all():
+            return None
+        cells = cells_for(len(last.residues), width, height, _ON_SLIDE)
+        chains = [last.backbone[row, : int(last.residues[row])] for row in range(cells.count)]
+        views = [viewpoint(chain[:, 1].astype(np.float64)) for chain in chains]
+
+        def draw(moment: int) -> Image.Image:
+            frame = frames[moment]
+
+            def one(row: int, wide: int, high: int) -> Image.Image:
+                chain = frame.preview.backbone[row, : int(frame.preview.residues[row])]
+                folded = frame.level < FOLDED and np.isfinite(chain).all()
+                letters = secondary_structure(chain) if folded else "-" * len(chain)
+                return depict(chain, letters, min(wide, high), dark, views[row])
+
+            return in_cells(cells, one, dark)
+
+        shown = first_of(cells.count, recipe.batch)
+        return MomentPictures(draw, ". ".join(filter(None, [STRUCTURE_NOTE, shown])))
 
     def exports(self, result: Result[DecodedProteins], shown: Shown = ALL) -> list[Export]:
         from .files import exports

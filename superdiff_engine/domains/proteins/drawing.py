@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -21,7 +22,32 @@ STRUCTURE_NOTE = "Helices purple, strands amber"
 BEHIND = 3.0
 
 
-def depict(backbone: np.ndarray, structure: str, side: int = CELL, dark: bool = False) -> Image.Image:
+@dataclass(frozen=True)
+class Viewpoint:
+    """How a chain is looked at: the same for all moments of it.
+
+    Attributes:
+        axes: what is across, up and depth, [3, 3], right-handed.
+        middle: of the picture along them, [3], Angstrom.
+        extent: from the middle to the picture's edge, about, Angstrom.
+    """
+
+    axes: np.ndarray
+    middle: np.ndarray
+    extent: float
+
+
+def viewpoint(alpha: np.ndarray) -> Viewpoint:
+    """From where CA [residues, 3] in Angstrom are seen best: the longest extent is across, the shortest is depth."""
+    axes = _axes(alpha)
+    seen = (alpha - alpha.mean(0)) @ axes.T
+    middle = (seen.max(0) + seen.min(0)) / 2
+    return Viewpoint(axes, alpha.mean(0) @ axes.T + middle, max(float(np.abs(seen - middle)[:, :2].max()), 1.0))
+
+
+def depict(
+    backbone: np.ndarray, structure: str, side: int = CELL, dark: bool = False, view: Viewpoint | None = None
+) -> Image.Image:
     """An RGBA picture of one chain on a clear ground.
 
     Args:
@@ -29,15 +55,17 @@ def depict(backbone: np.ndarray, structure: str, side: int = CELL, dark: bool = 
         structure: a letter of "HE-" for each residue.
         side: in pixels.
         dark: for a dark page.
+        view: from where it is seen; None: from where it is seen best.
     """
     alpha = np.asarray(backbone, np.float64)[:, 1]
     if not np.isfinite(alpha).all():
         return Image.new("RGBA", (side, side))
-    seen = project(alpha)
+    seen = project(alpha) if view is None else alpha @ view.axes.T - view.middle
     curve = smooth(seen)
     letters = [structure[min(len(structure) - 1, round(index / POINTS))] for index in range(len(curve))]
-    curve[:, :2] -= (curve[:, :2].max(0) + curve[:, :2].min(0)) / 2
-    extent = max(float(np.abs(curve[:, :2]).max()), 1.0)
+    if view is None:
+        curve[:, :2] -= (curve[:, :2].max(0) + curve[:, :2].min(0)) / 2
+    extent = max(float(np.abs(curve[:, :2]).max()), 1.0) if view is None else view.extent
     scale = 0.44 * side * LARGER / extent
     picture = Image.new("RGBA", (side * LARGER, side * LARGER))
     draw = ImageDraw.Draw(picture)
@@ -69,10 +97,13 @@ def _stroke(draw: ImageDraw.ImageDraw, ends: list[tuple[float, ...]], width: int
 
 def project(alpha: np.ndarray) -> np.ndarray:
     """CA [residues, 3], turned so that the longest extent is across and the shortest is depth; right-handed."""
-    centred = alpha - alpha.mean(0)
-    _, _, axes = np.linalg.svd(centred, full_matrices=False)
+    return (alpha - alpha.mean(0)) @ _axes(alpha).T
+
+
+def _axes(alpha: np.ndarray) -> np.ndarray:
+    _, _, axes = np.linalg.svd(alpha - alpha.mean(0), full_matrices=False)
     axes[2] *= np.sign(np.linalg.det(axes))  # a mirror image would be another protein
-    return centred @ axes.T
+    return axes
 
 
 def smooth(points: np.ndarray) -> np.ndarray:
