@@ -58,8 +58,8 @@ class PipelineDomain(Domain[PicturePreview, DecodedPictures]):
 
         def draw(moment: int) -> Image.Image:
             frame = frames[moment]
-            last = result is not None and finished is not None and frame.index == result.index
-            pictures = finished if last else frame.preview.pictures
+            last = result is not None and frame.index == result.index
+            pictures = finished if finished is not None and last else frame.preview.pictures
             return in_cells(cells, lambda row, *size: enlarged(pictures[row], *size), dark)
 
         return MomentPictures(draw, first_of(cells.count, recipe.batch))

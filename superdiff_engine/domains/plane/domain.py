@@ -224,8 +224,19 @@ class Plane(Domain[PlanePreview, Decoded]):
         def draw(moment: int) -> Image.Image:
             shown = frames[moment].preview
             lines = None if target is None else log_target(target, shown.contours)
-            told = (shown.positions, shown.weights, shown.contours, shown.extent, [], None, lines)
-            return draw_plane(*told, side, letters, theme, reach)
+            names: list[str] = []
+            return draw_plane(
+                shown.positions,
+                shown.weights,
+                shown.contours,
+                shown.extent,
+                names,
+                target=lines,
+                side=side,
+                letters=letters,
+                theme=theme,
+                reach=reach,
+            )
 
         notes = ["Lines: the experts' densities at this level"]
         notes += [] if target is None else ["broad purple: their composition"]
