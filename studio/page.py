@@ -51,6 +51,7 @@ SHORTCUTS = (
     Shortcut("n", "n", "Let it take one step, and stand still after it", "press", ".transport-step:enabled"),
     Shortcut("[", "[", "The sample before", "press", f"{_PICKED}Down']"),
     Shortcut("]", "]", "The next sample", "press", f"{_PICKED}Up']"),
+    Shortcut("", "Space", "In a replay: play or pause (← → moment by moment, Home and End its ends, [ ] the sample)"),
     Shortcut("s", "s", "Save: the menu of files", "press", "[class*='st-key-save-'] button"),
     Shortcut("/", "/", "Search, on the page Library", "focus", ".st-key-library-search input"),
     Shortcut(

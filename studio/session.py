@@ -12,7 +12,7 @@ from superdiff_engine.library import library_folder
 from superdiff_engine.recipes.document import Recipe
 from superdiff_engine.runs.comparison import MOST
 
-from . import titles
+from . import looked, titles
 from .form import memory as form_memory
 from .form import state as form_state
 from .job import EstimationJob, GridJob, Job, Tab
@@ -44,6 +44,7 @@ def start_session() -> None:
     form_state.ensure()
     named = list(dict.fromkeys(job_id for job_id in st.query_params.get("run", "").split(",") if job_id))
     titles.from_query(st.query_params.to_dict(), named)
+    looked.from_query(st.query_params.to_dict(), named)
     jobs: list[Job] = []
     shown: list[str] = []
     for job_id in named[:MOST_COMPARED]:

@@ -9,11 +9,11 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from . import session, titles
+from . import looked, session, titles
 from .form import memory as form_memory
 from .guard import callback
 from .shelf import asked
-from .words import VIEW, VIEWS
+from .words import REPLAY, VIEW, VIEWS
 
 #: Longer addresses are not taken by every browser and server; such a form is not kept over a reload.
 _LONGEST = 30_000
@@ -39,6 +39,7 @@ def address(page: str = "") -> str:
     if query and state.get(VIEW, VIEWS[0]) != VIEWS[0]:
         query[VIEW] = state[VIEW].lower()
     query |= titles.to_query(state["shown"])
+    query |= looked.to_query(state["shown"], with_step=state.get(VIEW) == REPLAY)
     asks = asked.to_query() if page == asked.PATH else []
     found = urlencode([*asks, *(query | form_memory.to_query()).items()], safe=",")
     return found if len(found) <= _LONGEST else urlencode({"run": ",".join(state["shown"])}, safe=",")

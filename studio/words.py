@@ -6,13 +6,25 @@ from superdiff_engine.figures.words import operator_summary, run_title
 from superdiff_engine.recipes.document import Recipe
 from superdiff_engine.runs.wording import differences
 
-__all__ = ["CURVES", "SOURCES", "STATES", "VIEW", "VIEWS", "operator_summary", "other_than_usual", "run_title"]
+__all__ = [
+    "CURVES",
+    "REPLAY",
+    "SOURCES",
+    "STATES",
+    "VIEW",
+    "VIEWS",
+    "operator_summary",
+    "other_than_usual",
+    "run_title",
+]
 
 
+#: The view in which a run is played back.
+REPLAY = "Replay"
 #: The view in which a run's curves are, with the check of its log-densities.
 CURVES = "Curves"
 #: The ways to look at a run, the first one first, and where the session and the address keep the chosen one.
-VIEWS = ("Samples", "Replay", CURVES, "Table")
+VIEWS = ("Samples", REPLAY, CURVES, "Table")
 VIEW = "view"
 
 STATES: dict[str, str] = {

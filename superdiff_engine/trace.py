@@ -163,14 +163,19 @@ class Trace:
         Frames of that step have it in this row; a sample is its own ancestor where nothing was resampled since. None
         where that is not known any more: neighbouring resamplings were joined over this step.
         """
+        found = self.ancestors(index, np.array([sample]))
+        return None if found is None else int(found[0])
+
+    def ancestors(self, index: int, samples: np.ndarray) -> np.ndarray | None:
+        """The same of several final samples at once, int64 [n]; None where it is not known of any."""
         with self._lock:
             later = [one for one in self._resamplings if one.index > index]
             before = max((one.index for one in self._resamplings if one.index <= index), default=-1)
             if any(before < mark <= index for mark in self._marks):
                 return None
         for one in reversed(later):
-            sample = int(one.parents[sample])
-        return sample
+            samples = one.parents[samples]
+        return samples
 
     def append(self, step: Step) -> None:
         """Add one step's scalars."""

@@ -38,6 +38,7 @@ FLOORS = [
         "studio.kept",
         "studio.job",
         "studio.jobs",
+        "studio.looked",
         "studio.titles",
         "studio.words",
         "studio.style",

@@ -15,6 +15,8 @@ from superdiff_engine.domains.colours import STRUCTURE_COLOURS
 
 Style = Literal["sticks", "spheres", "surface", "cartoon", "trace"]
 
+#: Angstrom that a whole number stands for where coordinates are packed.
+SENT_UNIT = 0.01
 #: Angstrom from the origin at most that is drawn.
 FARTHEST = 1e4
 _STATIC = Path(__file__).parents[1] / "static"
@@ -39,10 +41,16 @@ _CSS = """
 
 
 @cache
+def viewer_source() -> str:
+    """The script that draws atoms and backbones, with 3Dmol.js, for components that put it before their own."""
+    library = (_STATIC / "3Dmol-min.js").read_text(encoding="utf-8")
+    given = f"const SOURCE = {json.dumps(library)};\nconst STRUCTURE_COLOURS = {json.dumps(STRUCTURE_COLOURS)};\n"
+    return given + (_STATIC / "atoms.js").read_text(encoding="utf-8")
+
+
+@cache
 def _component() -> Any:
-    source = (_STATIC / "3Dmol-min.js").read_text(encoding="utf-8")
-    given = f"const SOURCE = {json.dumps(source)};\nconst STRUCTURE_COLOURS = {json.dumps(STRUCTURE_COLOURS)};\n"
-    script = given + (_STATIC / "viewer.js").read_text(encoding="utf-8")
+    script = viewer_source() + (_STATIC / "viewer.js").read_text(encoding="utf-8")
     return st.components.v2.component("superdiff_viewer", html=_HTML, css=_CSS, js=script)
 
 

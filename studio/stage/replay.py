@@ -1,62 +1,55 @@
-"""A run played back: the moments that were kept of its samples."""
+"""A run played back: the moments that were kept of its samples beside its curves, in the browser alone."""
 
 from __future__ import annotations
 
 import streamlit as st
 
-from ..charts.live import LIVE_POINTS
-from ..guard import guarded
+from superdiff_engine.trace import Curves
+
+from .. import looked
+from ..charts.player import Playback, draw_player, playback
+from ..guard import callback, guarded
 from ..job import Job
 from ..session import registry
 from ..views import view_of
-from .curves import draw_agreement
-from .lineage import draw_effective_live, marks_note
+from .lineage import marks_note
 from .progress import names_of
 
-_PLAY_TICK = 0.15
-_HEIGHT = 430
-_EFFECTIVE_HEIGHT = 190
+_PARTICLES = "Shown are the particles of that moment, all alike: some have no descendants among the finished samples."
 
 
-def draw_replay(job: Job) -> None:
-    """The samples at a moment of the run; the moments can be played."""
-    playing = st.toggle("Play", key=f"play-{job.id}")
-    player = st.fragment(_player, run_every=_PLAY_TICK if playing else None)
-    player(job.id, playing)
-
-
-def _player(job_id: str, playing: bool) -> None:
+@st.fragment
+def draw_replay(job_id: str) -> None:
+    """The player of a run that has ended; where another sample is chosen in it, nothing else is drawn anew."""
     job = registry().find(job_id)
     if job is None:
         return
     with guarded("the replay"):
-        frames = job.run.trace.frames
-        key = f"frame-{job.id}"
-        now = min(st.session_state.get(key, 0), len(frames) - 1)
-        st.session_state[key] = (now + 1) % len(frames) if playing else now
-        if len(frames) > 1:
-            labels = [f"step {frame.index}, level {frame.level:.3g}" for frame in frames]
-            st.select_slider("Moment", range(len(frames)), format_func=labels.__getitem__, key=key)
-        frame = frames[st.session_state[key]]
-        view, names = view_of(job.recipe.domain), names_of(job)
-        compared = view.compared(frame)
-        if compared is not None:
-            left, right = st.columns(2, gap="medium")
-            with left:
-                st.markdown(f"**Samples at level {frame.level:.3g}**")
-                view.draw_preview(frame, names, f"replay-{job.id}", _HEIGHT, job.recipe)
-            with right:
-                draw_agreement(compared, names, f"replay-{job.id}", _HEIGHT)
-        else:
-            view.draw_preview(frame, names, f"replay-{job.id}", _HEIGHT, job.recipe)
-            if view.preview_note:
-                st.caption(view.preview_note)
-        recipe = job.run.recipe
-        if recipe.correction is None:
+        trace = job.run.trace
+        if not len(trace):
+            st.info("Nothing was kept of this run that could be played.")
             return
-        curves = job.run.trace.curves(most=LIVE_POINTS)
-        draw_effective_live(curves, recipe, f"replay-{job.id}", _EFFECTIVE_HEIGHT, now=frame.index)
-        st.caption(
-            f"{marks_note(curves, recipe)} Shown are the particles of that moment, all alike: some have no descendants "
-            "among the finished samples."
+        key = f"player-{job_id}"
+
+        def choose() -> None:
+            sample = int(st.session_state[key]["sample"])
+            looked.choose(job_id, None if sample < 0 else sample)
+
+        draw_player(
+            _playback(job_id, len(trace), len(trace.frames), job),
+            key,
+            looked.chosen(job_id),
+            looked.step_of(job_id),
+            callback(choose),
         )
+
+
+@st.cache_data(show_spinner="Getting the replay ready", max_entries=6)
+def _playback(job_id: str, steps: int, frames: int, _job: Job) -> Playback:
+    """What the player is sent; made once a run."""
+    view, recipe = view_of(_job.recipe.domain), _job.run.recipe
+    curves: Curves = _job.run.trace.curves()
+    corrected = recipe.correction is not None
+    note = " ".join([marks_note(curves, recipe), _PARTICLES]) if corrected else ""
+    token = f"{job_id}-{steps}-{frames}"
+    return playback(token, recipe, _job.run.trace, names_of(_job), view.scenes(_job), view.compared, note)

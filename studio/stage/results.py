@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import streamlit as st
 
+from .. import looked
 from ..guard import guarded, plain
 from ..job import Job
 from ..session import registry
 from ..views import view_of
-from ..words import CURVES, VIEW, VIEWS
+from ..words import CURVES, REPLAY, VIEW, VIEWS
 from .curves import draw_curves
 from .heading import draw_heading
 from .replay import draw_replay
@@ -30,6 +31,7 @@ def draw_results(job: Job) -> None:
             )
         _draw_kept_part(job)
         return
+    looked.forget_beyond(job.id, result.log_density.shape[1])
     # The choice is the tab's: it stays when another run is opened, however long nothing was there to choose from.
     last = st.session_state.get(_LAST) or view_named(st.query_params.get(VIEW, ""))
     st.session_state.setdefault(VIEW, last)
@@ -45,8 +47,8 @@ def draw_results(job: Job) -> None:
     with guarded("the results"):
         if view == "Samples":
             _samples(job.id)
-        elif view == "Replay":
-            draw_replay(job)
+        elif view == REPLAY:
+            draw_replay(job.id)
         elif view == CURVES:
             draw_curves(job)
         else:
@@ -60,7 +62,7 @@ def _draw_kept_part(job: Job) -> None:
         return
     chosen = st.segmented_control("What to show", views, default=views[-1], required=True, key=f"kept-{job.id}")
     with guarded("what was kept"):
-        draw_replay(job) if chosen == VIEWS[1] else draw_curves(job)
+        draw_replay(job.id) if chosen == VIEWS[1] else draw_curves(job)
 
 
 def view_named(name: str) -> str:

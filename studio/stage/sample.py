@@ -18,6 +18,7 @@ from superdiff_engine.figures.numbers import curves_csv
 from superdiff_engine.figures.quantities import title_of
 from superdiff_engine.trace import Frame
 
+from .. import looked
 from ..charts import finished as figures
 from ..charts.live import TITLES, Quantity, at_level
 from ..charts.palette import expert_colours, theme_name
@@ -39,10 +40,18 @@ ONE_A_GROUP = "Of every group of particles one sample, drawn by what they count 
 
 def pick(job: Job, count: int) -> int:
     """A field for the number of the sample to look at; `count` is how many there are."""
-    key = f"pick-{job.id}"
+    key = looked.pick_key(job.id)
     st.session_state.setdefault(key, 0)
     st.number_input(
-        "Sample", min_value=0, max_value=count - 1, step=1, key=key, help="Which sample to look at", persist_state=KEEP
+        "Sample",
+        min_value=0,
+        max_value=count - 1,
+        step=1,
+        key=key,
+        help="Which sample to look at",
+        persist_state=KEEP,
+        on_change=callback(looked.take_pick),
+        args=(job.id,),
     )
     return int(st.session_state[key])
 
@@ -61,19 +70,23 @@ def draw_clickable(job: Job, figure: go.Figure, alt: str, tool_bar: bool = True,
     st.plotly_chart(
         figure,
         key=key,
-        on_select=callback(partial(_take_click, key, picked or f"pick-{job.id}")),
+        on_select=callback(partial(_take_click, key, picked, job.id)),
         selection_mode="points",
         config=figures.config() | ({} if tool_bar else {"displayModeBar": False}),
         alt=alt,
     )
 
 
-def _take_click(key: str, picked: str) -> None:
+def _take_click(key: str, picked: str, job_id: str) -> None:
     for point in st.session_state[key].selection.points:
         # A click that merely clears the selection brings no point, and the contour lines carry no number.
         if "customdata" in point:
             chosen = point["customdata"]
-            st.session_state[picked] = int(chosen[0] if isinstance(chosen, list) else chosen)
+            sample = int(chosen[0] if isinstance(chosen, list) else chosen)
+            if picked:
+                st.session_state[picked] = sample
+            else:
+                looked.choose(job_id, sample)
 
 
 def ancestry(job: Job, picked: int, shown: Callable[[Any], int]) -> list[tuple[Frame[Any], int]]:

@@ -1,6 +1,8 @@
 // What a browser tab does by itself: Ctrl+Enter (on a Mac also Cmd+Enter) runs wherever the focus is, and the address
 // line always names what the tab shows, so that a reload, the way back and a new server find it again.
 //
+// The player's part of the address, `sample=12&step=40`, is `tab.look`, since it moves without the server.
+//
 // data: { query: "run=...&recipe=...", page: the page's path, so that a change of page writes the query again }
 // state: asked: how often Run has been asked for, by keyboard or mouse. It reaches the server behind all that was typed
 // before, and counts, so that no press is lost and none counts twice however slow the page or the server is: a button's own
@@ -8,7 +10,7 @@
 
 const TAKEN = 200, TAKEN_OF_TABLE = 1000; // milliseconds until what was typed is on its way to the server
 // Of the tab, not of this module, which may be loaded once more.
-const tab = (window.superdiffTab ??= { query: "", asked: 0, told: 0, tell: null, listens: false });
+const tab = (window.superdiffTab ??= { query: "", asked: 0, told: 0, tell: null, listens: false, look: null });
 
 const button = () => document.querySelector(".st-key-run button");
 const inCell = (field) => !!field && field.closest(".gdg-style, .clip-region") !== null;
@@ -67,8 +69,14 @@ function onClick(event) {
   left = 0;
 }
 
+// What the server says, and in its place what the player (player.js) says of the sample and the step that it shows.
+function address() {
+  const look = tab.look ?? {}, said = tab.query.split("&").filter((part) => part && !(part.split("=")[0] in look));
+  return [...said, ...Object.entries(look).map(([name, value]) => `${name}=${value}`)].join("&");
+}
+
 function write() {
-  const wanted = tab.query ? `?${tab.query}` : "";
+  const query = address(), wanted = query ? `?${query}` : "";
   if (location.search !== wanted) history.replaceState(history.state, "", location.pathname + wanted + location.hash);
 }
 
@@ -84,6 +92,7 @@ if (!tab.listens) {
 export default function ({ data, setStateValue }) {
   tab.query = data.query;
   tab.tell = setStateValue;
+  tab.write = write;
   write();
   tell();
 }

@@ -22,23 +22,16 @@ from superdiff_engine.recipes.document import Recipe
 from superdiff_engine.trace import Frame
 
 from ..charts.palette import dot
+from ..charts.player import Compared, Scenes
 from ..guard import plain
 from ..job import Job
 from ..stage.sample import draw_one_sample, pick
 
-__all__ = ["GUESS", "GUESSED", "Beside", "Compared", "OwnFiles", "ReadingOption", "View", "view_of"]
+__all__ = ["GUESS", "GUESSED", "Beside", "Compared", "OwnFiles", "ReadingOption", "Scenes", "View", "view_of"]
 
 #: Of samples that are shown denoised: what is said of those of a cancelled run, and below a replay.
 GUESSED = "shown is the guess from there"
 GUESS = "What the run would end in from here: the weighted denoised mean."
-
-
-@dataclass(frozen=True)
-class Compared:
-    """Log-densities of the samples of a frame, [experts, n] in nats: as they were estimated, and exact."""
-
-    estimated: np.ndarray
-    exact: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -136,6 +129,10 @@ class View(Generic[PreviewT, DecodedT]):
 
     def compared(self, frame: Frame[PreviewT]) -> Compared | None:
         """The log-densities of a moment's samples beside the exact ones, where these are known."""
+        return None
+
+    def scenes(self, job: Job) -> Scenes | None:
+        """What the kept moments of a run's samples are, for the player; None: its curves are played alone."""
         return None
 
     def draw_samples(self, job: Job, result: Result[DecodedT]) -> None:

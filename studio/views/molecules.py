@@ -28,7 +28,8 @@ from superdiff_engine.trace import Frame
 
 from ..charts.live import at_level
 from ..charts.palette import dot, theme_name
-from ..charts.viewer import Style, atoms_frame, draw_viewer
+from ..charts.player import Scenes, packed
+from ..charts.viewer import SENT_UNIT, Style, atoms_frame, draw_viewer
 from ..guard import guarded, plain
 from ..job import Job
 from ..stage.exports import Download, draw_download, picture_download, show_only
@@ -66,6 +67,25 @@ def scene(molecules: Structures, rows: Sequence[int]) -> dict[str, Any]:
         elements += [ELEMENTS[element] for element in molecules.elements[row][:count]]
         places.append(molecules.positions[row][:count] + shift)
     return atoms_frame(elements, np.concatenate(places), bonds)
+
+
+def _moment(frame: Frame[MoleculePreview]) -> dict[str, Any]:
+    """A moment's molecules for static/scene_viewer.js."""
+    preview = frame.preview
+    first, second = pair_indices()
+    things = []
+    for elements, positions, orders, count in zip(
+        preview.elements, preview.positions, preview.bonds, preview.atoms, strict=True
+    ):
+        joined = np.nonzero(orders)[0]
+        things.append(
+            {
+                "elements": "".join(ELEMENTS[element] for element in elements[:count]),
+                "places": packed(positions[:count] / SENT_UNIT, "i2"),
+                "bonds": packed(np.stack([first[joined], second[joined], orders[joined]], 1), "u1"),
+            }
+        )
+    return {"things": things, "style": "sticks"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,6 +161,27 @@ class MoleculesView(View[MoleculePreview, DecodedMolecules]):
         rows = range(min(SIDE_BY_SIDE, len(frame.preview.atoms)))
         alt = f"{len(rows)} molecules at level {frame.level:.3g}"
         draw_viewer([scene(frame.preview, rows)], f"{key}-3d", key, alt, height=size)
+
+    def scenes(self, job: Job) -> Scenes | None:
+        """All molecules that were kept, a page of them side by side, or the chosen one alone."""
+        latest = job.run.trace.latest
+        if latest is None:
+            return None
+        return Scenes(
+            kind="viewer",
+            rows=len(latest.preview.atoms),
+            moment=_moment,
+            alt="Molecules in three dimensions at the moment that is shown",
+            shared={
+                "spacing": SPACING,
+                "page": SIDE_BY_SIDE,
+                "what": "molecule",
+                "unit": SENT_UNIT,
+                "styles": ["sticks", "spheres"],
+                "by_moment": False,
+            },
+            note=self.preview_note,
+        )
 
     def draw_samples(self, job: Job, result: Result[DecodedMolecules]) -> None:
         """The gallery beside the molecule that was picked in it."""

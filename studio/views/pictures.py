@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import streamlit as st
 
@@ -10,7 +12,8 @@ from superdiff_engine.domains.picture_files import DecodedPictures, PicturePrevi
 from superdiff_engine.recipes.document import Recipe
 from superdiff_engine.trace import Frame
 
-from ..charts.mosaic import SHOWN, mosaic_png
+from ..charts.mosaic import SHOWN, grid_shape, moment_pictures, mosaic_png
+from ..charts.player import MOST_SENT, Scenes
 from ..job import Job
 from ..stage.exports import draw_download, picture_download
 from ..stage.gallery import draw_gallery, draw_mosaic
@@ -18,6 +21,8 @@ from ..stage.sample import choose_one_a_group, draw_one_sample, pick
 from ..stage.together import draw_gallery_together
 from . import GUESS, GUESSED, Beside, View
 
+#: Pixels from which on enlarged pictures are smoothed.
+SMOOTH = 64
 #: Pictures on a page beside other runs.
 BESIDE = 25
 
@@ -37,6 +42,31 @@ class PicturesView(View[PicturePreview, DecodedPictures]):
     def draw_preview(self, frame: Frame[PicturePreview], names: list[str], key: str, size: int, recipe: Recipe) -> None:
         shown = frame.preview.pictures[:SHOWN]
         draw_mosaic(shown, 56, f"{len(shown)} pictures at level {frame.level:.3g}")
+
+    def scenes(self, job: Job) -> Scenes | None:
+        frames = job.run.trace.frames
+        if not frames:
+            return None
+        last = frames[-1].preview.pictures[:SHOWN]
+        made = moment_pictures(last, MOST_SENT // (2 * len(frames)))
+
+        def moment(frame: Frame[PicturePreview]) -> dict[str, Any]:
+            return {"picture": made.address(frame.preview.pictures[:SHOWN])}
+
+        return Scenes(
+            kind="pictures",
+            rows=len(last),
+            moment=moment,
+            alt=f"{len(last)} pictures at the moment that is shown",
+            shared={
+                "columns": grid_shape(len(last))[0],
+                "count": len(last),
+                "width": made.width,
+                "height": made.height,
+                "smooth": made.width >= SMOOTH,
+            },
+            note=self.preview_note,
+        )
 
     def draw_samples(self, job: Job, result: Result[DecodedPictures]) -> None:
         if result.decoded is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -15,9 +15,10 @@ from superdiff_engine.arrays import Decoded
 from superdiff_engine.domain import FormulaPage, Result
 from superdiff_engine.domains import get_domain
 from superdiff_engine.domains.colours import expert_colours as colours_of
+from superdiff_engine.domains.colours import owners
 from superdiff_engine.domains.experts import of_kind
 from superdiff_engine.domains.plane.arrays import PlanePreview
-from superdiff_engine.domains.plane.contours import DEPTHS
+from superdiff_engine.domains.plane.contours import DEPTHS, contour_segments
 from superdiff_engine.domains.plane.distance import log_target, target_of
 from superdiff_engine.domains.plane.domain import HALF_WIDTHS
 from superdiff_engine.domains.plane.formula_samples import FormulaSamples, read_samples
@@ -30,6 +31,7 @@ from ..charts import finished as figures
 from ..charts import live as charts
 from ..charts import panels
 from ..charts.palette import TARGET, dot, expert_colours, theme_name
+from ..charts.player import Scenes, packed
 from ..job import Job
 from ..stage.chart_files import draw_chart_files
 from ..stage.progress import names_of
@@ -40,6 +42,8 @@ from . import Beside, Compared, View
 if TYPE_CHECKING:
     from superdiff_engine.figures.charts import Sheet
 
+#: Units of the plane that a whole number stands for where places are sent to the player.
+_SENT_UNIT = 0.002
 #: Of the preview of the experts: half the width of the view in units of the plane, and cells each way.
 _HALF_WIDTH, _CELLS = HALF_WIDTHS[0], 96
 #: Of the panels of a formula's page; they are as wide as the view where its samples go further out than `_NARROW`.
@@ -63,6 +67,33 @@ class PlaneView(View[PlanePreview, Decoded]):
 
     def compared(self, frame: Frame[PlanePreview]) -> Compared:
         return Compared(frame.preview.log_density, frame.preview.exact)
+
+    def scenes(self, job: Job) -> Scenes | None:
+        """Samples over the contour lines of the experts and of the exact target, at each moment's level."""
+        latest, recipe = job.run.trace.latest, job.recipe
+        if latest is None:
+            return None
+        targets = target_of(recipe) is not None
+
+        def moment(frame: Frame[PlanePreview]) -> dict[str, Any]:
+            preview = frame.preview
+            target = _target(recipe, preview)
+            return {
+                "positions": packed(preview.positions / _SENT_UNIT, "i2"),
+                "owner": packed(owners(preview.weights), "i1"),
+                "lines": [_packed_lines(grid, preview.extent) for grid in preview.contours],
+                "target": None if target is None else _packed_lines(target, preview.extent),
+                "extent": [float(value) for value in preview.extent],
+            }
+
+        return Scenes(
+            kind="plane",
+            rows=len(latest.preview.positions),
+            moment=moment,
+            alt="The samples in the plane over every expert's contour lines, at the moment that is shown",
+            shared={"targets": targets, "unit": _SENT_UNIT},
+            note=figures.contour_note(targets),
+        )
 
     def draw_samples(self, job: Job, result: Result) -> None:
         frame = job.run.trace.latest
@@ -186,6 +217,13 @@ class PlaneView(View[PlanePreview, Decoded]):
         )
         beyond = " The exact target reaches beyond this view." if target is not None and not _within(target) else ""
         st.caption(f"{figures.contour_note(target is not None)}{beyond}")
+
+
+def _packed_lines(log_density: np.ndarray, extent: np.ndarray) -> dict[str, Any]:
+    """A density's contour lines as segments [n, 4]: x, y of one end and of the other."""
+    heights = log_density.max() - np.array(DEPTHS)
+    segments = contour_segments(np.asarray(log_density, float), extent, heights)
+    return packed(segments.reshape(-1, 4) / _SENT_UNIT, "i2")
 
 
 @lru_cache(maxsize=64)

@@ -35,7 +35,8 @@ from superdiff_engine.trace import Frame
 from ..charts import finished as figures
 from ..charts.backbones import STRUCTURES, contact_figure, ramachandran_figure, strips_figure
 from ..charts.palette import expert_colours, hex_colour, theme_name
-from ..charts.viewer import Style, chain_frame, draw_viewer
+from ..charts.player import Scenes, packed
+from ..charts.viewer import SENT_UNIT, Style, chain_frame, draw_viewer
 from ..guard import guarded
 from ..job import Job
 from ..stage.chart_files import draw_chart_files
@@ -80,6 +81,16 @@ def scene(
         shift = np.array([position % columns, -(position // columns), 0]) * SPACING
         chains.append(chain + shift if len(rows) > 1 else chain)
     return chain_frame(chains, letters, colours)
+
+
+def _moment(frame: Frame[ProteinPreview]) -> dict[str, Any]:
+    """A moment's backbones for static/scene_viewer.js."""
+    folded, things = frame.level < FOLDED, []
+    for backbone, length in zip(frame.preview.backbone, frame.preview.residues, strict=True):
+        chain = backbone[: int(length)]
+        structure = secondary_structure(chain) if folded else "-" * len(chain)
+        things.append({"structure": structure, "places": packed(chain / SENT_UNIT, "i2")})
+    return {"things": things, "style": "cartoon" if folded else "trace"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,6 +149,27 @@ class ProteinsView(View[ProteinPreview, DecodedProteins]):
         alt = f"{len(rows)} proteins at level {frame.level:.3g}"
         style: Style = "cartoon" if frame.level < FOLDED else "trace"
         draw_viewer([scene(frame.preview, rows, level=frame.level)], f"{key}-3d", key, alt, style, height=size)
+
+    def scenes(self, job: Job) -> Scenes | None:
+        """All backbones that were kept, a page of them side by side, or the chosen one alone."""
+        latest = job.run.trace.latest
+        if latest is None:
+            return None
+        return Scenes(
+            kind="viewer",
+            rows=len(latest.preview.residues),
+            moment=_moment,
+            alt="Protein backbones in three dimensions at the moment that is shown",
+            shared={
+                "spacing": SPACING,
+                "page": SIDE_BY_SIDE,
+                "what": "protein",
+                "unit": SENT_UNIT,
+                "styles": ["cartoon", "trace", "sticks"],
+                "by_moment": True,
+            },
+            note=self.preview_note,
+        )
 
     def draw_samples(self, job: Job, result: Result[DecodedProteins]) -> None:
         """The gallery beside the protein that was picked in it."""
