@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
+
 import numpy as np
 import streamlit as st
-from PIL import Image
 
 from superdiff_engine.domain import Result
 
+from ..charts.cards import Card, draw_cards
 from ..charts.finished import gallery_figure
 from ..charts.mosaic import mosaic_png
-from ..charts.palette import GROUND
+from ..guard import callback
 from ..job import Job
 from .sample import KEEP, draw_clickable, labels_note, share_labels
 
@@ -39,6 +42,33 @@ def draw_gallery(
     st.caption(f"{labels_note(result)}{caption}")
 
 
+def draw_card_gallery(
+    job: Job, result: Result, cards: Sequence[Card], picked: int, what: str, caption: str = "", together: str = ""
+) -> None:
+    """A page of samples with what was asked of them and what they have; a click on one picks it.
+
+    Args:
+        job: whose samples they are.
+        result: of the job.
+        cards: of the page.
+        picked: the number of the one that is looked at, on this page or not.
+        what: they are, for those who cannot see them ("molecules as flat drawings").
+        caption: below them.
+        together: where the session keeps the number of the picked sample, where that is not the job's own.
+    """
+    key = f"{together or 'cards'}-{job.id}"
+    take = callback(partial(_take_card, key, together or f"pick-{job.id}"))
+    draw_cards(cards, picked, f"{len(cards)} {what}, number {picked} framed", key, take)
+    if caption:
+        st.caption(f"{labels_note(result)}{caption}")
+
+
+def _take_card(key: str, picked: str) -> None:
+    told = st.session_state[key]["picked"]
+    if told:
+        st.session_state[picked] = int(told[1])
+
+
 def choose_page(job: Job, count: int, size: int) -> slice:
     """Which of `count` samples are on the chosen page, `size` to a page; a single page leaves no choice."""
     pages = (count + size - 1) // size
@@ -49,13 +79,6 @@ def choose_page(job: Job, count: int, size: int) -> slice:
             key=f"page-{job.id}-{pages}", persist_state=KEEP, label_visibility="collapsed",
         )  # fmt: skip
     return slice(page * size, min(count, (page + 1) * size))
-
-
-def on_page(drawing: Image.Image, dark: bool) -> np.ndarray:
-    """An RGBA drawing as uint8 [H, W, 3], on the ground of a dark or a light page."""
-    page = Image.new("RGB", drawing.size, GROUND["dark" if dark else "light"])
-    page.paste(drawing, mask=drawing)
-    return np.asarray(page)
 
 
 def draw_mosaic(pictures: np.ndarray, cell: int, alt: str) -> None:

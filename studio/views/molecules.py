@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,12 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import streamlit as st
-from PIL import Image
 
 from superdiff_engine.domain import Result, Shown
+from superdiff_engine.domains.asked import Asked
 from superdiff_engine.domains.molecules.arrays import DecodedMolecules, MoleculePreview, Structures
 from superdiff_engine.domains.molecules.atoms import ELEMENTS, PROPERTIES, pair_indices
-from superdiff_engine.domains.molecules.checks import first_of_their_kind, satisfied, verdicts_of
+from superdiff_engine.domains.molecules.checks import asked_of, first_of_their_kind, satisfied, verdicts_of
 from superdiff_engine.domains.molecules.chemistry import Relaxation, relax
 from superdiff_engine.domains.molecules.domain import prompts_of
 from superdiff_engine.domains.molecules.drawing import depict
@@ -26,25 +25,28 @@ from superdiff_engine.recipes.document import Recipe
 from superdiff_engine.system.sandbox import as_text
 from superdiff_engine.trace import Frame
 
+from ..charts.cards import Card, lines_of, picture_uri
 from ..charts.live import at_level
-from ..charts.palette import dot, theme_name
+from ..charts.palette import theme_name
 from ..charts.player import Scenes, packed
 from ..charts.viewer import SENT_UNIT, Style, atoms_frame, draw_viewer
 from ..guard import guarded, plain
 from ..job import Job
+from ..stage.asked import draw_asked
 from ..stage.exports import Download, draw_download, picture_download, show_only
-from ..stage.gallery import choose_page, draw_gallery, on_page
+from ..stage.gallery import choose_page, draw_card_gallery
 from ..stage.progress import names_of
-from ..stage.sample import KEEP, ONE_A_GROUP, ancestry, importance_text, last_moment
-from ..stage.together import draw_gallery_together
+from ..stage.sample import KEEP, ONE_A_GROUP, ancestry, importance_text, last_moment, share_labels
+from ..stage.together import PICKED
 from . import GUESS, GUESSED, Beside, OwnFiles, ReadingOption, View
 
 #: Molecules side by side in the live view, and Angstrom from one to the next.
 SIDE_BY_SIDE, SPACING = 9, 9.5
-#: Depictions on one page of the gallery, and their width in pixels.
-PAGE, CELL = 25, 150
+#: Depictions on one page of the gallery, and their width in pixels: twice that of a card, for sharp screens.
+PAGE, CELL = 24, 260
 #: Depictions on a page beside other runs.
 BESIDE = 9
+_WHAT = "molecules as flat drawings"
 _FILTERS = {"valid": "valid", "all": "satisfy all prompts", "once": "no duplicates"}
 #: Of a corrected run: of every group one, drawn by what they count for.
 _ONE = {"one": "one a group"}
@@ -204,13 +206,12 @@ class MoleculesView(View[MoleculePreview, DecodedMolecules]):
         if molecules is None:
             return
         numbers = beside.page(len(molecules.atoms), BESIDE)
-        drawings = _depictions(job.id, molecules, tuple(int(row) for row in numbers), theme_name() == "dark")
-        what = "molecules as flat drawings"
-        draw_gallery_together(job, result, drawings, numbers, picked, what, beside.narrow)
+        draw_card_gallery(job, result, _cards(job, result, numbers), picked, _WHAT, together=PICKED)
         if picked < len(molecules.atoms):
             alt = f"Molecule {picked} in three dimensions"
             frames = [scene(molecules, [picked])]
             draw_viewer(frames, f"beside-3d-{job.id}", f"{job.id}-{picked}", alt, height=250, turning="molecules")
+            draw_asked(_asked(result), picked)
 
 
 def _picked(job: Job, rows: np.ndarray, merit: np.ndarray) -> int:
@@ -226,6 +227,11 @@ def _picked(job: Job, rows: np.ndarray, merit: np.ndarray) -> int:
 def _holds(result: Result[DecodedMolecules]) -> np.ndarray:
     """Bool [experts, n]: which molecules satisfy each expert's prompt."""
     return np.array([satisfied(terms, result.require_decoded().properties) for _, terms in prompts_of(result.recipe)])
+
+
+def _asked(result: Result[DecodedMolecules]) -> list[Asked]:
+    """What the prompts ask for, and what each molecule has."""
+    return asked_of(prompts_of(result.recipe), result.require_decoded().properties)
 
 
 def _chosen_rows(job: Job, result: Result[DecodedMolecules]) -> np.ndarray:
@@ -272,24 +278,34 @@ def _gallery(job: Job, result: Result[DecodedMolecules], rows: np.ndarray, picke
         st.info("No molecule of this run is left by these filters; take one off.")
         return
     shown = rows[choose_page(job, len(rows), PAGE)]
-    pictures = _depictions(job.id, molecules, tuple(int(row) for row in shown), theme_name() == "dark")
     note = (
-        f"{len(rows)} of {len(molecules.atoms)} molecules. Click one to see it in 3D. A drawing says why a molecule is "
-        "not valid; = marks one that was there before."
+        f"{len(rows)} of {len(molecules.atoms)} molecules. Click one to see it in 3D. Below each: what a prompt asks "
+        "for, what the molecule has, and whether that satisfies it (✓ or ✗). = marks one whose SMILES was there before."
     )
-    draw_gallery(job, result, pictures, shown, picked, "molecules as flat drawings", note)
+    draw_card_gallery(job, result, _cards(job, result, shown), picked, _WHAT, note)
+
+
+def _cards(job: Job, result: Result[DecodedMolecules], numbers: np.ndarray) -> list[Card]:
+    """The molecules of a page; those that are not valid say why."""
+    molecules, first = result.require_decoded(), first_of_their_kind(result.require_decoded())
+    rows = tuple(int(row) for row in numbers)
+    pictures = _depictions(job.id, molecules, rows, theme_name() == "dark")
+    shares = share_labels(result, numbers) or [""] * len(rows)
+    asked, cards = _asked(result), []
+    for row, picture, share in zip(rows, pictures, shares, strict=True):
+        valid = bool(molecules.valid[row])
+        label = " · ".join(filter(None, [f"{row}{' =' if valid and not first[row] else ''}", share]))
+        note = "" if valid else f"not valid: {molecules.reason[row]}"
+        lines = lines_of(asked, row) if valid else []
+        cards.append(Card(row, label, picture, f"Molecule {row}: {molecules.smiles[row] or 'not valid'}", lines, note))
+    return cards
 
 
 @st.cache_data(show_spinner=False, max_entries=32)
-def _depictions(job_id: str, _molecules: DecodedMolecules, rows: tuple[int, ...], dark: bool) -> np.ndarray:
-    """Drawings uint8 [rows, CELL, CELL, 3]; a job's molecules never change."""
-    first, made = first_of_their_kind(_molecules), []
-    for row, verdict in zip(rows, verdicts_of(_molecules, rows), strict=True):
-        again = " =" if verdict.valid and not first[row] else ""
-        note = f"{row}{again}" if verdict.valid else f"{row}: {verdict.reason}"[:24]
-        drawn = Image.open(io.BytesIO(depict(verdict.molecule, note, CELL, CELL, dark))).convert("RGBA")
-        made.append(on_page(drawn, dark))
-    return np.stack(made)
+def _depictions(job_id: str, _molecules: DecodedMolecules, rows: tuple[int, ...], dark: bool) -> list[str]:
+    """Drawings, a data URI each; a job's molecules never change."""
+    drawn = (depict(verdict.molecule, "", CELL, CELL, dark) for verdict in verdicts_of(_molecules, rows))
+    return [picture_uri(one) for one in drawn]
 
 
 def _one_molecule(job: Job, result: Result[DecodedMolecules], picked: int) -> bool:
@@ -302,14 +318,6 @@ def _one_molecule(job: Job, result: Result[DecodedMolecules], picked: int) -> bo
             st.code(verdict.smiles, language=None)
         else:
             st.markdown(f"not valid: {plain(verdict.reason)}")
-    holds = _holds(result)[:, picked]
-    satisfied_lines = [
-        f"{dot(index)} {plain(name)}: {'yes' if holds[index] else 'no'}"
-        for index, (name, (_, terms)) in enumerate(zip(names_of(job), prompts_of(result.recipe), strict=True))
-        if terms
-    ]
-    if satisfied_lines:
-        st.markdown("   ".join(satisfied_lines))
     style: Style = st.segmented_control(
         "Drawn as", ["sticks", "spheres", "surface"], default="sticks", required=True, key=f"style-{job.id}",
         persist_state=KEEP, label_visibility="collapsed",
@@ -331,6 +339,7 @@ def _one_molecule(job: Job, result: Result[DecodedMolecules], picked: int) -> bo
         labels,
         height=400,
     )
+    draw_asked(_asked(result), picked)
     if relaxed is not None:
         st.caption(
             f"MMFF94: strain {relaxed.energy:.1f} kcal/mol, moved by {relaxed.rmsd:.2f} Angstrom (RMSD)"

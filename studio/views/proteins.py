@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,11 +14,13 @@ import streamlit as st
 import torch
 
 from superdiff_engine.domain import Result
+from superdiff_engine.domains.asked import Asked
 from superdiff_engine.domains.colours import STRUCTURE_COLOURS, rgb
 from superdiff_engine.domains.proteins import mpnn
 from superdiff_engine.domains.proteins.arrays import DecodedProteins, ProteinPreview
 from superdiff_engine.domains.proteins.checks import (
     FOLDED,
+    asked_of,
     checked_proteins,
     contact_map,
     secondary_structure,
@@ -34,16 +37,18 @@ from superdiff_engine.trace import Frame
 
 from ..charts import finished as figures
 from ..charts.backbones import STRUCTURES, contact_figure, ramachandran_figure, strips_figure
+from ..charts.cards import Card, lines_of, picture_uri
 from ..charts.palette import expert_colours, hex_colour, theme_name
 from ..charts.player import Scenes, packed
 from ..charts.viewer import SENT_UNIT, Style, chain_frame, draw_viewer
 from ..guard import guarded
 from ..job import Job
+from ..stage.asked import draw_asked
 from ..stage.chart_files import draw_chart_files
 from ..stage.exports import Download, draw_download
-from ..stage.gallery import choose_page, draw_gallery, on_page
-from ..stage.sample import KEEP, ancestry, choose_one_a_group, draw_one_sample, last_moment
-from ..stage.together import draw_gallery_together
+from ..stage.gallery import choose_page, draw_card_gallery
+from ..stage.sample import KEEP, ancestry, choose_one_a_group, draw_one_sample, last_moment, share_labels
+from ..stage.together import PICKED
 from . import GUESS, GUESSED, Beside, OwnFiles, View
 
 if TYPE_CHECKING:
@@ -51,10 +56,11 @@ if TYPE_CHECKING:
 
 #: Proteins side by side in the live view, and Angstrom from one to the next.
 SIDE_BY_SIDE, SPACING = 4, 48.0
-#: Drawings on one page of the gallery, and their width in pixels.
-PAGE, CELL = 16, 150
+#: Drawings on one page of the gallery, and their width in pixels: twice that of a card, for sharp screens.
+PAGE, CELL = 16, 260
 #: Drawings on a page beside other runs.
 BESIDE = 9
+_WHAT = "proteins as flat drawings"
 _COLOURINGS = {
     "structure": "coloured by structure",
     "place": "coloured by place in the chain",
@@ -190,22 +196,43 @@ class ProteinsView(View[ProteinPreview, DecodedProteins]):
         if proteins is None:
             return
         numbers = beside.page(len(proteins.residues), BESIDE)
-        drawings = _depictions(job.id, proteins, tuple(int(row) for row in numbers), theme_name() == "dark")
-        what = "proteins as flat drawings"
-        draw_gallery_together(job, result, drawings, numbers, picked, what, beside.narrow)
+        draw_card_gallery(job, result, _cards(job, result, numbers), picked, _WHAT, together=PICKED)
         if picked < len(proteins.residues):
             alt, name = f"Protein {picked} in three dimensions", f"{job.id}-{picked}"
             frames = [scene(proteins, [picked])]
             draw_viewer(frames, f"beside-3d-{job.id}", name, alt, "cartoon", height=270, turning="proteins")
+            draw_asked(_asked(result), picked)
 
 
 def _gallery(job: Job, result: Result[DecodedProteins], picked: int) -> None:
-    proteins = result.require_decoded()
     offered = choose_one_a_group(job, result)
     shown = offered[choose_page(job, len(offered), PAGE)]
-    pictures = _depictions(job.id, proteins, tuple(int(row) for row in shown), theme_name() == "dark")
-    note = f"Click one to see it in 3D. {_legend()}"
-    draw_gallery(job, result, pictures, shown, picked, "proteins as flat drawings", note)
+    note = (
+        "Click one to see it in 3D. Below each: what the chains are that an expert has learned from, what this one "
+        f"has, and whether that satisfies it (✓ or ✗); of the geometry only what fails. {_legend()}"
+    )
+    draw_card_gallery(job, result, _cards(job, result, shown), picked, _WHAT, note)
+
+
+def _cards(job: Job, result: Result[DecodedProteins], numbers: np.ndarray) -> list[Card]:
+    """The proteins of a page."""
+    proteins, rows = result.require_decoded(), tuple(int(row) for row in numbers)
+    pictures = _depictions(job.id, proteins, rows, theme_name() == "dark")
+    shares = share_labels(result, numbers) or [""] * len(rows)
+    cards, every = [], _asked(result)
+    for row, picture, share in zip(rows, pictures, shares, strict=True):
+        asked = [one for one in every if one.expert is not None or not one.holds[row]]
+        whole = all(one.holds[row] for one in every if one.expert is None)
+        length = int(proteins.residues[row])
+        label = " · ".join(filter(None, [f"{row}", f"{length} residues", share]))
+        alt = f"Protein {row}: {proteins.helix[row]:.0%} helix, {proteins.strand[row]:.0%} strand"
+        cards.append(Card(row, label, picture, alt, lines_of(asked, row), "geometry ✓" if whole else ""))
+    return cards
+
+
+def _asked(result: Result[DecodedProteins]) -> list[Asked]:
+    """What is asked of the proteins, and what each has."""
+    return asked_of([expert.model for expert in result.recipe.experts], result.require_decoded())
 
 
 def _legend() -> str:
@@ -214,9 +241,14 @@ def _legend() -> str:
 
 
 @st.cache_data(show_spinner=False, max_entries=32)
-def _depictions(job_id: str, _proteins: DecodedProteins, rows: tuple[int, ...], dark: bool) -> np.ndarray:
-    """Drawings uint8 [rows, CELL, CELL, 3]; a job's proteins never change."""
-    return np.stack([on_page(depict(*_proteins.chain(row), CELL, dark), dark) for row in rows])
+def _depictions(job_id: str, _proteins: DecodedProteins, rows: tuple[int, ...], dark: bool) -> list[str]:
+    """Drawings, a data URI each; a job's proteins never change."""
+    found = []
+    for row in rows:
+        png = io.BytesIO()
+        depict(*_proteins.chain(row), CELL, dark).save(png, "PNG")
+        found.append(picture_uri(png.getvalue()))
+    return found
 
 
 def _strips(job: Job, result: Result[DecodedProteins], picked: int) -> None:
@@ -258,6 +290,7 @@ def _one_protein(job: Job, result: Result[DecodedProteins], picked: int) -> None
         labels,
         height=420,
     )
+    draw_asked(_asked(result), picked)
     if colouring == "weight":
         st.caption(
             f"Each residue in the colours of the experts, by how near each brings it back from noise of "

@@ -31,16 +31,23 @@ class Property:
         name: in files and tables.
         title: for people, with the unit or scale.
         count: whether it is a whole number.
+        unit: as it stands behind a number; "" for a scale without one.
     """
 
     name: str
     title: str
     count: bool = False
+    unit: str = ""
+
+    @property
+    def short(self) -> str:
+        """The title without what stands in brackets."""
+        return self.title.split(" (")[0]
 
 
 PROPERTIES = (
     Property("logp", "logP (Crippen; log10 of the partition coefficient)"),
-    Property("tpsa", "TPSA (polar surface, square Angstrom)"),
+    Property("tpsa", "TPSA (polar surface, square Angstrom)", unit="Å²"),
     Property("qed", "QED (drug-likeness, 0 to 1)"),
     Property("sa", "SA score (1 easy to 10 hard to synthesise)"),
     Property("fsp3", "fraction of sp3 carbons (0 to 1)"),

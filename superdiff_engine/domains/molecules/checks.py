@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...measured import SHARE, Figure, Sampled, expert_keys, wilson
+from ..asked import Asked
 from .arrays import DecodedMolecules, Structures
 from .atoms import MOST_ATOMS, PROPERTIES, PROPERTY_NAMES, pair_indices
 from .chemistry import Verdict, properties_of, valence_errors, verdict_on
@@ -56,6 +57,34 @@ def satisfied(terms: Sequence[Term], properties: np.ndarray) -> np.ndarray:
     for term in terms:
         holds = holds & term.holds(properties[:, PROPERTY_NAMES.index(term.property)])
     return holds
+
+
+def asked_of(prompts: Sequence[tuple[str, Sequence[Term]]], properties: np.ndarray) -> list[Asked]:
+    """Every term of the experts' prompts, with what each molecule has.
+
+    Args:
+        prompts: (title, terms) of each expert.
+        properties: [n, properties] as PROPERTY_NAMES, NaN where a molecule is not valid.
+    """
+    found = []
+    for expert, (_, terms) in enumerate(prompts):
+        for term in terms:
+            column = PROPERTY_NAMES.index(term.property)
+            one = PROPERTIES[column]
+            values = properties[:, column].astype(float)
+            found.append(
+                Asked(
+                    name=one.short,
+                    values=values,
+                    holds=term.holds(properties[:, column]),
+                    lowest=term.lowest,
+                    highest=term.highest,
+                    unit=one.unit,
+                    count=one.count,
+                    expert=expert,
+                )
+            )
+    return found
 
 
 def stability(molecules: Structures) -> tuple[float, float]:

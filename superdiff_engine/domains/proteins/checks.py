@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ...measured import SHARE, Figure, Sampled
+from ..asked import Asked
 from .arrays import DecodedProteins
 
 #: Angstrom between successive CA of a trans peptide, and how far off they may be.
@@ -23,6 +24,16 @@ LETTERS = "HE-"
 FOLDED = 0.15
 #: A sample holds both kinds where each has at least this share of its residues.
 BOTH = 0.1
+#: Compact chains: radius of gyration, in Angstrom, at most this times residues^0.38 (2.2 is common, Skolnick et al.
+#: 1997); ordered ones have at least this share of their residues in helix or strand, as for FrameDiff (arXiv
+#: 2302.02277). The training chains are both.
+WIDEST, ORDERED = 2.7, 0.5
+#: What the chains are that a model has learned from: the least and the largest share of residues in helices and in
+#: strands, by the model's name; (None, None) where any will do. Models that are not named learn from all kinds.
+KINDS = {
+    "proteins_alpha": {"helix": (0.4, None), "strand": (None, 0.1)},
+    "proteins_beta": {"helix": (None, 0.15), "strand": (0.3, None)},
+}
 
 
 def secondary_structure(backbone: np.ndarray) -> str:
@@ -102,6 +113,41 @@ def checked_proteins(backbones: Tensor, residues: Sequence[int]) -> DecodedProte
         measured["helix"][row] = letters.count("H") / length
         measured["strand"][row] = letters.count("E") / length
     return DecodedProteins(**measured, backbone=atoms, residues=np.array(residues, np.int64), structure=structure)
+
+
+def asked_of(models: Sequence[str], proteins: DecodedProteins) -> list[Asked]:
+    """What is asked of each protein: of its kind by every expert, and of its geometry as of all training chains.
+
+    Args:
+        models: of the experts.
+        proteins: of a run.
+    """
+    found = []
+    shares = {"helix": proteins.helix, "strand": proteins.strand}
+    for expert, model in enumerate(models):
+        for name, (least, most) in KINDS.get(model, {}).items():
+            found.append(_share(name, shares[name], least, most, expert))
+    found.append(_share("helix or strand", proteins.helix + proteins.strand, ORDERED, None))
+    sizes = proteins.residues.astype(float)
+    neighbours = np.maximum(sizes - 1, 1)
+    off = np.round((1 - proteins.bonds_ok) * neighbours)
+    title = f"CA–CA off {NEIGHBOURS:g} ± {TOLERANCE:g} Å"
+    found.append(Asked(title, off, off == 0, highest=0, closed=True, count=True))
+    close = np.round(proteins.clashes * neighbours * (sizes - 2) / 2)
+    found.append(Asked(f"CA pairs < {CLASH:g} Å", close, close == 0, highest=0, closed=True, count=True))
+    most = WIDEST * sizes**0.38
+    found.append(Asked("radius of gyration", proteins.radius, proteins.radius <= most, None, most, True, "Å"))
+    return found
+
+
+def _share(name: str, values: np.ndarray, least: float | None, most: float | None, expert: int | None = None) -> Asked:
+    holds = np.ones(len(values), bool)
+    if least is not None:
+        holds &= values >= least
+    if most is not None:
+        holds &= values <= most
+    lowest, highest = (None if bound is None else 100 * bound for bound in (least, most))
+    return Asked(name, 100 * values, holds, lowest, highest, closed=True, unit="%", expert=expert)
 
 
 def figures_of(proteins: DecodedProteins, sampled: Sampled) -> list[Figure]:

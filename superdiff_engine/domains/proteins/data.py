@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .checks import radius_of_gyration
+from .checks import ORDERED, WIDEST, radius_of_gyration
 from .frames import MOST_RESIDUES
 
 DATABASE = Path("/usr/share/promod3/loop_data/structure_db.dat")
@@ -31,9 +31,6 @@ _HEADER, _WORD = 0x4D, 5
 #: Test chains share at most this part of their 5-mers with any training chain.
 MOST_SHARED = 0.1
 TEST, SPLIT_SEED = 300, 0
-#: Globular chains: radius of gyration, in Angstrom, at most this times residues^0.38 (2.2 is common, Skolnick et al.
-#: 1997), and at least this share of the residues in helix or strand, as for FrameDiff (arXiv 2302.02277).
-WIDEST, ORDERED = 2.7, 0.5
 #: DSSP's letters of helices (alpha, 3-10, pi) and of strands (in ladders, in bridges).
 HELIX, STRAND = "HGI", "EB"
 

@@ -25,6 +25,7 @@ from ...system.options import option
 from ...training.saved import SETTINGS
 from ...training.task import Draws, TrainingFacts, TrainingPlan, TrainingProgress, TrainingTask
 from ...training.training import RefiningOptions, Report, Training
+from .checks import KINDS
 from .data import FEWEST_RESIDUES, HELIX, LONGEST, STRAND, Chains
 from .frames import IDEAL, MOST_RESIDUES, frames_of
 from .model import (
@@ -56,11 +57,11 @@ BONDS_BELOW = 0.3
 
 def belongs(name: str, helix: np.ndarray, strand: np.ndarray) -> np.ndarray:
     """Bool: which chains, by their shares of helix and strand, a model of this name learns from."""
-    return {
-        "proteins": helix >= 0,
-        "proteins_alpha": (helix >= 0.4) & (strand <= 0.1),
-        "proteins_beta": (strand >= 0.3) & (helix <= 0.15),
-    }[name]
+    found, shares = helix >= 0, {"helix": helix, "strand": strand}
+    for kind, (least, most) in KINDS.get(name, {}).items():
+        found &= shares[kind] >= (0 if least is None else least)
+        found &= shares[kind] <= (1 if most is None else most)
+    return found
 
 
 def learned_by(name: str, chains: Chains) -> Chains:
