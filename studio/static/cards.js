@@ -22,8 +22,9 @@ function put(parent, name, kind, text) {
 
 function drawLine(list, line) {
   const row = put(list, "span", "line");
-  if (line.colour) put(row, "span", "dot").style.background = line.colour;
-  put(row, "span", "asked", `${line.name} ${line.bound}`);
+  const asked = put(row, "span", "asked");
+  if (line.colour) put(asked, "span", "dot").style.background = line.colour;
+  asked.append(`${line.name} ${line.bound}`);
   const mark = put(row, "span", line.holds ? "holds" : "fails", `${line.value} `);
   put(mark, "span", "", line.holds ? "✓" : "✗").setAttribute("aria-hidden", "true");
   put(mark, "span", "unseen", line.holds ? "satisfied" : "not satisfied");
