@@ -42,9 +42,12 @@ class Asked:
         """What was asked of sample `row`, such as "≥ 46.6 Å²", "= 0" or "1 to 3"."""
         low, high = self._ends(row)
         if self.count:
-            least, most = f"{low or 0:.0f}", None if high is None else f"{high if self.closed else high - 1:.0f}"
-            text = f"≥ {least}" if most is None else f"≤ {most}" if low is None else f"{least} to {most}"
-            return self._with_unit(f"= {most}" if most == least else text)
+            lowest = f"{low or 0:.0f}"
+            if high is None:
+                return self._with_unit(f"≥ {lowest}")
+            highest = f"{high if self.closed else high - 1:.0f}"
+            text = f"≤ {highest}" if low is None else f"{lowest} to {highest}"
+            return self._with_unit(f"= {highest}" if highest == lowest else text)
         least, most = (None if end is None else f"{end:.{_DIGITS}g}" for end in (low, high))
         if least is None:
             return self._with_unit(f"{'≤' if self.closed else '<'} {most}")

@@ -135,8 +135,8 @@ def asked_of(models: Sequence[str], proteins: DecodedProteins) -> list[Asked]:
     found.append(Asked(title, off, off == 0, highest=0, closed=True, count=True))
     close = np.round(proteins.clashes * neighbours * (sizes - 2) / 2)
     found.append(Asked(f"CA pairs < {CLASH:g} Å", close, close == 0, highest=0, closed=True, count=True))
-    most = WIDEST * sizes**0.38
-    found.append(Asked("radius of gyration", proteins.radius, proteins.radius <= most, None, most, True, "Å"))
+    widest = WIDEST * sizes**0.38
+    found.append(Asked("radius of gyration", proteins.radius, proteins.radius <= widest, None, widest, True, "Å"))
     return found
 
 
