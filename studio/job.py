@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from superdiff_engine.library.labels import read_labels, write_labels
 from superdiff_engine.recipes.document import Recipe
 from superdiff_engine.runs.estimation import Estimation
 from superdiff_engine.runs.grid import Sweep
@@ -74,10 +75,21 @@ class _Queued(Generic[Work]):
         """Whether nothing more will happen: done, cancelled or failed, and saved."""
         return self.run.finished.is_set()
 
+    def end(self) -> None:
+        """What is left to do once it was executed; raises SuperDiffError where that fails."""
+
 
 @dataclass
 class Job(_Queued[Run]):
-    """A run with the device it waits for."""
+    """A run with the device it waits for, and the tags that its record gets."""
+
+    tags: tuple[str, ...] = ()
+
+    def end(self) -> None:
+        """Put its tags on its record, beside those that a user gave it meanwhile."""
+        folder = self.run.folder
+        if self.tags and folder is not None and folder.is_dir():
+            write_labels(folder, read_labels(folder).changed(add=self.tags))
 
 
 @dataclass

@@ -90,7 +90,14 @@ class Jobs:
             self._tabs.add(tab)
         return tab
 
-    def submit(self, recipe: Recipe, save: bool = True, tab: Tab | None = None, rate: float | None = None) -> Job:
+    def submit(
+        self,
+        recipe: Recipe,
+        save: bool = True,
+        tab: Tab | None = None,
+        rate: float | None = None,
+        tags: tuple[str, ...] = (),
+    ) -> Job:
         """Queue a run; raises SuperDiffError if its device is not there.
 
         Args:
@@ -98,8 +105,9 @@ class Jobs:
             save: whether a record of it is kept.
             tab: that asks for it.
             rate: steps a second at which it begins, to be watched; None for as many as it can.
+            tags: that its record gets.
         """
-        job = Job(Run(recipe), resolve_device(recipe.device))
+        job = Job(Run(recipe), resolve_device(recipe.device), tags=tags)
         job.run.tempo.slow(rate)
         self._enqueue(job, save, tab)
         return job
@@ -436,6 +444,10 @@ class Jobs:
         if not job.run.finished.is_set():
             job.run.state, job.run.message = "failed", "The run stopped on an unexpected error."
             job.run.finished.set()
+        try:
+            job.end()
+        except SuperDiffError as error:
+            log.warning("run %s: %s", job.id, error)
         with self._changed:
             self._active[job.lane] = None
             if job.run.unsaved:

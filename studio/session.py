@@ -185,6 +185,14 @@ def _take_rate(recipe: Recipe) -> float | None:
     return rate
 
 
+def lesson_rate(recipe: Recipe) -> float | None:
+    """Steps a second of a lesson's run, which is there to be watched: what was chosen in this tab, else what the domain
+    says of a first run.
+    """
+    rates: dict[str, float | None] = st.session_state.setdefault("rates", {})
+    return rates[recipe.domain] if recipe.domain in rates else get_domain(recipe.domain).first_pace(recipe)
+
+
 def keep_rate(domain: str, rate: float | None) -> None:
     """Let this tab's next runs of the domain that are watched go at so many steps a second; None for all they can."""
     st.session_state.setdefault("rates", {})[domain] = rate

@@ -13,6 +13,7 @@ from . import looked, session, titles
 from .form import memory as form_memory
 from .guard import callback
 from .shelf import asked
+from .teach import doing
 from .words import REPLAY, VIEW, VIEWS
 
 #: Longer addresses are not taken by every browser and server; such a form is not kept over a reload.
@@ -41,6 +42,7 @@ def address(page: str = "") -> str:
     query |= titles.to_query(state["shown"])
     query |= looked.to_query(state["shown"], with_step=state.get(VIEW) == REPLAY)
     asks = asked.to_query() if page == asked.PATH else []
+    query |= doing.to_query() if page == doing.PATH else {}
     found = urlencode([*asks, *(query | form_memory.to_query()).items()], safe=",")
     return found if len(found) <= _LONGEST else urlencode({"run": ",".join(state["shown"])}, safe=",")
 

@@ -45,7 +45,7 @@ FLOORS = [
         "studio.charts",
     ],
     ["studio.form"],
-    ["studio.session", "studio.tab", "studio.page", "studio.shelf.asked"],
+    ["studio.session", "studio.tab", "studio.page", "studio.shelf.asked", "studio.teach.doing"],
     ["studio.stage", "studio.views", "studio.shelf"],
     ["superdiff_engine.cli", "studio"],
     # Doors that the README's examples come in by; nobody inside uses them.

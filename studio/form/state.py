@@ -75,7 +75,12 @@ def recipe_now() -> Recipe:
 
 def roll_seed() -> None:
     """A new random seed."""
-    state()["f.seed"] = str(secrets.randbelow(_LARGEST_ROLL))
+    state()["f.seed"] = str(random_seed())
+
+
+def random_seed() -> int:
+    """One that is short enough to be read out."""
+    return secrets.randbelow(_LARGEST_ROLL)
 
 
 def settle() -> None:

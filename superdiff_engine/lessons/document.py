@@ -214,6 +214,8 @@ class Document:
             if mark is not None and (not fence or (mark[1].startswith(fence) and not mark[2])):
                 fence = "" if fence else mark[1]
             found = None if fence else _PICTURE.search(line)
+            if found is None and "![" in line and not fence:
+                self.wrong("A picture is written ![what it shows](name.png), on one line.", number)
             if found is None:
                 held.append(line)
                 continue

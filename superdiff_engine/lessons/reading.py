@@ -85,6 +85,8 @@ class _Reader:
                 question.append(line)
                 continue
             text, _, why = (part.strip() for part in found[2].partition(" :: "))
+            if "![" in line:
+                self._wrong("A choice has no picture; put it into the question.", number)
             choices.append(Choice(text, found[1] != " ", why))
         if section.lines:
             if not 2 <= len(choices) <= MOST_CHOICES:
@@ -292,6 +294,8 @@ class _Reader:
             self._wrong("'otherwise' is a text.", inside.find_key("otherwise"))
             otherwise = ""
         for key, text in (("says", says), ("otherwise", otherwise)):
+            if "![" in text:
+                self._wrong("A claim has no picture; put it above.", inside.find_key(key))
             for _, reference in references_in(text):
                 self._check_reference(reference, lesson, inside.find_key(key))
         try:

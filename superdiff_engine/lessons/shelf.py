@@ -11,7 +11,7 @@ from .document import DOCUMENT, LessonError, Problem
 from .lesson import Lesson
 from .reading import read_lesson
 
-__all__ = ["VARIABLE", "Lessons", "embedded_folder", "lesson_folders", "read_lessons"]
+__all__ = ["VARIABLE", "Lessons", "embedded_folder", "lesson_folders", "read_lessons", "signature"]
 
 #: The environment variable that names folders of lessons, with os.pathsep between them.
 VARIABLE = "SUPERDIFF_LESSONS"
@@ -69,6 +69,23 @@ def read_lessons(folders: list[Path] | None = None) -> Lessons:
             found[lesson.name] = lesson
     ordered = sorted(found.values(), key=lambda lesson: (lesson.order, lesson.name))
     return Lessons(tuple(ordered), tuple(problems))
+
+
+def signature(folders: list[Path] | None = None) -> tuple[tuple[str, int, int], ...]:
+    """What changes when a file of a lesson does: every file with its time and size.
+
+    Args:
+        folders: as in `read_lessons`.
+    """
+    found = []
+    for folder in lesson_folders() if folders is None else folders:
+        for path in sorted([folder, *folder.glob("*/*"), *folder.glob("*")]):
+            try:
+                told = path.stat()
+            except OSError:  # it went away meanwhile
+                continue
+            found.append((str(path), told.st_mtime_ns, told.st_size))
+    return tuple(found)
 
 
 def _lessons_in(folder: Path) -> Iterator[Path]:

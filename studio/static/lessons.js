@@ -1,0 +1,31 @@
+// How far a student is in each lesson: kept in this browser, and told to the server once it asks.
+//
+// data: { keep: {lesson: what was done of it, or null to forget it}, known: whether the server was told }
+// state: kept: all that is kept, by lesson
+
+const KEY = "superdiff-lessons";
+
+function read() {
+  try {
+    const kept = JSON.parse(localStorage.getItem(KEY) ?? "{}");
+    return kept && typeof kept === "object" && !Array.isArray(kept) ? kept : {};
+  } catch {
+    return {}; // no storage, or not ours
+  }
+}
+
+export default function ({ data, setStateValue }) {
+  const kept = read();
+  if (!data.known) setStateValue("kept", kept);
+  const before = JSON.stringify(kept);
+  for (const [lesson, done] of Object.entries(data.keep)) {
+    if (done === null) delete kept[lesson];
+    else kept[lesson] = done;
+  }
+  if (JSON.stringify(kept) === before) return;
+  try {
+    localStorage.setItem(KEY, JSON.stringify(kept));
+  } catch {
+    // A browser that keeps nothing: the tab knows it as long as it lives.
+  }
+}
