@@ -317,7 +317,7 @@ def _result(one: Shown, job: Job, reach: float, wide: int) -> None:
             _part(part, job, reach, wide)
     if "replay" in one.run.show and run.trace.frames:
         with guarded("the replay"):
-            draw_replay(job)
+            draw_replay(job.id)
 
 
 def _part(part: str, job: Job, reach: float, wide: int) -> None:
