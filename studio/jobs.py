@@ -15,6 +15,7 @@ import threading
 import time
 import weakref
 from collections import OrderedDict, deque
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -361,8 +362,12 @@ class Jobs:
 
     def _give_way(self, job: EstimationJob) -> None:
         """Wait while the job's device has runs to do, until it is cancelled."""
+        self.wait_for_runs(job.device, lambda: job.run.cancelling)
+
+    def wait_for_runs(self, device: str, stopped: Callable[[], bool]) -> None:
+        """Wait while a device has runs to do, until `stopped` says that nobody needs to any more."""
         with self._changed:
-            while self._line(job.device) and not job.run.cancelling:
+            while self._line(device) and not stopped():
                 self._changed.wait(LOOK_AGAIN)
 
     def cancel(self, job: AnyJob) -> None:

@@ -39,6 +39,7 @@ FLOORS = [
         "studio.job",
         "studio.jobs",
         "studio.looked",
+        "studio.films",
         "studio.titles",
         "studio.words",
         "studio.style",

@@ -12,6 +12,7 @@ from superdiff_engine.domains import get_domain
 from superdiff_engine.runs.formats import lineage_csv, samples_npz, trace_csv
 
 from ..job import Job
+from .film import draw_film_button, draw_film_dialog
 
 
 @dataclass(frozen=True)
@@ -96,8 +97,11 @@ def draw_downloads(job: Job, shown: Shown = ALL) -> None:
             )
         for download in downloads(job, shown):
             draw_download(job, download)
+        if job.run.trace.frames or job.run.result is not None:
+            draw_film_button(job)
         st.markdown("**Link to this recipe**")
         st.code(recipe_address(job), language=None, wrap_lines=True)
+    draw_film_dialog(job)
 
 
 def draw_download(job: Job, download: Download, beside: str = "") -> None:

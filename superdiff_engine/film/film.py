@@ -29,18 +29,18 @@ class Film:
     Args:
         run: with its moments and its trace.
         settings: how the film is to be.
-        give_way: called between two steps and two pictures; may wait while something else is more urgent.
 
     Attributes:
         fraction: the share that is done, 0 to 1.
         moments: how many it has; 0 before that is known.
         size: of its pictures, pixels; (0, 0) before that is known.
+        give_way: called between two steps of a recipe that is walked again; may wait while runs are more urgent.
     """
 
-    def __init__(self, run: Run, settings: FilmSettings, give_way: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, run: Run, settings: FilmSettings) -> None:
         self.run, self.settings = run, settings
         self.fraction, self.moments, self.size = 0.0, 0, (0, 0)
-        self._give_way = give_way
+        self.give_way: Callable[[], None] = lambda: None
         self._cancel = threading.Event()
 
     @property
@@ -68,7 +68,6 @@ class Film:
         """
 
         def note(share: float) -> None:
-            self._give_way()
             if self._cancel.is_set():
                 raise _Stopped
             self.fraction = share
@@ -81,7 +80,13 @@ class Film:
             note(0.0)
             if settings.again:
                 told = (settings.most, settings.first, settings.last)
-                frames = walked_moments(run.recipe, *told, lambda share: note(_WALK * share))
+
+                def passed(share: float) -> None:
+                    self.give_way()
+                    note(_WALK * share)
+
+                self.give_way()
+                frames = walked_moments(run.recipe, *told, passed)
             else:
                 frames = kept_moments(run, settings.first, settings.last)
             sheet = FilmSheet(frames, run.recipe, run.trace, run.titles, settings, run.result)
