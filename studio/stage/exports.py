@@ -11,8 +11,9 @@ from superdiff_engine.domain import ALL, Result, Shown
 from superdiff_engine.domains import get_domain
 from superdiff_engine.runs.formats import lineage_csv, samples_npz, trace_csv
 
+from ..guard import TURN
 from ..job import Job
-from .film import draw_film_button, draw_film_dialog
+from .film import draw_film_button, draw_film_dialog, times_opened
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def picture_download(job: Job, result: Result, index: int) -> Download:
 
 def draw_downloads(job: Job, shown: Shown = ALL) -> None:
     """A menu of all files and the link."""
-    with st.popover("Save", icon=":material/download:", key=f"save-{job.id}"):
+    with st.popover("Save", icon=":material/download:", key=f"save-{job.id}{TURN}{times_opened()}"):
         if shown != ALL:
             some = "all" if shown.rows is None else f"the {len(shown.rows)}"
             how = ", relaxed where MMFF94 can" if shown.relaxed else ""

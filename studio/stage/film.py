@@ -17,9 +17,13 @@ from .progress import seconds_text
 
 #: Where the session keeps the id of the run whose film is looked at; "" for none.
 _OPEN = "film-of"
+#: Where it counts how often the dialog was opened: a menu by another key is a closed one.
+_OPENED = "film-opened"
 _TICK = 0.4
 _KINDS: dict[str, FilmKind] = {"GIF": "gif", "MP4": "mp4"}
 _WIDTHS = (480, 720, 960, 1280, 1920)
+#: Pixels up to which Streamlit shows a GIF as it is; of wider ones it would show one frame, made smaller.
+_SHOWN = 1280
 #: Moments that make a film worth watching; of runs that kept fewer the recipe is walked again unless it is put off.
 _ENOUGH = 20
 
@@ -49,6 +53,12 @@ def draw_film_dialog(job: Job) -> None:
 
 def _open(job_id: str) -> None:
     st.session_state[_OPEN] = job_id
+    st.session_state[_OPENED] = times_opened() + 1
+
+
+def times_opened() -> int:
+    """How often this tab has opened the dialog: part of the key of the menu that it is opened from."""
+    return int(st.session_state.get(_OPENED, 0))
 
 
 def _close() -> None:
@@ -162,19 +172,22 @@ def _draw_made(job_id: str, made: FilmJob, content: bytes) -> None:
     film = made.film
     wide, high = film.size
     name = f"{job_id}-film.{film.settings.kind}"
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.download_button(
+            f"Save the {film.settings.kind.upper()}",
+            content,
+            name,
+            film.mime,
+            key=f"film-save-{job_id}",
+            on_click="ignore",
+            icon=":material/download:",
+            type="primary",
+        )
+        st.caption(f"{film.moments} moments, {wide} x {high} pixels, {bytes_text(len(content))}; the recipe is inside.")
     with st.container(key="film-shown", horizontal_alignment="center"):
-        if film.settings.kind == "gif":
-            st.image(content, width=min(wide, 560), alt="The film: how the samples formed")
+        if film.settings.kind == "gif" and wide > _SHOWN:
+            st.caption("The film is too wide to be shown here.")
+        elif film.settings.kind == "gif":
+            st.image(content, alt="The film: how the samples formed")
         else:
             st.video(content, format=film.mime, loop=True, autoplay=True, muted=True)
-    st.caption(f"{film.moments} moments, {wide} x {high} pixels, {bytes_text(len(content))}; the recipe is inside.")
-    st.download_button(
-        f"Save the {film.settings.kind.upper()}",
-        content,
-        name,
-        film.mime,
-        key=f"film-save-{job_id}",
-        on_click="ignore",
-        icon=":material/download:",
-        type="primary",
-    )
