@@ -24,6 +24,7 @@ page = st.navigation(
     {
         "": [
             compose,
+            st.Page("screens/playground.py", title="Playground", icon=":material/gesture:"),
             st.Page("screens/lessons.py", title="Lessons", icon=":material/school:"),
             st.Page("screens/library.py", title="Library", icon=":material/photo_library:"),
             st.Page("screens/guide.py", title="Guide", icon=":material/menu_book:"),

@@ -12,6 +12,7 @@ import streamlit as st
 from . import looked, session, titles
 from .form import memory as form_memory
 from .guard import callback
+from .playground import kept as played
 from .shelf import asked
 from .teach import doing
 from .words import REPLAY, VIEW, VIEWS
@@ -43,6 +44,7 @@ def address(page: str = "") -> str:
     query |= looked.to_query(state["shown"], with_step=state.get(VIEW) == REPLAY)
     asks = asked.to_query() if page == asked.PATH else []
     query |= doing.to_query() if page == doing.PATH else {}
+    asks += list(played.to_query().items()) if page == played.PATH else []
     found = urlencode([*asks, *(query | form_memory.to_query()).items()], safe=",")
     return found if len(found) <= _LONGEST else urlencode({"run": ",".join(state["shown"])}, safe=",")
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from .geometry import Geometry, Product, State
+    from .play import Playing
     from .recipes.document import Expert, Recipe
     from .sampling import Step
     from .score import Guidance, ScoreModel
@@ -334,6 +335,8 @@ class Domain(ABC, Generic[PreviewT, DecodedT]):
     #: The level at which log-densities of samples from files are estimated unless another one is asked for; None where
     #: none are read.
     estimation_level: float | None = None
+    #: Direct play with its experts; None where they cannot be drawn by hand.
+    playing: Playing | None = None
     #: Whether one sample alone makes a picture (`picture_png`); where it does not, many are shown as one.
     sample_is_picture = False
 

@@ -80,6 +80,12 @@ function write() {
   if (location.search !== wanted) history.replaceState(history.state, "", location.pathname + wanted + location.hash);
 }
 
+// Another script of the page, which knows sooner what the page shows, may name it: the query of this address from now on.
+tab.name = (query) => {
+  tab.query = query;
+  write();
+};
+
 // Before every listener of the page's own, and only once however often this is mounted.
 if (!tab.listens) {
   tab.listens = true;

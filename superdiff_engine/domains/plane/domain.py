@@ -39,6 +39,7 @@ from .distance import distance, log_target, target_of
 from .drawing import BELOW, LEFT, LETTERS, TOP, draw_plane
 from .formula_pages import FORMULA_PAGES
 from .mixture import GaussianMixture
+from .play import PlanePlaying
 
 #: Height of the letters on a slide, in pixels.
 _SLIDE_LETTERS = 22
@@ -109,6 +110,9 @@ class Plane(Domain[PlanePreview, Decoded]):
     # Its tensors are small: more threads would only wait for each other, and starve the page that shows the run.
     threads = 1
     exact = True
+
+    def __init__(self) -> None:
+        self.playing = PlanePlaying(self, {name: (title, mixture) for name, (title, _, mixture) in MIXTURES.items()})
 
     def listing(self) -> Iterator[ModelInfo]:
         for name, (title, text, _) in MIXTURES.items():

@@ -1,0 +1,173 @@
+"""The page: one component (static/playground.js) that draws and is dragged upon, and the answers to what it asks.
+
+The browser asks with one request at a time, always for its newest sketch, and the fragment answers in place: the
+component is never mounted anew. Runs here are small, and are neither queued nor kept.
+"""
+
+from __future__ import annotations
+
+import base64
+import threading
+import time
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from superdiff_engine.domains.colours import EXPERT_COLOURS, GUIDE, NEUTRAL, TARGET
+from superdiff_engine.errors import SuperDiffError
+from superdiff_engine.play import Played
+
+from .. import session
+from ..charts.palette import PICKED, theme_name
+from ..form import state as form_state
+from ..guard import callback, guarded, log, show_sentence
+from . import kept
+from .sketch import MOST_FITTED, modes_of, offered, recipe_of, sketch_of
+
+#: Steps of a run that are sent, to be played back and drawn as curves.
+MOMENTS = 41
+#: A position is sent as a whole number of these, plane units.
+_GRAIN = 1e-3
+_KEY = "playground-sketch"
+_STATIC = Path(__file__).parents[1] / "static"
+
+
+@cache
+def _component() -> Any:
+    html, css, js = ((_STATIC / f"playground.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js"))
+    return st.components.v2.component("superdiff_playground", html=html, css=css, js=js)
+
+
+@cache
+def _warm() -> None:
+    """Load what fits mixtures beside the page: the first stroke shall not wait for it."""
+    threading.Thread(target=lambda: import_module("sklearn.mixture"), name="playground", daemon=True).start()
+
+
+def draw_playground() -> None:
+    """The page."""
+    _warm()
+    if kept.play().problem:
+        show_sentence(kept.play().problem)
+    _sketch()
+
+
+@st.fragment
+def _sketch() -> None:
+    with guarded("the playground"):
+        play = kept.play()
+        if play.leave:
+            play.leave = False
+            st.switch_page("screens/compose.py")
+        theme = theme_name()
+        _component()(
+            key=_KEY,
+            data={
+                "opened": play.opened,
+                "start": sketch_of(play.recipe),
+                "offered": _offered(),
+                "answer": play.answer,
+                "fitted": play.fitted and {"number": play.fitted[0]} | play.fitted[1],
+                "colours": {
+                    "experts": EXPERT_COLOURS[theme],
+                    "target": TARGET[theme],
+                    "neutral": NEUTRAL[theme],
+                    "guide": GUIDE[theme],
+                    "picked": PICKED,
+                },
+            },
+            default={"asked": None},
+            on_asked_change=callback(_answer),
+        )
+
+
+@cache
+def _offered() -> dict[str, Any]:
+    ready = [{"title": title, "modes": modes_of(mixture)} for title, mixture in kept.playing().ready().items()]
+    return offered() | {"ready": ready}
+
+
+def _answer() -> None:
+    """Do what the browser asked for last (a callback)."""
+    asked, play = st.session_state[_KEY]["asked"], kept.play()
+    if not isinstance(asked, dict) or asked.get("number") == play.answered:
+        return
+    play.answered, play.problem = int(asked["number"]), ""
+    started = time.perf_counter()
+    try:
+        if asked.get("stroke"):
+            play.fitted = play.answered, _fitted(asked["stroke"])
+            return
+        recipe = recipe_of(asked["sketch"], kept.playing().domain)
+        played = kept.playing().play(recipe, MOMENTS, dropped=lambda: False)
+        assert played is not None
+        play.recipe = recipe
+        play.answer = _packed(played) | {"problem": played.problem, "link": recipe.to_link()}
+        if asked.get("open"):
+            form_state.load(recipe)
+            session.show([])
+            play.leave = True
+    except SuperDiffError as error:
+        play.answer = (play.answer or {}) | {"problem": str(error)}
+    except Exception:
+        log.exception("unexpected error in the playground")
+        sentence = (
+            "Something unexpected went wrong in the playground; the studio's log in the terminal holds the details."
+        )
+        play.answer = (play.answer or {}) | {"problem": sentence}
+    if play.answer is not None:
+        play.answer |= {"number": play.answered, "seconds": time.perf_counter() - started}
+
+
+def _fitted(stroke: dict[str, Any]) -> dict[str, Any]:
+    """What a stroke is fitted with, or why not."""
+    about = {"expert": int(stroke["expert"]), "add": bool(stroke["add"])}
+    try:
+        points = np.array(stroke["points"], float).reshape(-1, 2)
+        return about | {"modes": modes_of(kept.playing().fit(points, MOST_FITTED)), "problem": ""}
+    except SuperDiffError as error:
+        return about | {"modes": [], "problem": str(error)}
+
+
+def _packed(played: Played) -> dict[str, Any]:
+    """A run as the component takes it."""
+    target = None
+    if played.target is not None:
+        height = played.target.max()
+        # Contour lines lie within a few nats of the top.
+        target = _array(np.maximum(played.target - height, -30).astype(np.float32))
+    return {
+        "index": played.index.tolist(),
+        "level": played.level.tolist(),
+        "positions": _array(np.clip(_shown(played) / _GRAIN, -32_000, 32_000).round().astype(np.int16)),
+        "grain": _GRAIN,
+        "owners": _array(played.owners),
+        "logDensity": played.log_density.round(5).tolist(),
+        "exact": played.exact.round(5).tolist(),
+        "weights": played.weights.round(6).tolist(),
+        "counts": None if played.counts is None else _array(played.counts.astype(np.float32)),
+        "target": target,
+        "reach": played.reach,
+        "distance": played.distance,
+        "untold": played.untold,
+    }
+
+
+def _shown(played: Played) -> np.ndarray:
+    """Positions in the variance-preserving view, in which samples stay in one window at all levels."""
+    return played.positions / np.sqrt(1 + played.level**2)[:, None, None]
+
+
+def _array(values: np.ndarray) -> dict[str, Any]:
+    """An array in base64: its type as JavaScript's arrays are called, its shape, its bytes."""
+    kinds = {"float32": "Float32Array", "int16": "Int16Array", "int8": "Int8Array"}
+    data = np.ascontiguousarray(values)
+    return {
+        "kind": kinds[data.dtype.name],
+        "shape": list(data.shape),
+        "bytes": base64.b64encode(data.astype(data.dtype.newbyteorder("<")).tobytes()).decode(),
+    }
