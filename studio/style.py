@@ -19,6 +19,10 @@ _COLOURS = {
 }
 
 
+#: What is read on the primary colour; Streamlit writes white on whatever it is.
+_ON_PRIMARY = {"light": "#ffffff", "dark": "#0b151b"}
+
+
 @cache
 def _style() -> str:
     return (Path(__file__).parent / "static" / "style.css").read_text(encoding="utf-8")
@@ -30,4 +34,5 @@ def draw_style() -> None:
     colours = "; ".join(
         f"{name}: {st.get_option(f'{theme}.{option}') or 'Canvas'}" for name, option in _COLOURS.items()
     )
+    colours += f"; --studio-on-primary: {_ON_PRIMARY[theme_name()]}"
     st.html(f"<style>:root {{ {colours} }}\n{_style()}</style>")

@@ -145,8 +145,22 @@ function list() {
   part(".page-keys").onchange = (event) => localStorage.setItem("superdiff-keys", event.target.checked ? "on" : "off");
 }
 
+// What scrolls sideways in its own box, such as a long formula, can be reached and read by keyboard.
+function reach() {
+  for (const one of document.querySelectorAll(".katex-display")) {
+    if (one.scrollWidth > one.clientWidth + 1 || one.scrollHeight > one.clientHeight + 1) one.tabIndex = 0;
+    else one.removeAttribute("tabindex");
+  }
+}
+
 if (!tab.listens) {
   tab.listens = true;
+  let reaching = 0;
+  new MutationObserver(() => {
+    clearTimeout(reaching);
+    reaching = setTimeout(reach, 150);
+  }).observe(document.body, { childList: true, subtree: true });
+  window.addEventListener("resize", reach);
   window.addEventListener("keydown", onEscape, true);
   window.addEventListener("keydown", onKey);
   window.addEventListener("click", onPress);
