@@ -157,8 +157,7 @@ if (!tab.listens) {
   tab.listens = true;
   let reaching = 0;
   new MutationObserver(() => {
-    clearTimeout(reaching);
-    reaching = setTimeout(reach, 150);
+    reaching ||= setTimeout(() => { reaching = 0; reach(); }, 150);
   }).observe(document.body, { childList: true, subtree: true });
   window.addEventListener("resize", reach);
   window.addEventListener("keydown", onEscape, true);

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.browser
 PAGES = {
     "library": "li.card .open",
     "guide": "h2",
-    "formula-product": ".katex",
+    "formula-product": ".katex-display[tabindex]",
 }
 VIEWS = {"samples": ".js-plotly-plot", "replay": "canvas", "curves": ".js-plotly-plot", "table": "canvas"}
 
