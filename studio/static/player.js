@@ -496,7 +496,8 @@ class Panel {
     this.values.replaceChildren(
       ...values.map(([text, colour]) => {
         const one = el("span", { textContent: text });
-        if (colour) one.style.color = colour;
+        // A dot in the colour: not all of them are dark enough, or light enough, for words.
+        if (colour) one.style.setProperty("--colour", colour);
         return one;
       }),
     );

@@ -15,6 +15,7 @@ pytestmark = pytest.mark.browser
 #: Pages by their addresses, each with what is there once it is drawn.
 PAGES = {
     "library": "li.card .open",
+    "lessons": "h2",
     "guide": "h2",
     "formula-product": ".katex-display[tabindex]",
 }
