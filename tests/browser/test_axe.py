@@ -38,11 +38,15 @@ def grave(page):
     """What axe finds serious or critical, a line for each element."""
     found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
     return [
-        f"{one['id']} ({one['impact']}): {node['target']} {node['html'][:160]} | {(node['any'] or [{'message': ''}])[0]['message'][:160]}"
+        f"{one['id']} ({one['impact']}): {node['target']} {node['html'][:160]} {said(node)}"
         for one in found
         if one["impact"] in ("serious", "critical")
         for node in one["nodes"][:4]
     ]
+
+
+def said(node):
+    return [check["message"][:160] for check in node["any"]]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
