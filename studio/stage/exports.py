@@ -93,8 +93,8 @@ def draw_downloads(job: Job, shown: Shown = ALL) -> None:
             some = "all" if shown.rows is None else f"the {len(shown.rows)}"
             how = ", relaxed where MMFF94 can" if shown.relaxed else ""
             st.caption(
-                f"Files of molecules hold {some} of {job.recipe.batch} that are shown{how}. NPZ and trace hold the "
-                "whole run, as sampled."
+                f"Files of {get_domain(job.recipe.domain).title.lower()} hold {some} of {job.recipe.batch} that are "
+                f"shown{how}. NPZ and trace hold the whole run, as sampled."
             )
         for download in downloads(job, shown):
             draw_download(job, download)

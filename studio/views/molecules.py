@@ -15,7 +15,7 @@ from superdiff_engine.domains.asked import Asked
 from superdiff_engine.domains.molecules.arrays import DecodedMolecules, MoleculePreview, Structures
 from superdiff_engine.domains.molecules.atoms import ELEMENTS, PROPERTIES, pair_indices
 from superdiff_engine.domains.molecules.checks import asked_of, first_of_their_kind, satisfied, verdicts_of
-from superdiff_engine.domains.molecules.chemistry import Relaxation, relax
+from superdiff_engine.domains.molecules.chemistry import Relaxation, Stereo, relax, stereo_of
 from superdiff_engine.domains.molecules.domain import prompts_of
 from superdiff_engine.domains.molecules.drawing import depict
 from superdiff_engine.domains.molecules.files import sdf
@@ -29,6 +29,7 @@ from ..charts.cards import Card, lines_of, picture_uri
 from ..charts.live import at_level
 from ..charts.palette import theme_name
 from ..charts.player import Scenes, packed
+from ..charts.scatter import Axis
 from ..charts.viewer import SENT_UNIT, Style, atoms_frame, draw_viewer
 from ..guard import guarded, plain
 from ..job import Job
@@ -37,6 +38,7 @@ from ..stage.exports import Download, draw_download, picture_download, show_only
 from ..stage.gallery import choose_page, draw_card_gallery
 from ..stage.progress import names_of
 from ..stage.sample import KEEP, ONE_A_GROUP, ancestry, importance_text, last_moment, share_labels
+from ..stage.scatter import draw_scatter, draw_selection, selected_of
 from ..stage.together import PICKED
 from . import GUESS, GUESSED, Beside, OwnFiles, ReadingOption, View
 
@@ -194,7 +196,9 @@ class MoleculesView(View[MoleculePreview, DecodedMolecules]):
         with left:
             rows = _chosen_rows(job, result)
             picked = _picked(job, rows, molecules.valid * (1 + _holds(result).sum(0)))
+            draw_selection(job, "molecule")
             _gallery(job, result, rows, picked)
+            draw_scatter(job, result, _axes(molecules), _asked(result), _first_axes(result), "molecule")
         with right:
             relaxed = _one_molecule(job, result, picked)
         everything = np.array_equal(rows, np.arange(len(molecules.atoms)))
@@ -265,6 +269,9 @@ def _chosen_rows(job: Job, result: Result[DecodedMolecules]) -> np.ndarray:
         keep &= first_of_their_kind(molecules)
     if "one" in wanted:
         keep &= np.isin(np.arange(len(keep)), result.one_a_group())
+    chosen = selected_of(job)
+    if chosen is not None:
+        keep &= np.isin(np.arange(len(keep)), chosen)
     values = orders[by].astype(float)
     # Molecules without a value go last, whichever end comes first.
     values = np.where(np.isnan(values), np.inf, -values if down and by != "number" else values)
@@ -272,15 +279,31 @@ def _chosen_rows(job: Job, result: Result[DecodedMolecules]) -> np.ndarray:
     return order[keep[order]]
 
 
+def _axes(molecules: DecodedMolecules) -> list[Axis]:
+    """What of the molecules can be drawn against each other."""
+    known = zip(PROPERTIES, molecules.properties.T.astype(float), strict=True)
+    return [Axis(one.short, one.unit or ("count" if one.count else ""), values) for one, values in known] + [
+        Axis("atoms", "count", molecules.atoms.astype(float))
+    ]
+
+
+def _first_axes(result: Result[DecodedMolecules]) -> tuple[str, str]:
+    """The first two properties that prompts ask for; logP and TPSA where they ask for none."""
+    asked = [*dict.fromkeys(one.name for one in _asked(result)), *(PROPERTIES[place].short for place in (0, 1, 2))]
+    first, second = list(dict.fromkeys(asked))[:2]
+    return first, second
+
+
 def _gallery(job: Job, result: Result[DecodedMolecules], rows: np.ndarray, picked: int) -> None:
     molecules = result.require_decoded()
     if not len(rows):
-        st.info("No molecule of this run is left by these filters; take one off.")
+        st.info("No molecule of this run is left by these filters and the selection; take one off.")
         return
     shown = rows[choose_page(job, len(rows), PAGE)]
     note = (
         f"{len(rows)} of {len(molecules.atoms)} molecules. Click one to see it in 3D. Below each: what a prompt asks "
-        "for, what the molecule has, and whether that satisfies it (✓ or ✗). = marks one whose SMILES was there before."
+        "for, what the molecule has, and whether that satisfies it (✓ or ✗). = marks one that was there before, mirror "
+        "images included."
     )
     draw_card_gallery(job, result, _cards(job, result, shown), picked, _WHAT, note)
 
@@ -315,9 +338,12 @@ def _one_molecule(job: Job, result: Result[DecodedMolecules], picked: int) -> bo
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown(f"**Molecule {picked}**", width="content")
         if verdict.valid:
-            st.code(verdict.smiles, language=None)
+            stereo = stereo_of(verdict.molecule)
+            st.code(stereo.smiles, language=None)
         else:
             st.markdown(f"not valid: {plain(verdict.reason)}")
+    if verdict.valid:
+        st.caption(_stereo_text(stereo, molecules.elements[picked]))
     style: Style = st.segmented_control(
         "Drawn as", ["sticks", "spheres", "surface"], default="sticks", required=True, key=f"style-{job.id}",
         persist_state=KEEP, label_visibility="collapsed",
@@ -358,6 +384,19 @@ def _one_molecule(job: Job, result: Result[DecodedMolecules], picked: int) -> bo
         draw_download(job, picture_download(job, result, picked))
     _figures(job, result, picked)
     return bool(st.session_state[f"relax-{job.id}"])
+
+
+def _stereo_text(stereo: Stereo, elements: np.ndarray) -> str:
+    """The stereochemistry of a molecule in a sentence."""
+
+    def name(atom: int) -> str:
+        return f"{ELEMENTS[elements[atom]]}{atom}"
+
+    found = [f"{name(atom)} {label}" for atom, label in stereo.centres]
+    found += [f"{name(first)}={name(second)} {label}" for first, second, label in stereo.bonds]
+    said = ", ".join(found) or "no centre and no double bond that could be either"
+    unclear = " (?: the geometry is too flat to tell)" if "?" in said else ""
+    return plain(f"Stereochemistry, read from 3D (atoms count from 0): {said}{unclear}.")
 
 
 def _trajectory(job: Job, result: Result[DecodedMolecules], picked: int) -> tuple[list[dict[str, Any]], list[str]]:

@@ -13,7 +13,7 @@ import pandas as pd
 import streamlit as st
 import torch
 
-from superdiff_engine.domain import Result
+from superdiff_engine.domain import Result, Shown
 from superdiff_engine.domains.asked import Asked
 from superdiff_engine.domains.colours import STRUCTURE_COLOURS, rgb
 from superdiff_engine.domains.proteins import mpnn
@@ -40,14 +40,16 @@ from ..charts.backbones import STRUCTURES, contact_figure, ramachandran_figure, 
 from ..charts.cards import Card, lines_of, picture_uri
 from ..charts.palette import expert_colours, hex_colour, theme_name
 from ..charts.player import Scenes, packed
+from ..charts.scatter import Axis
 from ..charts.viewer import SENT_UNIT, Style, chain_frame, draw_viewer
 from ..guard import guarded
 from ..job import Job
 from ..stage.asked import draw_asked
 from ..stage.chart_files import draw_chart_files
-from ..stage.exports import Download, draw_download
+from ..stage.exports import Download, draw_download, show_only
 from ..stage.gallery import choose_page, draw_card_gallery
 from ..stage.sample import KEEP, ancestry, choose_one_a_group, draw_one_sample, last_moment, share_labels
+from ..stage.scatter import draw_scatter, draw_selection, selected_of
 from ..stage.together import PICKED
 from . import GUESS, GUESSED, Beside, OwnFiles, View
 
@@ -182,13 +184,18 @@ class ProteinsView(View[ProteinPreview, DecodedProteins]):
         if result.decoded is None:
             return  # the notes above say why
         left, right = st.columns([1, 1.1], gap="medium")
-        picked = int(st.session_state.setdefault(f"pick-{job.id}", 0))
         with left:
-            _gallery(job, result, picked)
+            draw_selection(job, "protein")
+            rows = _chosen_rows(job, result)
+            picked = _picked(job, rows)
+            _gallery(job, result, rows, picked)
+            draw_scatter(job, result, _axes(result.decoded), _asked(result), ("helix", "strand"), "protein")
             _strips(job, result, picked)
             draw_one_sample(job, result, picked)
         with right:
             _one_protein(job, result, picked)
+        everything = np.array_equal(rows, np.arange(len(result.decoded.residues)))
+        show_only(job, Shown(None if everything else tuple(int(row) for row in rows)))
 
     def draw_beside(self, job: Job, result: Result[DecodedProteins], beside: Beside) -> None:
         """A page of flat drawings, and the picked protein in 3D; all turn with one of them."""
@@ -204,8 +211,37 @@ class ProteinsView(View[ProteinPreview, DecodedProteins]):
             draw_asked(_asked(result), picked)
 
 
-def _gallery(job: Job, result: Result[DecodedProteins], picked: int) -> None:
-    offered = choose_one_a_group(job, result)
+def _chosen_rows(job: Job, result: Result[DecodedProteins]) -> np.ndarray:
+    """The proteins to show: of those that are selected in the scatter all, or one a group."""
+    offered, chosen = choose_one_a_group(job, result), selected_of(job)
+    return offered if chosen is None else offered[np.isin(offered, chosen)]
+
+
+def _picked(job: Job, rows: np.ndarray) -> int:
+    """The protein that was clicked, while it is among `rows`; else the first of them."""
+    key = f"pick-{job.id}"
+    if st.session_state.setdefault(key, 0) not in rows and len(rows):
+        st.session_state[key] = int(rows[0])
+    return int(st.session_state[key])
+
+
+def _axes(proteins: DecodedProteins) -> list[Axis]:
+    """What of the proteins can be drawn against each other."""
+    return [
+        Axis("helix", "%", 100 * proteins.helix),
+        Axis("strand", "%", 100 * proteins.strand),
+        Axis("helix or strand", "%", 100 * (proteins.helix + proteins.strand)),
+        Axis("radius of gyration", "Å", proteins.radius),
+        Axis("residues", "count", proteins.residues.astype(float)),
+        Axis("CA–CA of 3.8 ± 0.2 Å", "%", 100 * proteins.bonds_ok),
+        Axis("CA pairs < 3.6 Å", "% of pairs", 100 * proteins.clashes),
+    ]
+
+
+def _gallery(job: Job, result: Result[DecodedProteins], offered: np.ndarray, picked: int) -> None:
+    if not len(offered):
+        st.info("No protein of this run is left by the selection and one a group; take one off.")
+        return
     shown = offered[choose_page(job, len(offered), PAGE)]
     note = (
         "Click one to see it in 3D. Below each: what the chains are that an expert has learned from, what this one "

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Asked"]
+__all__ = ["Asked", "groups_of"]
 
 #: Significant digits of a value, and as many as it may take until it stands on the right side of its bound.
 _DIGITS, _MOST_DIGITS = 3, 8
@@ -78,3 +79,26 @@ class Asked:
 
     def _with_unit(self, text: str) -> str:
         return f"{text} {self.unit}" if self.unit else text
+
+
+def groups_of(asked: Sequence[Asked], count: int) -> list[tuple[str, int | None, np.ndarray]]:
+    """The samples by whose wishes they satisfy: (name, the expert that alone is satisfied, bool [count]) of each group.
+
+    An expert is satisfied where all that it asks for holds. Groups are disjoint, hold every sample and may be empty;
+    names count experts from 1. Where no expert asks for anything there is one group.
+    """
+    experts = sorted({one.expert for one in asked if one.expert is not None})
+    if not experts:
+        return [("all samples", None, np.ones(count, bool))]
+    holds = np.array([np.all([one.holds for one in asked if one.expert == expert], axis=0) for expert in experts])
+    many = holds.sum(0)
+    if len(experts) == 1:
+        named = f"satisfy expert {experts[0] + 1}"
+        return [(named, experts[0], many == 1), ("do not", None, many == 0)]
+    found: list[tuple[str, int | None, np.ndarray]] = [("satisfy all", None, many == len(experts))]
+    if len(experts) > 2:
+        found.append(("several, not all", None, (many > 1) & (many < len(experts))))
+    found += [
+        (f"only expert {expert + 1}", expert, held & (many == 1)) for expert, held in zip(experts, holds, strict=True)
+    ]
+    return [*found, ("satisfy none", None, many == 0)]

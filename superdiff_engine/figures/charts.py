@@ -32,6 +32,7 @@ __all__ = [
     "curve_sheet",
     "groups_sheet",
     "lineage_sheet",
+    "properties_sheet",
     "scatter_sheet",
     "table_sheet",
 ]
@@ -174,6 +175,43 @@ def groups_sheet(
         for axis in (plot.xaxis, plot.yaxis):
             axis.set_major_locator(MultipleLocator(ticks))
         head(figure, title, _run(recipe))
+        legend(figure, marks, [group.name for group in groups])
+        return figure
+
+    return Sheet(title, recipe, theme, draw)
+
+
+def properties_sheet(
+    title: str,
+    recipe: Recipe,
+    groups: Sequence[Group],
+    axes: tuple[str, str],
+    theme: str,
+    bounds: Sequence[tuple[str, float, str]] = (),
+    note: str = "",
+) -> Sheet:
+    """Points of several kinds, one quantity against another.
+
+    Args:
+        title: of the chart.
+        recipe: of the run.
+        groups: the points.
+        axes: what the two axes are, with units.
+        theme: "light" or "dark".
+        bounds: dashed lines, each ("x" or "y", where, colour).
+        note: a line below the title.
+    """
+
+    def draw() -> Figure:
+        figure = new_figure(7.2, 5.8)
+        plot = figure.subplots()
+        marks = _points(plot, groups)
+        for axis, where, colour in bounds:
+            line = plot.axvline if axis == "x" else plot.axhline
+            line(where, color=colour, linestyle="--", linewidth=1)
+        write(plot.set_xlabel(""), axes[0])
+        write(plot.set_ylabel(""), axes[1])
+        head(figure, title, *filter(None, [_run(recipe), note]))
         legend(figure, marks, [group.name for group in groups])
         return figure
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from rdkit import Chem, RDConfig, RDLogger
-from rdkit.Chem import QED, Crippen, rdForceFieldHelpers, rdMolDescriptors
+from rdkit.Chem import QED, Crippen, rdCIPLabeler, rdForceFieldHelpers, rdMolDescriptors
 
 from ..superposition import superposed_distance
 from .atoms import ELEMENTS, PROPERTY_NAMES, VALENCES
@@ -85,8 +85,8 @@ class Verdict:
     """A molecule as RDKit sees it.
 
     Attributes:
-        molecule: sanitised where that is possible, else as built.
-        smiles: canonical, without hydrogens; "" where it is not valid.
+        molecule: sanitised where that is possible, else as built; a valid one with its stereochemistry.
+        smiles: canonical, without hydrogens and without stereochemistry; "" where it is not valid.
         valid: sanitised, one fragment, no charge, no radical.
         reason: why it is not valid, in a few words; "" where it is.
     """
@@ -115,8 +115,48 @@ def verdict_on(elements: np.ndarray, positions: np.ndarray, bonds: np.ndarray) -
         return Verdict(built, "", False, str(error).splitlines()[0])
     if len(Chem.GetMolFrags(molecule)) > 1:
         return Verdict(molecule, "", False, f"{len(Chem.GetMolFrags(molecule))} fragments")
-    bare = Chem.RemoveHs(molecule)
-    return Verdict(molecule, Chem.MolToSmiles(bare, isomericSmiles=False), True, "")
+    smiles = Chem.MolToSmiles(Chem.RemoveHs(molecule), isomericSmiles=False)
+    Chem.AssignStereochemistryFrom3D(molecule)
+    return Verdict(molecule, smiles, True, "")
+
+
+@dataclass(frozen=True)
+class Stereo:
+    """The stereochemistry of a molecule as its geometry has it.
+
+    Attributes:
+        smiles: canonical, without hydrogens, with stereochemistry.
+        centres: (number of the atom from 0, its label) of every tetrahedral centre: "R" or "S", "r" or "s" where it
+            depends on others, "?" where the geometry is too flat to tell.
+        bonds: (numbers of the two atoms from 0, "E" or "Z", "?" likewise) of every double bond that can be either.
+    """
+
+    smiles: str
+    centres: tuple[tuple[int, str], ...]
+    bonds: tuple[tuple[int, int, str], ...]
+
+
+def stereo_of(molecule: Chem.Mol) -> Stereo:
+    """What RDKit perceives of the geometry of a valid molecule, of a `Verdict`; labels by the rules of Cahn, Ingold and
+    Prelog (new algorithm: Hanson et al. 2018, doi 10.1021/acs.jcim.8b00324).
+
+    Nitrogen inverts quickly, so it counts as a centre only where a bridge holds it.
+    """
+    found = Chem.Mol(molecule)
+    Chem.AssignStereochemistryFrom3D(found)
+    rdCIPLabeler.AssignCIPLabels(found)
+    centres, bonds = [], []
+    for one in Chem.FindPotentialStereo(found, cleanIt=False):
+        if one.type == Chem.StereoType.Atom_Tetrahedral:
+            atom = found.GetAtomWithIdx(one.centeredOn)
+            label = atom.GetProp("_CIPCode") if atom.HasProp("_CIPCode") else "?"
+            if label != "?" or atom.GetSymbol() != "N":
+                centres.append((one.centeredOn, label))
+        elif one.type == Chem.StereoType.Bond_Double:
+            bond = found.GetBondWithIdx(one.centeredOn)
+            label = bond.GetProp("_CIPCode") if bond.HasProp("_CIPCode") else "?"
+            bonds.append((bond.GetBeginAtomIdx(), bond.GetEndAtomIdx(), label))
+    return Stereo(Chem.MolToSmiles(Chem.RemoveHs(found)), tuple(centres), tuple(bonds))
 
 
 def valence_errors(elements: np.ndarray, bonds: np.ndarray) -> np.ndarray:

@@ -17,13 +17,13 @@ from ...domain import ALL, COUNTING, Export, Result, Shown, importance_fields, w
 from .arrays import DecodedMolecules
 from .atoms import ELEMENTS, PROPERTY_NAMES
 from .checks import first_of_their_kind, verdicts_of
-from .chemistry import Verdict, relax
+from .chemistry import Verdict, relax, stereo_of
 from .reading import LARGEST_SDF, MOST_READ, ReadMolecules, read_sdf
 from .records import RECIPE_FIELD
 
 __all__ = [
     "LARGEST_SDF", "MOST_READ", "RECIPE_FIELD", "ReadMolecules", "archive", "exports", "read_sdf", "sdf", "sdf_block",
-    "smi", "table_csv", "xyz",
+    "smi", "stereo_smiles", "table_csv", "xyz",
 ]  # fmt: skip
 
 
@@ -33,10 +33,12 @@ def exports(result: Result[DecodedMolecules], shown: Shown = ALL) -> list[Export
         return []
     rows, relaxed = shown.rows, shown.relaxed
     smiles, chemical = "SMILES of the valid ones", "chemical/x-mdl-sdfile"
+    whole = "SMILES with stereochemistry from 3D"
     return [
         Export("molecules.sdf", "Molecules (SDF)", chemical, lambda: sdf(result, rows, relaxed).encode()),
         Export("molecules.xyz", "Geometries (XYZ)", "chemical/x-xyz", lambda: xyz(result, rows, relaxed).encode()),
         Export("molecules.smi", smiles, "chemical/x-daylight-smiles", lambda: smi(result, rows).encode()),
+        Export("molecules_3d.smi", whole, "chemical/x-daylight-smiles", lambda: smi(result, rows, True).encode()),
         Export("molecules.csv", "Properties (CSV)", "text/csv", lambda: table_csv(result, rows).encode()),
         Export("molecules.zip", "All of these (ZIP)", "application/zip", lambda: archive(result, rows, relaxed)),
     ]
@@ -70,7 +72,7 @@ def sdf(result: Result[DecodedMolecules], rows: Sequence[int] | None = None, rel
         fields = {"sample_from_0": str(row), "counting": COUNTING, "geometry": geometries[row]}
         fields |= {"valid": "yes" if verdict.valid else f"no: {verdict.reason}"}
         if verdict.valid:
-            fields |= {"smiles": verdict.smiles}
+            fields |= {"smiles": verdict.smiles, "smiles_from_3d": stereo_of(verdict.molecule).smiles}
             fields |= {name: f"{molecules.properties[row, k]:.6g}" for k, name in enumerate(PROPERTY_NAMES)}
         for expert, (log_density, weight) in enumerate(
             zip(result.log_density[:, row], result.weights[:, row], strict=True)
@@ -104,11 +106,22 @@ def xyz(result: Result[DecodedMolecules], rows: Sequence[int] | None = None, rel
     return "\n".join([*lines, ""])
 
 
-def smi(result: Result[DecodedMolecules], rows: Sequence[int] | None = None) -> str:
-    """A line "SMILES name" for every valid molecule; the number in the name counts from 0."""
+def smi(result: Result[DecodedMolecules], rows: Sequence[int] | None = None, stereo: bool = False) -> str:
+    """A line "SMILES name" for every valid molecule; the number in the name counts from 0.
+
+    Args:
+        result: of a run.
+        rows: numbers of the molecules; None: all.
+        stereo: with the stereochemistry that the geometries have.
+    """
     chosen, molecules, _ = _shown(result, rows)
-    smiles = molecules.smiles
-    return "".join(f"{smiles[row]} molecule_{row:05d}\n" for row in chosen if smiles[row])
+    smiles = stereo_smiles(molecules, chosen) if stereo else [str(molecules.smiles[row]) for row in chosen]
+    return "".join(f"{text} molecule_{row:05d}\n" for row, text in zip(chosen, smiles, strict=True) if text)
+
+
+def stereo_smiles(molecules: DecodedMolecules, rows: Sequence[int]) -> list[str]:
+    """SMILES with stereochemistry of some molecules; "" for those that are not valid."""
+    return [stereo_of(one.molecule).smiles if one.valid else "" for one in verdicts_of(molecules, rows)]
 
 
 def table_csv(result: Result[DecodedMolecules], rows: Sequence[int] | None = None) -> str:
@@ -117,15 +130,15 @@ def table_csv(result: Result[DecodedMolecules], rows: Sequence[int] | None = Non
     experts = range(len(result.log_density))
     first, text = first_of_their_kind(molecules), io.StringIO()
     writer = csv.writer(text)
-    head = ["sample_from_0", "atoms", "valid", "reason", "smiles", "duplicate", *PROPERTY_NAMES]
+    head = ["sample_from_0", "atoms", "valid", "reason", "smiles", "duplicate", "smiles_from_3d", *PROPERTY_NAMES]
     head += [f"log_density_of_expert_{k}_nats" for k in experts]
     writer.writerow([*head, *(f"weight_of_expert_{k}" for k in experts), "level", *importance_fields(result, 0)])
-    for row in chosen:
+    for row, stereo in zip(chosen, stereo_smiles(molecules, chosen), strict=True):
         valid = bool(molecules.valid[row])
         known = [f"{value:.6g}" if valid else "" for value in molecules.properties[row]]
         writer.writerow(
             [row, int(molecules.atoms[row]), "yes" if valid else "no", molecules.reason[row], molecules.smiles[row]]
-            + ["yes" if valid and not first[row] else "no", *known]
+            + ["yes" if valid and not first[row] else "no", stereo, *known]
             + [f"{value:.6g}" for value in (*result.log_density[:, row], *result.weights[:, row], result.level)]
             + list(importance_fields(result, row).values())
         )
@@ -139,6 +152,7 @@ def archive(result: Result[DecodedMolecules], rows: Sequence[int] | None = None,
         packed.writestr("molecules.sdf", sdf(result, rows, relaxed))
         packed.writestr("molecules.xyz", xyz(result, rows, relaxed))
         packed.writestr("molecules.smi", smi(result, rows))
+        packed.writestr("molecules_3d.smi", smi(result, rows, True))
         packed.writestr("molecules.csv", table_csv(result, rows))
         packed.writestr(
             "README.txt", f"In all files {COUNTING}; molecule_00000 is the first sample of the run.\n{weighing(result)}"

@@ -226,7 +226,7 @@ class Proteins(Domain[ProteinPreview, DecodedProteins]):
     def exports(self, result: Result[DecodedProteins], shown: Shown = ALL) -> list[Export]:
         from .files import exports
 
-        return exports(result)
+        return exports(result, shown)
 
     def measured(self, result: Result[DecodedProteins]) -> list[Figure]:
         from .checks import figures_of

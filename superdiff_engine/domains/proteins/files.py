@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import gemmi
 import numpy as np
 
-from ...domain import COUNTING, Export, Result, importance_fields, weighing
+from ...domain import ALL, COUNTING, Export, Result, Shown, importance_fields, weighing
 from ...recipes.document import Recipe
 from .arrays import DecodedProteins
 from .reading import ATOMS, CATEGORY, FEWEST, LARGEST_FILE, MOST, REMARK, ReadProtein, read_protein
@@ -114,7 +114,7 @@ def _packed(recipe: Recipe) -> list[str]:
     return textwrap.wrap(text, 60, drop_whitespace=False, break_on_hyphens=False)
 
 
-def table_csv(result: Result[DecodedProteins]) -> str:
+def table_csv(result: Result[DecodedProteins], rows: Sequence[int] | None = None) -> str:
     """A row a protein: measures, secondary structure, log-densities and weights, and the level where they stand."""
     proteins, experts = result.require_decoded(), range(len(result.log_density))
     text = io.StringIO()
@@ -131,7 +131,7 @@ def table_csv(result: Result[DecodedProteins]) -> str:
         + [f"weight_of_expert_{k}" for k in experts]
         + ["level", *importance_fields(result, 0)]
     )
-    for row in range(len(proteins.residues)):
+    for row in range(len(proteins.residues)) if rows is None else rows:
         _, letters = proteins.chain(row)
         writer.writerow(
             [row, int(proteins.residues[row])]
@@ -152,12 +152,12 @@ def trajectory_pdb(result: Result[DecodedProteins], row: int) -> str:
     return pdb(kept, result.recipe, said=f"SAMPLE {row} ON ITS WAY, A MODEL A MOMENT FROM 0")
 
 
-def exports(result: Result[DecodedProteins]) -> list[Export]:
-    """All proteins as one PDB file of models, the table, and a zip of single files."""
+def exports(result: Result[DecodedProteins], shown: Shown = ALL) -> list[Export]:
+    """The proteins that are shown as one PDB file of models, the table, and a zip of single files."""
     proteins = result.decoded
     if proteins is None:
         return []
-    rows = range(len(proteins.residues))
+    rows = range(len(proteins.residues)) if shown.rows is None else shown.rows
 
     def everything() -> bytes:
         buffer = io.BytesIO()
@@ -166,7 +166,7 @@ def exports(result: Result[DecodedProteins]) -> list[Export]:
                 chain, _ = proteins.chain(row)
                 archive.writestr(f"protein_{row:05d}.pdb", pdb([chain], result.recipe, [row], result=result))
                 archive.writestr(f"protein_{row:05d}.cif", mmcif(chain, result.recipe, row, result))
-            archive.writestr("proteins.csv", table_csv(result))
+            archive.writestr("proteins.csv", table_csv(result, rows))
             archive.writestr(
                 "README.txt",
                 f"In all files {COUNTING}; protein_00000 is the first sample of the run.\n{weighing(result)}",
@@ -179,8 +179,8 @@ def exports(result: Result[DecodedProteins]) -> list[Export]:
             "proteins.pdb",
             "PDB, a model each",
             "chemical/x-pdb",
-            lambda: pdb([proteins.chain(row)[0] for row in rows], result.recipe, result=result).encode(),
+            lambda: pdb([proteins.chain(row)[0] for row in rows], result.recipe, rows, result=result).encode(),
         ),
-        Export("proteins.csv", "Table (CSV)", "text/csv", lambda: table_csv(result).encode()),
+        Export("proteins.csv", "Table (CSV)", "text/csv", lambda: table_csv(result, rows).encode()),
         Export("proteins.zip", "PDB and mmCIF of each, table, recipe (zip)", "application/zip", everything),
     ]

@@ -199,7 +199,7 @@ def test_every_export_holds_every_molecule(result):
     rows = made["molecules.csv"].decode().splitlines()
     assert len(rows) == 5 and rows[3].split(",")[5] == "yes"  # the second CCO is a duplicate
     with zipfile.ZipFile(io.BytesIO(made["molecules.zip"])) as archive:
-        assert archive.testzip() is None and len(archive.namelist()) == 6
+        assert archive.testzip() is None and len(archive.namelist()) == 7
     picture = get_domain("molecules").preview_png(result)
     assert picture.startswith(b"\x89PNG") and b"superdiff_recipe" in picture
     assert get_domain("molecules").picture_png(result, 3).startswith(b"\x89PNG")
