@@ -94,7 +94,7 @@ def draw_scatter(
         config=scatter_config(),
         alt=f"{x.label} against {y.label} of all {one}s, by whose wishes they satisfy",
     )
-    experts = [f"{place + 1} {plain(name)}" for place, name in enumerate(names_of(job))]
+    experts = [plain(name) for name in names_of(job)]
     lines = " Dashed lines are what was asked." if x.bounds or y.bounds else ""
     unknown = int((np.isnan(x.values) | np.isnan(y.values)).sum())
     missing = f" {unknown} without these values are not drawn." if unknown else ""

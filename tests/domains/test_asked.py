@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from superdiff_engine.domains.asked import Asked
+from superdiff_engine.domains.asked import Asked, groups_of
 from superdiff_engine.domains.molecules.atoms import PROPERTY_NAMES
 from superdiff_engine.domains.molecules.checks import asked_of as asked_of_molecules
 from superdiff_engine.domains.molecules.properties import Vocabulary
@@ -80,3 +80,17 @@ def test_what_is_asked_of_proteins():
     }
     off, close = (next(each for each in found if each.name.startswith(name)) for name in ("CA–CA", "CA pairs"))
     assert [off.value(1), close.value(0)] == ["2", "2"]
+
+
+def test_groups_hold_every_sample_once_by_whom_it_satisfies():
+    rng = np.random.default_rng(1)
+    asked = [Asked("x", np.zeros(60), rng.random(60) < 0.6, lowest=0.0, expert=expert) for expert in (0, 0, 1, 3, None)]
+    wishes = [asked[0].holds & asked[1].holds, asked[2].holds, asked[3].holds]
+    found = groups_of(asked, 60)
+    assert np.sum([members for _, _, members in found], 0).tolist() == [1] * 60
+    named = {name: members for name, _, members in found}
+    assert (named["satisfy all"] == np.all(wishes, 0)).all()
+    assert (named["only expert 4"] == wishes[2] & ~wishes[0] & ~wishes[1]).all()
+    assert (named["several, not all"] == (np.sum(wishes, 0) == 2)).all()
+    assert [expert for _, expert, _ in groups_of(asked[:1], 60)] == [0, None]
+    assert groups_of(asked[-1:], 3)[0][2].tolist() == [True] * 3
