@@ -1,6 +1,7 @@
 // How far a student is in each lesson: kept in this browser, and told to the server once it asks.
 //
-// data: { keep: {lesson: what was done of it, or null to forget it}, known: whether the server was told }
+// data: { keep: {lesson: what was done of it, or null to forget it}, known: whether the server was told, place: the lesson
+// and the step that are shown }
 // state: kept: all that is kept, by lesson
 
 const KEY = "superdiff-lessons";
@@ -14,7 +15,13 @@ function read() {
   }
 }
 
+// Of the tab, not of this module, which may be loaded once more.
+const tab = (window.superdiffLessons ??= { place: null });
+
 export default function ({ data, setStateValue }) {
+  // Another step is read from its head.
+  if (tab.place !== null && tab.place !== data.place) document.querySelector("[data-testid=stMain]")?.scrollTo({ top: 0 });
+  tab.place = data.place;
   const kept = read();
   if (!data.known) setStateValue("kept", kept);
   const before = JSON.stringify(kept);

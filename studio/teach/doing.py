@@ -119,6 +119,11 @@ def open_lesson(name: str) -> None:
     st.session_state[_OPEN] = name
 
 
+def place() -> str:
+    """The lesson and the step that are looked at, as one word."""
+    return f"{opened()}/{doing(opened()).part}" if opened() else ""
+
+
 def to_query() -> dict[str, str]:
     """The lesson that is open, as a part of an address."""
     return {_QUERY: opened()} if opened() else {}

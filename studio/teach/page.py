@@ -178,16 +178,20 @@ def _onward(lesson: Lesson, done: Doing, shown: list[Shown], found: Lessons) -> 
                     args=(following.name,),
                 )
         return
-    labels = {READ: "Predict", PREDICT: "Run it", RUN: "What happened?", EXPLAIN: "Try more"}
-    open_ = {PREDICT: done.answer is not None, RUN: have_ended(shown), EXPLAIN: have_ended(shown)}
-    if open_.get(done.part, True):
-        st.button(
-            labels[done.part],
-            type="primary",
-            icon=":material/arrow_forward:",
-            key="lesson-onward",
-            on_click=callback(partial(_go, lesson.name, done.part + 1)),
-        )
+    labels = {READ: "Predict", PREDICT: "Run it", EXPLAIN: "Try more"}
+    # From the runs one goes on above them, where it is in sight.
+    if done.part in labels and (done.part != PREDICT or done.answer is not None):
+        _onward_button(lesson, done, labels[done.part])
+
+
+def _onward_button(lesson: Lesson, done: Doing, label: str) -> None:
+    st.button(
+        label,
+        type="primary",
+        icon=":material/arrow_forward:",
+        key="lesson-onward",
+        on_click=callback(partial(_go, lesson.name, done.part + 1)),
+    )
 
 
 def draw_text(text: Text, said: dict[str, str] | None = None) -> None:
@@ -216,7 +220,7 @@ def _draw_predict(lesson: Lesson, done: Doing, shown: list[Shown]) -> None:
     key = _choice_key(lesson)
     if done.answer is not None:
         st.session_state[key] = done.answer
-    with st.container(width=_MEASURE):
+    with st.container(width=_MEASURE, key="lesson-question"):
         choice = st.radio(
             "Your prediction",
             range(len(lesson.choices)),
@@ -249,7 +253,10 @@ def _answer(lesson: Lesson, choice: int) -> None:
 def _draw_run(lesson: Lesson, done: Doing, shown: list[Shown]) -> None:
     draw_text(lesson.task)
     draw_controls(lesson)
-    draw_run_buttons(lesson, shown)
+    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+        draw_run_buttons(lesson, shown)
+        if have_ended(shown):
+            _onward_button(lesson, done, "What happened?")
     draw_runs(lesson, shown)
 
 
@@ -300,7 +307,8 @@ def _claims(lesson: Lesson, shown: list[Shown]) -> None:
 def _draw_try(lesson: Lesson, done: Doing, shown: list[Shown]) -> None:
     draw_text(lesson.attempt)
     draw_controls(lesson)
-    draw_run_buttons(lesson, shown)
+    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+        draw_run_buttons(lesson, shown)
     if have_ended(shown):
         _claims(lesson, shown)
     draw_runs(lesson, shown)

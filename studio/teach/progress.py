@@ -24,7 +24,7 @@ def draw_progress_script() -> None:
     """Mount the script; draw it last, so that it keeps what was done now."""
     _component()(
         key=_KEY,
-        data={"keep": doing.to_keep(), "known": watched()},
+        data={"keep": doing.to_keep(), "known": watched(), "place": doing.place()},
         default={"kept": None},
         on_kept_change=callback(lambda: doing.take_kept(st.session_state[_KEY]["kept"])),
         height=1,

@@ -169,26 +169,25 @@ def draw_run_buttons(lesson: Lesson, shown: list[Shown]) -> None:
         lesson.recipes(*chosen(lesson))
     except SuperDiffError as error:
         problem = str(error)
-    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
-        st.button(
-            "Run again" if again else "Run",
-            type="primary" if not have_ended(shown) or lesson_changed(lesson, shown) else "secondary",
-            icon=":material/play_arrow:",
-            **once("lesson-run", run_lesson),
-            args=(lesson, False),
-            disabled=busy or bool(problem),
-            help="Make the runs of this lesson, one after the other; the library keeps them with the tag 'lesson'",
-        )
-        st.button(
-            "Run with another seed",
-            icon=":material/casino:",
-            **once("lesson-reseed", run_lesson),
-            args=(lesson, True),
-            disabled=busy or bool(problem),
-            help="The same from other noise: what holds for one seed alone is chance",
-        )
-        if again and not busy and lesson_changed(lesson, shown):
-            st.caption("The controls were changed since these runs.")
+    st.button(
+        "Run again" if again else "Run",
+        type="primary" if not have_ended(shown) or lesson_changed(lesson, shown) else "secondary",
+        icon=":material/play_arrow:",
+        **once("lesson-run", run_lesson),
+        args=(lesson, False),
+        disabled=busy or bool(problem),
+        help="Make the runs of this lesson, one after the other; the library keeps them with the tag 'lesson'",
+    )
+    st.button(
+        "Run with another seed",
+        icon=":material/casino:",
+        **once("lesson-reseed", run_lesson),
+        args=(lesson, True),
+        disabled=busy or bool(problem),
+        help="The same from other noise: what holds for one seed alone is chance",
+    )
+    if again and not busy and lesson_changed(lesson, shown):
+        st.caption("The controls were changed since these runs.")
     if problem:
         show_sentence(problem)
 
