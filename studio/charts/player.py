@@ -17,10 +17,8 @@ from superdiff_engine.figures.quantities import (
     EFFECTIVE_TITLE,
     EFFECTIVE_UNIT,
     MOST_LINES,
-    THRESHOLD,
     TITLES,
     UNITS,
-    Quantity,
 )
 from superdiff_engine.recipes.document import Recipe
 from superdiff_engine.trace import Curves, Frame, Trace
@@ -34,6 +32,14 @@ __all__ = ["MOST_SENT", "Compared", "Playback", "Scenes", "draw_player", "packed
 MOST_SENT = 6_000_000
 #: Bytes of curves among them, and rows of a curve at most.
 _MOST_CURVES, _ROWS = 1_600_000, 300
+#: What its charts are called: shorter than elsewhere, for they are small.
+_TITLES = {
+    "value": "Log-density",
+    "difference": "Difference to the mean",
+    "weights": TITLES["weights"],
+    "effective": EFFECTIVE_TITLE,
+    "error": "Estimated − exact log-density",
+}
 #: Samples of a corrected run whose ancestors are sent.
 _MOST_FOLLOWED = 4096
 #: Kinds of moments whose script needs more than its own file.
@@ -192,7 +198,6 @@ def _curves(curves: Curves, recipe: Recipe, index: np.ndarray) -> dict[str, Any]
     if recipe.correction is not None and curves.effective.size:
         share = 100 * curves.effective[kept] / recipe.group
         effective = {"share": packed(share), "threshold": 100 * recipe.correction.threshold}
-    shown: list[Quantity] = ["value", "difference", "weights"]
     return {
         "index": curves.index[kept].tolist(),
         "mean": packed(curves.mean_log_density[kept]),
@@ -209,9 +214,8 @@ def _curves(curves: Curves, recipe: Recipe, index: np.ndarray) -> dict[str, Any]
         "effective": effective,
         "marks": curves.marks.tolist(),
         "mostLines": MOST_LINES,
-        "titles": {quantity: TITLES[quantity] for quantity in shown} | {"effective": EFFECTIVE_TITLE},
-        "units": {quantity: UNITS[quantity] for quantity in shown} | {"effective": EFFECTIVE_UNIT},
-        "threshold": THRESHOLD,
+        "titles": _TITLES,
+        "units": {**UNITS, "effective": EFFECTIVE_UNIT, "error": "nats"},
     }
 
 

@@ -12,7 +12,7 @@
 // The tab's script (tab.js) keeps sample and step in the address line; `window.superdiffPlayers` remembers, of each run,
 // where it was left while another view is looked at.
 
-const LEFT = 50, RIGHT = 10, TOP = 8, FOOT = 30; // around a plot, in pixels at scale 1
+const LEFT = 50, RIGHT = 16, TOP = 8, FOOT = 30; // around a plot, in pixels at scale 1
 const FASTEST = 60, MOST_CHOSEN = 6, NEAR = 7;
 const ARRAYS = { f4: Float32Array, i4: Int32Array, i2: Int16Array, i1: Int8Array, u1: Uint8Array };
 const remembered = (window.superdiffPlayers ??= { rate: null, runs: {} });
@@ -380,12 +380,14 @@ class Player {
   }
   // What is to be known of the sample that is chosen.
   words() {
-    const { traced, rows, batch, ancestors } = this.data, sample = this.picks[0], said = [];
+    const { traced, rows, batch, ancestors, compared } = this.data, sample = this.picks[0], said = [];
     if (sample !== undefined) {
-      if (sample >= traced) said.push(`Curves are kept of the first ${traced} of ${batch} samples; sample ${sample} has none.`);
+      const curves = sample < traced;
+      if (!curves) said.push(`Curves are kept of the first ${traced} of ${batch} samples; sample ${sample} has none.`);
       if (!ancestors && rows && sample >= rows) said.push(`Moments are kept of the first ${rows} samples.`);
       if (ancestors) said.push(`Marked is the particle that sample ${sample} descends from, where it was kept.`);
       if (this.component) said.push("Of single components only the means are kept.");
+      else if (curves) said.push(`Bold: sample ${sample}; dashed: the mean${compared ? "; dotted: exact" : ""}.`);
     }
     this.parts.said.textContent = said.join(" ");
   }
@@ -400,6 +402,7 @@ class Player {
       if (agreement) panels.push(new Agreement(this));
     }
     this.panels = panels;
+    this.parts.curves.classList.toggle("odd", panels.length % 2 === 1);
     this.parts.curves.replaceChildren(...panels.map((panel) => panel.figure));
     this.sizes?.disconnect();
     this.sizes = new ResizeObserver((changes) => {
@@ -445,7 +448,7 @@ class Panel {
     const ink = style.color;
     pen.font = `${11 * scale}px ${style.fontFamily}`;
     pen.lineWidth = 1;
-    const [across, xDigits] = ticks(x0, x1, box.width / (70 * scale)), [up, yDigits] = ticks(y0, y1, box.height / (30 * scale));
+    const [across, xDigits] = ticks(x0, x1, box.width / (70 * scale)), [up, yDigits] = ticks(y0, y1, box.height / (21 * scale));
     const label = (value, digits) => value.toFixed(Math.min(digits, 6)).replace("-", "−");
     pen.fillStyle = ink;
     pen.strokeStyle = ink;
@@ -509,11 +512,10 @@ class Panel {
 class Curve extends Panel {
   constructor(player, quantity) {
     const { titles, units } = player.data.curves;
-    const own = { error: "Estimated − exact log-density" }, unit = { error: "nats" };
-    const title = titles[quantity] ?? own[quantity];
+    const title = titles[quantity];
     super(player, title, `${title} over the steps; the cursor stands at the moment that is shown`);
     this.quantity = quantity;
-    this.unit = units[quantity] ?? unit[quantity];
+    this.unit = units[quantity];
     this.cursor = el("div", { className: "cursor" });
     this.plot.append(this.cursor);
     this.plot.dataset.quantity = quantity;
@@ -620,15 +622,15 @@ class Curve extends Panel {
     const colour = (expert) => (this.quantity === "effective" ? data.neutral : data.colours[expert]);
     const bold = found.ofSamples ? picks.filter((sample) => sample < found.single || this.quantity === "error") : [];
     this.within((pen) => {
-      const line = (value, width, alpha, stroke, dash = []) => {
+      const line = (value, width, alpha, stroke, dash = [], steps = found.steps) => {
         pen.beginPath();
         let drawn = false;
-        for (let row = 0; row < found.steps.length; row += 1) {
+        for (let row = 0; row < steps.length; row += 1) {
           const y = value(row);
           if (!Number.isFinite(y)) drawn = false;
-          else if (drawn) pen.lineTo(this.x(found.steps[row]), this.y(y));
+          else if (drawn) pen.lineTo(this.x(steps[row]), this.y(y));
           else {
-            pen.moveTo(this.x(found.steps[row]), this.y(y));
+            pen.moveTo(this.x(steps[row]), this.y(y));
             drawn = true;
           }
         }
@@ -650,12 +652,30 @@ class Curve extends Panel {
       for (const sample of [...bold].reverse())
         for (let expert = 0; expert < found.experts; expert += 1)
           line((row) => found.one(row, expert, sample), (sample === bold[0] ? 1 : 0.6) * (expert ? 2.4 : 3.8), 1, colour(expert));
+      // Of the one that is chosen, dotted, what the exact densities say at the moments.
+      const exact = bold.length ? this.exact(bold[0]) : null;
+      if (exact)
+        for (let expert = 0; expert < found.experts; expert += 1)
+          line((moment) => exact(moment, expert), 2, 1, data.neutral, [0.1, 4.5 * scale], data.index);
       if (this.quantity === "error") line(() => 0, 1.2, 1, data.guide, [4, 4]);
       if (this.quantity === "effective") line(() => data.curves.effective.threshold, 1.4, 1, data.resampled, [5, 4]);
     });
     this.cursor.style.height = `${this.box.height}px`;
     this.cursor.style.top = `${this.box.y}px`;
     this.bold = bold;
+  }
+  // (moment, expert) -> the exact value of a sample, of log-densities that are known exactly; else null.
+  exact(sample) {
+    const { player } = this, { compared, names } = player.data;
+    if (!compared || player.component || !["value", "difference"].includes(this.quantity)) return null;
+    const count = compared.exact.shape[2], experts = names.length;
+    return (moment, expert) => {
+      const row = player.row(sample, moment);
+      if (row < 0 || row >= count) return NaN;
+      const values = player.exact(moment), at = (one) => values[one * count + row];
+      if (this.quantity === "value") return at(expert);
+      return at(expert) - names.reduce((sum, _, one) => sum + at(one), 0) / experts;
+    };
   }
   // Where particles were resampled.
   marks(pen) {

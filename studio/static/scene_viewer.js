@@ -115,7 +115,7 @@ function createScene(host, player) {
     viewer.removeModel(model);
     // 3Dmol fits the ball around both; squares fill it better.
     const lean = host.clientWidth / Math.max(host.clientHeight, 1);
-    viewer.zoom((one ? 1.3 : 1.25) * Math.min(1, lean));
+    viewer.zoom((one ? 1.3 : 1.42) * Math.min(1, lean));
     viewer.setView([...viewer.getView().slice(0, 4), ...rotation]);
   }
   // Numbers below the things, and what a click on one chooses.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -24,7 +25,7 @@ from ..score import ScoreModel
 from ..system.devices import check_dtype, resolve_device
 from ..system.downloads import DownloadStopped
 from ..system.interrupts import Interrupted
-from ..trace import Frame, Trace
+from ..trace import MOST_FRAMES, Frame, Trace
 from ..walk import levels_of, walk
 from .record import Made, Record
 from .tempo import Tempo
@@ -32,6 +33,8 @@ from .work import Work
 
 #: Seconds between two previews: quick enough for four updates a second, rare enough to cost nothing.
 PREVIEW_SECONDS = 0.2
+#: The share of a run's time that previews may take beyond those, so that a short run has moments to be played back.
+PREVIEW_SHARE = 0.1
 PREVIEWED_SAMPLES = 512
 
 
@@ -180,21 +183,26 @@ class Run(Work):
         recipe, domain, experts = self.recipe, get_domain(self.recipe.domain), prepared.experts
         self.state = "running"
         self._started = time.monotonic()
-        previewed = -float("inf")
+        previewed, spent = -float("inf"), 0.0
+        between = math.ceil((recipe.levels.steps + 1) / MOST_FRAMES)
 
         def show(step: Step) -> None:
-            nonlocal previewed
+            nonlocal previewed, spent
             previewed = time.monotonic()
             with self.record.spared("The preview could not be made"):
                 preview = domain.preview(step, experts, PREVIEWED_SAMPLES)
                 self.trace.add_frame(Frame(step.index, step.level, preview))
+            spent += time.monotonic() - previewed
 
         for step in walk(recipe, domain, prepared, device):
             self._last = step
             self.trace.append(step)
             now = time.monotonic()
             if due := self._previews and (
-                now - previewed >= PREVIEW_SECONDS or self._complete(step) or self.tempo.watched
+                now - previewed >= PREVIEW_SECONDS
+                or self._complete(step)
+                or self.tempo.watched
+                or (step.index % between == 0 and spent < PREVIEW_SHARE * (now - self._started))
             ):
                 show(step)
             self.record.copy_trace(self.trace, now)
