@@ -84,6 +84,7 @@ def test_one_step_of_a_run_at_work_pauses_it(begin):
     until(lambda: len(run.trace) > 3)
     run.tempo.step()
     assert run.tempo.paused
+    time.sleep(0.1)  # the step that it was at is done, shown or not, and the one that was asked for
     until(lambda: run.trace.latest.index == len(run.trace) - 1)
     seen = len(run.trace)
     time.sleep(0.1)

@@ -31,7 +31,7 @@ def test_a_corrected_runs_page_shows_its_weights_and_its_lineage(tmp_path, monke
         assert not app.exception and not app.error and said in words(app)
     marks = len(run.trace.marks)
     for shown, said in (
-        ("Replay", "no descendants among the finished samples"),
+        ("Replay", ""),
         ("Curves", f"the {marks} steps at which particles of one or more of the 2 groups were resampled"),
         ("Table", ""),
     ):
