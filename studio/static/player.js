@@ -141,7 +141,7 @@ class Player {
     this.frame(true);
     clearTimeout(this.telling);
     // Told a moment later: whoever steps through the samples is not to wait for the server.
-    this.telling = setTimeout(() => this.tell?.("sample", this.picks[0] ?? -1), 500);
+    this.telling = setTimeout(() => this.tell?.("sample", this.picks[0] ?? -1), 120);
   }
   go(moment) {
     this.play(false);
