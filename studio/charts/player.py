@@ -232,7 +232,7 @@ def _component(kind: str) -> Any:
         f"superdiff_player_{kind or 'curves'}",
         html=_text("player.html"),
         css=_text("player.css") + _text(f"scene_{kind}.css"),
-        js="\n".join([extra, scene, _text("player.js")]),
+        js="\n".join([extra, _text("arrays.js"), scene, _text("player.js")]),
     )
 
 

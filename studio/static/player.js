@@ -4,7 +4,7 @@
 // data: {
 //   token: of what is played; the same token is the same content,
 //   given: { moments, shared, rows, names, index, level, steps, traced, batch, corrected, ancestors, compared, agreement,
-//            curves, alt, note } as charts/player.py makes it; arrays are read by `unpacked`,
+//            curves, alt, note } as charts/player.py makes it; arrays are read by `unpacked` (arrays.js),
 //   look: { colours, neutral, guide, target, resampled, picked, theme },
 //   sample: the sample that is chosen at first, or null, step: the step it opens at, or null,
 // }
@@ -14,16 +14,7 @@
 
 const LEFT = 50, RIGHT = 16, TOP = 8, FOOT = 30; // around a plot, in pixels at scale 1
 const FASTEST = 60, MOST_CHOSEN = 6, NEAR = 7;
-const ARRAYS = { f4: Float32Array, i4: Int32Array, i2: Int16Array, i1: Int8Array, u1: Uint8Array };
 const remembered = (window.superdiffPlayers ??= { rate: null, runs: {} });
-
-function unpacked(value) {
-  const text = atob(value.content), bytes = new Uint8Array(text.length);
-  for (let place = 0; place < text.length; place += 1) bytes[place] = text.charCodeAt(place);
-  const array = new ARRAYS[value.kind](bytes.buffer);
-  array.shape = value.shape;
-  return array;
-}
 
 function el(tag, properties = {}, ...children) {
   const node = Object.assign(document.createElement(tag), properties);

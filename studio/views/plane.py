@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import plotly.graph_objects as go
@@ -15,12 +15,12 @@ from superdiff_engine.arrays import Decoded
 from superdiff_engine.domain import FormulaPage, Result
 from superdiff_engine.domains import get_domain
 from superdiff_engine.domains.colours import expert_colours as colours_of
-from superdiff_engine.domains.colours import owners
 from superdiff_engine.domains.experts import of_kind
 from superdiff_engine.domains.plane.arrays import PlanePreview
-from superdiff_engine.domains.plane.contours import DEPTHS, contour_segments
+from superdiff_engine.domains.plane.contours import DEPTHS
 from superdiff_engine.domains.plane.distance import log_target, target_of
 from superdiff_engine.domains.plane.domain import HALF_WIDTHS
+from superdiff_engine.domains.plane.field import Field
 from superdiff_engine.domains.plane.formula_samples import FormulaSamples, read_samples
 from superdiff_engine.domains.plane.mixture import GaussianMixture
 from superdiff_engine.figures.numbers import table_csv
@@ -31,7 +31,8 @@ from ..charts import finished as figures
 from ..charts import live as charts
 from ..charts import panels
 from ..charts.palette import TARGET, dot, expert_colours, theme_name
-from ..charts.player import Scenes, packed
+from ..charts.plane import draw_plane, plane_moment, plane_shared
+from ..charts.player import Scenes
 from ..job import Job
 from ..stage.chart_files import draw_chart_files
 from ..stage.progress import names_of
@@ -42,8 +43,9 @@ from . import Beside, Compared, View
 if TYPE_CHECKING:
     from superdiff_engine.figures.charts import Sheet
 
-#: Units of the plane that a whole number stands for where places are sent to the player.
-_SENT_UNIT = 0.002
+_ALT = (
+    "The samples in the plane over contour lines of every expert's density and of the composed one, at the level of now"
+)
 #: Of the preview of the experts: half the width of the view in units of the plane, and cells each way.
 _HALF_WIDTH, _CELLS = HALF_WIDTHS[0], 96
 #: Of the panels of a formula's page; they are as wide as the view where its samples go further out than `_NARROW`.
@@ -56,43 +58,29 @@ class PlaneView(View[PlanePreview, Decoded]):
     small_note = BY_WEIGHT.meaning
 
     def draw_preview(self, frame: Frame[PlanePreview], names: list[str], key: str, size: int, recipe: Recipe) -> None:
-        chart = st.container()
-        target = _shown_target(recipe, frame.preview, key)
-        with chart:
-            option = charts.plane_option(frame.preview, names, expert_colours(len(names)), theme_name(), size, target)
-            also = "" if target is None else ", and of the exact target's"
-            lines = f"contour lines of every expert's density{also}"
-            alt = f"The samples in the plane at level {frame.level:.3g}, with {lines}"
-            st.echarts_chart(option, key=f"{key}-plane", height=size, alt=alt)
+        document = recipe.to_json()
+        field = _field(document, float(frame.preview.extent[1]))
+        # Whose ancestors particles are, nobody asks before the run has ended.
+        shared = plane_shared(field, _not_composed(recipe), still=recipe.correction is None)
+        draw_plane(field, frame, names, f"{key}-plane", document, size, shared, _ALT)
 
     def compared(self, frame: Frame[PlanePreview]) -> Compared:
         return Compared(frame.preview.log_density, frame.preview.exact)
 
     def scenes(self, job: Job) -> Scenes | None:
-        """Samples over the contour lines of the experts and of the exact target, at each moment's level."""
-        latest, recipe = job.run.trace.latest, job.recipe
-        if latest is None:
+        """Samples over contour lines at each moment's level, with all that moves them."""
+        frames, recipe = job.run.trace.frames, job.recipe
+        if not frames:
             return None
-        targets = target_of(recipe) is not None
-
-        def moment(frame: Frame[PlanePreview]) -> dict[str, Any]:
-            preview = frame.preview
-            target = _target(recipe, preview)
-            return {
-                "positions": packed(preview.positions / _SENT_UNIT, "i2"),
-                "owner": packed(owners(preview.weights), "i1"),
-                "lines": [_packed_lines(grid, preview.extent) for grid in preview.contours],
-                "target": None if target is None else _packed_lines(target, preview.extent),
-                "extent": [float(value) for value in preview.extent],
-            }
-
+        field = _field(recipe.to_json(), max(float(frame.preview.extent[1]) for frame in frames))
+        missing = _not_composed(recipe)
         return Scenes(
             kind="plane",
-            rows=len(latest.preview.positions),
-            moment=moment,
-            alt="The samples in the plane over every expert's contour lines, at the moment that is shown",
-            shared={"targets": targets, "unit": _SENT_UNIT},
-            note=figures.contour_note(targets),
+            rows=len(frames[-1].preview.positions),
+            moment=partial(plane_moment, field),
+            alt=_ALT,
+            shared=plane_shared(field, missing),
+            note=figures.contour_note(not missing),
         )
 
     def draw_samples(self, job: Job, result: Result) -> None:
@@ -219,11 +207,15 @@ class PlaneView(View[PlanePreview, Decoded]):
         st.caption(f"{figures.contour_note(target is not None)}{beyond}")
 
 
-def _packed_lines(log_density: np.ndarray, extent: np.ndarray) -> dict[str, Any]:
-    """A density's contour lines as segments [n, 4]: x, y of one end and of the other."""
-    heights = log_density.max() - np.array(DEPTHS)
-    segments = contour_segments(np.asarray(log_density, float), extent, heights)
-    return packed(segments.reshape(-1, 4) / _SENT_UNIT, "i2")
+@lru_cache(maxsize=16)
+def _field(document: str, half_width: float) -> Field:
+    return Field(Recipe.model_validate_json(document), half_width)
+
+
+def _not_composed(recipe: Recipe) -> str:
+    """Why there is no composed density, in a sentence; "" where there is one."""
+    operator = recipe.operator.build(recipe.names)
+    return operator.no_target if operator.target(len(recipe.experts)) is None else ""
 
 
 @lru_cache(maxsize=64)

@@ -103,6 +103,7 @@ class Field:
     Attributes:
         extent: x0, x1, y0, y1 of the square.
         formula: what the samples are to follow; None where the operator is none.
+        shares: g / s^2 of the step that begins at each level, [steps + 1]; at the last level that of the step before.
         total: its total weight A: the denoised mean of the composed density is y + s^2 / A sum_i kappa_i S_i.
     """
 
@@ -114,15 +115,23 @@ class Field:
         levels = levels_of(recipe, DOMAIN, self.experts).tolist()
         solver = get_solver(recipe.solver)
         shares = [solver.gain(s, lower) / s**2 for s, lower in pairwise(levels)]
-        self._shares = [*shares, shares[-1]]
+        self.shares = [*shares, shares[-1]]
         self._lattice = _grid(half_width, LATTICE)
         self._cells, self._grid = cells, _grid(half_width, cells)
 
-    def densities(self, level: float) -> tuple[np.ndarray, np.ndarray | None]:
-        """(log q of the experts, log p of the composed density or None) on the grid at a level, as in `Moment`."""
-        places = self._grid / to_view(level)
-        log_density = torch.stack([expert.log_density(places, level) for expert in self.experts])
-        grids = log_density.view(len(self.experts), self._cells, self._cells).numpy()
+    def densities(self, level: float, preview: PlanePreview | None = None) -> tuple[np.ndarray, np.ndarray | None]:
+        """(log q of the experts, log p of the composed density or None) on the grid at a level, as in `Moment`.
+
+        Args:
+            level: s.
+            preview: of that level, whose own grids are taken where they are the same ones.
+        """
+        shape = (len(self.experts), self._cells, self._cells)
+        if preview is not None and preview.contours.shape == shape and np.array_equal(preview.extent, self.extent):
+            grids = preview.contours
+        else:
+            places = self._grid / to_view(level)
+            grids = torch.stack([one.log_density(places, level) for one in self.experts]).view(shape).numpy()
         return grids, None if self.formula is None else log_target(self.formula, grids)
 
     def moment(self, preview: PlanePreview, index: int, level: float) -> Moment:
@@ -139,12 +148,12 @@ class Field:
         positions = torch.from_numpy(preview.positions).double()
         scores = scores_at(self.experts, positions / to_view(level), level)
         weights = torch.from_numpy(preview.weights)
-        contours, target = self.densities(level)
+        contours, target = self.densities(level, preview)
         return Moment(
             samples=_pulls(positions, scores, mixed(scores, weights), level),
             noise=preview.noise if len(preview.noise) else None,
             lattice=lattice,
-            share=self._shares[index],
+            share=self.shares[index],
             contours=contours,
             target=target,
         )
