@@ -60,7 +60,7 @@ FLOORS = [
     ["superdiff_engine.recipe", "superdiff_engine.scoring", "superdiff_engine"],
 ]
 #: Figures that one view alone draws, of what its domain computes.
-DRAWING = {"studio.charts.backbones", "studio.charts.finished", "studio.charts.live", "studio.charts.panels"}
+DRAWING = {f"studio.charts.{name}" for name in ("backbones", "finished", "live", "panels", "plane")}
 #: Who may look whether something has an attribute: nobody who means a part of this house.
 LOOKING = {
     "superdiff_engine/__init__.py": "finds the module of a name that is asked for",
