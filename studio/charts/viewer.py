@@ -61,10 +61,21 @@ def _places(positions: np.ndarray, digits: int) -> list[Any]:
 
 
 def atoms_frame(
-    elements: Sequence[str], positions: np.ndarray, bonds: Sequence[tuple[int, int, int]]
+    elements: Sequence[str],
+    positions: np.ndarray,
+    bonds: Sequence[tuple[int, int, int]],
+    carbons: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """One moment: element symbols, positions [atoms, 3] in Angstrom, bonds (i, j, order)."""
-    return {
+    """One moment.
+
+    Args:
+        elements: symbols.
+        positions: [atoms, 3] in Angstrom.
+        bonds: (i, j, order).
+        carbons: "#rrggbb" for each atom, which it has where it is carbon; left out: as chemists paint them.
+    """
+    given = {"carbons": list(carbons)} if len(carbons) else {}
+    return given | {
         "elements": list(elements),
         "positions": _places(positions, 3),
         "bonds": [list(bond) for bond in bonds],

@@ -78,6 +78,12 @@ function addMolecules(viewer, frame, style) {
     spheres: { sphere: { scale: 0.9, colorscheme: "Jmol" } },
     surface: { stick: { radius: 0.1, colorscheme: "Jmol" } },
   };
+  if (frame.carbons) {
+    // Several molecules in one place: carbons in the colour of each, all other elements in their own.
+    const jmol = load().elementColors.Jmol;
+    const colorfunc = (atom) => (atom.elem === "C" ? frame.carbons[atom.serial] : jmol[atom.elem] ?? 0xaaaaaa);
+    looks.sticks = { stick: { radius: 0.11, doubleBondScaling: 0.6, tripleBondScaling: 0.5, colorfunc } };
+  }
   model.setStyle({}, looks[style] || looks.sticks);
   if (style === "surface") {
     viewer.addSurface("VDW", { opacity: 0.72, colorscheme: "Jmol" });

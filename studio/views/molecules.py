@@ -20,6 +20,7 @@ from superdiff_engine.domains.molecules.domain import prompts_of
 from superdiff_engine.domains.molecules.drawing import depict
 from superdiff_engine.domains.molecules.files import sdf
 from superdiff_engine.domains.molecules.reading import LARGEST_SDF, ReadMolecules
+from superdiff_engine.domains.molecules.superposed import LONGEST_PATTERN, heavy_atoms, lay, parse_pattern
 from superdiff_engine.errors import SuperDiffError
 from superdiff_engine.recipes.document import Recipe
 from superdiff_engine.system.sandbox import as_text
@@ -39,6 +40,7 @@ from ..stage.gallery import choose_page, draw_card_gallery
 from ..stage.progress import names_of
 from ..stage.sample import KEEP, ONE_A_GROUP, ancestry, importance_text, last_moment, share_labels
 from ..stage.scatter import draw_scatter, draw_selection, selected_of
+from ..stage.superposed import choose_laid, draw_laid_table, legend_of
 from ..stage.together import PICKED
 from . import GUESS, GUESSED, Beside, OwnFiles, ReadingOption, View
 
@@ -383,6 +385,9 @@ def _one_molecule(job: Job, result: Result[DecodedMolecules], picked: int) -> bo
         )
         draw_download(job, picture_download(job, result, picked))
     _figures(job, result, picked)
+    if verdict.valid:
+        with st.expander("Superpose others on it", icon=":material/stacks:"), guarded("the superposition"):
+            _superposed(job, result, picked)
     return bool(st.session_state[f"relax-{job.id}"])
 
 
@@ -397,6 +402,73 @@ def _stereo_text(stereo: Stereo, elements: np.ndarray) -> str:
     said = ", ".join(found) or "no centre and no double bond that could be either"
     unclear = " (?: the geometry is too flat to tell)" if "?" in said else ""
     return plain(f"Stereochemistry, read from 3D (atoms count from 0): {said}{unclear}.")
+
+
+def _superposed(job: Job, result: Result[DecodedMolecules], picked: int) -> None:
+    """Other molecules laid onto the picked one, by their common part or by a pattern."""
+    molecules = result.require_decoded()
+    chosen = choose_laid(job, np.nonzero(molecules.valid)[0], picked, "molecule")
+    text = st.text_input(
+        "By the atoms of a pattern (SMARTS)",
+        key=f"pattern-{job.id}",
+        max_chars=LONGEST_PATTERN,
+        placeholder="left empty: by the largest part that both have",
+        persist_state=KEEP,
+        help="C(=O)N, for instance, lays molecules onto each other by an amide. Hydrogens are left out",
+    )
+    if not chosen:
+        st.caption("Choose molecules above; each is turned until the matched atoms lie as near as they can (Kabsch).")
+        return
+    pattern = parse_pattern(text.strip()) if text.strip() else None
+    fixed, *others = (heavy_atoms(one.molecule) for one in verdicts_of(molecules, [picked, *chosen]))
+    laid, left = {}, {}
+    for row, other in zip(chosen, others, strict=True):
+        try:
+            laid[row] = lay(other, fixed, pattern)
+        except SuperDiffError as error:
+            left[row] = str(error)
+    for row, why in left.items():
+        st.caption(f"Molecule {row}: {plain(why)}")
+    if not laid:
+        return
+    numbers = [picked, *laid]
+    colours, legend = legend_of(numbers)
+    shown = [fixed, *(other for row, other in zip(chosen, others, strict=True) if row in laid)]
+    places = [fixed.GetConformer().GetPositions(), *(one.positions for one in laid.values())]
+    elements: list[str] = []
+    carbons: list[str] = []
+    bonds: list[tuple[int, int, int]] = []
+    for molecule, colour in zip(shown, colours, strict=True):
+        first = len(elements)
+        elements += [atom.GetSymbol() for atom in molecule.GetAtoms()]
+        carbons += [colour] * molecule.GetNumAtoms()
+        bonds += [
+            (first + one.GetBeginAtomIdx(), first + one.GetEndAtomIdx(), int(one.GetBondTypeAsDouble()))
+            for one in molecule.GetBonds()
+        ]
+    frame = atoms_frame(elements, np.concatenate(places), bonds, carbons)
+    alt = f"Molecules {', '.join(map(str, laid))} laid onto molecule {picked}, without hydrogens"
+    draw_viewer([frame], f"laid-3d-{job.id}", f"{job.id}-{numbers}-{text}", alt, height=320)
+    st.markdown(legend)
+    sizes = [other.GetNumAtoms() for other in shown[1:]]
+    draw_laid_table(
+        {
+            "molecule": list(laid),
+            "matched": [f"{len(one.pairs)} of {size} atoms" for one, size in zip(laid.values(), sizes, strict=True)],
+            "RMSD, Å": [one.distance for one in laid.values()],
+            "RMSD of its mirror image, Å": [one.mirrored for one in laid.values()],
+        },
+        f"How far each molecule is from molecule {picked}",
+    )
+
+    def as_laid() -> bytes:
+        moved = replace(molecules, positions=molecules.positions.copy())
+        for row, one in laid.items():
+            count = int(molecules.atoms[row])
+            moved.positions[row, :count] = one.motion.of(molecules.positions[row, :count].astype(float))
+        return sdf(replace(result, decoded=moved), numbers).encode()
+
+    draw_download(job, Download("As they lie (SDF)", f"{job.id}-superposed.sdf", "chemical/x-mdl-sdfile", as_laid))
 
 
 def _trajectory(job: Job, result: Result[DecodedMolecules], picked: int) -> tuple[list[dict[str, Any]], list[str]]:

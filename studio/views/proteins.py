@@ -31,6 +31,8 @@ from superdiff_engine.domains.proteins.drawing import depict
 from superdiff_engine.domains.proteins.files import mmcif, pdb, trajectory_pdb
 from superdiff_engine.domains.proteins.local import ASKED_AT, DRAWS, local_weights
 from superdiff_engine.domains.proteins.reading import FEWEST, LARGEST_FILE, MOST, ReadProtein
+from superdiff_engine.domains.proteins.superposed import BY_PLACE, lay
+from superdiff_engine.errors import SuperDiffError
 from superdiff_engine.figures.numbers import table_csv
 from superdiff_engine.recipes.document import Recipe
 from superdiff_engine.trace import Frame
@@ -42,7 +44,7 @@ from ..charts.palette import expert_colours, hex_colour, theme_name
 from ..charts.player import Scenes, packed
 from ..charts.scatter import Axis
 from ..charts.viewer import SENT_UNIT, Style, chain_frame, draw_viewer
-from ..guard import guarded
+from ..guard import guarded, plain
 from ..job import Job
 from ..stage.asked import draw_asked
 from ..stage.chart_files import draw_chart_files
@@ -50,6 +52,7 @@ from ..stage.exports import Download, draw_download, show_only
 from ..stage.gallery import choose_page, draw_card_gallery
 from ..stage.sample import KEEP, ancestry, choose_one_a_group, draw_one_sample, last_moment, share_labels
 from ..stage.scatter import draw_scatter, draw_selection, selected_of
+from ..stage.superposed import choose_laid, draw_laid_table, legend_of
 from ..stage.together import PICKED
 from . import GUESS, GUESSED, Beside, OwnFiles, View
 
@@ -340,6 +343,8 @@ def _one_protein(job: Job, result: Result[DecodedProteins], picked: int) -> None
         ]
         for title, ending, mime, make in files:
             draw_download(job, Download(title, f"{job.id}-{picked:05d}.{ending}", mime, partial(_encoded, make)))
+    with st.expander("Superpose others on it", icon=":material/stacks:"), guarded("the superposition"):
+        _superposed(job, result, picked)
     _sequences(job, chain, picked)
     left, right = st.columns(2, gap="small")
     with left:
@@ -354,6 +359,50 @@ def _one_protein(job: Job, result: Result[DecodedProteins], picked: int) -> None
             alt=f"Ramachandran plot of protein {picked}",
         )  # fmt: skip
         _torsion_files(job, chain, letters, picked)
+
+
+def _superposed(job: Job, result: Result[DecodedProteins], picked: int) -> None:
+    """Other proteins laid onto the picked one."""
+    proteins = result.require_decoded()
+    chosen = choose_laid(job, np.arange(len(proteins.residues)), picked, "protein")
+    if not chosen:
+        st.caption("Choose proteins above; each is turned until its CA lie as near to those of this one as they can.")
+        return
+    fixed, laid = proteins.chain(picked)[0], {}
+    for row in chosen:
+        try:
+            laid[row] = lay(proteins.chain(row)[0], fixed)
+        except SuperDiffError as error:
+            st.caption(f"Protein {row}: {plain(str(error))}")
+    if not laid:
+        return
+    numbers = [picked, *laid]
+    colours, legend = legend_of(numbers)
+    chains = [fixed, *(one.backbone for one in laid.values())]
+    painted = [[colour] * len(chain) for chain, colour in zip(chains, colours, strict=True)]
+    middle = fixed.reshape(-1, 3).mean(0)
+    frame = chain_frame([chain - middle for chain in chains], [proteins.chain(row)[1] for row in numbers], painted)
+    alt = f"Proteins {', '.join(map(str, laid))} laid onto protein {picked}"
+    draw_viewer([frame], f"laid-3d-{job.id}", f"{job.id}-{numbers}", alt, "cartoon", height=340)
+    st.markdown(legend)
+    draw_laid_table(
+        {
+            "protein": list(laid),
+            "matched": [f"{one.matched} of {int(proteins.residues[row])} residues" for row, one in laid.items()],
+            "RMSD of CA, Å": [one.distance for one in laid.values()],
+            "TM-score": [one.score for one in laid.values()],
+        },
+        f"How far each protein is from protein {picked}",
+    )
+    way = next(iter(laid.values())).method
+    matched = "by their places (TM-align)" if way == BY_PLACE else "one by one along the chains"
+    st.caption(
+        f"Residues are matched {matched}, and the RMSD is of these. The TM-score is by the length of protein {picked}: 1 "
+        "for the same shape, above 0.5 as a rule for the same fold, about 0.2 for chains that have nothing in common."
+    )
+    name = f"{job.id}-superposed.pdb"
+    make = partial(pdb, [np.asarray(one, np.float32) for one in chains], result.recipe, numbers, result=result)
+    draw_download(job, Download("As they lie (PDB)", name, "chemical/x-pdb", partial(_encoded, make)))
 
 
 def _strip_files(job: Job, letters: list[str], longest: int) -> None:

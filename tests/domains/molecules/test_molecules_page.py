@@ -270,3 +270,19 @@ def test_what_is_selected_in_the_scatter_is_shown_and_saved(app):
     assert [line.split()[1] for line in listed.splitlines()] == [f"molecule_{row:05d}" for row in (0, 2, 3)]
     press(app, f"select-none-{run.id}")
     assert "4 of 4 molecules" in words(app) and app.session_state[f"shown-{run.id}"] == ALL
+
+
+def test_molecules_are_laid_onto_the_one_that_is_looked_at(app):
+    press(app, "run")
+    (run,) = finish(app)
+    run.result = replace(run.result, decoded=checked_molecules(known_molecules(["CC(O)C#N", "CCO", "CC(O)C#N", "C#N"])))
+    app.session_state[f"pick-{run.id}"] = 0
+    app.session_state[f"superpose-{run.id}"] = [1, 2, 3]
+    app.run()
+    assert not app.exception and not app.error
+    table = next(frame.value for frame in app.dataframe if "matched" in frame.value)
+    assert list(table["molecule"]) == [1, 2] and list(table["matched"]) == ["3 of 3 atoms", "5 of 5 atoms"]
+    assert (table["RMSD, Å"] < [0.2, 1e-3]).all() and "Molecule 3" in words(app) and "share no part" in words(app)
+    app.session_state[f"pattern-{run.id}"] = "C(<b>"
+    app.run()
+    assert not app.exception and ["is no SMARTS pattern" in error.value for error in app.error] == [True]

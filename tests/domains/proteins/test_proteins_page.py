@@ -51,6 +51,10 @@ def test_a_run_from_the_form_is_shown_chain_by_chain(app, monkeypatch):
     app.run()
     assert not app.exception and not app.error
     assert "Protein 2" in words(app) and "40 residues" in words(app)
+    app.session_state[f"superpose-{run.id}"] = [0]
+    app.run()
+    table = next(frame.value for frame in app.dataframe if "matched" in frame.value)
+    assert list(table["protein"]) == [0] and table["TM-score"][0] == pytest.approx(1) and "TM-align" in words(app)
     app.session_state[f"colouring-{run.id}"] = "weight"
     app.run()
     assert not app.exception and not app.error and "brings it back" in words(app)
