@@ -397,8 +397,8 @@ def _superposed(job: Job, result: Result[DecodedProteins], picked: int) -> None:
     way = next(iter(laid.values())).method
     matched = "by their places (TM-align)" if way == BY_PLACE else "one by one along the chains"
     st.caption(
-        f"Residues are matched {matched}, and the RMSD is of these. The TM-score is by the length of protein {picked}: 1 "
-        "for the same shape, above 0.5 as a rule for the same fold, about 0.2 for chains that have nothing in common."
+        f"Residues are matched {matched}, and the RMSD is of these. The TM-score is by the length of protein {picked}: "
+        "1 for the same shape, above 0.5 as a rule for the same fold, about 0.2 for chains that have nothing in common."
     )
     name = f"{job.id}-superposed.pdb"
     make = partial(pdb, [np.asarray(one, np.float32) for one in chains], result.recipe, numbers, result=result)
