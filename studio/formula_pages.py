@@ -8,12 +8,13 @@ from functools import cache
 import streamlit as st
 
 from superdiff_engine.domain import FormulaPage
-from superdiff_engine.domains import domains
+from superdiff_engine.domains import domains, get_domain
 from superdiff_engine.recipes.document import Recipe
 
 from . import session
 from .form import state as form_state
 from .guard import guarded, plain
+from .playground import kept
 from .views import view_of
 from .words import operator_summary
 
@@ -59,6 +60,7 @@ def draw_formula_page(page: FormulaPage) -> None:
         _opener(page.recipe, "Open in the studio", "open-formula", True)
         if page.plain != page.recipe:
             _opener(page.plain, "Open without the correction", "open-plain", False)
+        _player(page.recipe)
     st.divider()
     place, all_of_them = formula_pages().index(page), formula_pages()
     with st.container(horizontal=True, horizontal_alignment="distribute", gap="small"):
@@ -82,6 +84,16 @@ def _mathematics(page: FormulaPage) -> None:
             with cells.cell():
                 st.markdown(f"**{title}**")
                 st.latex(formula)
+
+
+def _player(recipe: Recipe) -> None:
+    """A button that opens the playground with a recipe, where its experts can be drawn."""
+    if get_domain(recipe.domain).playing is not None and st.button(
+        "Play with it", icon=":material/gesture:", key="play"
+    ):
+        with guarded("opening this recipe"):
+            kept.open_recipe(recipe)
+            st.switch_page("screens/playground.py")
 
 
 def _opener(recipe: Recipe, label: str, key: str, first: bool) -> None:

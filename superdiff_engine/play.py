@@ -5,7 +5,6 @@ A domain whose experts can be drawn says so by `Domain.playing`; the studio's pl
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -70,16 +69,16 @@ class Playing(Protocol):
     def drawn(self, recipe: Recipe) -> Recipe:
         """The recipe with every expert's mixture in it, to be drawn upon; raises RecipeError for another domain's."""
 
-    def play(self, recipe: Recipe, moments: int, dropped: Callable[[], bool]) -> Played | None:
+    def play(self, recipe: Recipe, moments: int, most: float) -> Played:
         """Sample the recipe now, in this thread.
 
         Args:
             recipe: what to do; its experts are drawn.
             moments: how many steps to keep at most; the first and the last are among them.
-            dropped: asked before every step; where it says so, the run is given up.
+            most: seconds that it may take; then it is given up.
 
-        Returns:
-            The run; None where it was dropped.
+        Raises:
+            RecipeError: where it is given up, or breaks off at its first step.
         """
 
     def fit(self, points: np.ndarray, most: int) -> Mixture:

@@ -12,11 +12,13 @@ from superdiff_engine.domains import domains
 from superdiff_engine.domains.checked import recipe_from_link
 from superdiff_engine.errors import SuperDiffError
 from superdiff_engine.play import Playing
-from superdiff_engine.recipes.document import Recipe
+from superdiff_engine.recipes.document import CorrectionRecipe, Recipe
 
 #: The page's path, and the parameter of its address.
 PATH, QUERY = "playground", "play"
 _KEY = "playground"
+#: Of what is opened to be played with, at most.
+SAMPLES, STEPS = 500, 100
 
 
 @dataclass
@@ -70,5 +72,15 @@ def to_query() -> dict[str, str]:
 
 
 def open_recipe(recipe: Recipe) -> None:
-    """Play with another recipe from now on; raises RecipeError where it is not of the domain to play with."""
-    st.session_state[_KEY] = Play(playing().drawn(recipe))
+    """Play with another recipe from now on, of as many samples and steps as can follow a hand.
+
+    Raises:
+        RecipeError: where it is not of the domain to play with.
+    """
+    drawn, levels = playing().drawn(recipe), recipe.levels
+    small = {
+        "batch": min(recipe.batch, SAMPLES),
+        "levels": levels.model_copy(update={"steps": min(levels.steps, STEPS)}),
+        "correction": recipe.correction and CorrectionRecipe(),  # one group, whatever the number of samples
+    }
+    st.session_state[_KEY] = Play(drawn.model_copy(update=small))

@@ -30,8 +30,12 @@ from .sketch import MOST_FITTED, modes_of, offered, recipe_of, sketch_of
 
 #: Steps of a run that are sent, to be played back and drawn as curves.
 MOMENTS = 41
-#: A position is sent as a whole number of these, plane units.
+#: Seconds that one answer may take.
+MOST_SECONDS = 10.0
+#: Positions and log-densities are sent as whole numbers of these, plane units and nats.
 _GRAIN = 1e-3
+#: Contour lines lie within a few nats of the top; what is lower is sent as this, nats.
+_LOWEST = -30.0
 _KEY = "playground-sketch"
 _STATIC = Path(__file__).parents[1] / "static"
 
@@ -53,7 +57,10 @@ def draw_playground() -> None:
     _warm()
     if kept.play().problem:
         show_sentence(kept.play().problem)
-    _sketch()
+    with st.container(key="playground"):
+        # A busy machine may take longer than half a second: without this the page would grey out what is dragged.
+        st.html("<style>.st-key-playground [data-stale='true'] { opacity: 1 !important; }</style>")
+        _sketch()
 
 
 @st.fragment
@@ -103,10 +110,9 @@ def _answer() -> None:
             play.fitted = play.answered, _fitted(asked["stroke"])
             return
         recipe = recipe_of(asked["sketch"], kept.playing().domain)
-        played = kept.playing().play(recipe, MOMENTS, dropped=lambda: False)
-        assert played is not None
+        played = kept.playing().play(recipe, MOMENTS, MOST_SECONDS)
         play.recipe = recipe
-        play.answer = _packed(played) | {"problem": played.problem, "link": recipe.to_link()}
+        play.answer = _packed(played, bool(asked.get("live"))) | {"problem": played.problem, "link": recipe.to_link()}
         if asked.get("open"):
             form_state.load(recipe)
             session.show([])
@@ -133,22 +139,21 @@ def _fitted(stroke: dict[str, Any]) -> dict[str, Any]:
         return about | {"modes": [], "problem": str(error)}
 
 
-def _packed(played: Played) -> dict[str, Any]:
-    """A run as the component takes it."""
+def _packed(played: Played, live: bool) -> dict[str, Any]:
+    """A run as the component takes it; live: with the samples of its last moment alone."""
     target = None
     if played.target is not None:
-        height = played.target.max()
-        # Contour lines lie within a few nats of the top.
-        target = _array(np.maximum(played.target - height, -30).astype(np.float32))
+        target = _whole(np.maximum(played.target - played.target.max(), _LOWEST))
+    rows = slice(-1 if live else None, None)
     return {
         "index": played.index.tolist(),
         "level": played.level.tolist(),
-        "positions": _array(np.clip(_shown(played) / _GRAIN, -32_000, 32_000).round().astype(np.int16)),
+        "positions": _whole(_shown(played)[rows]),
         "grain": _GRAIN,
-        "owners": _array(played.owners),
-        "logDensity": played.log_density.round(5).tolist(),
-        "exact": played.exact.round(5).tolist(),
-        "weights": played.weights.round(6).tolist(),
+        "owners": _array(played.owners[rows]),
+        "logDensity": np.nan_to_num(played.log_density).round(5).tolist(),
+        "exact": np.nan_to_num(played.exact).round(5).tolist(),
+        "weights": np.nan_to_num(played.weights).round(6).tolist(),
         "counts": None if played.counts is None else _array(played.counts.astype(np.float32)),
         "target": target,
         "reach": played.reach,
@@ -160,6 +165,11 @@ def _packed(played: Played) -> dict[str, Any]:
 def _shown(played: Played) -> np.ndarray:
     """Positions in the variance-preserving view, in which samples stay in one window at all levels."""
     return played.positions / np.sqrt(1 + played.level**2)[:, None, None]
+
+
+def _whole(values: np.ndarray) -> dict[str, Any]:
+    """Numbers in units of `_GRAIN`."""
+    return _array(np.clip(values / _GRAIN, -32_000, 32_000).round().astype(np.int16))
 
 
 def _array(values: np.ndarray) -> dict[str, Any]:

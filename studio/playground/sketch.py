@@ -42,7 +42,7 @@ def recipe_of(sketch: Mapping[str, Any], domain: str) -> Recipe:
             "seed": sketch["seed"],
             "correction": {} if sketch["corrected"] else None,
         }
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         raise RecipeError("This sketch cannot be read; reload the page.") from None
     recipe = make_recipe(document)
     if recipe.batch > MOST_SAMPLES or recipe.levels.steps > MOST_STEPS:

@@ -6,21 +6,22 @@
 //              "number" | "each" (one an expert) | "expert" | "text", least, most, step, start, shares }] }],
 //              solvers: [{ name, title, noisy }], ready: [{ title, modes }], most: bounds },
 //   answer: { number: of the request, problem: a sentence or "", seconds, link: the recipe's; and of the last run that was made
-//             index, level: [moments], positions: int16 [moments, n, 2] in units of `grain`, in the variance-preserving view,
+//             index, level: [moments], positions: int16 [moments or, live, 1, n, 2] in units of `grain`, in the variance-preserving view,
 //             owners: int8 [moments, n], logDensity, exact, weights: [moments][experts], counts: float32 [n] or null,
-//             target: float32 [cells, cells], log p up to a constant, over the square of half-width `reach`, or null,
+//             target: int16 [cells, cells], log p up to a constant in units of `grain`, over the square of half-width `reach`, or null,
 //             distance: [of the samples, of exact ones] or null, untold: why not } or null,
 //   fitted: { number, expert, add, modes, problem } or null: what a stroke is fitted with,
 //   colours: { experts: [...], target, neutral, guide, picked },
 // }
-// state: asked: { number, sketch, stroke: { expert, add, points: [x, y, x, y, ...] } or null, open: whether to go to Compose }
+// state: asked: { number, sketch, stroke: { expert, add, points: [x, y, x, y, ...] } or null, open: whether to go to Compose, live: whether
+//                 the hand is still moving, so that the last moment's positions are enough }
 // sketch: { experts: [{ modes: [{ x, y, width: standard deviation, mass }] }], operator: { name, field: value }, steps, samples,
 //           seed, solver, corrected }
 // One request is on its way at a time, the next one is for the newest sketch: what came in between is never computed.
 // Contours of experts are drawn here, at once; samples, the target and the curves are the engine's. All texts become text nodes.
 
 const DEPTHS = [0.5, 2, 4.5]; // nats below the highest point: 1, 2 and 3 standard deviations of a Gaussian
-const CELLS = 84, KEPT = 100, GLIDE = 90, PATIENCE = 15_000, POINTS = 600, PATHS = 60;
+const CELLS = 84, KEPT = 100, GLIDE = 90, PATIENCE = 15_000, POINTS = 600, PATHS = 24;
 const REACHES = [3, 4, 6, 8, 10];
 // Of the tab, not of this module, which may be loaded once more.
 const tab = (window.superdiffPlayground ??= {
@@ -178,6 +179,9 @@ function weigh(mode, mass) {
 
 // Asking the engine
 
+// Whether a hand is moving something, and nobody looks at the past: the next answer is replaced at once.
+const moving = () => Boolean(view.drag?.moved || view.sliding) && !tab.paths && tab.sample < 0;
+
 function want() {
   tab.wanted = true;
   pump();
@@ -187,7 +191,7 @@ function pump() {
   if (!view?.send || tab.flying || !(tab.wanted || tab.stroke)) return;
   const { operator: told, ...rest } = tab.sketch;
   const fields = Object.fromEntries(operator().parameters.map(({ field }) => [field, told[field]]).filter(([, value]) => value !== undefined));
-  const asked = { number: ++tab.number, sketch: { ...rest, operator: { name: told.name, ...fields } }, stroke: tab.stroke, open: tab.leave };
+  const asked = { number: ++tab.number, sketch: { ...rest, operator: { name: told.name, ...fields } }, stroke: tab.stroke, open: tab.leave, live: moving() };
   if (!tab.stroke) tab.wanted = tab.leave = false;
   tab.flying = { number: tab.number, since: tab.changed, at: performance.now() };
   tab.stroke = null;
@@ -364,7 +368,10 @@ function paint() {
 }
 
 const last = () => (tab.answer?.index ? tab.answer.index.length - 1 : 0);
-const moment = () => (tab.moment === null ? last() : Math.min(tab.moment, last()));
+const whole = (answer) => answer.positions.shape[0] === answer.index.length;
+const moment = () => (tab.moment === null || !whole(tab.answer) ? last() : Math.min(tab.moment, last()));
+// Where the samples of this moment begin in a table with one row each.
+const rowOf = (answer) => (whole(answer) ? moment() : 0) * answer.positions.shape[1];
 const atEnd = () => moment() === last();
 
 function drawPlane(now) {
@@ -378,21 +385,22 @@ function drawPlane(now) {
   pen.rect(place.left, place.top, place.side, place.side);
   pen.clip();
   if (answer) drawSamples(pen, place, answer, now, size);
+  // Broad and below the experts' lines, with which it often runs.
+  if (answer?.target && atEnd()) {
+    const key = `${tab.reach} ${place.side}`;
+    if (view.targetPath?.key !== key) view.targetPath = { key, path: contours(Float32Array.from(answer.target, (value) => value * answer.grain), answer.target.shape[0], answer.reach, place) };
+    pen.strokeStyle = colours.target;
+    pen.lineWidth = 5 * size;
+    pen.globalAlpha = 0.45;
+    pen.stroke(view.targetPath.path);
+    pen.globalAlpha = 1;
+  }
   pen.globalAlpha = 1;
   experts().forEach((_, number) => {
     pen.strokeStyle = colours.experts[number % colours.experts.length];
     pen.lineWidth = (number === tab.expert ? 2.4 : 1.4) * size;
     pen.stroke(expertPath(number, s, place));
   });
-  if (answer?.target && atEnd()) {
-    const key = `${tab.reach} ${place.side}`;
-    if (view.targetPath?.key !== key) view.targetPath = { key, path: contours(answer.target, answer.target.shape[0], answer.reach, place) };
-    pen.strokeStyle = colours.target;
-    pen.lineWidth = 2.4 * size;
-    pen.setLineDash([7 * size, 4 * size]);
-    pen.stroke(view.targetPath.path);
-    pen.setLineDash([]);
-  }
   if (view.trail) drawStroke(pen, place, colours);
   if (atEnd()) drawModes(pen, place, colours, style, size);
   pen.restore();
@@ -440,7 +448,7 @@ function axes(pen, place, ink, size) {
 
 // Where the samples stand in this picture: in view coordinates, or on their way there.
 function placesOf(answer, now) {
-  const count = answer.positions.shape[1], start = moment() * count * 2, places = new Float32Array(count * 2);
+  const count = answer.positions.shape[1], start = 2 * rowOf(answer), places = new Float32Array(count * 2);
   for (let k = 0; k < count * 2; k++) places[k] = answer.positions[start + k] * answer.grain;
   if (view.glide) {
     const part = Math.min((now - view.glide.at) / GLIDE, 1);
@@ -453,7 +461,7 @@ function placesOf(answer, now) {
 
 function drawSamples(pen, place, answer, now, size) {
   const places = placesOf(answer, now), count = places.length / 2, { experts: inks, neutral, picked } = view.data.colours;
-  const counts = answer.counts && atEnd() ? answer.counts : null, owners = answer.owners.subarray(moment() * count, (moment() + 1) * count);
+  const counts = answer.counts && atEnd() ? answer.counts : null, owners = answer.owners.subarray(rowOf(answer), rowOf(answer) + count);
   if (tab.paths) {
     pen.lineWidth = size;
     pen.globalAlpha = 0.35;
@@ -491,6 +499,7 @@ function colourOf(owner) {
 // A sample's way from the noise to this moment.
 function drawPath(pen, place, answer, sample, colour) {
   const count = answer.positions.shape[1];
+  if (!whole(answer)) return;
   pen.strokeStyle = colour;
   pen.beginPath();
   for (let at = 0; at <= moment(); at++) {
@@ -512,51 +521,55 @@ function handles(place) {
 function drawModes(pen, place, colours, style, size) {
   const ground = style.backgroundColor;
   experts().forEach((expert, number) => {
-    const colour = colours.experts[number % colours.experts.length];
-    expert.modes.forEach((mode, which) => {
-      const mine = number === tab.expert && which === tab.mode, x = place.x(mode.x), y = place.y(mode.y);
-      if (mine) {
-        const { width, mass, reach } = handles(place);
-        pen.strokeStyle = colour;
-        pen.lineWidth = 1.5 * size;
-        pen.setLineDash([2, 4]);
-        pen.beginPath();
-        pen.arc(x, y, reach, 0, 7);
-        pen.stroke();
-        pen.setLineDash([]);
-        pen.fillStyle = ground;
-        pen.lineWidth = 2 * size;
-        pen.beginPath();
-        pen.rect(width[0] - 5 * size, width[1] - 5 * size, 10 * size, 10 * size);
-        pen.fill();
-        pen.stroke();
-        pen.beginPath();
-        pen.moveTo(mass[0], mass[1] - 8 * size);
-        pen.lineTo(mass[0] + 7 * size, mass[1] + 5 * size);
-        pen.lineTo(mass[0] - 7 * size, mass[1] + 5 * size);
-        pen.closePath();
-        pen.fill();
-        pen.stroke();
-        pen.fillStyle = style.color;
-        pen.font = `${12 * size}px sans-serif`;
-        pen.textAlign = "left";
-        pen.textBaseline = "middle";
-        pen.fillText(`width ${round(mode.width, 2)}`, width[0] + 9 * size, width[1]);
-        pen.textAlign = "center";
-        pen.textBaseline = "bottom";
-        pen.fillText(`mass ${round(mode.mass, 2)}`, mass[0], mass[1] - 10 * size);
-      }
+    for (const mode of expert.modes) {
       pen.beginPath();
-      pen.arc(x, y, radiusOf(expert, mode), 0, 7);
-      pen.fillStyle = colour;
+      pen.arc(place.x(mode.x), place.y(mode.y), radiusOf(expert, mode), 0, 7);
+      pen.fillStyle = colours.experts[number % colours.experts.length];
       pen.globalAlpha = number === tab.expert ? 1 : 0.75;
       pen.fill();
       pen.globalAlpha = 1;
-      pen.strokeStyle = mine ? style.color : ground;
-      pen.lineWidth = (mine ? 2.5 : 1.5) * size;
+      pen.strokeStyle = mode === chosen() ? style.color : ground;
+      pen.lineWidth = (mode === chosen() ? 2.5 : 1.5) * size;
       pen.stroke();
-    });
+    }
   });
+  const mode = chosen(), colour = colours.experts[tab.expert % colours.experts.length], { width, mass, reach } = handles(place);
+  pen.strokeStyle = colour;
+  pen.lineWidth = 1.5 * size;
+  pen.setLineDash([2, 4]);
+  pen.beginPath();
+  pen.arc(place.x(mode.x), place.y(mode.y), reach, 0, 7);
+  pen.stroke();
+  pen.setLineDash([]);
+  pen.fillStyle = ground;
+  pen.lineWidth = 2 * size;
+  pen.beginPath();
+  pen.rect(width[0] - 5 * size, width[1] - 5 * size, 10 * size, 10 * size);
+  pen.fill();
+  pen.stroke();
+  pen.beginPath();
+  pen.moveTo(mass[0], mass[1] - 8 * size);
+  pen.lineTo(mass[0] + 7 * size, mass[1] + 5 * size);
+  pen.lineTo(mass[0] - 7 * size, mass[1] + 5 * size);
+  pen.closePath();
+  pen.fill();
+  pen.stroke();
+  // Legible over lines and dots.
+  const write = (text, x, y) => {
+    pen.lineJoin = "round";
+    pen.strokeStyle = ground;
+    pen.lineWidth = 4 * size;
+    pen.strokeText(text, x, y);
+    pen.fillStyle = style.color;
+    pen.fillText(text, x, y);
+  };
+  pen.font = `${12 * size}px sans-serif`;
+  pen.textAlign = "left";
+  pen.textBaseline = "middle";
+  write(`width ${round(mode.width, 2)}`, width[0] + 9 * size, width[1]);
+  pen.textAlign = "center";
+  pen.textBaseline = "bottom";
+  write(`mass ${round(mode.mass, 2)}`, mass[0], mass[1] - 10 * size);
 }
 
 function drawStroke(pen, place, colours) {
@@ -594,7 +607,7 @@ function drawCharts() {
 
 function drawChart(canvas, answer, groups, unit, least) {
   const { pen, width, height } = frame(canvas), size = scale(), style = getComputedStyle(canvas), { colours } = view.data;
-  const left = 52 * size, right = 8, top = 6, bottom = 32 * size;
+  const left = 52 * size, right = 14 * size, top = 6, bottom = 32 * size;
   const every = groups.flatMap(([rows]) => rows.flat()).filter(Number.isFinite);
   let low = Math.min(...every), high = Math.max(...every);
   const pad = Math.max(0.06 * (high - low), least);
@@ -670,7 +683,7 @@ function drawFigures() {
   });
   keys.push(el("span", null, el("i", { className: "key" }), "estimated on the way"), el("span", null, el("i", { className: "key dashed" }), "exact"));
   if (answer.target) {
-    const key = el("i", { className: "key dashed" });
+    const key = el("i", { className: "key broad" });
     key.style.color = view.data.colours.target;
     keys.push(el("span", null, key, "exact target, in the plane"));
   }
@@ -842,11 +855,14 @@ function slid(title, get, about, act, low, high) {
   let begun = false;
   slider.oninput = () => {
     if (!begun) remember();
-    begun = true;
+    begun = view.sliding = true;
     act(Number(slider.value));
     changed();
   };
-  slider.onchange = () => (begun = false);
+  slider.onchange = () => {
+    begun = view.sliding = false;
+    want();
+  };
   tie(slider, get);
   return el("div", { className: "slid", title: about.help ?? "" }, el("span", null, title), el("div", null, slider, field));
 }
@@ -1108,7 +1124,10 @@ function onUp() {
   const { drag } = view;
   view.drag = null;
   if (drag?.kind === "stroke") finishStroke();
-  else if (drag?.moved) say(`Mode ${tab.mode + 1} of expert ${tab.expert + 1}: x ${round(chosen().x, 2)}, y ${round(chosen().y, 2)}, width ${round(chosen().width, 2)}, mass ${round(chosen().mass, 2)}`);
+  else if (drag?.moved) {
+    want();
+    say(`Mode ${tab.mode + 1} of expert ${tab.expert + 1}: x ${round(chosen().x, 2)}, y ${round(chosen().y, 2)}, width ${round(chosen().width, 2)}, mass ${round(chosen().mass, 2)}`);
+  }
 }
 
 // Points drawn evenly from the painted area: cells of a grid that the brush went over.

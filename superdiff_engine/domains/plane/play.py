@@ -8,8 +8,8 @@ modes, and the number of modes is the one with the lowest Bayesian information c
 
 from __future__ import annotations
 
+import time
 import warnings
-from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -70,7 +70,8 @@ class PlanePlaying:
         ]
         return recipe.model_copy(update={"experts": experts})
 
-    def play(self, recipe: Recipe, moments: int, dropped: Callable[[], bool]) -> Played | None:
+    def play(self, recipe: Recipe, moments: int, most: float) -> Played:
+        began = time.monotonic()
         prepared = self._domain.prepare(recipe, "cpu")
         experts = of_kind(prepared.experts, GaussianMixture)
         kept = set(
@@ -84,8 +85,11 @@ class PlanePlaying:
         importance, problem = None, ""
         try:
             for step in walk(recipe, self._domain, prepared):
-                if dropped():
-                    return None
+                if time.monotonic() - began > most:
+                    raise RecipeError(
+                        f"This takes longer than {most:g} s here; choose fewer samples, steps or modes, or open it in "
+                        "Compose."
+                    )
                 if step.parents is not None:
                     parents = step.parents.numpy()
                     positions = [past[parents] for past in positions]
