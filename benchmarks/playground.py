@@ -1,8 +1,8 @@
 """From the hand to the drawn result in the playground: python -m benchmarks.playground (needs Chromium).
 
-A real Chromium drags a mode about, and the page notes for every answer that it drew how long ago the movement was that the
-answer is to: the way to the server, the run, the way back, the samples' glide to their new places (90 ms) and the frame
-that shows them. Then the same with a slider and with single moves that nothing follows. Writes docs/benchmarks_playground.md.
+A real Chromium drags a mode about, and the page notes for every answer that it drew how long ago the movement was that
+the answer is to: the way to the server, the run, the way back, the samples' glide to their new places (90 ms) and the
+frame that shows them. Then the same with single moves by keyboard. Writes docs/benchmarks_playground.md.
 """
 
 from __future__ import annotations
@@ -128,12 +128,13 @@ def main() -> None:
             shutil.rmtree(folder, ignore_errors=True)
     PAGE.write_text(
         "# The playground\n\n"
-        "Made by `python -m benchmarks.playground`: seconds from a movement of the hand, or a press of a key, to the frame in\n"
-        "which Chromium has drawn the samples, the exact target and the curves that follow from it: 500 samples, 60 steps.\n"
-        f"The bar is {BAR} s. The experts' own contour lines need no answer: they are drawn in the next frame.\n"
-        f"Measured with {os.cpu_count()} CPUs shared by server and browser; load before it began: {load:.1f}.\n\n"
-        "Of it, 90 ms are the samples' glide to their new places. While a hand moves, one request is on its way at a time,\n"
-        "and the next one is for the newest place: what lies between is never computed.\n\n"
+        "Made by `python -m benchmarks.playground`: seconds from a movement of the hand, or a press of a key, to the\n"
+        "frame in which Chromium has drawn the samples, the exact target and the curves that follow from it: 500\n"
+        f"samples, 60 steps. The bar is {BAR} s. The experts' own contour lines need no answer: they are drawn in the\n"
+        f"next frame. Measured with {os.cpu_count()} CPUs, which server and browser share; the load before was "
+        f"{load:.1f}.\n\n"
+        "Of it, 90 ms are the samples' glide to their new places. While a hand moves, one request is on its way at a\n"
+        "time, and the next one is for the newest place: what lies between is never computed.\n\n"
         "| played with | how | results drawn | median, s | 9 of 10 within, s | of it the server, median, s |\n"
         "| --- | --- | --- | --- | --- | --- |\n" + "\n".join(lines) + "\n",
         encoding="utf-8",
