@@ -172,6 +172,22 @@ class MomentPictures:
     note: str = ""
 
 
+@dataclass(frozen=True)
+class Solid:
+    """A sample in three dimensions, for scripts that draw atoms (`web/atoms.js`).
+
+    Attributes:
+        title: what it is, such as "Molecule 3".
+        note: what is known of it, in a line.
+        frame: numbers and letters alone: elements, positions [atoms, 3] in Angstrom and bonds (i, j, order), or chains
+            with positions [residues, 4, 3] and a letter of "HE-" for each residue.
+    """
+
+    title: str
+    note: str
+    frame: dict[str, Any]
+
+
 def importance_fields(result: Result[Any], row: int) -> dict[str, str]:
     """What sample `row` counts for, for the files of a corrected run; empty where all count the same.
 
@@ -339,6 +355,8 @@ class Domain(ABC, Generic[PreviewT, DecodedT]):
     playing: Playing | None = None
     #: Whether one sample alone makes a picture (`picture_png`); where it does not, many are shown as one.
     sample_is_picture = False
+    #: Whether samples have a shape in three dimensions (`solids`).
+    has_solids = False
 
     @abstractmethod
     def listing(self) -> Iterable[ModelInfo | ModelError]:
@@ -481,6 +499,10 @@ class Domain(ABC, Generic[PreviewT, DecodedT]):
         if made is None:
             return None
         return SlidePicture(ImageOps.contain(Image.open(io.BytesIO(made)).convert("RGB"), (width, height)))
+
+    def solids(self, result: Result[DecodedT], shown: Shown = ALL, most: int = 64) -> list[Solid]:
+        """Finished samples in three dimensions, at most so many of those that are shown; empty where they have none."""
+        return []
 
     def moment_pictures(
         self,

@@ -30,7 +30,7 @@ FLOORS = [
     ["superdiff_engine.domains"],
     ["superdiff_engine.runs"],
     ["superdiff_engine.figures"],
-    ["superdiff_engine.film"],
+    ["superdiff_engine.film", "superdiff_engine.web"],
     ["superdiff_engine.library"],
     ["superdiff_engine.lessons"],
     [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import streamlit as st
 
-from superdiff_engine.domains.colours import STRUCTURE_COLOURS
+from superdiff_engine.web.scripts import atoms_script
 
 Style = Literal["sticks", "spheres", "surface", "cartoon", "trace"]
 
@@ -43,9 +42,7 @@ _CSS = """
 @cache
 def viewer_source() -> str:
     """The script that draws atoms and backbones, with 3Dmol.js, for components that put it before their own."""
-    library = (_STATIC / "3Dmol-min.js").read_text(encoding="utf-8")
-    given = f"const SOURCE = {json.dumps(library)};\nconst STRUCTURE_COLOURS = {json.dumps(STRUCTURE_COLOURS)};\n"
-    return given + (_STATIC / "atoms.js").read_text(encoding="utf-8")
+    return atoms_script()
 
 
 @cache

@@ -13,6 +13,7 @@ from superdiff_engine.runs.formats import lineage_csv, samples_npz, trace_csv
 
 from ..guard import TURN
 from ..job import Job
+from ..shelf.kept import labels_of
 from .film import draw_film_button, draw_film_dialog, times_opened
 
 
@@ -57,6 +58,8 @@ def downloads(job: Job, shown: Shown = ALL) -> list[Download]:
     if result is not None and result.importance is not None:
         files.append(Download("Lineage (CSV)", f"{job.id}-lineage.csv", "text/csv", lambda: lineage_csv(result)))
     recipe = run.recipe
+    if result is not None:
+        files += _pages(job, result, shown)
     files.append(
         Download("Recipe (JSON)", f"{job.id}-recipe.json", "application/json", lambda: recipe.to_json().encode())
     )
@@ -76,6 +79,27 @@ def _slides(job: Job, result: Result) -> list[Download]:
         Download("For a slide (PNG)", f"{job.id}-slide.png", "image/png", lambda: make("light")),
         Download("For a dark slide (PNG)", f"{job.id}-slide-dark.png", "image/png", lambda: make("dark")),
     ]
+
+
+def _pages(job: Job, result: Result, shown: Shown) -> list[Download]:
+    """The run as a web page, and its molecules or proteins in three dimensions."""
+    labels, state = labels_of(job), "" if job.run.state == "done" else job.run.state
+
+    def whole() -> bytes:
+        from superdiff_engine.web import run_page
+
+        told = {"title": labels.name, "note": labels.note, "state": state}
+        return run_page(result, job.run.trace, job.run.titles, **told).encode()
+
+    def solids() -> bytes:
+        from superdiff_engine.web import solids_page
+
+        return solids_page(result, shown, title=labels.name).encode()
+
+    files = [Download("Web page, works offline (HTML)", f"{job.id}.html", "text/html", whole)]
+    if get_domain(job.recipe.domain).has_solids:
+        files.append(Download("In 3D, works offline (HTML)", f"{job.id}-3d.html", "text/html", solids))
+    return files
 
 
 def picture_download(job: Job, result: Result, index: int) -> Download:

@@ -1,4 +1,6 @@
-"""Commands: studio | sample | densities | slide | film | grid | library | lessons | evaluate | train | models."""
+"""Commands: studio | sample | densities | slide | film | page | grid | library | lessons | evaluate | train |
+models.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,7 @@ from ..system.terminal import VisibleGroup, log_visibly
 from .console import complain
 from .densities import densities
 from .evaluate import EvaluateCommand, evaluate
-from .film import film
+from .film import film, page
 from .lessons import lessons
 from .library import library
 from .models import models
@@ -35,7 +37,7 @@ from .train import TrainCommand, train
 app = typer.Typer(
     cls=VisibleGroup, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__
 )
-for function in (studio, sample, densities, slide, film, grid, models):
+for function in (studio, sample, densities, slide, film, page, grid, models):
     app.command()(function)
 app.command(cls=TrainCommand)(without_settings(train))
 app.command(cls=EvaluateCommand)(without_settings(evaluate))

@@ -78,6 +78,38 @@ def film(
     console.print(f"A film of {made.moments} moments, {wide} x {high} pixels, {len(content) / 1e6:.1f} MB, in {out}")
 
 
+def page(
+    run: RunName,
+    out: Annotated[Path, typer.Option(help="the page, an HTML file; a file that is there needs --replace")],
+    title: Annotated[str, typer.Option(help="of the page (left out: the run's name, or what was composed)")] = "",
+    solids: Annotated[bool, typer.Option("--3d", help="only its molecules or proteins, in three dimensions")] = False,
+    replace: Replace = False,
+    library: Folder = None,
+) -> None:
+    """Write a run as one web page that works offline: samples, curves, figures, settings, a table, and the recipe.
+
+    All scripts are inside, and the page asks no other place.
+    """
+    from ..library.labels import Labels, read_labels
+    from ..system.files import write_whole
+    from ..web import run_page, solids_page
+
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise SuperDiffError(f"The page is HTML; give it a name that ends in .html, not '{out.name}'.")
+    _refuse_taken(out, replace)
+    found = open_run(run, library)
+    if found.result is None:
+        raise SuperDiffError(f"The run {found.id} made no samples, or they cannot be read; run its recipe again.")
+    labels = Labels() if found.folder is None else read_labels(found.folder)
+    state, title = "" if found.state == "done" else found.state, title or labels.name
+    if solids:
+        made = solids_page(found.result, title=title)
+    else:
+        made = run_page(found.result, title=title, note=labels.note, state=state)
+    write_whole(out, made.encode())
+    console.print(f"A page of {found.recipe.batch} samples, {len(made) / 1e6:.1f} MB, in {out}")
+
+
 def open_run(name: str, library: Path | None) -> StoredRun:
     """The run in a folder, or of the library by its id, the beginning of it or its name; raises SuperDiffError."""
     from ..runs.stored import read_record

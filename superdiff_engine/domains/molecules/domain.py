@@ -22,6 +22,7 @@ from ...domain import (
     Shown,
     Size,
     SlidePicture,
+    Solid,
     Wording,
     rows_of,
     settling,
@@ -52,6 +53,7 @@ from .arrays import DecodedMolecules, MoleculePreview
 from .atoms import ELEMENTS, FEWEST_ATOMS, MOST_ATOMS
 from .model import HIGHEST_LEVEL, LOWEST_LEVEL, MoleculeModel, MoleculeScores, decode, encode, load_model, load_settings
 from .properties import Term, Vocabulary, contradict
+from .solids import solid
 
 if TYPE_CHECKING:
     from .reading import ReadMolecules
@@ -232,6 +234,16 @@ class Molecules(Domain[MoleculePreview, DecodedMolecules]):
             return Image.open(io.BytesIO(drawn)).convert("RGBA")
 
         return side_by_side(result, cells, draw, dark, below)
+
+    has_solids = True
+
+    def solids(self, result: Result[DecodedMolecules], shown: Shown = ALL, most: int = 64) -> list[Solid]:
+        from .files import shown_molecules
+
+        if result.decoded is None:
+            return []
+        rows, molecules, geometries = shown_molecules(result, shown.rows, shown.relaxed)
+        return [solid(molecules, row, geometries[row]) for row in rows[:most]]
 
     def moment_pictures(
         self,

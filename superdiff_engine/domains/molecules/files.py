@@ -44,7 +44,7 @@ def exports(result: Result[DecodedMolecules], shown: Shown = ALL) -> list[Export
     ]
 
 
-def _shown(
+def shown_molecules(
     result: Result[DecodedMolecules], rows: Sequence[int] | None, relaxed: bool = False
 ) -> tuple[list[int], DecodedMolecules, dict[int, str]]:
     """(numbers of the molecules, all molecules, what geometry each has): as sampled, or relaxed where that is asked for
@@ -65,7 +65,7 @@ def _shown(
 
 def sdf(result: Result[DecodedMolecules], rows: Sequence[int] | None = None, relaxed: bool = False) -> str:
     """All molecules, or some rows, as an SDF (V2000) in Angstrom; those that are not valid say why."""
-    rows, molecules, geometries = _shown(result, rows, relaxed)
+    rows, molecules, geometries = shown_molecules(result, rows, relaxed)
     recipe = json.dumps(json.loads(result.recipe.to_json()))
     found = []
     for row, verdict in zip(rows, verdicts_of(molecules, rows), strict=True):
@@ -94,7 +94,7 @@ def sdf_block(verdict: Verdict, title: str, fields: dict[str, str]) -> str:
 
 def xyz(result: Result[DecodedMolecules], rows: Sequence[int] | None = None, relaxed: bool = False) -> str:
     """All geometries in Angstrom, or some rows, one frame a molecule."""
-    rows, molecules, geometries = _shown(result, rows, relaxed)
+    rows, molecules, geometries = shown_molecules(result, rows, relaxed)
     lines = []
     for row in rows:
         count, valid = int(molecules.atoms[row]), "yes" if molecules.valid[row] else "no"
@@ -114,7 +114,7 @@ def smi(result: Result[DecodedMolecules], rows: Sequence[int] | None = None, ste
         rows: numbers of the molecules; None: all.
         stereo: with the stereochemistry that the geometries have.
     """
-    chosen, molecules, _ = _shown(result, rows)
+    chosen, molecules, _ = shown_molecules(result, rows)
     smiles = stereo_smiles(molecules, chosen) if stereo else [str(molecules.smiles[row]) for row in chosen]
     return "".join(f"{text} molecule_{row:05d}\n" for row, text in zip(chosen, smiles, strict=True) if text)
 
@@ -126,7 +126,7 @@ def stereo_smiles(molecules: DecodedMolecules, rows: Sequence[int]) -> list[str]
 
 def table_csv(result: Result[DecodedMolecules], rows: Sequence[int] | None = None) -> str:
     """One row a molecule: verdict, SMILES, duplicate, properties; log-density and weight of every expert, and level."""
-    chosen, molecules, _ = _shown(result, rows)
+    chosen, molecules, _ = shown_molecules(result, rows)
     experts = range(len(result.log_density))
     first, text = first_of_their_kind(molecules), io.StringIO()
     writer = csv.writer(text)

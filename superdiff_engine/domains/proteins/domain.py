@@ -23,6 +23,7 @@ from ...domain import (
     Shown,
     Size,
     SlidePicture,
+    Solid,
     rows_of,
     settling,
 )
@@ -65,6 +66,8 @@ MODELS = EmbeddedModels(NAMES, load_settings, needed=SETTINGS)
 PREVIEWED = 16
 #: Pixels that a chain is wide on a slide, at least.
 _ON_SLIDE = 170
+#: Angstrom from the origin at most that is drawn: what 3Dmol's camera survives.
+_FARTHEST = 1e4
 #: Of the examples and the tables: small networks make more of their residues helix or strand with less than full noise.
 NOISE_SCALE = 0.7
 #: Level at which log-densities of proteins from files are estimated, 0.5 Angstrom: below it every digit of a
@@ -189,6 +192,14 @@ class Proteins(Domain[ProteinPreview, DecodedProteins]):
         )
         return SlidePicture(made.image, ". ".join(filter(None, [STRUCTURE_NOTE, made.note])))
 
+    has_solids = True
+
+    def solids(self, result: Result[DecodedProteins], shown: Shown = ALL, most: int = 64) -> list[Solid]:
+        if result.decoded is None:
+            return []
+        rows = range(len(result.decoded.residues)) if shown.rows is None else shown.rows
+        return [_solid(result.decoded, row) for row in rows[:most]]
+
     def moment_pictures(
         self,
         frames: Sequence[Frame[ProteinPreview]],
@@ -259,6 +270,18 @@ def numbers_of_residues(recipe: Recipe) -> list[int]:
 def find_model(name: str, device: str = "cpu") -> ProteinModel:
     """An embedded protein model; raises ModelError."""
     return load_model(MODELS.find_folder(name), device)
+
+
+def _solid(proteins: DecodedProteins, row: int) -> Solid:
+    """One backbone for scripts that draw atoms."""
+    backbone, structure = proteins.chain(row)
+    known = np.nan_to_num(backbone, nan=0.0, posinf=_FARTHEST, neginf=-_FARTHEST).clip(-_FARTHEST, _FARTHEST)
+    chain = {"positions": np.round(known.astype(float), 2).tolist(), "structure": structure, "colours": None}
+    note = (
+        f"{len(backbone)} residues, {proteins.helix[row]:.0%} in helices, {proteins.strand[row]:.0%} in strands; "
+        f"radius of gyration {proteins.radius[row]:.1f} Angstrom"
+    )
+    return Solid(f"Protein {row}", note, {"chains": [chain]})
 
 
 #: What the registry of domains finds.
