@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..domains.colours import NEUTRAL, RESAMPLED, expert_colours
-from ..figures.paper import INK
+from ..figures.paper import INK, LONGEST_NAME, shortened
 from ..figures.quantities import EFFECTIVE_TITLE, EFFECTIVE_UNIT, TITLES, UNITS, Quantity, select
 from ..figures.words import level_axis
 from ..recipes.document import Recipe
@@ -60,7 +60,8 @@ def _lines(curves: Curves, quantity: Quantity, titles: Sequence[str], theme: str
         thin = _line(across, np.concatenate([few, gap]).T.ravel(), names[expert], colour, 0.7)
         lines.append(thin | {"opacity": 0.3, "hoverinfo": "skip", "showlegend": False, "legendgroup": str(expert)})
     for expert, colour in enumerate(expert_colours(len(titles), theme)):
-        bold = _line(curves.level, means[:, expert], names[expert], colour, 4.0 if expert == 0 else 2.2)
+        short = as_typed(shortened(f"{expert + 1} {titles[expert]}", LONGEST_NAME))
+        bold = _line(curves.level, means[:, expert], short, colour, 4.0 if expert == 0 else 2.2)
         hover = "%{y:.4g}<extra>" + names[expert] + "</extra>"
         lines.append(bold | {"legendgroup": str(expert), "hovertemplate": hover})
     return lines
@@ -93,7 +94,8 @@ def _chart(title: str, unit: str, data: list[dict[str, Any]], recipe: Recipe, th
         "font": {"color": ink.text, "size": 13},
         "hovermode": "x",
         "legend": {"orientation": "h", "y": -0.22},
-        "xaxis": axis | {"type": "log", "autorange": "reversed", "title": {"text": as_typed(level_axis(recipe))}},
+        "xaxis": axis
+        | {"type": "log", "autorange": "reversed", "dtick": "D2", "title": {"text": as_typed(level_axis(recipe))}},
         "yaxis": axis | {"title": {"text": unit}},
     }
     return {"title": title, "data": data, "layout": layout}

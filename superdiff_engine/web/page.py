@@ -46,14 +46,14 @@ table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabu
 th, td { text-align: left; padding: .2rem .9rem .2rem 0; border-bottom: 1px solid #e4e9ed; vertical-align: top; }
 td.number, th.number { text-align: right; }
 pre { background: #f3f6f8; padding: .8rem; overflow: auto; max-height: 24rem; font-size: .85rem; }
-#solid { position: relative; width: 100%; height: min(70vh, 560px); border: 1px solid #8a97a1; border-radius: 6px; }
+#solid { position: relative; box-sizing: border-box; overflow: hidden; width: 100%; height: min(70vh, 560px); border: 1px solid #8a97a1; border-radius: 6px; }
 .bar { display: flex; flex-wrap: wrap; gap: .5rem; align-items: center; margin: .6rem 0; }
 button, select { font: inherit; padding: .2rem .7rem; } :focus-visible { outline: 3px solid #0072b2; }
 """
 _CHARTS = """
 for (const [place, chart] of CHARTS.entries())
   Plotly.newPlot(`chart-${place}`, chart.data, chart.layout,
-    { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "sendDataToCloud"] });
+    { responsive: true, displaylogo: false, modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]] });
 """
 _SOLIDS = """
 (() => {

@@ -1,4 +1,4 @@
-"""Pages of runs in a Chromium without a net: they draw what they hold, ask for nothing, and run nothing that was typed."""
+"""Pages of runs in a Chromium without a net: they draw what they hold, ask for nothing, and run nothing typed."""
 
 import pytest
 from nasty import NASTY
@@ -57,8 +57,12 @@ def test_a_run_with_hostile_names_is_shown_and_nothing_of_it_runs(opened):
     assert page.title() == HOSTILE and page.locator("h1").inner_text() == HOSTILE
     assert page.locator(".js-plotly-plot").count() == 3 and page.locator("img").count() == 1
     # A hover, which reads a little HTML, shows names as typed too.
-    page.locator("#chart-0 .nsewdrag").hover()
-    page.locator("#chart-0 .hoverlayer .hovertext").first.wait_for()
+    page.locator("#chart-0").scroll_into_view_if_needed()
+    box = page.locator("#chart-0").bounding_box()
+    for step in (0, 5):
+        page.mouse.move(box["x"] + box["width"] / 2 + step, box["y"] + 100)
+    page.locator("#chart-0 .hovertext").first.wait_for()
+    assert "</script></title>" in " ".join(page.locator("#chart-0 .hovertext").all_text_contents())
     assert page.evaluate("window.ran") is None and page.locator("a[href^=javascript]").count() == 0
     assert page.locator("main script, h1 *, svg image").count() == 0
 
@@ -69,5 +73,5 @@ def test_molecules_turn_without_a_net(opened):
     page = opened(solids_page(result, title=HOSTILE))
     assert page.evaluate(f"new Promise((done) => requestAnimationFrame(() => done(({DRAWN})())))") > 200
     page.get_by_role("button", name="Next").click()
-    assert page.get_by_label("Sample").input_value() == "1"
+    assert page.locator("#solid-choice").input_value() == "1"
     assert page.locator("#solid").get_attribute("aria-label").startswith("Molecule 1")
