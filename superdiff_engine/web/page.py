@@ -33,6 +33,8 @@ MOST_ROWS, MOST_SOLIDS, PICTURE = 200, 64, (960, 720)
 _POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; form-action 'none'"
 )
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; form-action 'none'"
+)
 _STYLE = """
 :root { color-scheme: light; }
 body { font: 16px/1.5 system-ui, sans-serif; color: #1d2a33; background: #fff; max-width: 64rem; margin: 0 auto;
