@@ -33,8 +33,6 @@ MOST_ROWS, MOST_SOLIDS, PICTURE = 200, 64, (960, 720)
 _POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; form-action 'none'"
 )
-    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; form-action 'none'"
-)
 _STYLE = """
 :root { color-scheme: light; }
 body { font: 16px/1.5 system-ui, sans-serif; color: #1d2a33; background: #fff; max-width: 64rem; margin: 0 auto;
@@ -48,7 +46,8 @@ table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabu
 th, td { text-align: left; padding: .2rem .9rem .2rem 0; border-bottom: 1px solid #e4e9ed; vertical-align: top; }
 td.number, th.number { text-align: right; }
 pre { background: #f3f6f8; padding: .8rem; overflow: auto; max-height: 24rem; font-size: .85rem; }
-#solid { position: relative; box-sizing: border-box; overflow: hidden; width: 100%; height: min(70vh, 560px); border: 1px solid #8a97a1; border-radius: 6px; }
+#solid { position: relative; box-sizing: border-box; overflow: hidden; width: 100%;
+  height: min(70vh, 560px); border: 1px solid #8a97a1; border-radius: 6px; }
 .bar { display: flex; flex-wrap: wrap; gap: .5rem; align-items: center; margin: .6rem 0; }
 button, select { font: inherit; padding: .2rem .7rem; } :focus-visible { outline: 3px solid #0072b2; }
 """
