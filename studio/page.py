@@ -24,7 +24,8 @@ class Shortcut:
         key: as the browser names it; "" where another part of the page listens.
         shown: how the list writes it.
         meaning: what it does.
-        act: "press" or "focus" what stands at `place`, "form": put the form away or take it out, "help": show the list.
+        act: "press" or "focus" what stands at `place`, "form": put the form away or take it out, "present":
+            show the stage alone, or leave that, "help": show the list.
         place: a CSS selector.
         number: which one of those at `place`, from 0.
     """
@@ -32,7 +33,7 @@ class Shortcut:
     key: str
     shown: str
     meaning: str
-    act: Literal["press", "focus", "form", "help", ""] = ""
+    act: Literal["press", "focus", "form", "help", "present", ""] = ""
     place: str = ""
     number: int = 0
 
@@ -57,6 +58,7 @@ SHORTCUTS = (
     Shortcut(
         "", "Enter", "In the library: open a run (Space selects it, s stars it, e names it, Del puts it into the bin)"
     ),
+    Shortcut("f", "f", "Present: the stage alone, large enough for a room; f or Esc leaves", "present"),
     Shortcut(".", ".", "Put the settings away, or take them out", "form"),
     Shortcut("?", "?", "This list", "help"),
     Shortcut("", "Esc", "Close what is open: this list, a menu, the drawer of settings"),
@@ -65,6 +67,7 @@ SHORTCUTS = (
 _HTML = """
 <button type="button" class="page-settings" aria-expanded="false" aria-haspopup="dialog">Settings</button>
 <button type="button" class="page-handle" aria-expanded="true" aria-label="Put the settings away (.)"></button>
+<button type="button" class="page-present" aria-pressed="false"></button>
 <button type="button" class="page-help" aria-haspopup="dialog" title="Keyboard (?)"
   aria-label="Keyboard shortcuts">?</button>
 <dialog class="page-shortcuts" aria-label="Keyboard">

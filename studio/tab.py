@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 import streamlit as st
 
 from . import looked, session, titles
+from .charts.scale import note_screen
 from .form import memory as form_memory
 from .guard import callback
 from .playground import kept as played
@@ -54,7 +55,8 @@ def draw_tab(page: str) -> None:
     script = _component()(
         key=_KEY,
         data={"query": address(page), "page": page},
-        default={"asked": 0},
+        default={"asked": 0, "screen": []},
+        on_screen_change=callback(lambda: note_screen(st.session_state[_KEY]["screen"])),
         on_asked_change=callback(lambda: session.count_presses(st.session_state[_KEY]["asked"])),
         height=1,
     )

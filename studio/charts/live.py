@@ -55,6 +55,7 @@ __all__ = [
     "pair_error",
     "plane_option",
     "select",
+    "squares",
 ]
 
 #: Rows of a live curve.
@@ -221,7 +222,7 @@ def plane_option(
         "xAxis": _axis("x", minimum=x0, maximum=x1, gap=24),
         "yAxis": _axis("y", minimum=y0, maximum=y1, gap=28),
         "series": series,
-        "media": _squares(height),
+        "media": squares(height),
     }
 
 
@@ -273,14 +274,19 @@ def _frame() -> dict[str, Any]:
     return {"animation": False, "grid": room | {"outerBoundsMode": "none"}}
 
 
-def _squares(height: int) -> list[dict[str, Any]]:
-    """For every width of a chart the largest square grid in it, to a few pixels: ECharts locks no proportions."""
-    most, step = height - _TOP - _BOTTOM, 8
+def squares(height: int, factor: float = 1.0) -> list[dict[str, Any]]:
+    """For every width of a chart the largest square grid in it, to a few pixels: ECharts locks no proportions.
+
+    Args:
+        height: of the chart, in pixels.
+        factor: by which the room around the grid is larger than usual.
+    """
+    most, step, beside = height - round(factor * (_TOP + _BOTTOM)), 8, round(factor * (_LEFT + _RIGHT))
     rules = []
     for side in [*range(most % step + step * 8, most, step), most]:
-        widths = {"minWidth": side + _LEFT + _RIGHT}
+        widths = {"minWidth": side + beside}
         if side < most:
-            widths["maxWidth"] = side + _LEFT + _RIGHT + step - 1
+            widths["maxWidth"] = side + beside + step - 1
         rules.append({"query": widths, "option": {"grid": {"width": side, "height": side}}})
     return rules
 

@@ -15,6 +15,7 @@ from ..charts import finished as figures
 from ..charts import live as charts
 from ..charts.live import TITLES, Quantity
 from ..charts.palette import expert_colours, theme_name
+from ..charts.scale import draw_echarts
 from ..guard import guarded
 from ..job import Job
 from ..views import Compared, view_of
@@ -54,7 +55,7 @@ def draw_agreement(compared: Compared, names: list[str], key: str, height: int) 
     colours = expert_colours(len(names))
     option = charts.agreement_option(compared.estimated, compared.exact, names, colours, theme_name())
     alt = "Estimated against exact log-density of the samples; on the diagonal they agree"
-    st.echarts_chart(option, key=f"{key}-agreement", height=height, alt=alt)
+    draw_echarts(option, f"{key}-agreement", height, alt)
 
 
 def _curve_files(job: Job, quantity: Quantity, against: Against, component: str | None) -> None:

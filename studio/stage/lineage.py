@@ -21,6 +21,7 @@ from ..charts import finished as figures
 from ..charts import live as charts
 from ..charts.lineage import MOST_ROWS, Lineage, copies_sentence, lineage_figure, lineage_of, lineage_sentence
 from ..charts.palette import theme_name
+from ..charts.scale import draw_echarts
 from ..job import Job
 from .chart_files import draw_chart_files
 
@@ -36,7 +37,7 @@ def draw_effective_live(curves: Curves, recipe: Recipe, key: str, height: int, n
     steps, threshold = recipe.levels.steps, recipe.correction.threshold
     option = charts.effective_option(curves, recipe.group, threshold, steps, theme_name(), now)
     alt = "Effective sample size in per cent of a group against the step, with the threshold of resampling"
-    st.echarts_chart(option, key=f"{key}-effective", height=height, alt=alt)
+    draw_echarts(option, f"{key}-effective", height, alt)
 
 
 def draw_effective(job: Job, curves: Curves, against: Against) -> None:

@@ -8,12 +8,14 @@ from superdiff_engine.figures.meanings import MEANINGS
 
 from ..charts import live as charts
 from ..charts.palette import expert_colours, theme_name
+from ..charts.scale import presented
 from ..guard import guarded
 from ..job import Job
 from ..session import registry
 from ..views import view_of
 from .curves import draw_agreement, draw_component_choice
 from .lineage import draw_effective_live, marks_note
+from .presented import draw_moment
 from .progress import TICK, draw_progress, names_of, progress_text
 from .transport import draw_transport
 
@@ -44,10 +46,13 @@ def _tick(job_id: str, small: bool = False) -> None:
         return
     with guarded("the live view"):
         draw_progress(job, progress_text(job))
+        screen = presented()
         if not small:
             draw_transport(job)
         frame = job.run.trace.latest
-        if small and frame is not None:
+        if screen is not None and not small:
+            draw_moment(job, screen)
+        elif small and frame is not None:
             view_of(job.recipe.domain).draw_preview(frame, names_of(job), f"small-{job.id}", 400, job.recipe)
         elif not small and len(job.run.trace):
             _charts(job)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import streamlit as st
 
 from .. import looked
+from ..charts.scale import presented
 from ..guard import guarded, plain
 from ..job import Job
 from ..session import registry
@@ -12,6 +15,7 @@ from ..views import view_of
 from ..words import CURVES, REPLAY, VIEW, VIEWS
 from .curves import draw_curves
 from .heading import draw_heading
+from .presented import draw_moment, draw_short_heading
 from .replay import draw_replay
 from .sample import KEEP
 from .table import draw_table
@@ -21,8 +25,10 @@ _LAST = "view-shown"
 
 
 def draw_results(job: Job) -> None:
-    """Everything about one ended run."""
-    draw_heading(job)
+    """Everything about one ended run; while the tab presents, what a room is to see of it."""
+    screen = presented()
+    if screen is None or job.run.result is None:
+        draw_heading(job)
     result = job.run.result
     if result is None:
         if job.run.state == "cancelled":
@@ -35,14 +41,17 @@ def draw_results(job: Job) -> None:
     # The choice is the tab's: it stays when another run is opened, however long nothing was there to choose from.
     last = st.session_state.get(_LAST) or view_named(st.query_params.get(VIEW, ""))
     st.session_state.setdefault(VIEW, last)
-    view = st.segmented_control(
-        "What to show",
-        VIEWS,
-        required=True,
-        key=VIEW,
-        persist_state=KEEP,
-        label_visibility="collapsed",
-    )
+    with nullcontext() if screen is None else st.container(horizontal=True, horizontal_alignment="distribute"):
+        if screen is not None:
+            draw_short_heading(job)
+        view = st.segmented_control(
+            "What to show",
+            VIEWS,
+            required=True,
+            key=VIEW,
+            persist_state=KEEP,
+            label_visibility="collapsed",
+        )
     st.session_state[_LAST] = view
     with guarded("the results"):
         if view == "Samples":
@@ -76,4 +85,8 @@ def _samples(job_id: str) -> None:
     if job is None or job.run.result is None:
         return
     with guarded("the samples"):
-        view_of(job.recipe.domain).draw_samples(job, job.run.result)
+        screen = presented()
+        if screen is not None:
+            draw_moment(job, screen)
+        else:
+            view_of(job.recipe.domain).draw_samples(job, job.run.result)

@@ -12,6 +12,7 @@ from superdiff_engine.domains import get_domain
 from superdiff_engine.errors import SuperDiffError
 
 from .. import session
+from ..charts.scale import presented
 from ..form import state as form_state
 from ..guard import guarded, once, plain, show_sentence
 from ..job import Job
@@ -76,6 +77,7 @@ def _run_bar(problem: str, remarks: list[str]) -> None:
 
 def draw_stage() -> None:
     """The live view, the results, or a word of welcome."""
+    screen = presented()
     draw_queue()
     if st.session_state["problem"]:
         show_sentence(st.session_state["problem"])
@@ -90,17 +92,20 @@ def draw_stage() -> None:
     else:
         _one_run(jobs[0])
     own = view_of(st.session_state["f.domain"]).own
-    if own is not None:
+    if own is not None and screen is None:
         draw_own(own)
 
 
 def _one_run(job: Job) -> None:
-    with guarded("what was edited"):
-        draw_edited(job)
+    if presented() is None:
+        with guarded("what was edited"):
+            draw_edited(job)
     if not job.finished:
         draw_live(job)
         return
     draw_results(job)
+    if presented() is not None:
+        return
     with guarded("the comparison"):
         draw_run_beside(job)
     with guarded("the grid"):

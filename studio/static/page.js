@@ -20,6 +20,7 @@ const part = (selector) => tab.part?.querySelector(selector);
 const column = (pane) => document.querySelector(pane)?.closest("[data-testid=stColumn]");
 const narrow = () => window.matchMedia(`(max-width: ${tab.data.narrow - 0.02}px)`).matches;
 const opened = () => root.dataset.drawer === "open";
+const presenting = () => root.dataset.present === "on";
 const keysWork = () => localStorage.getItem("superdiff-keys") !== "off";
 
 function label() {
@@ -32,6 +33,10 @@ function label() {
   handle.setAttribute("aria-expanded", String(!away));
   handle.setAttribute("aria-label", away ? "Take the settings out (.)" : "Put the settings away (.)");
   handle.title = handle.getAttribute("aria-label");
+  const show = part(".page-present");
+  show.setAttribute("aria-pressed", String(presenting()));
+  show.title = presenting() ? "Leave the presentation (f or Esc)" : "Present: the stage alone, for a room (f)";
+  show.setAttribute("aria-label", show.title);
 }
 
 // The form as a sheet over the page; what lies below it can neither be reached nor read meanwhile.
@@ -62,6 +67,13 @@ function toggleForm() {
   requestAnimationFrame(() => window.dispatchEvent(new Event("resize")));
 }
 
+// Presentation mode is the tab's (tab.js), which tells the server how much room there is.
+function present() {
+  if (opened()) drawer(false, false);
+  window.superdiffTab?.present(!presenting());
+  label();
+}
+
 function help() {
   const dialog = part(".page-shortcuts");
   if (!dialog) return;
@@ -74,6 +86,7 @@ const acts = {
   press: (one) => [...document.querySelectorAll(one.place)].filter((found) => found.offsetParent)[one.number]?.click(),
   focus: (one) => document.querySelector(one.place)?.focus(),
   form: toggleForm,
+  present,
   help,
 };
 
@@ -94,7 +107,9 @@ function onKey(event) {
   const element = target instanceof Element ? target : document.body;
   const dialog = part(".page-shortcuts");
   if (event.key === "Escape") {
-    if (!dialog?.open && opened() && !tab.menu) drawer(false);
+    if (dialog?.open || tab.menu) return;
+    if (opened()) drawer(false);
+    else if (presenting()) present();
     return;
   }
   const composed = event.getModifierState?.("AltGraph");
@@ -121,6 +136,7 @@ function onPress(event) {
   if (pressed.closest(".page-settings")) drawer(!opened());
   else if (pressed.closest(".page-handle")) toggleForm();
   else if (pressed.closest(".page-help")) help();
+  else if (pressed.closest(".page-present")) present();
   else if (pressed.closest(RUN)) drawer(false, false);
   else if (pressed === part(".page-shortcuts")) pressed.close(); // beside the list
 }

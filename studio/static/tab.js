@@ -4,13 +4,14 @@
 // The player's part of the address, `sample=12&step=40`, is `tab.look`, since it moves without the server.
 //
 // data: { query: "run=...&recipe=...", page: the page's path, so that a change of page writes the query again }
-// state: asked: how often Run has been asked for, by keyboard or mouse. It reaches the server behind all that was typed
+// state: screen: [width, height, scale] of the window while the tab presents, else []
+//        asked: how often Run has been asked for, by keyboard or mouse. It reaches the server behind all that was typed
 // before, and counts, so that no press is lost and none counts twice however slow the page or the server is: a button's own
 // click that meets the tick of a live view is told to the server twice by Streamlit's page.
 
 const TAKEN = 200, TAKEN_OF_TABLE = 1000; // milliseconds until what was typed is on its way to the server
 // Of the tab, not of this module, which may be loaded once more.
-const tab = (window.superdiffTab ??= { query: "", asked: 0, told: 0, tell: null, listens: false, look: null });
+const tab = (window.superdiffTab ??= { query: "", asked: 0, told: 0, tell: null, listens: false, look: null, screen: "" });
 
 const button = () => document.querySelector(".st-key-run button");
 const inCell = (field) => !!field && field.closest(".gdg-style, .clip-region") !== null;
@@ -53,6 +54,57 @@ function onKey(event) {
   if (!event.repeat) setTimeout(() => setTimeout(ask, settle()), inCell(document.activeElement) ? 60 : 0);
 }
 
+// Presentation mode: the stage alone, larger by a factor that fits the window; the style does it by data-present and
+// --studio-scale on the root element, and the server draws charts to the same measure.
+
+const root = document.documentElement, PRESENTS = "superdiff-present", LARGER = 1.6, LEAST = 1.2;
+
+function kept() {
+  try {
+    return sessionStorage.getItem(PRESENTS) === "on";
+  } catch {
+    return false; // a browser that keeps nothing
+  }
+}
+
+function screen() {
+  if (!tab.presents) return [];
+  const scale = Math.max(LARGER * Math.min(innerWidth / 1280, innerHeight / 720), LEAST);
+  return [innerWidth, innerHeight, Math.round(100 * scale) / 100];
+}
+
+function fit() {
+  const [, , scale] = screen();
+  if (scale) root.style.setProperty("--studio-scale", scale);
+  else root.style.removeProperty("--studio-scale");
+  if (scale) root.dataset.present = "on";
+  else delete root.dataset.present;
+}
+
+function tellScreen() {
+  const now = screen();
+  if (!tab.tell || String(now) === tab.screen) return;
+  tab.screen = String(now);
+  tab.tell("screen", now);
+}
+
+tab.present ??= (on) => {
+  tab.presents = on;
+  try {
+    sessionStorage.setItem(PRESENTS, on ? "on" : "off");
+  } catch {}
+  fit();
+  tellScreen();
+  requestAnimationFrame(() => window.dispatchEvent(new Event("resize")));
+};
+
+function onResize() {
+  if (!tab.presents) return;
+  fit();
+  clearTimeout(tab.settling);
+  tab.settling = setTimeout(tellScreen, 250);
+}
+
 let left = 0; // milliseconds that the field which a mouse's button has just left may keep what was typed
 
 function onPointer() {
@@ -92,6 +144,7 @@ if (!tab.listens) {
   window.addEventListener("keydown", onKey, true);
   window.addEventListener("pointerdown", onPointer, true);
   window.addEventListener("click", onClick, true);
+  window.addEventListener("resize", onResize);
   window.addEventListener("popstate", () => setTimeout(write, 0));
 }
 
@@ -101,4 +154,8 @@ export default function ({ data, setStateValue }) {
   tab.write = write;
   write();
   tell();
+  // After a reload, and to a server that knows nothing of it.
+  tab.presents ??= kept();
+  fit();
+  tellScreen();
 }

@@ -139,6 +139,13 @@ class View(Generic[PreviewT, DecodedT]):
         """The finished samples, one of which is picked."""
         draw_one_sample(job, result, pick(job, result.log_density.shape[1]))
 
+    def draw_presented(self, job: Job, result: Result[DecodedT], size: int) -> None:
+        """The finished samples for a room, in `size` pixels each way, about: as they stood at the last moment."""
+        frame = job.run.trace.latest
+        if frame is not None:
+            names = [f"{place} {title}" for place, title in enumerate(job.run.titles, start=1)]
+            self.draw_preview(frame, names, "presented", size, job.recipe)
+
     def draw_beside(self, job: Job, result: Result[DecodedT], beside: Beside) -> None:
         """The finished samples beside those of other runs."""
 

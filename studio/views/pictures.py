@@ -95,6 +95,11 @@ class PicturesView(View[PicturePreview, DecodedPictures]):
                 draw_download(job, picture_download(job, result, picked))
             draw_one_sample(job, result, picked)
 
+    def draw_presented(self, job: Job, result: Result[DecodedPictures], size: int) -> None:
+        if result.decoded is not None:
+            shown = result.decoded.pictures[:SHOWN]
+            draw_mosaic(shown, size // 8, f"{len(shown)} finished pictures")
+
     def draw_beside(self, job: Job, result: Result[DecodedPictures], beside: Beside) -> None:
         """A page of pictures, and the picked one larger."""
         if result.decoded is None:

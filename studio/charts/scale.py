@@ -1,0 +1,105 @@
+"""How large what is drawn is: as usual, or for the back of a room while the tab presents (static/tab.js says so).
+
+The page's own letters grow by the style's `--studio-scale`; charts are drawn on the server's word, so it is told the
+window and the factor.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import streamlit as st
+
+from .live import squares
+from .palette import theme_name
+
+__all__ = ["Screen", "draw_echarts", "enlarged", "note_screen", "presented"]
+
+#: Letters of a chart, a little more than ECharts has of itself, and words of a legend before they are cut; in pixels.
+_LETTERS, _LEGEND = 13, 120
+#: Opacity below which nothing survives a projector.
+_FAINTEST = 0.5
+_INK = {"light": "#14202a", "dark": "#f2f6f8"}
+#: Of a window, in pixels; and how often larger anything may be.
+_SMALLEST, _LARGEST, _MOST = 200, 16_000, 6.0
+
+
+@dataclass(frozen=True)
+class Screen:
+    """The window of a tab that presents.
+
+    Attributes:
+        width: in pixels.
+        height: likewise.
+        scale: how much larger letters, lines and dots are than usual.
+    """
+
+    width: int
+    height: int
+    scale: float
+
+
+def note_screen(told: Any) -> None:
+    """Take in what the tab's script says: [width, height, scale], or nothing while it does not present."""
+    screen = None
+    if isinstance(told, list) and len(told) == 3 and all(isinstance(one, int | float) for one in told):
+        width, height = (int(min(max(one, _SMALLEST), _LARGEST)) for one in told[:2])
+        screen = Screen(width, height, float(min(max(told[2], 1.0), _MOST)))
+    st.session_state["screen"] = screen
+
+
+def presented() -> Screen | None:
+    """The window of this tab while it presents; None while it does not."""
+    found: Screen | None = st.session_state.get("screen")
+    return found
+
+
+def draw_echarts(option: dict[str, Any], key: str, height: int, alt: str) -> None:
+    """An ECharts chart, as it is or enlarged for a room."""
+    screen = presented()
+    shown = option if screen is None else enlarged(option, height, screen.scale, theme_name())
+    st.echarts_chart(shown, key=key, height=height, alt=alt)
+
+
+def enlarged(option: dict[str, Any], height: int, factor: float, theme: str) -> dict[str, Any]:
+    """The same chart with larger letters, thicker lines and larger dots, in colours that a projector does not swallow.
+
+    Args:
+        option: of ECharts, as charts.live makes them.
+        height: of the chart, in pixels.
+        factor: see `Screen`.
+        theme: "light" or "dark".
+    """
+    letters = {"fontSize": round(_LETTERS * factor), "color": _INK[theme]}
+
+    def axis(one: dict[str, Any]) -> dict[str, Any]:
+        gap = {"nameGap": round(one["nameGap"] * factor)} if "nameGap" in one else {}
+        line = one.get("axisLine", {}) | {"lineStyle": {"color": _INK[theme], "width": factor}}
+        # Larger numbers need more room each.
+        return one | gap | {"axisLabel": letters, "nameTextStyle": letters, "axisLine": line, "splitNumber": 4}
+
+    def axes(found: Any) -> Any:
+        return [axis(one) for one in found] if isinstance(found, list) else axis(found)
+
+    def seen(style: dict[str, Any]) -> dict[str, Any]:
+        width = {"width": style["width"] * factor} if "width" in style else {}
+        return style | width | {"opacity": max(style.get("opacity", 1.0), _FAINTEST)}
+
+    def series(one: dict[str, Any]) -> dict[str, Any]:
+        found = {name: seen(one[name]) for name in ("lineStyle", "itemStyle") if name in one}
+        size = {"symbolSize": one["symbolSize"] * factor} if "symbolSize" in one else {}
+        return one | found | size
+
+    grid = {name: round(side * factor) if isinstance(side, int) else side for name, side in option["grid"].items()}
+    made = option | {"grid": grid, "series": [series(one) for one in option["series"]]}
+    made |= {name: axes(option[name]) for name in ("xAxis", "yAxis")}
+    if "legend" in option:
+        made["legend"] = option["legend"] | {
+            "textStyle": letters | {"width": _LEGEND * factor, "overflow": "truncate"},
+            "itemWidth": round(option["legend"]["itemWidth"] * factor),
+            "itemHeight": round(option["legend"]["itemHeight"] * factor),
+        }
+    if "media" in option:
+        made["media"] = squares(height, factor)
+    return made
