@@ -21,6 +21,7 @@ from ..charts import finished as figures
 from ..charts import live as charts
 from ..charts.live import TITLES, Quantity
 from ..charts.palette import dot, expert_colours, theme_name
+from ..charts.scale import draw_echarts
 from ..form import state as form_state
 from ..guard import guarded, once, plain, show_sentence
 from ..job import Job
@@ -290,7 +291,7 @@ def _tick(job_id: str, show: tuple[str, ...], first: bool) -> None:
                 theme_name(),
             )
             alt = f"{TITLES[quantity]} against the step, one curve an expert"
-            st.echarts_chart(option, key=f"lesson-{quantity}-{job.id}", height=_CURVE, alt=alt)
+            draw_echarts(option, f"lesson-{quantity}-{job.id}", _CURVE, alt)
 
 
 def _result(one: Shown, job: Job, reach: float, wide: int) -> None:
