@@ -6,6 +6,7 @@ window and the factor.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,7 +44,8 @@ class Screen:
 def note_screen(told: Any) -> None:
     """Take in what the tab's script says: [width, height, scale], or nothing while it does not present."""
     screen = None
-    if isinstance(told, list) and len(told) == 3 and all(isinstance(one, int | float) for one in told):
+    numbers = isinstance(told, list) and len(told) == 3 and all(isinstance(one, int | float) for one in told)
+    if numbers and all(math.isfinite(one) for one in told):
         width, height = (int(min(max(one, _SMALLEST), _LARGEST)) for one in told[:2])
         screen = Screen(width, height, float(min(max(told[2], 1.0), _MOST)))
     st.session_state["screen"] = screen
