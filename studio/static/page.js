@@ -71,7 +71,6 @@ function toggleForm() {
 function present() {
   if (opened()) drawer(false, false);
   window.superdiffTab?.present(!presenting());
-  label();
 }
 
 function help() {
@@ -180,6 +179,8 @@ if (!tab.listens) {
   window.addEventListener("keydown", onKey);
   window.addEventListener("click", onPress);
   window.addEventListener("pointerdown", onPoint, true);
+  // After a reload the tab's script says later than this one is mounted that the tab presents.
+  new MutationObserver(label).observe(root, { attributeFilter: ["data-present"] });
   window.addEventListener("resize", () => { if (opened() && !narrow()) drawer(false, false); });
 }
 

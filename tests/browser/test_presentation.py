@@ -12,6 +12,8 @@ pytestmark = pytest.mark.browser
 
 MOUNTED = "() => window.superdiffTab && window.superdiffTab.tell && location.search.includes('recipe=')"
 STILL = "() => document.querySelector('[data-testid=stApp]').dataset.testScriptState === 'notRunning'"
+#: Enough for the page to see the run before it has ended.
+STEPS = {"plane": 80, "pictures": 40, "prompts": 8, "molecules": 30, "proteins": 20}
 # What would have to be scrolled to be seen, of the page and its panes, and what lies outside the window.
 HIDDEN = """() => {
     const page = document.scrollingElement;
@@ -60,7 +62,7 @@ def window(chromium):
 def test_live_samples_and_replay_are_in_sight_at_once(window, studio, domain):
     page = window
     recipe = next(iter(get_domain(domain).examples().values())).model_dump()
-    recipe["levels"]["steps"], recipe["batch"] = (40, 300) if domain == "plane" else (4, 4)
+    recipe["levels"]["steps"], recipe["batch"] = STEPS[domain], 300 if domain == "plane" else 4
     page.goto(f"{studio}/?recipe={make_recipe(recipe).to_link()}")
     page.wait_for_function(MOUNTED)
     page.keyboard.press("Control+Enter")
@@ -70,6 +72,7 @@ def test_live_samples_and_replay_are_in_sight_at_once(window, studio, domain):
     page.locator(".st-key-presented").wait_for()
     all_in_sight(page, domain, "live")
     page.keyboard.press("p")
+    page.locator(".transport input").press("End")
     page.locator(".st-key-view").wait_for()
     all_in_sight(page, domain, "samples")
     page.keyboard.press("2")
