@@ -19,6 +19,8 @@ __all__ = ["Screen", "draw_echarts", "enlarged", "note_screen", "presented"]
 
 #: Letters of a chart, a little more than ECharts has of itself, and words of a legend before they are cut; in pixels.
 _LETTERS, _LEGEND = 13, 120
+#: More room for the numbers of an axis, in pixels at scale 1.
+_DIGITS = 14
 #: Opacity below which nothing survives a projector.
 _FAINTEST = 0.5
 _INK = {"light": "#14202a", "dark": "#f2f6f8"}
@@ -96,6 +98,11 @@ def enlarged(option: dict[str, Any], height: int, factor: float, theme: str) -> 
     grid = {name: round(side * factor) if isinstance(side, int) else side for name, side in option["grid"].items()}
     made = option | {"grid": grid, "series": [series(one) for one in option["series"]]}
     made |= {name: axes(option[name]) for name in ("xAxis", "yAxis")}
+    if "media" not in option:  # numbers of many digits beside the title of their axis
+        grid["left"] = round(grid["left"] + _DIGITS * factor)
+        for one in made["yAxis"] if isinstance(made["yAxis"], list) else [made["yAxis"]]:
+            if "nameGap" in one:
+                one["nameGap"] = round(one["nameGap"] + _DIGITS * factor)
     if "legend" in option:
         made["legend"] = option["legend"] | {
             "textStyle": letters | {"width": _LEGEND * factor, "overflow": "truncate"},
