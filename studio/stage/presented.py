@@ -42,8 +42,9 @@ def draw_moment(job: Job, screen: Screen) -> None:
         return
     finished = run.result is not None and job.finished
     room = screen.height - (_ABOVE if finished else _ABOVE_LIVE) * screen.scale
-    side = round(min(room - _HEADING * screen.scale, 0.6 * screen.width))
-    left, right = st.columns([side, screen.width - side - _AROUND], gap="small")
+    side = round(min(room - (_HEADING + view.below_preview) * screen.scale, 0.6 * screen.width))
+    wide = round(side + view.below_preview * screen.scale)  # switches need the fewer lines, the wider they are
+    left, right = st.columns([wide, screen.width - wide - _AROUND], gap="small")
     with left, st.container(key="presented"):
         st.markdown(f"**Samples at level s = {frame.level:.3g}**")
         if finished and run.result is not None:

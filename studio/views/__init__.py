@@ -109,6 +109,8 @@ class View(Generic[PreviewT, DecodedT]):
     loads: str = ""
     #: What the samples of a cancelled run are, for the end of a sentence.
     cancelled_note = "the samples still carry that noise"
+    #: Pixels of what stands below the picture of a preview, its switches, at scale 1.
+    below_preview = 0
     #: Below the samples of a replay.
     preview_note = ""
     #: How `draw_beside` shows what the samples of a corrected run count for.

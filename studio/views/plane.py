@@ -56,6 +56,7 @@ class PlaneView(View[PlanePreview, Decoded]):
     """Dots and contour lines."""
 
     small_note = BY_WEIGHT.meaning
+    below_preview = 58
 
     def draw_preview(self, frame: Frame[PlanePreview], names: list[str], key: str, size: int, recipe: Recipe) -> None:
         document = recipe.to_json()

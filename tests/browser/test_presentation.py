@@ -33,6 +33,10 @@ LETTERS = """() => Math.min(...[...document.querySelectorAll('.st-key-stage-pane
 
 def all_in_sight(page, domain, what):
     """Nothing has to be scrolled, nothing of the form and the navigation is there, and the letters are large."""
+    folder = os.environ.get("SUPERDIFF_SHOTS")
+    if folder:  # for those who want to look
+        page.wait_for_timeout(1500)
+        page.screenshot(path=Path(folder) / f"present_{domain}_{what}.png")
     page.wait_for_function(f"() => ({HIDDEN})() <= 1")
     page.wait_for_function(STILL)
     assert page.evaluate(HIDDEN) <= 1
@@ -41,10 +45,6 @@ def all_in_sight(page, domain, what):
         assert not page.get_by_test_id(gone).is_visible()
     for gone in (".st-key-form-pane", ".st-key-queue", "[class*='st-key-save-']", ".page-help"):
         assert not page.locator(gone).first.is_visible()
-    folder = os.environ.get("SUPERDIFF_SHOTS")
-    if folder:  # for those who want to look
-        page.wait_for_timeout(1500)
-        page.screenshot(path=Path(folder) / f"present_{domain}_{what}.png")
 
 
 @pytest.fixture
