@@ -35,8 +35,8 @@ class PlaneLive {
     else this.picks = [sample, ...(more ? this.picks.filter((one) => one !== sample) : [])].slice(0, PLANE_CHOSEN);
     this.redraw();
   }
-  row(sample) {
-    return sample;
+  row(sample, moment) {
+    return sample >= 0 && sample < this.data.pairs[moment].exact.shape[1] ? sample : -1;
   }
   sampleOf(row) {
     return row;

@@ -180,7 +180,20 @@ function createScene(host, player) {
     clear.type = "button";
     clear.onclick = () => change({ points: [] });
     clear.hidden = choice.at !== "points";
+    const fields = [];
+    // The player has such a field of its own.
+    if (player.live) {
+      const field = planeNode("label", "plane-field"), number = planeNode("input");
+      Object.assign(number, { type: "number", min: 0, placeholder: "none" });
+      number.oninput = () => {
+        const sample = Number(number.value);
+        if (number.value !== "" && Number.isInteger(sample) && player.row(sample, player.moment()) >= 0) player.choose(sample);
+      };
+      field.append(planeNode("span", "", "Sample"), number);
+      fields.push(field);
+    }
     settings.replaceChildren(
+      ...fields,
       select("Arrows at", Object.entries(PLANE_PLACES), choice.at, (at) => {
         change({ at });
         clear.hidden = at !== "points";
@@ -352,20 +365,23 @@ function createScene(host, player) {
             pen.stroke();
           };
           const coming = k > index, owner = now.owner[row];
-          pen.setLineDash(coming ? [3 * frame.scale, 4 * frame.scale] : []);
+          pen.setLineDash(coming ? [2 * frame.scale, 4 * frame.scale] : []);
+          // What is long ago lies behind what is recent.
+          pen.globalAlpha = coming ? 0.8 : 0.25 + 0.75 * (index > 0 ? k / index : 1) ** 2;
           if (!coming) {
             pen.strokeStyle = ground;
-            pen.lineWidth = 4.5 * frame.scale;
+            pen.lineWidth = 3.4 * frame.scale;
             line();
           }
           pen.strokeStyle = owner < 0 ? player.data.neutral : player.data.colours[owner];
-          pen.lineWidth = (coming ? 1.2 : 2.2) * frame.scale;
+          pen.lineWidth = (coming ? 1.1 : 1.7) * frame.scale;
           line();
         }
         before = at;
       }
     }
     pen.setLineDash([]);
+    pen.globalAlpha = 1;
   }
 
   function arrow(x, y, dx, dy, colour, width, ground, dash) {
@@ -438,7 +454,7 @@ function createScene(host, player) {
     }
   }
 
-  function rings(now, index) {
+  function rings(now, index, ground) {
     const chosen = player.chosen();
     pen.font = `${12 * frame.scale}px ${getComputedStyle(host).fontFamily}`;
     chosen.forEach((sample, order) => {
@@ -454,6 +470,9 @@ function createScene(host, player) {
         pen.fillStyle = player.data.picked;
         pen.textAlign = "left";
         pen.textBaseline = "bottom";
+        pen.strokeStyle = ground;
+        pen.lineWidth = 4 * frame.scale;
+        pen.strokeText(String(sample), x + 7 * frame.scale, y - 5 * frame.scale);
         pen.fillText(String(sample), x + 7 * frame.scale, y - 5 * frame.scale);
       }
     });
@@ -615,8 +634,8 @@ function createScene(host, player) {
       if (now.target && !hidden("target")) contours(now.target, data.target, 2);
       if (choice.at === "points") lattice(now);
       if (choice.paths && data.shared.still) paths(index, ground);
+      rings(now, index, ground);
       arrows(now, index, ground);
-      rings(now, index);
       pen.restore();
       const words = said(now, index);
       if (note.textContent !== words) note.textContent = words;
