@@ -115,9 +115,7 @@ def curve_option(
     return _marked(option, curves, theme)
 
 
-def effective_option(
-    curves: Curves, particles: int, threshold: float, steps: int, theme: str, now: int | None = None
-) -> dict[str, Any]:
+def effective_option(curves: Curves, particles: int, threshold: float, steps: int, theme: str) -> dict[str, Any]:
     """The effective sample size over the steps in % of a group: the median bold, single groups thin; the threshold.
 
     Args:
@@ -126,7 +124,6 @@ def effective_option(
         threshold: the share of a group below which it is resampled.
         steps: of the run.
         theme: "light" or "dark".
-        now: a step to point out; None for none.
     """
     share = 100 * curves.effective / particles
     table: dict[str, np.ndarray] = {"step": curves.index, MEDIAN: np.median(share, 1)}
@@ -145,10 +142,6 @@ def effective_option(
     line = _line("value", RESAMPLED[theme], 1.4, 1.0) | {"datasetIndex": len(tables), "silent": True, "z": 2}
     line["lineStyle"]["type"] = "dashed"
     series.append(line | {"name": THRESHOLD, "tooltip": {"show": False}})
-    if now is not None:
-        tables.append({"source": _table(step=np.array([now, now]), value=np.array([0.0, 100.0]))})
-        line = _line("value", GUIDE[theme], 2.0, 1.0) | {"datasetIndex": len(tables), "silent": True, "z": 4}
-        series.append(line | {"tooltip": {"show": False}})
     option = _frame() | {
         "legend": _legend([name, THRESHOLD], "roundRect", 14, 4),
         "tooltip": {"trigger": "axis"},

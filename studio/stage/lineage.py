@@ -29,13 +29,13 @@ if TYPE_CHECKING:
     from superdiff_engine.figures.charts import Sheet
 
 
-def draw_effective_live(curves: Curves, recipe: Recipe, key: str, height: int, now: int | None = None) -> None:
+def draw_effective_live(curves: Curves, recipe: Recipe, key: str, height: int) -> None:
     """The effective sample size over the steps, for a page that ticks; nothing without a correction."""
     if recipe.correction is None or not curves.effective.size:
         return
     st.markdown(f"**{charts.EFFECTIVE_TITLE}**", help=MEANINGS["effective"].markdown)
     steps, threshold = recipe.levels.steps, recipe.correction.threshold
-    option = charts.effective_option(curves, recipe.group, threshold, steps, theme_name(), now)
+    option = charts.effective_option(curves, recipe.group, threshold, steps, theme_name())
     alt = "Effective sample size in per cent of a group against the step, with the threshold of resampling"
     draw_echarts(option, f"{key}-effective", height, alt)
 
