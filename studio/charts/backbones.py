@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import plotly.graph_objects as go
 
 from superdiff_engine.domains.colours import STRUCTURE_COLOURS
-from superdiff_engine.domains.proteins.checks import contact_map, torsions
+from superdiff_engine.domains.proteins.checks import CONTACT, contact_map, torsions
 
 from .palette import PICKED
 
@@ -50,17 +50,70 @@ def strips_figure(structures: Sequence[str], longest: int, picked: int) -> go.Fi
 
 def contact_figure(chain: np.ndarray) -> go.Figure:
     """Distances between CA atoms."""
-    places = np.arange(1, len(chain) + 1)
-    figure = go.Figure(
-        go.Heatmap(
-            z=contact_map(chain[:, 1]), x=places, y=places, zmin=0, zmax=25, colorscale="Viridis_r",
-            colorbar={"title": {"text": "Å"}, "thickness": 10, "len": 0.8},
-            hovertemplate="residues %{x} and %{y}: %{z:.1f} Å<extra></extra>",
-        )
-    )  # fmt: skip
+    figure = _map_of(chain)
     figure.update_layout(
         title={"text": "Distances of CA", "font": {"size": 14}}, height=300, margin={"l": 8, "r": 8, "t": 40, "b": 8}
     )
+    return figure
+
+
+def large_contact_figure(chain: np.ndarray, letters: str, contacts: bool) -> go.Figure:
+    """Distances between CA atoms, large: with numbers of residues, their structures along both edges, and contacts.
+
+    Args:
+        chain: N, CA, C, O [residues, 4, 3] in Angstrom.
+        letters: of "HE-" for each residue.
+        contacts: whether a line surrounds the pairs that are in contact, closer than CONTACT.
+    """
+    figure, count = _map_of(chain, letters), len(chain)
+    if contacts:
+        places = np.arange(1, count + 1)
+        figure.add_trace(
+            go.Contour(
+                z=contact_map(chain[:, 1]), x=places, y=places, showscale=False, hoverinfo="skip",
+                contours={"start": CONTACT, "end": CONTACT, "size": 1, "coloring": "none"},
+                line={"color": PICKED, "width": 1.6},
+            )
+        )  # fmt: skip
+    # Beyond the first residue, along the upper and the left edge.
+    width = max(1.0, count / 50)
+    for start, end, letter in _pieces(letters):
+        for along, across in (("x", "y"), ("y", "x")):
+            figure.add_shape(
+                type="rect", fillcolor=STRUCTURE_COLOURS[letter], line={"width": 0},
+                **{f"{along}0": start + 0.5, f"{along}1": end + 0.5, f"{across}0": 0.5 - width, f"{across}1": 0.5},
+            )  # fmt: skip
+    step = next(one for one in (5, 10, 20, 50) if count / one <= 20)
+    ticks = {"tickvals": [1, *range(step, count + 1, step)], "showticklabels": True, "ticks": "outside"}
+    figure.update_layout(height=640, margin={"l": 8, "r": 8, "t": 34, "b": 8})
+    figure.update_xaxes(range=[0.5 - width, count + 0.5], **ticks)
+    figure.update_yaxes(range=[count + 0.5, 0.5 - width], autorange=False, **ticks)
+    return figure
+
+
+def _pieces(letters: str) -> Iterator[tuple[int, int, str]]:
+    """(first residue from 0, one beyond the last, letter) of the runs of one letter."""
+    start = 0
+    for place in range(1, len(letters) + 1):
+        if place == len(letters) or letters[place] != letters[start]:
+            yield start, place, letters[start]
+            start = place
+
+
+def _map_of(chain: np.ndarray, letters: str = "") -> go.Figure:
+    """Distances between CA atoms; a hover says the structures of both residues where their letters are given."""
+    places = np.arange(1, len(chain) + 1)
+    kinds = np.array([f" ({STRUCTURES[letter]})" for letter in letters] or [""] * len(chain), object)
+    both = np.stack(np.broadcast_arrays(kinds[None], kinds[:, None]), -1)
+    figure = go.Figure(
+        go.Heatmap(
+            z=contact_map(chain[:, 1]), x=places, y=places, zmin=0, zmax=25, colorscale="Viridis_r",
+            colorbar={"title": {"text": "Å"}, "thickness": 10, "len": 0.8}, customdata=both if letters else None,
+            hovertemplate="residues %{x}%{customdata[0]} and %{y}%{customdata[1]}: %{z:.1f} Å<extra></extra>"
+            if letters
+            else "residues %{x} and %{y}: %{z:.1f} Å<extra></extra>",
+        )
+    )  # fmt: skip
     figure.update_xaxes(title_text="residue", constrain="domain")
     figure.update_yaxes(title_text="residue", autorange="reversed", scaleanchor="x", constrain="domain")
     return figure

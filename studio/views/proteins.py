@@ -28,7 +28,7 @@ from superdiff_engine.domains.proteins.checks import (
 )
 from superdiff_engine.domains.proteins.domain import experts_of
 from superdiff_engine.domains.proteins.drawing import depict
-from superdiff_engine.domains.proteins.files import mmcif, pdb, trajectory_pdb
+from superdiff_engine.domains.proteins.files import fasta, mmcif, pdb, trajectory_pdb
 from superdiff_engine.domains.proteins.local import ASKED_AT, DRAWS, local_weights
 from superdiff_engine.domains.proteins.reading import FEWEST, LARGEST_FILE, MOST, ReadProtein
 from superdiff_engine.domains.proteins.superposed import BY_PLACE, lay
@@ -38,13 +38,13 @@ from superdiff_engine.recipes.document import Recipe
 from superdiff_engine.trace import Frame
 
 from ..charts import finished as figures
-from ..charts.backbones import STRUCTURES, contact_figure, ramachandran_figure, strips_figure
+from ..charts.backbones import STRUCTURES, contact_figure, large_contact_figure, ramachandran_figure, strips_figure
 from ..charts.cards import Card, lines_of, picture_uri
 from ..charts.palette import expert_colours, hex_colour, theme_name
 from ..charts.player import Scenes, packed
 from ..charts.scatter import Axis
 from ..charts.viewer import SENT_UNIT, Style, chain_frame, draw_viewer
-from ..guard import guarded, plain
+from ..guard import callback, guarded, once, plain
 from ..job import Job
 from ..stage.asked import draw_asked
 from ..stage.chart_files import draw_chart_files
@@ -66,6 +66,8 @@ PAGE, CELL = 16, 260
 #: Drawings on a page beside other runs.
 BESIDE = 9
 _WHAT = "proteins as flat drawings"
+#: Where the session keeps (run, protein) of the distance map that is enlarged.
+_ENLARGED = "map-enlarged"
 _COLOURINGS = {
     "structure": "coloured by structure",
     "place": "coloured by place in the chain",
@@ -199,6 +201,7 @@ class ProteinsView(View[ProteinPreview, DecodedProteins]):
             _one_protein(job, result, picked)
         everything = np.array_equal(rows, np.arange(len(result.decoded.residues)))
         show_only(job, Shown(None if everything else tuple(int(row) for row in rows)))
+        _draw_enlarged(job, result, picked)
 
     def draw_beside(self, job: Job, result: Result[DecodedProteins], beside: Beside) -> None:
         """A page of flat drawings, and the picked protein in 3D; all turn with one of them."""
@@ -352,6 +355,12 @@ def _one_protein(job: Job, result: Result[DecodedProteins], picked: int) -> None
             contact_figure(chain), key=f"contacts-{job.id}", config=figures.config(),
             alt=f"Distances between the CA atoms of protein {picked}",
         )  # fmt: skip
+        st.button(
+            "Enlarge the map",
+            icon=":material/open_in_full:",
+            args=(job.id, picked),
+            **once(f"enlarge-{job.id}", _enlarge),
+        )
         _contact_files(job, chain, picked)
     with right:
         st.plotly_chart(
@@ -359,6 +368,34 @@ def _one_protein(job: Job, result: Result[DecodedProteins], picked: int) -> None
             alt=f"Ramachandran plot of protein {picked}",
         )  # fmt: skip
         _torsion_files(job, chain, letters, picked)
+
+
+def _enlarge(job_id: str, picked: int) -> None:
+    st.session_state[_ENLARGED] = (job_id, picked)
+
+
+def _put_away() -> None:
+    st.session_state.pop(_ENLARGED, None)
+
+
+def _draw_enlarged(job: Job, result: Result[DecodedProteins], picked: int) -> None:
+    """The distance map of the picked protein in a dialog, while that is open."""
+    if st.session_state.get(_ENLARGED) != (job.id, picked):
+        return
+
+    def draw() -> None:
+        with guarded("the map"):
+            chain, letters = result.require_decoded().chain(picked)
+            contacts = st.toggle("Surround contacts (closer than 8 Å)", key=f"map-contacts-{job.id}", value=True)
+            st.plotly_chart(
+                large_contact_figure(chain, letters, contacts), key=f"map-{job.id}", config=figures.config(),
+                alt=f"Distances between the CA atoms of protein {picked}, large, with the numbers of residues",
+            )  # fmt: skip
+            st.caption(f"Hover says which residues and how far apart. Along the edges: {_legend()}")
+            _contact_files(job, chain, picked, "large-")
+
+    title = f"Distances of CA, protein {picked}"
+    st.dialog(title, width="large", on_dismiss=callback(_put_away))(draw)()
 
 
 def _superposed(job: Job, result: Result[DecodedProteins], picked: int) -> None:
@@ -423,7 +460,7 @@ def _strip_files(job: Job, letters: list[str], longest: int) -> None:
     draw_chart_files(job, "structure", "Secondary structure", sheet, lambda: "\n".join(rows).encode())
 
 
-def _contact_files(job: Job, chain: np.ndarray, picked: int) -> None:
+def _contact_files(job: Job, chain: np.ndarray, picked: int, beside: str = "") -> None:
     recipe, theme, title = job.run.recipe, theme_name(), f"Distances of CA, protein {picked}"
 
     def sheet() -> Sheet:
@@ -433,7 +470,7 @@ def _contact_files(job: Job, chain: np.ndarray, picked: int) -> None:
             title, recipe, contact_map(chain[:, 1]), ("residue", "residue"), theme, first=(1, 1), unit="Å", span=(0, 25)
         )
 
-    draw_chart_files(job, f"contacts-{picked:05d}", title, sheet, lambda: table_csv(contact_map(chain[:, 1])))
+    draw_chart_files(job, f"{beside}contacts-{picked:05d}", title, sheet, lambda: table_csv(contact_map(chain[:, 1])))
 
 
 def _torsion_files(job: Job, chain: np.ndarray, letters: str, picked: int) -> None:
@@ -497,16 +534,15 @@ def _trajectory(
 
 
 def _sequences(job: Job, chain: np.ndarray, picked: int) -> None:
-    """Sequences by ProteinMPNN, on request."""
-    key = f"designs-{job.id}-{picked}"
-    if not mpnn.is_installed():
-        with st.expander("Sequences for it", icon=":material/abc:"):
-            st.caption(mpnn.MISSING)
-        return
-    if st.button("Design sequences for it", icon=":material/abc:", key=f"design-{job.id}", help="By ProteinMPNN"):
-        with guarded("the design"), st.spinner("ProteinMPNN designs four sequences"):
-            st.session_state[key] = mpnn.design(chain, 4)
-    designs = st.session_state.get(key)
+    """Sequences by ProteinMPNN, on request; without any, a FASTA of the length alone that says so."""
+    key, designs = f"designs-{job.id}-{picked}", []
+    if mpnn.is_installed():
+        if st.button("Design sequences for it", icon=":material/abc:", key=f"design-{job.id}", help="By ProteinMPNN"):
+            with guarded("the design"), st.spinner("ProteinMPNN designs four sequences"):
+                st.session_state[key] = mpnn.design(chain, 4)
+        designs = st.session_state.get(key, [])
+    else:
+        st.caption(mpnn.OFFER)
     if designs:
         st.dataframe(
             pd.DataFrame([(one.sequence, one.score) for one in designs], columns=["sequence", "score, nats a residue"]),
@@ -514,11 +550,13 @@ def _sequences(job: Job, chain: np.ndarray, picked: int) -> None:
             column_config={"score, nats a residue": st.column_config.NumberColumn(format="%.3f")},
             alt="Designed sequences with their scores; lower fits the backbone better",
         )
-        entries = [
-            f">protein_{picked:05d}_design_{k} score {one.score:.3f}\n{one.sequence}\n" for k, one in enumerate(designs)
-        ]
-        fasta = "".join(entries)
-        draw_download(job, Download("Sequences (FASTA)", f"{job.id}-{picked:05d}.fasta", "text/plain", fasta.encode))
+    make = partial(fasta, {picked: len(chain)}, {picked: designs})
+    title = "Designed sequences (FASTA)" if designs else "FASTA (X: no sequence is known)"
+    draw_download(job, Download(title, f"{job.id}-{picked:05d}.fasta", "text/plain", partial(_encoded, make)))
+    if not designs:
+        st.caption(
+            "A backbone has no sequence. Files of atoms hold glycine, which has no side chain; neither is a design."
+        )
 
 
 VIEW = ProteinsView()

@@ -7,7 +7,8 @@ import io
 import json
 import textwrap
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import gemmi
 import numpy as np
@@ -17,8 +18,11 @@ from ...recipes.document import Recipe
 from .arrays import DecodedProteins
 from .reading import ATOMS, CATEGORY, FEWEST, LARGEST_FILE, MOST, REMARK, ReadProtein, read_protein
 
+if TYPE_CHECKING:
+    from .mpnn import Design
+
 __all__ = [
-    "ATOMS", "CATEGORY", "FEWEST", "LARGEST_FILE", "MOST", "REMARK", "ReadProtein", "exports", "mmcif", "pdb",
+    "ATOMS", "CATEGORY", "FEWEST", "LARGEST_FILE", "MOST", "REMARK", "ReadProtein", "exports", "fasta", "mmcif", "pdb",
     "read_protein", "structure_of", "table_csv", "trajectory_pdb",
 ]  # fmt: skip
 
@@ -144,6 +148,25 @@ def table_csv(result: Result[DecodedProteins], rows: Sequence[int] | None = None
     return text.getvalue()
 
 
+def fasta(residues: Mapping[int, int], designs: Mapping[int, Sequence[Design]]) -> str:
+    """Sequences of proteins: the designs of each, or where there is none as many X as it has residues.
+
+    Args:
+        residues: of each protein, by its number.
+        designs: sequences for them, by number; those that are left out have none.
+    """
+    entries = []
+    for number, count in residues.items():
+        name = f"protein_{number:05d}"
+        for place, one in enumerate(designs.get(number, ())):
+            said = f"design {place} by ProteinMPNN, score {one.score:.3f} nats a residue"
+            entries.append((f"{name}_design_{place} {said}", one.sequence))
+        if not designs.get(number):
+            said = f"{count} residues of a backbone without a sequence; X is any amino acid; not a design"
+            entries.append((f"{name} {said}", "X" * count))
+    return "".join(f">{head}\n" + "\n".join(textwrap.wrap(letters, 60)) + "\n" for head, letters in entries)
+
+
 def trajectory_pdb(result: Result[DecodedProteins], row: int) -> str:
     """The kept previews of one sample as the models of a PDB file, the first of them noise."""
     length = int(result.require_decoded().residues[row])
@@ -158,6 +181,7 @@ def exports(result: Result[DecodedProteins], shown: Shown = ALL) -> list[Export]
     if proteins is None:
         return []
     rows = range(len(proteins.residues)) if shown.rows is None else shown.rows
+    lengths = {int(row): int(proteins.residues[row]) for row in rows}
 
     def everything() -> bytes:
         buffer = io.BytesIO()
@@ -167,6 +191,7 @@ def exports(result: Result[DecodedProteins], shown: Shown = ALL) -> list[Export]
                 archive.writestr(f"protein_{row:05d}.pdb", pdb([chain], result.recipe, [row], result=result))
                 archive.writestr(f"protein_{row:05d}.cif", mmcif(chain, result.recipe, row, result))
             archive.writestr("proteins.csv", table_csv(result, rows))
+            archive.writestr("proteins.fasta", fasta(lengths, {}))
             archive.writestr(
                 "README.txt",
                 f"In all files {COUNTING}; protein_00000 is the first sample of the run.\n{weighing(result)}",
@@ -182,5 +207,6 @@ def exports(result: Result[DecodedProteins], shown: Shown = ALL) -> list[Export]
             lambda: pdb([proteins.chain(row)[0] for row in rows], result.recipe, rows, result=result).encode(),
         ),
         Export("proteins.csv", "Table (CSV)", "text/csv", lambda: table_csv(result, rows).encode()),
+        Export("proteins.fasta", "FASTA (X: no sequences)", "text/plain", lambda: fasta(lengths, {}).encode()),
         Export("proteins.zip", "PDB and mmCIF of each, table, recipe (zip)", "application/zip", everything),
     ]

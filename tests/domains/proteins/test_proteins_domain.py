@@ -14,6 +14,7 @@ from superdiff_engine import estimate_log_density, karras_levels
 from superdiff_engine.domains import get_domain
 from superdiff_engine.domains.checked import make_recipe, parse_recipe
 from superdiff_engine.domains.proteins import checks, drawing, files
+from superdiff_engine.domains.proteins.mpnn import Design
 from superdiff_engine.errors import RecipeError, SuperDiffError
 from superdiff_engine.recipes.document import CorrectionRecipe
 from superdiff_engine.runs.run import Run
@@ -250,3 +251,14 @@ def test_files_of_a_corrected_run_say_what_each_protein_counts_for():
     helix = float(np.array([0.25, 0.75, 0]) @ result.decoded.helix)
     assert get_domain("proteins").describe(corrected)["residues in helices"] == f"{helix:.0%}"
     assert files.read_protein(named["proteins.pdb"].encode()).recipe
+
+
+def test_a_fasta_holds_designs_and_says_where_there_is_none():
+    designs = {4: [Design("AC" * 40, 1.25), Design("GG" * 40, 2.0)]}
+    text = files.fasta({3: 64, 4: 80}, designs)
+    entries = [entry.split("\n", 1) for entry in text.split(">")[1:]]
+    names = ["protein_00003", "protein_00004_design_0", "protein_00004_design_1"]
+    assert [head.split()[0] for head, _ in entries] == names
+    assert [letters.replace("\n", "") for _, letters in entries] == ["X" * 64, "AC" * 40, "GG" * 40]
+    assert "not a design" in entries[0][0] and "score 1.250 nats" in entries[1][0]
+    assert gemmi.read_pir_or_fasta(text)[0].seq == "X" * 64

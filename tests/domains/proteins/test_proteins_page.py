@@ -99,6 +99,29 @@ def test_scenes_hold_every_chain_apart():
     assert np.array(backbones.contact_figure(whole_helix(40)).data[0].z).shape == (40, 40)
 
 
+def test_the_large_map_says_residues_structures_and_contacts():
+    letters = "-" + "H" * 38 + "-"
+    figure = backbones.large_contact_figure(whole_helix(40), letters, contacts=True)
+    heat, contour = figure.data
+    alpha = whole_helix(40)[:, 1]
+    assert heat.z[3, 9] == pytest.approx(np.linalg.norm(alpha[3] - alpha[9])) and heat.x[9] == 10 and heat.y[3] == 4
+    assert heat.customdata[3, 0].tolist() == [" (neither)", " (helix)"]  # residue 1 across, residue 4 down
+    assert contour.contours.start == contour.contours.end == 8.0
+    assert [(one.x0, one.x1) for one in figure.layout.shapes[::2]] == [(0.5, 1.5), (1.5, 39.5), (39.5, 40.5)]
+    assert figure.layout.xaxis.tickvals == (1, 5, 10, 15, 20, 25, 30, 35, 40)
+    assert len(backbones.large_contact_figure(whole_helix(40), letters, contacts=False).data) == 1
+
+
+def test_without_a_design_the_page_says_what_its_fasta_is(app, monkeypatch):
+    monkeypatch.setattr(mpnn, "is_installed", lambda: False)
+    press(app, "run")
+    (run,) = finish(app)
+    assert "make studio SEQUENCES=1" in words(app) and "pip install" not in words(app)
+    assert "no design either" in words(app)
+    press(app, f"enlarge-{run.id}")
+    assert not app.exception and not app.error and "Hover says which residues" in words(app)
+
+
 def test_local_weights_belong_to_the_expert_that_knows_the_residue(assets):
     recipe = make_recipe(RECIPE)
     experts = experts_of(recipe, [40] * DRAWS, "cpu")
