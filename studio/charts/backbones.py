@@ -85,7 +85,7 @@ def large_contact_figure(chain: np.ndarray, letters: str, contacts: bool) -> go.
             )  # fmt: skip
     step = next(one for one in (5, 10, 20, 50) if count / one <= 20)
     ticks = {"tickvals": [1, *range(step, count + 1, step)], "showticklabels": True, "ticks": "outside"}
-    figure.update_layout(height=640, margin={"l": 8, "r": 8, "t": 34, "b": 8})
+    figure.update_layout(height=540, margin={"l": 8, "r": 8, "t": 34, "b": 8})
     figure.update_xaxes(range=[0.5 - width, count + 0.5], **ticks)
     figure.update_yaxes(range=[count + 0.5, 0.5 - width], autorange=False, **ticks)
     return figure

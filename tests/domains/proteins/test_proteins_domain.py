@@ -150,7 +150,7 @@ def result_of_a_run():
 def test_files_hold_what_was_made_and_the_recipe():
     result = result_of_a_run()
     named = {export.name: export for export in get_domain("proteins").exports(result)}
-    assert set(named) == {"proteins.pdb", "proteins.csv", "proteins.zip"}
+    assert set(named) == {"proteins.pdb", "proteins.csv", "proteins.fasta", "proteins.zip"}
     structure = gemmi.read_pdb_string(named["proteins.pdb"].make().decode())
     assert len(structure) == 3 and len(structure[0]["A"]) == 40
     with zipfile.ZipFile(io.BytesIO(named["proteins.zip"].make())) as archive:

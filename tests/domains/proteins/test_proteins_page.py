@@ -117,7 +117,7 @@ def test_without_a_design_the_page_says_what_its_fasta_is(app, monkeypatch):
     press(app, "run")
     (run,) = finish(app)
     assert "make studio SEQUENCES=1" in words(app) and "pip install" not in words(app)
-    assert "no design either" in words(app)
+    assert "neither is a design" in words(app)
     press(app, f"enlarge-{run.id}")
     assert not app.exception and not app.error and "Hover says which residues" in words(app)
 
