@@ -8,6 +8,7 @@ Estimator, ICLR 2025, arXiv 2412.17762.
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -111,3 +112,26 @@ def __getattr__(name: str) -> Any:
             if hasattr(home, name):
                 return getattr(home, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def _show_in_notebooks() -> None:
+    """Tell IPython, where this is imported there, how results, runs and steps show themselves in a cell."""
+    if "IPython" not in sys.modules:
+        return
+    shell = import_module("IPython").get_ipython()
+    if shell is None:
+        return
+
+    def shown_by(name: str) -> Any:
+        return lambda value: getattr(import_module(f"{__name__}.web.cells"), name)(value)
+
+    formatter = shell.display_formatter.formatters["text/html"]
+    for module, kind, name in (
+        ("domain", "Result", "result_html"),
+        ("runs.run", "Run", "run_html"),
+        ("sampling", "Step", "step_html"),
+    ):
+        formatter.for_type_by_name(f"{__name__}.{module}", kind, shown_by(name))
+
+
+_show_in_notebooks()

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..domains.colours import STRUCTURE_COLOURS
 
-__all__ = ["as_data", "atoms_script", "plotly_script"]
+__all__ = ["as_data", "atoms_script", "library_3d", "plotly_script"]
 
 _HERE = Path(__file__).parent
 
@@ -18,11 +18,15 @@ _HERE = Path(__file__).parent
 def atoms_script() -> str:
     """The script that draws atoms and backbones, with 3Dmol.js, for scripts that it is put before.
 
-    It is JavaScript, not HTML: within a page it goes through `within_html` as every other text.
+    No text in it ends the script of a page.
     """
-    library = (_HERE / "3Dmol-min.js").read_text(encoding="utf-8")
-    given = f"const SOURCE = {as_data(library)};\nconst STRUCTURE_COLOURS = {as_data(STRUCTURE_COLOURS)};\n"
+    given = f"const SOURCE = {as_data(library_3d())};\nconst STRUCTURE_COLOURS = {as_data(STRUCTURE_COLOURS)};\n"
     return given + (_HERE / "atoms.js").read_text(encoding="utf-8")
+
+
+def library_3d() -> str:
+    """3Dmol.js."""
+    return (_HERE / "3Dmol-min.js").read_text(encoding="utf-8")
 
 
 @cache
