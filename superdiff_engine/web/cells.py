@@ -63,7 +63,7 @@ def run_html(run: Run) -> str:
 
 
 def step_html(step: Step) -> str:
-    """A step of `sample` as a cell of a notebook shows it: means of log-densities and weights, and points of a plane."""
+    """A step of `sample` as a cell of a notebook shows it: mean log-densities and weights, and points of a plane."""
     log_density, weights = step.log_density.double().cpu().numpy(), step.weights.double().cpu().numpy()
     rows = [
         f"<tr><td>{place}</td><td>{log_density[place].mean():.4g}</td><td>{weights[place].mean():.4g}</td></tr>"
