@@ -23,6 +23,7 @@ from superdiff_engine.figures.charts import (
     curve_sheet,
     groups_sheet,
     lineage_sheet,
+    properties_sheet,
     scatter_sheet,
     table_sheet,
 )
@@ -81,6 +82,17 @@ def test_agreement_has_a_point_a_sample_and_the_names_as_typed(run):
     assert head == ["curve_from_0", "sample_from_0", "run_nats", "afresh_nats"]
     np.testing.assert_allclose(table[20:, 2:], np.stack([x[1], y[1]], 1), rtol=1e-8)
     np.testing.assert_array_equal(table[:, :2], [(curve, row) for curve in range(2) for row in range(20)])
+
+
+def test_two_properties_stand_at_their_values_with_what_was_asked(run):
+    x, y = np.random.default_rng(1).normal(size=(2, 2, 12))
+    groups = [Group("satisfy all", "#0072b2", x[0], y[0], "star"), Group(NASTY[:30], "#d55e00", x[1], y[1], "diamond")]
+    bounds = [("x", 0.25, "#0072b2"), ("y", -0.5, "#d55e00")]
+    svg = properties_sheet("TPSA & $y$", run.recipe, groups, ("TPSA, Å²", "$rings$"), "dark", bounds).svg()
+    for number, group in enumerate(groups):
+        np.testing.assert_allclose(marks(svg, f"points-{number}"), np.stack([group.x, group.y], 1), atol=2e-2)
+    assert {"TPSA & $y$", "TPSA, Å²", "$rings$", "satisfy all"} <= set(texts(svg))
+    assert svg.count(b"stroke-dasharray" if isinstance(svg, bytes) else "stroke-dasharray") == 2
 
 
 def test_samples_in_the_plane_stand_at_their_places(run):
