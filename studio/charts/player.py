@@ -38,7 +38,7 @@ _TITLES = {
     "difference": "Difference to the mean",
     "weights": TITLES["weights"],
     "effective": EFFECTIVE_TITLE,
-    "error": "Estimated − exact log-density",
+    "error": "Estimated − exact",
 }
 #: Samples of a corrected run whose ancestors are sent.
 _MOST_FOLLOWED = 4096
@@ -122,11 +122,9 @@ def playback(
         most: bytes of the whole, about.
     """
     frames = trace.frames
-    all_curves = trace.curves()
-    fixed = _MOST_CURVES
     drawn: list[dict[str, Any]] = [{} for _ in frames]
     if scenes is not None and frames:
-        room = most - fixed
+        room = most - _MOST_CURVES
         # What noise looks like takes most room, and so do the details of the end: both are asked.
         each = max(len(json.dumps(scenes.moment(frame))) for frame in (frames[0], frames[-1]))
         each += _compared_bytes(compared(frames[-1]))
@@ -151,7 +149,7 @@ def playback(
         "ancestors": _ancestors(trace, index, min(recipe.batch, _MOST_FOLLOWED), rows),
         "compared": _compared(pairs) if len(pairs) == len(frames) and frames else None,
         "agreement": scenes is None or scenes.agreement,
-        "curves": _curves(all_curves, recipe, index),
+        "curves": _curves(trace.curves(), recipe, index),
         "alt": "" if scenes is None else scenes.alt,
         "note": " ".join(filter(None, ["" if scenes is None else scenes.note, note])),
     }
@@ -215,7 +213,7 @@ def _curves(curves: Curves, recipe: Recipe, index: np.ndarray) -> dict[str, Any]
         "marks": curves.marks.tolist(),
         "mostLines": MOST_LINES,
         "titles": _TITLES,
-        "units": {**UNITS, "effective": EFFECTIVE_UNIT, "error": "nats"},
+        "units": {**UNITS, "effective": EFFECTIVE_UNIT, "error": "difference, nats"},
     }
 
 

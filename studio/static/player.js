@@ -405,7 +405,7 @@ class Player {
   }
   removed() {
     this.play(false);
-    for (const timer of [this.writing]) clearTimeout(timer);
+    clearTimeout(this.writing);
     this.sizes?.disconnect();
     this.scene?.removed?.();
     if (window.superdiffTab) window.superdiffTab.look = null;
@@ -579,7 +579,7 @@ class Curve extends Panel {
       for (let sample = 0; sample < count; sample += 1) sum += estimated[place * count + sample] - exact[place * count + sample];
       return sum / count;
     });
-    return { steps: data.index, experts, single: Math.min(data.traced, count), mean: (row, expert) => means[row * experts + expert], one, ofSamples: true, most: Infinity };
+    return { steps: data.index, experts, single: Math.min(data.traced, count), mean: (row, expert) => means[row * experts + expert], one, ofSamples: true };
   }
   range(found) {
     if (this.quantity === "effective") return [0, 100];
@@ -593,7 +593,6 @@ class Curve extends Panel {
       }
     thin.sort((a, b) => a - b);
     let low = Infinity, high = -Infinity;
-    for (const value of [...bold.slice(0, 1)]) low = high = value;
     for (const value of bold) {
       low = Math.min(low, value);
       high = Math.max(high, value);
@@ -639,7 +638,7 @@ class Curve extends Panel {
       for (let expert = 0; expert < found.experts; expert += 1)
         // The first expert's line is broader, so that lines on top of each other show both colours.
         if (bold.length) line((row) => found.mean(row, expert), 1.4, 0.75, colour(expert), [5 * scale, 4 * scale]);
-        else line((row) => found.mean(row, expert), expert ? 2.2 : 3.6, 1, colour(expert));
+        else line((row) => found.mean(row, expert), expert || found.experts < 2 ? 2.2 : 3.6, 1, colour(expert));
       for (const sample of [...bold].reverse())
         for (let expert = 0; expert < found.experts; expert += 1)
           line((row) => found.one(row, expert, sample), (sample === bold[0] ? 1 : 0.6) * (expert ? 2.4 : 3.8), 1, colour(expert));
@@ -717,7 +716,7 @@ class Curve extends Panel {
 // Estimated against exact log-densities of the samples of the moment; on the diagonal they agree.
 class Agreement extends Panel {
   constructor(player) {
-    super(player, "Estimated against exact log q", "Estimated against exact log-density of the samples of this moment; on the diagonal they agree");
+    super(player, "Estimated against exact", "Estimated against exact log-density of the samples of this moment; on the diagonal they agree");
     this.plot.classList.add("still");
     this.plot.dataset.quantity = "agreement";
   }
