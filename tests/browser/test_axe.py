@@ -14,6 +14,7 @@ from tests.plane_recipes import plane
 pytestmark = pytest.mark.browser
 #: Pages by their addresses, each with what is there once it is drawn.
 PAGES = {
+    "playground": ".play .legend span",
     "library": "li.card .open",
     "lessons": "h2",
     "guide": "h2",
