@@ -171,10 +171,9 @@ def _onward(lesson: Lesson, done: Doing, shown: list[Shown], found: Lessons) -> 
                 following = found.lessons[place + 1]
                 st.button(
                     f"Next lesson: {plain(following.title)}",
-                    key="lesson-next",
                     type="primary",
                     icon=":material/arrow_forward:",
-                    on_click=callback(open_lesson),
+                    **once("lesson-next", open_lesson),
                     args=(following.name,),
                 )
         return
@@ -189,8 +188,9 @@ def _onward_button(lesson: Lesson, done: Doing, label: str) -> None:
         label,
         type="primary",
         icon=":material/arrow_forward:",
-        key="lesson-onward",
-        on_click=callback(partial(_go, lesson.name, done.part + 1)),
+        # Told twice, a click would go on by two steps.
+        **once("lesson-onward", _go),
+        args=(lesson.name, done.part + 1),
     )
 
 
