@@ -172,7 +172,7 @@ def draw_run_buttons(lesson: Lesson, shown: list[Shown]) -> None:
         problem = str(error)
     st.button(
         "Run again" if again else "Run",
-        type="primary" if not have_ended(shown) or lesson_changed(lesson, shown) else "secondary",
+        type="primary" if not again or (not busy and lesson_changed(lesson, shown)) else "secondary",
         icon=":material/play_arrow:",
         **once("lesson-run", run_lesson),
         args=(lesson, False),
