@@ -86,13 +86,13 @@ def _pages(job: Job, result: Result, shown: Shown) -> list[Download]:
     labels, state = labels_of(job), "" if job.run.state == "done" else job.run.state
 
     def whole() -> bytes:
-        from superdiff_engine.web import run_page
+        from superdiff_engine.web.page import run_page
 
         told = {"title": labels.name, "note": labels.note, "state": state}
         return run_page(result, job.run.trace, job.run.titles, **told).encode()
 
     def solids() -> bytes:
-        from superdiff_engine.web import solids_page
+        from superdiff_engine.web.page import solids_page
 
         return solids_page(result, shown, title=labels.name).encode()
 

@@ -92,7 +92,7 @@ def page(
     """
     from ..library.labels import Labels, read_labels
     from ..system.files import write_whole
-    from ..web import run_page, solids_page
+    from ..web.page import run_page, solids_page
 
     if out.suffix.lower() not in (".html", ".htm"):
         raise SuperDiffError(f"The page is HTML; give it a name that ends in .html, not '{out.name}'.")

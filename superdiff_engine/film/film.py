@@ -10,7 +10,6 @@ from PIL import Image
 from ..runs.run import Run
 from .moments import kept_moments, walked_moments
 from .settings import FilmSettings
-from .sheet import FilmSheet
 from .writing import FILM_KINDS, write_gif, write_mp4
 
 __all__ = ["Film"]
@@ -73,6 +72,8 @@ class Film:
             self.fraction = share
             if on_share is not None:
                 on_share(share)
+
+        from .sheet import FilmSheet  # not before it is asked for: matplotlib takes a second
 
         settings, run = self.settings, self.run
         begun = _WALK if settings.again else 0.0

@@ -1,11 +1,7 @@
 """Runs as web pages that need nothing else: one file each, with all scripts inside, that asks no other place.
 
-from superdiff_engine.web import run_page, solids_page
+from superdiff_engine.web.page import run_page, solids_page
 
 open("run.html", "w").write(run_page(run.result, run.trace, run.titles))
 open("molecules.html", "w").write(solids_page(run.result))      # molecules or proteins in three dimensions
 """
-
-from .page import run_page, solids_page
-
-__all__ = ["run_page", "solids_page"]

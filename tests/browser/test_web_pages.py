@@ -7,7 +7,7 @@ from plane_recipes import plane
 from superdiff_engine.domains import get_domain
 from superdiff_engine.domains.checked import make_recipe
 from superdiff_engine.runs.run import Run
-from superdiff_engine.web import run_page, solids_page
+from superdiff_engine.web.page import run_page, solids_page
 
 pytestmark = pytest.mark.browser
 HOSTILE = "</script></title><script>window.ran=1</script><img src=x onerror=window.ran=1><a href='javascript:1'>x</a>"

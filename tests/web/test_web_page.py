@@ -19,7 +19,7 @@ from superdiff_engine.domains import get_domain
 from superdiff_engine.domains.checked import make_recipe
 from superdiff_engine.errors import SuperDiffError
 from superdiff_engine.runs.run import Run
-from superdiff_engine.web import run_page, solids_page
+from superdiff_engine.web.page import run_page, solids_page
 
 HOSTILE = "</script><script>window.ran=1</script><img src=x onerror=window.ran=1>"
 
