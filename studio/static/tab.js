@@ -95,7 +95,8 @@ tab.present ??= (on) => {
   } catch {}
   fit();
   tellScreen();
-  requestAnimationFrame(() => window.dispatchEvent(new Event("resize")));
+  // Charts take up their new size: at once, and when the server has drawn them anew.
+  for (const later of [0, 700, 2000]) setTimeout(() => window.dispatchEvent(new Event("resize")), later);
 };
 
 function onResize() {

@@ -133,7 +133,9 @@ export default function (component) {
   }
   const stage = parent.querySelector(".stage");
   const several = data.frames.length > 1;
-  stage.style.height = `${data.height - (several ? 44 : 4)}px`;
+  const height = `${data.height - (several ? 44 : 4)}px`;
+  const resized = stage.style.height !== height;
+  stage.style.height = height;
   let state = states.get(stage);
   if (state === undefined) {
     state = begin(parent);
@@ -141,6 +143,9 @@ export default function (component) {
   }
   if (state === null) {
     return;
+  }
+  if (resized) {
+    state.viewer.resize(); // at once: the observer waits for the next frame, which a quiet page may not draw
   }
   join(state, data.turning || "");
   const fresh = data.scene !== state.scene || data.frames.length !== (state.frames || []).length;

@@ -68,8 +68,9 @@ def test_yesterdays_run_is_found_replayed_compared_and_shown_on_a_slide(tab, tmp
         tab.get_by_text("6 of 6 steps").first.wait_for()
         tab.wait_for_function("(id) => location.search.includes(id)", arg=older.id)
         tab.get_by_text("Replay", exact=True).click()
-        tab.get_by_text("Moment", exact=True).wait_for()
-        tab.get_by_text("Samples at level", exact=False).wait_for()
+        player = tab.locator(".player[data-step]")
+        player.locator(".scene[data-drawn]").wait_for()
+        assert player.get_attribute("data-step") == "6"
         name, slide = saved(tab, "Save", "For a slide (PNG)")
         assert name.endswith("-slide.png") and Image.open(io.BytesIO(slide)).size == (1920, 1080)
         # Both, side by side.
