@@ -18,7 +18,8 @@ pytestmark = pytest.mark.browser
 
 # Every node that a live chart, preview or progress bar draws on; each gets a mark that a remount would lose.
 MARK = """() => {
-    const parts = [...document.querySelectorAll('[data-testid="stEChartsChart"] canvas, [data-testid="stProgress"]')];
+    const parts = [...document.querySelectorAll('[data-testid="stEChartsChart"] canvas, [data-testid="stProgress"], ' +
+        '.st-key-live [data-testid="stBidiComponentIsolated"]')];
     parts.forEach((part, place) => { part.dataset.mark = String(place); });
     window.removed = 0;
     new MutationObserver((changes) => {
@@ -94,7 +95,7 @@ def test_a_long_run_is_live_survives_a_reload_and_is_cancelled(context, studio):
     page = open_with(context, studio, long_run())
     page.keyboard.press("Control+Enter")
     page.get_by_text(PROGRESS).first.wait_for()
-    page.wait_for_function("() => document.querySelectorAll('[data-testid=stEChartsChart] canvas').length >= 5")
+    page.wait_for_function("() => document.querySelectorAll('[data-testid=stEChartsChart] canvas').length >= 4")
     # Charts mount one after the other; what is watched begins once all of them have been drawn.
     seen = wait_for_next_step(page, step_now(page))
     marked = page.evaluate(MARK)
