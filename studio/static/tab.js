@@ -154,7 +154,7 @@ export default function ({ data, setStateValue }) {
   tab.tell = setStateValue;
   tab.write = write;
   write();
-  tell();
+  setTimeout(tell, 150); // what is told while it is being mounted may be dropped
   // After a reload, and to a server that knows nothing of it.
   tab.presents ??= kept();
   fit();
