@@ -16,6 +16,8 @@ _KEY = "transport"
 _STATIC = Path(__file__).parents[1] / "static"
 #: Steps that a run has made before its own pace is said.
 _PACED = 3
+#: Seconds without a look after which nobody watches any more: a tab in the background looks once a minute.
+_GONE = 180
 
 
 @cache
@@ -28,6 +30,7 @@ def _component() -> Any:
 def draw_transport(job: Job) -> None:
     """The bar of a run that has not ended; it updates in place, whichever run it is of."""
     run, tempo = job.run, job.run.tempo
+    tempo.attend(_GONE)
     made = len(run.trace) / run.seconds if len(run.trace) >= _PACED and run.seconds > 0 else None
     data = {
         "run": job.id,

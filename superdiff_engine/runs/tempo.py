@@ -38,6 +38,7 @@ class Tempo:
         self._granted = 0
         self._last = -math.inf
         self._waited, self._waiting_since = 0.0, math.inf
+        self._until = math.inf
 
     @property
     def paused(self) -> bool:
@@ -89,6 +90,15 @@ class Tempo:
             self._rate = _checked(rate)
             self._changed.notify_all()
 
+    def attend(self, seconds: float) -> None:
+        """Say that somebody watches, who says so again within so many seconds.
+
+        Who does not has gone, and a run that he paused or slowed goes on as fast as it can. Without a watcher a pause
+        lasts until `go_on`.
+        """
+        with self._changed:
+            self._until = time.monotonic() + seconds
+
     def wake(self) -> None:
         """Have a run that waits look whether it was cancelled."""
         with self._changed:
@@ -120,6 +130,8 @@ class Tempo:
     def _due(self) -> float:
         """Seconds until the next step, 0 or less where it is due; infinite while it is paused."""
         with self._changed:
+            if time.monotonic() > self._until:  # nobody is there any more
+                self._paused, self._granted, self._rate = False, 0, None
             if self._paused:
                 return 0.0 if self._granted else math.inf
             return 0.0 if self._rate is None else self._last + 1 / self._rate - time.monotonic()

@@ -140,3 +140,18 @@ def test_a_cancel_that_nobody_told_of_is_seen():
 def test_a_rate_that_is_none_is_refused(rate):
     with pytest.raises(ArgumentError, match="steps a second"):
         Tempo().slow(rate)
+
+
+def test_a_paused_run_goes_on_when_its_watcher_has_gone(begin):
+    run = Run(recipe(6))
+    run.tempo.slow(2.0)
+    run.tempo.pause()
+    run.tempo.attend(60)
+    thread = begin(run)
+    until(lambda: len(run.trace) == 1)
+    for _ in range(4):  # as long as somebody says so it stands still
+        run.tempo.attend(0.5)
+        time.sleep(0.2)
+    assert len(run.trace) == 1 and run.tempo.paused
+    thread.join(20)
+    assert run.state == "done" and not run.tempo.watched
