@@ -22,7 +22,16 @@ function words(rate, made) {
   return made !== null && made < 0.85 * rate ? `${steps(rate)} asked, ${steps(made)} made` : steps(rate);
 }
 
+// A slider that has just been moved goes first: a run that goes on does so at the pace that is shown.
+function settle() {
+  if (tab.timer === null) return;
+  clearTimeout(tab.timer);
+  tab.timer = null;
+  ask("rate", tab.wanted.rate);
+}
+
 function ask(what, rate = null) {
+  settle();
   tab.number += 1;
   tab.asked = [...tab.asked, [tab.number, what, tab.data.run, rate]].slice(-KEPT);
   tab.send("asked", tab.asked);
@@ -64,10 +73,7 @@ function create(place) {
   slider.oninput = () => {
     tab.wanted = { ...tab.wanted, rate: rateAt(Number(slider.value)) };
     show(place);
-    tab.timer ??= setTimeout(() => {
-      tab.timer = null;
-      ask("rate", rateAt(Number(slider.value)));
-    }, PAUSE_BETWEEN);
+    tab.timer ??= setTimeout(settle, PAUSE_BETWEEN);
   };
   place.made = true;
 }
