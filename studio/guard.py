@@ -28,9 +28,7 @@ def guarded(what: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if not isinstance(error, SuperDiffError):
-            log.exception("unexpected error in %s", what)
-        show_sentence(_sentence(error, what))
+        show_sentence(sentence_of(error, what))
 
 
 def callback(act: Callable[..., object]) -> Callable[..., None]:
@@ -43,9 +41,7 @@ def callback(act: Callable[..., object]) -> Callable[..., None]:
         try:
             act(*arguments, **named)
         except Exception as error:
-            if not isinstance(error, SuperDiffError):
-                log.exception("unexpected error in a callback")
-            st.session_state["problem"] = _sentence(error, "what you just did")
+            st.session_state["problem"] = sentence_of(error, "what you just did")
 
     return guarded_act
 
@@ -71,9 +67,11 @@ def once(key: str, act: Callable[..., object]) -> dict[str, Any]:
     return {"key": f"{key}{TURN}{turn}", "on_click": callback(act_once)}
 
 
-def _sentence(error: Exception, what: str) -> str:
+def sentence_of(error: Exception, what: str) -> str:
+    """What to tell of an error that is being handled, in `what`; one that nobody foresaw goes to the log."""
     if isinstance(error, SuperDiffError):
         return str(error)
+    log.error("unexpected error in %s", what, exc_info=error)
     if is_out_of_memory(error):
         return f"The memory ran out in {what}; close other programs, or choose fewer samples."
     return f"Something unexpected went wrong in {what}; the studio's log in the terminal holds the details."

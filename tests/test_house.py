@@ -25,7 +25,7 @@ FLOORS = [
     ["superdiff_engine.arrays", "superdiff_engine.trace", "superdiff_engine.measured"],
     ["superdiff_engine.system"],
     ["superdiff_engine.recipes"],
-    ["superdiff_engine.domain", "superdiff_engine.play", "superdiff_engine.walk"],
+    ["superdiff_engine.domain", "superdiff_engine.play", "superdiff_engine.result", "superdiff_engine.walk"],
     ["superdiff_engine.tables", "superdiff_engine.training"],
     ["superdiff_engine.domains"],
     ["superdiff_engine.runs"],

@@ -22,7 +22,8 @@ import numpy as np
 import torch
 
 from ...arrays import Decoded, Preview
-from ...domain import Domain, Export, ModelInfo, Result, Shown, ALL
+from ...domain import Domain, Export, ModelInfo, Shown, ALL
+from ...result import Result
 from ...geometry import Euclidean
 from ...recipes.document import Expert, Levels, Recipe
 from ...recipes.operators import OrRecipe

@@ -24,7 +24,7 @@ from superdiff_engine.play import Played
 from .. import session
 from ..charts.palette import PICKED, theme_name
 from ..form import state as form_state
-from ..guard import callback, guarded, log, show_sentence
+from ..guard import callback, guarded, sentence_of, show_sentence
 from . import kept
 from .sketch import MOST_FITTED, modes_of, offered, recipe_of, sketch_of
 
@@ -117,14 +117,8 @@ def _answer() -> None:
             form_state.load(recipe)
             session.show([])
             play.leave = True
-    except SuperDiffError as error:
-        play.answer = (play.answer or {}) | {"problem": str(error)}
-    except Exception:
-        log.exception("unexpected error in the playground")
-        sentence = (
-            "Something unexpected went wrong in the playground; the studio's log in the terminal holds the details."
-        )
-        play.answer = (play.answer or {}) | {"problem": sentence}
+    except Exception as error:
+        play.answer = (play.answer or {}) | {"problem": sentence_of(error, "the playground")}
     if play.answer is not None:
         play.answer |= {"number": play.answered, "seconds": time.perf_counter() - started}
 

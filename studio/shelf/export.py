@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import tempfile
 import threading
 from collections.abc import Sequence
@@ -10,16 +9,13 @@ from pathlib import Path
 
 import streamlit as st
 
-from superdiff_engine.errors import SuperDiffError
 from superdiff_engine.library import Library
 from superdiff_engine.library.archive import export_zip
 
-from ..guard import callback, guarded, plain, show_sentence
+from ..guard import callback, guarded, plain, sentence_of, show_sentence
 from ..words import bytes_text
 from . import asked
 from .acts import counted
-
-log = logging.getLogger("superdiff.studio")
 
 #: Bytes of runs that the page hands out at once; a browser's download passes through the server's memory.
 MOST_EXPORTED = 2 * 1000**3
@@ -63,13 +59,8 @@ class Export:
             self.refused = export_zip(library, self.ids, self.path, self._told).refused
         except _Cancelled:
             self.problem = "The export was cancelled."
-        except SuperDiffError as error:
-            self.problem = str(error)
-        except Exception:
-            log.exception("unexpected error in an export")
-            self.problem = (
-                "The export stopped on an unexpected error; the studio's log in the terminal has the details."
-            )
+        except Exception as error:
+            self.problem = sentence_of(error, "the export")
         finally:
             self._ended.set()
 

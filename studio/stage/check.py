@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from superdiff_engine.domain import Result
 from superdiff_engine.figures.meanings import CHECK
+from superdiff_engine.result import Result
 from superdiff_engine.runs.density_check import Checking, DensityCheck, Fit
 from superdiff_engine.runs.estimation import PATHS, STEPS
 

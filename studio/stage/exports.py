@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from superdiff_engine.domain import ALL, Result, Shown
+from superdiff_engine.domain import ALL, Shown
 from superdiff_engine.domains import get_domain
+from superdiff_engine.result import Result
 from superdiff_engine.runs.formats import lineage_csv, samples_npz, trace_csv
 
 from ..guard import TURN

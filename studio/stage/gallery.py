@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 import streamlit as st
 
-from superdiff_engine.domain import Result
+from superdiff_engine.result import Result
 
 from ..charts.cards import Card, draw_cards
 from ..charts.finished import gallery_figure

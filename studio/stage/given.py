@@ -6,11 +6,12 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from superdiff_engine.domain import Domain, GivenSamples
+from superdiff_engine.domain import Domain
 from superdiff_engine.domains import get_domain
 from superdiff_engine.domains.checked import parse_recipe
 from superdiff_engine.errors import SuperDiffError
 from superdiff_engine.likelihood import Likelihoods
+from superdiff_engine.result import GivenSamples
 from superdiff_engine.runs.estimation import Estimation
 from superdiff_engine.system.sandbox import Reading
 from superdiff_engine.walk import levels_of

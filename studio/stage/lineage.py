@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import streamlit as st
 
-from superdiff_engine.domain import Result
 from superdiff_engine.figures.meanings import LINEAGE, MEANINGS
 from superdiff_engine.figures.numbers import effective_csv
 from superdiff_engine.figures.quantities import Against
 from superdiff_engine.recipes.document import Recipe
+from superdiff_engine.result import Result
 from superdiff_engine.runs.formats import lineage_csv
 from superdiff_engine.trace import Curves
 

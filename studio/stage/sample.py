@@ -12,10 +12,10 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from superdiff_engine.domain import Result
 from superdiff_engine.figures.meanings import MEANINGS, WEIGHT_OF_SAMPLE
 from superdiff_engine.figures.numbers import curves_csv
 from superdiff_engine.figures.quantities import title_of
+from superdiff_engine.result import Result
 from superdiff_engine.trace import Frame
 
 from .. import looked

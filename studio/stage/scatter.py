@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import streamlit as st
 
-from superdiff_engine.domain import Result
 from superdiff_engine.domains.asked import Asked, groups_of
+from superdiff_engine.result import Result
 
 from ..charts.live import at_level
 from ..charts.palette import GUIDE, NEUTRAL, TARGET, expert_colours, theme_name

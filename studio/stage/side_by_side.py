@@ -11,9 +11,9 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from superdiff_engine.domain import Result
 from superdiff_engine.figures.meanings import MEANINGS
 from superdiff_engine.measured import Figure
+from superdiff_engine.result import Result
 from superdiff_engine.runs.comparison import Comparison, FigureRow, distinct, in_one_line, titles_of
 from superdiff_engine.runs.run import Run
 

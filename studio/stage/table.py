@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from superdiff_engine.domain import Result
 from superdiff_engine.domains import get_domain
 from superdiff_engine.figures.meanings import MEANINGS, WEIGHT_OF_SAMPLE
+from superdiff_engine.result import Result
 
 from ..charts.live import at_level
 from ..job import Job

@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
 
-from superdiff_engine.domain import Result
+from superdiff_engine.result import Result
 
 from ..charts import finished as figures
 from ..job import Job

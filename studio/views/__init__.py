@@ -16,9 +16,10 @@ import numpy as np
 import streamlit as st
 
 from superdiff_engine.arrays import Arrays, DecodedT, PreviewT
-from superdiff_engine.domain import FormulaPage, GivenSamples, Result
+from superdiff_engine.domain import FormulaPage
 from superdiff_engine.domains import get_domain
 from superdiff_engine.recipes.document import Recipe
+from superdiff_engine.result import GivenSamples, Result
 from superdiff_engine.trace import Frame
 
 from ..charts.palette import dot

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from superdiff_engine.domain import Result, Shown
+from superdiff_engine.domain import Shown
 from superdiff_engine.domains.asked import Asked
 from superdiff_engine.domains.molecules.arrays import DecodedMolecules, MoleculePreview, Structures
 from superdiff_engine.domains.molecules.atoms import ELEMENTS, PROPERTIES, pair_indices
@@ -23,6 +23,7 @@ from superdiff_engine.domains.molecules.reading import LARGEST_SDF, ReadMolecule
 from superdiff_engine.domains.molecules.superposed import LONGEST_PATTERN, heavy_atoms, lay, parse_pattern
 from superdiff_engine.errors import SuperDiffError
 from superdiff_engine.recipes.document import Recipe
+from superdiff_engine.result import Result
 from superdiff_engine.system.sandbox import as_text
 from superdiff_engine.trace import Frame
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from superdiff_engine.domain import Result
 from superdiff_engine.domains.picture_files import DecodedPictures, PicturePreview
 from superdiff_engine.recipes.document import Recipe
+from superdiff_engine.result import Result
 from superdiff_engine.trace import Frame
 
 from ..charts.mosaic import SHOWN, grid_shape, moment_pictures, mosaic_png

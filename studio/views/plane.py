@@ -12,7 +12,7 @@ import streamlit as st
 import torch
 
 from superdiff_engine.arrays import Decoded
-from superdiff_engine.domain import FormulaPage, Result
+from superdiff_engine.domain import FormulaPage
 from superdiff_engine.domains import get_domain
 from superdiff_engine.domains.colours import expert_colours as colours_of
 from superdiff_engine.domains.experts import of_kind
@@ -25,6 +25,7 @@ from superdiff_engine.domains.plane.formula_samples import FormulaSamples, read_
 from superdiff_engine.domains.plane.mixture import GaussianMixture
 from superdiff_engine.figures.numbers import table_csv
 from superdiff_engine.recipes.document import Recipe
+from superdiff_engine.result import Result
 from superdiff_engine.trace import Frame
 
 from ..charts import finished as figures

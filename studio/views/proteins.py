@@ -13,7 +13,7 @@ import pandas as pd
 import streamlit as st
 import torch
 
-from superdiff_engine.domain import Result, Shown
+from superdiff_engine.domain import Shown
 from superdiff_engine.domains.asked import Asked
 from superdiff_engine.domains.colours import STRUCTURE_COLOURS, rgb
 from superdiff_engine.domains.proteins import mpnn
@@ -35,6 +35,7 @@ from superdiff_engine.domains.proteins.superposed import BY_PLACE, lay
 from superdiff_engine.errors import SuperDiffError
 from superdiff_engine.figures.numbers import table_csv
 from superdiff_engine.recipes.document import Recipe
+from superdiff_engine.result import Result
 from superdiff_engine.trace import Frame
 
 from ..charts import finished as figures

@@ -15,8 +15,9 @@ from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from ..arrays import Decoded, Preview
-from ..domain import COUNTING, Export, Result, importance_fields, weighing
+from ..domain import COUNTING, Export
 from ..recipes.document import Recipe
+from ..result import Result, importance_fields, weighing
 
 #: The text chunk of a PNG in which the recipe is kept, as JSON.
 RECIPE_CHUNK = "superdiff_recipe"

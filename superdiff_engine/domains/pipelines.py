@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from PIL import Image
 
-from ..domain import ALL, Domain, Export, MomentPictures, Result, Shown, SlidePicture
+from ..domain import ALL, Domain, Export, MomentPictures, Shown, SlidePicture
 from ..recipes.document import Recipe
+from ..result import Result
 from ..trace import Frame
 from .hub import pin_revisions
 from .picture_files import DecodedPictures, PicturePreview, grid_with_recipe, picture_exports, picture_png

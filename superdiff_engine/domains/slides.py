@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from ..domain import Result, SlidePicture
+from ..domain import SlidePicture
+from ..result import Result
 
 #: Pixels between two cells.
 GAP = 8

@@ -11,12 +11,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from ..domain import Result
 from ..domains import get_domain
 from ..domains.colours import expert_colours
 from ..recipes.document import Recipe
 from ..recipes.formula_words import formula_in_words
 from ..recipes.formulas import parse_formula
+from ..result import Result
 from ..solvers import get_solver
 from ..trace import Trace
 from .curves import draw_curves, draw_effective, draw_marks, over

@@ -18,7 +18,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from PIL import Image, ImageDraw, ImageFont
 
-from ..domain import MomentPictures, Result
+from ..domain import MomentPictures
 from ..domains import get_domain
 from ..domains.colours import NEUTRAL, TARGET, expert_colours
 from ..figures.curves import draw_curves, draw_effective, draw_marks, over
@@ -26,6 +26,7 @@ from ..figures.paper import FONT, INK, drawing, new_sheet, to_image, write_withi
 from ..figures.quantities import EFFECTIVE_TITLE, EFFECTIVE_UNIT, UNITS
 from ..figures.slide import MOST_POINTS, title_of
 from ..recipes.document import Recipe
+from ..result import Result
 from ..trace import Curves, Frame, Trace
 from .settings import FilmSettings
 

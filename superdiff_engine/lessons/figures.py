@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from ..domain import Result
 from ..domains import get_domain
 from ..measured import SHARE, Figure
+from ..result import Result
 
 __all__ = ["FIGURES", "LessonFigure", "figure_of", "named", "names_of", "of_domain"]
 

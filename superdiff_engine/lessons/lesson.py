@@ -8,10 +8,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ..domain import Result
 from ..domains import get_domain
 from ..measured import Figure
 from ..recipes.document import Recipe
+from ..result import Result
 from ..runs.axes import parameter, varied, with_values
 from ..runs.values import Value
 from .expressions import Claim, Reference, fill

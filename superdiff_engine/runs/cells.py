@@ -14,12 +14,12 @@ from typing import Any
 
 from PIL import Image
 
-from ..domain import Result
 from ..domains import get_domain
 from ..domains.picture_files import recipe_chunk
 from ..errors import RecipeError
 from ..measured import SHARE, Figure
 from ..recipes.document import Recipe
+from ..result import Result
 from .axes import Axis, changed_document, parameter, varied
 from .grid_picture import Place, compose_grid, fit
 from .values import Value

@@ -24,9 +24,9 @@ from itertools import combinations
 
 import numpy as np
 
-from ..domain import Result
 from ..errors import SuperDiffError
 from ..likelihood import Likelihoods
+from ..result import Result
 from .estimation import PATHS, STEPS, Estimation
 
 #: Samples that a rank correlation needs.

@@ -14,13 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..domain import Domain, GivenSamples, Result
+from ..domain import Domain
 from ..domains import get_domain
 from ..errors import ArgumentError, SuperDiffError
 from ..geometry import State
 from ..likelihood import Likelihoods, estimate_log_density
 from ..noise import karras_levels
 from ..recipes.document import Recipe
+from ..result import GivenSamples, Result
 from ..system.devices import check_dtype, resolve_device
 from ..system.downloads import DownloadStopped
 from ..system.interrupts import Interrupted

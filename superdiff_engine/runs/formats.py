@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..domain import Result
+from ..result import Result
 from ..trace import Trace
 
 #: The file of a record that holds the kept previews, and what else the page shows beyond samples and trace.

@@ -26,11 +26,11 @@ from typing import Any
 
 from PIL import Image
 
-from ..domain import Result
 from ..domains import get_domain
 from ..domains.checked import make_recipe
 from ..errors import FieldError, OutputError, RecipeError, SuperDiffError
 from ..recipes.document import Recipe
+from ..result import Result
 from ..sampling import Step
 from ..system.files import write_whole
 from ..system.visible_text import visible

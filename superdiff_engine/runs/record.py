@@ -19,10 +19,10 @@ from typing import Any
 
 import torch
 
-from ..domain import Result
 from ..domains import get_domain
 from ..errors import OutputError, SuperDiffError
 from ..recipes.document import Recipe
+from ..result import Result
 from ..system.memory import is_out_of_memory
 from ..system.visible_text import visible
 from ..trace import Trace, replay_npz

@@ -16,10 +16,11 @@ import torch
 
 from ..arrays import Decoded
 from ..correction import normalised, shortfall
-from ..domain import Prepared, Result
+from ..domain import Prepared
 from ..domains import get_domain
 from ..geometry import State as Samples
 from ..recipes.document import Recipe
+from ..result import Result
 from ..sampling import Step
 from ..score import ScoreModel
 from ..system.devices import check_dtype, resolve_device

@@ -20,11 +20,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..arrays import Decoded
-from ..domain import Result
 from ..domains import get_domain
 from ..domains.checked import recorded_recipe
 from ..errors import NewerError, RecipeError, RecordError, SuperDiffError
 from ..recipes.document import Recipe
+from ..result import Result
 from ..system.files import read_bounded
 from ..system.sandbox import LARGEST_RECIPE
 from ..trace import TRACED_SAMPLES, Curves, Frame, Resampling, Trace

@@ -15,13 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from ..domain import ALL, Result, Solid
+from ..domain import ALL, Solid
 from ..domains import get_domain
 from ..domains.colours import STRUCTURE_COLOURS, expert_colours
 from ..figures.curves import curves_svg
 from ..figures.paper import DOTS, drawing, new_figure, to_image
 from ..figures.slide import title_of
 from ..figures.words import facts_of
+from ..result import Result
 from ..runs.run import Run
 from ..sampling import Step
 from ..system.visible_text import visible

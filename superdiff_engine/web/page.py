@@ -14,12 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from ..domain import ALL, Result, Shown
+from ..domain import ALL, Shown
 from ..domains import get_domain
 from ..domains.colours import expert_colours
 from ..errors import SuperDiffError
 from ..figures.slide import MOST_POINTS, title_of
 from ..figures.words import facts_of
+from ..result import Result
 from ..runs.wording import spelled
 from ..system.visible_text import visible
 from ..trace import Trace

@@ -25,13 +25,13 @@ from rdkit.Chem import AllChem
 from studio.form.upload import recipe_from_file
 from studio.views.molecules import OWN as MOLECULES
 from studio.views.proteins import OWN as PROTEINS
-from superdiff_engine.domain import Result
 from superdiff_engine.domains import get_domain
 from superdiff_engine.domains.checked import make_recipe, parse_recipe
 from superdiff_engine.domains.molecules.files import sdf
 from superdiff_engine.domains.proteins.files import mmcif, pdb, structure_of
 from superdiff_engine.errors import SuperDiffError
 from superdiff_engine.recipes.document import Recipe
+from superdiff_engine.result import Result
 from superdiff_engine.runs.formats import samples_npz
 from superdiff_engine.runs.run import Run
 from superdiff_engine.system.sandbox import read_apart

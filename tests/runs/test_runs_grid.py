@@ -10,10 +10,10 @@ from PIL import Image
 from plane_recipes import PAIR, changed, plane
 
 from superdiff_engine.cli import app as cli
-from superdiff_engine.domain import Result
 from superdiff_engine.domains.checked import make_recipe, parse_recipe
 from superdiff_engine.domains.picture_files import DecodedPictures
 from superdiff_engine.errors import RecipeError, ScoreError, SuperDiffError
+from superdiff_engine.result import Result
 from superdiff_engine.runs.axes import parse_axis
 from superdiff_engine.runs.grid import GRID_CHUNK, Sweep, grid_title
 from superdiff_engine.runs.grid_picture import CELL

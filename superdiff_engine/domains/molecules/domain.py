@@ -18,7 +18,6 @@ from ...domain import (
     ModelInfo,
     MomentPictures,
     Prepared,
-    Result,
     Shown,
     Size,
     SlidePicture,
@@ -40,6 +39,7 @@ from ...recipes.operators import (
     OrRecipe,
     SingleRecipe,
 )
+from ...result import Result
 from ...sampling import Step
 from ...score import ConditionedScore, Guidance, ScoreModel
 from ...trace import Frame

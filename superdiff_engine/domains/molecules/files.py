@@ -13,7 +13,8 @@ from dataclasses import replace
 
 from rdkit import Chem
 
-from ...domain import ALL, COUNTING, Export, Result, Shown, importance_fields, weighing
+from ...domain import ALL, COUNTING, Export, Shown
+from ...result import Result, importance_fields, weighing
 from .arrays import DecodedMolecules
 from .atoms import ELEMENTS, PROPERTY_NAMES
 from .checks import first_of_their_kind, verdicts_of

@@ -7,12 +7,13 @@ from typing import Any
 
 import torch
 
-from ...domain import ModelInfo, Result
+from ...domain import ModelInfo
 from ...errors import ModelError
 from ...geometry import Euclidean, whole
 from ...measured import SHARE, Figure
 from ...recipes.document import Expert, Levels, Recipe
 from ...recipes.operators import AndRecipe, AverageRecipe, CoinFlipRecipe, OperatorRecipe, OrRecipe, SingleRecipe
+from ...result import Result
 from ...sampling import Step
 from ...score import ScoreModel
 from ..experts import of_kind

@@ -13,22 +13,12 @@ from PIL import Image
 from torch import Tensor
 
 from ...arrays import Decoded
-from ...domain import (
-    ALL,
-    Domain,
-    Export,
-    FormulaPage,
-    ModelInfo,
-    MomentPictures,
-    Result,
-    Shown,
-    SlidePicture,
-    importance_fields,
-)
+from ...domain import ALL, Domain, Export, FormulaPage, ModelInfo, MomentPictures, Shown, SlidePicture
 from ...geometry import whole
 from ...measured import SHARE, Figure, expert_keys
 from ...recipes.document import DRAWN, CorrectionRecipe, Expert, Levels, Mixture, Recipe
 from ...recipes.operators import AndRecipe, FormulaRecipe, OperatorRecipe, OrRecipe
+from ...result import Result, importance_fields
 from ...sampling import Step
 from ...score import ScoreModel
 from ...trace import Frame

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ...domain import ModelInfo, Prepared, Result, Wording, look_at
+from ...domain import ModelInfo, Prepared, Wording, look_at
 from ...errors import ModelError, RecipeError
 from ...geometry import whole
 from ...measured import Figure
@@ -22,6 +22,7 @@ from ...recipes.operators import (
     OrRecipe,
     SingleRecipe,
 )
+from ...result import Result
 from ...sampling import Step
 from ...score import ConditionedScore, Guidance, ScoreModel
 from ...system.devices import fast_dtype

@@ -19,7 +19,6 @@ from ...domain import (
     ModelInfo,
     MomentPictures,
     Prepared,
-    Result,
     Shown,
     Size,
     SlidePicture,
@@ -32,6 +31,7 @@ from ...geometry import State, divided
 from ...measured import Figure
 from ...recipes.document import Expert, Levels, Recipe
 from ...recipes.operators import AndRecipe, AverageRecipe, CoinFlipRecipe, OperatorRecipe, OrRecipe, SingleRecipe
+from ...result import Result
 from ...sampling import Step
 from ...score import ScoreModel
 from ...trace import Frame

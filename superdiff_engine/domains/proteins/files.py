@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import gemmi
 import numpy as np
 
-from ...domain import ALL, COUNTING, Export, Result, Shown, importance_fields, weighing
+from ...domain import ALL, COUNTING, Export, Shown
 from ...recipes.document import Recipe
+from ...result import Result, importance_fields, weighing
 from .arrays import DecodedProteins
 from .reading import ATOMS, CATEGORY, FEWEST, LARGEST_FILE, MOST, REMARK, ReadProtein, read_protein
 
