@@ -127,7 +127,7 @@ def _show_in_notebooks() -> None:
 
     formatter = shell.display_formatter.formatters["text/html"]
     for module, kind, name in (
-        ("domain", "Result", "result_html"),
+        ("result", "Result", "result_html"),
         ("runs.run", "Run", "run_html"),
         ("sampling", "Step", "step_html"),
     ):

@@ -24,7 +24,7 @@ from superdiff_engine.recipes.document import Recipe
 from superdiff_engine.trace import Curves, Frame, Trace
 
 from .palette import GUIDE, NEUTRAL, PICKED, RESAMPLED, TARGET, expert_colours, theme_name
-from .viewer import viewer_source
+from .viewer import SENT_UNIT, viewer_source
 
 __all__ = ["MOST_SENT", "Compared", "Playback", "Scenes", "draw_player", "packed", "playback"]
 
@@ -88,6 +88,40 @@ class Scenes:
     shared: dict[str, Any] = field(default_factory=dict)
     note: str = ""
     agreement: bool = True
+
+
+def solid_scenes(
+    rows: int,
+    moment: Callable[[Frame[Any]], dict[str, Any]],
+    what: str,
+    spacing: float,
+    page: int,
+    styles: Sequence[str],
+    by_moment: bool,
+    note: str,
+) -> Scenes:
+    """Of samples that turn in three dimensions: a page of them side by side, or the chosen one alone.
+
+    Args:
+        rows: how many samples a moment shows.
+        moment: as in `Scenes`.
+        what: one of them is called.
+        spacing: from one to the next, in Angstrom.
+        page: how many stand side by side.
+        styles: how they can be drawn.
+        by_moment: whether the first styles go with the moment.
+        note: below the samples.
+    """
+    shared = {
+        "spacing": spacing,
+        "page": page,
+        "what": what,
+        "unit": SENT_UNIT,
+        "styles": list(styles),
+        "by_moment": by_moment,
+    }
+    alt = f"Each {what} in three dimensions at the moment that is shown"
+    return Scenes("viewer", rows, moment, alt, shared, note)
 
 
 @dataclass(frozen=True)

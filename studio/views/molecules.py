@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import streamlit as st
 
 from superdiff_engine.domain import Shown
-from superdiff_engine.domains.asked import Asked
 from superdiff_engine.domains.molecules.arrays import DecodedMolecules, MoleculePreview, Structures
 from superdiff_engine.domains.molecules.atoms import ELEMENTS, PROPERTIES, pair_indices
-from superdiff_engine.domains.molecules.checks import asked_of, first_of_their_kind, satisfied, verdicts_of
-from superdiff_engine.domains.molecules.chemistry import Relaxation, Stereo, relax, stereo_of
+from superdiff_engine.domains.molecules.checks import first_of_their_kind, satisfied, verdicts_of
 from superdiff_engine.domains.molecules.domain import prompts_of
 from superdiff_engine.domains.molecules.drawing import depict
-from superdiff_engine.domains.molecules.files import sdf
 from superdiff_engine.domains.molecules.reading import LARGEST_SDF, ReadMolecules
-from superdiff_engine.domains.molecules.superposed import LONGEST_PATTERN, heavy_atoms, lay, parse_pattern
 from superdiff_engine.errors import SuperDiffError
 from superdiff_engine.recipes.document import Recipe
 from superdiff_engine.result import Result
@@ -30,23 +24,22 @@ from superdiff_engine.trace import Frame
 from ..charts.cards import Card, lines_of, picture_uri
 from ..charts.live import at_level
 from ..charts.palette import theme_name
-from ..charts.player import Scenes, packed
+from ..charts.player import Scenes, packed, solid_scenes
 from ..charts.scatter import Axis
-from ..charts.viewer import SENT_UNIT, Style, atoms_frame, draw_viewer
-from ..guard import guarded, plain
+from ..charts.viewer import SENT_UNIT, draw_viewer
 from ..job import Job
 from ..stage.asked import draw_asked
-from ..stage.exports import Download, draw_download, picture_download, show_only
+from ..stage.exports import show_only
 from ..stage.gallery import choose_page, draw_card_gallery
 from ..stage.progress import names_of
-from ..stage.sample import KEEP, ONE_A_GROUP, ancestry, importance_text, last_moment, share_labels
+from ..stage.sample import KEEP, ONE_A_GROUP, share_labels
 from ..stage.scatter import draw_scatter, draw_selection, selected_of
-from ..stage.superposed import choose_laid, draw_laid_table, legend_of
 from ..stage.together import PICKED
 from . import GUESS, GUESSED, Beside, OwnFiles, ReadingOption, View
+from .molecules_one import SPACING, asked_of_run, draw_one_molecule, scene
 
-#: Molecules side by side in the live view, and Angstrom from one to the next.
-SIDE_BY_SIDE, SPACING = 9, 9.5
+#: Molecules side by side in the live view.
+SIDE_BY_SIDE = 9
 #: Depictions on one page of the gallery, and their width in pixels: twice that of a card, for sharp screens.
 PAGE, CELL = 24, 260
 #: Depictions on a page beside other runs.
@@ -55,25 +48,6 @@ _WHAT = "molecules as flat drawings"
 _FILTERS = {"valid": "valid", "all": "satisfy all prompts", "once": "no duplicates"}
 #: Of a corrected run: of every group one, drawn by what they count for.
 _ONE = {"one": "one a group"}
-
-
-def scene(molecules: Structures, rows: Sequence[int]) -> dict[str, Any]:
-    """A viewer's frame of some molecules, laid out side by side if there are several."""
-    elements: list[str] = []
-    places, bonds = [], []
-    columns = int(np.ceil(np.sqrt(len(rows))))
-    first, second = pair_indices()
-    for position, row in enumerate(rows):
-        count = int(molecules.atoms[row])
-        shift = np.array([position % columns, -(position // columns), 0]) * SPACING
-        orders = molecules.bonds[row]
-        bonds += [
-            (len(elements) + int(first[k]), len(elements) + int(second[k]), int(orders[k]))
-            for k in np.nonzero(orders)[0]
-        ]
-        elements += [ELEMENTS[element] for element in molecules.elements[row][:count]]
-        places.append(molecules.positions[row][:count] + shift)
-    return atoms_frame(elements, np.concatenate(places), bonds)
 
 
 def _moment(frame: Frame[MoleculePreview]) -> dict[str, Any]:
@@ -174,21 +148,10 @@ class MoleculesView(View[MoleculePreview, DecodedMolecules]):
         latest = job.run.trace.latest
         if latest is None:
             return None
-        return Scenes(
-            kind="viewer",
-            rows=len(latest.preview.atoms),
-            moment=_moment,
-            alt="Molecules in three dimensions at the moment that is shown",
-            shared={
-                "spacing": SPACING,
-                "page": SIDE_BY_SIDE,
-                "what": "molecule",
-                "unit": SENT_UNIT,
-                "styles": ["sticks", "spheres"],
-                "by_moment": False,
-            },
-            note=self.preview_note,
-        )
+        return solid_scenes(
+            len(latest.preview.atoms), _moment, "molecule", SPACING, SIDE_BY_SIDE, ("sticks", "spheres"), False,
+            self.preview_note,
+        )  # fmt: skip
 
     def draw_samples(self, job: Job, result: Result[DecodedMolecules]) -> None:
         """The gallery beside the molecule that was picked in it."""
@@ -201,9 +164,9 @@ class MoleculesView(View[MoleculePreview, DecodedMolecules]):
             picked = _picked(job, rows, molecules.valid * (1 + _holds(result).sum(0)))
             draw_selection(job, "molecule")
             _gallery(job, result, rows, picked)
-            draw_scatter(job, result, _axes(molecules), _asked(result), _first_axes(result), "molecule")
+            draw_scatter(job, result, _axes(molecules), asked_of_run(result), _first_axes(result), "molecule")
         with right:
-            relaxed = _one_molecule(job, result, picked)
+            relaxed = draw_one_molecule(job, result, picked)
         everything = np.array_equal(rows, np.arange(len(molecules.atoms)))
         show_only(job, Shown(None if everything else tuple(int(row) for row in rows), relaxed))
 
@@ -218,7 +181,7 @@ class MoleculesView(View[MoleculePreview, DecodedMolecules]):
             alt = f"Molecule {picked} in three dimensions"
             frames = [scene(molecules, [picked])]
             draw_viewer(frames, f"beside-3d-{job.id}", f"{job.id}-{picked}", alt, height=250, turning="molecules")
-            draw_asked(_asked(result), picked)
+            draw_asked(asked_of_run(result), picked)
 
 
 def _picked(job: Job, rows: np.ndarray, merit: np.ndarray) -> int:
@@ -234,11 +197,6 @@ def _picked(job: Job, rows: np.ndarray, merit: np.ndarray) -> int:
 def _holds(result: Result[DecodedMolecules]) -> np.ndarray:
     """Bool [experts, n]: which molecules satisfy each expert's prompt."""
     return np.array([satisfied(terms, result.require_decoded().properties) for _, terms in prompts_of(result.recipe)])
-
-
-def _asked(result: Result[DecodedMolecules]) -> list[Asked]:
-    """What the prompts ask for, and what each molecule has."""
-    return asked_of(prompts_of(result.recipe), result.require_decoded().properties)
 
 
 def _chosen_rows(job: Job, result: Result[DecodedMolecules]) -> np.ndarray:
@@ -292,7 +250,10 @@ def _axes(molecules: DecodedMolecules) -> list[Axis]:
 
 def _first_axes(result: Result[DecodedMolecules]) -> tuple[str, str]:
     """The first two properties that prompts ask for; logP and TPSA where they ask for none."""
-    asked = [*dict.fromkeys(one.name for one in _asked(result)), *(PROPERTIES[place].short for place in (0, 1, 2))]
+    asked = [
+        *dict.fromkeys(one.name for one in asked_of_run(result)),
+        *(PROPERTIES[place].short for place in (0, 1, 2)),
+    ]
     first, second = list(dict.fromkeys(asked))[:2]
     return first, second
 
@@ -317,7 +278,7 @@ def _cards(job: Job, result: Result[DecodedMolecules], numbers: np.ndarray) -> l
     rows = tuple(int(row) for row in numbers)
     pictures = _depictions(job.id, molecules, rows, theme_name() == "dark")
     shares = share_labels(result, numbers) or [""] * len(rows)
-    asked, cards = _asked(result), []
+    asked, cards = asked_of_run(result), []
     for row, picture, share in zip(rows, pictures, shares, strict=True):
         valid = bool(molecules.valid[row])
         label = " · ".join(filter(None, [f"{row}{' =' if valid and not first[row] else ''}", share]))
@@ -332,189 +293,6 @@ def _depictions(job_id: str, _molecules: DecodedMolecules, rows: tuple[int, ...]
     """Drawings, a data URI each; a job's molecules never change."""
     drawn = (depict(verdict.molecule, "", CELL, CELL, dark) for verdict in verdicts_of(_molecules, rows))
     return [picture_uri(one) for one in drawn]
-
-
-def _one_molecule(job: Job, result: Result[DecodedMolecules], picked: int) -> bool:
-    """One molecule in 3D with its figures; returns whether it was asked to be relaxed."""
-    molecules = result.require_decoded()
-    (verdict,) = verdicts_of(molecules, [picked])
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.markdown(f"**Molecule {picked}**", width="content")
-        if verdict.valid:
-            stereo = stereo_of(verdict.molecule)
-            st.code(stereo.smiles, language=None)
-        else:
-            st.markdown(f"not valid: {plain(verdict.reason)}")
-    if verdict.valid:
-        st.caption(_stereo_text(stereo, molecules.elements[picked]))
-    style: Style = st.segmented_control(
-        "Drawn as", ["sticks", "spheres", "surface"], default="sticks", required=True, key=f"style-{job.id}",
-        persist_state=KEEP, label_visibility="collapsed",
-    )  # fmt: skip
-    relaxed = _relaxation(job, verdict, picked)
-    if relaxed is None:
-        frames, labels = _trajectory(job, result, picked)
-    else:
-        after = replace(molecules, positions=molecules.positions.copy())
-        after.positions[picked, : len(relaxed.positions)] = relaxed.positions
-        frames, labels = [scene(molecules, [picked]), scene(after, [picked])], ["as sampled", "relaxed"]
-    kind = "path" if relaxed is None else "relaxed"
-    draw_viewer(
-        frames,
-        f"one-3d-{job.id}",
-        f"{job.id}-{picked}-{kind}",
-        f"Molecule {picked} in three dimensions",
-        style,
-        labels,
-        height=400,
-    )
-    draw_asked(_asked(result), picked)
-    if relaxed is not None:
-        st.caption(
-            f"MMFF94: strain {relaxed.energy:.1f} kcal/mol, moved by {relaxed.rmsd:.2f} Angstrom (RMSD)"
-            f"{'' if relaxed.converged else '; not converged after 500 steps'}. The slider shows before and after."
-        )
-    with st.container(horizontal=True, gap="small"):
-        draw_download(
-            job,
-            Download(
-                "This molecule (SDF)",
-                f"{job.id}-{picked:05d}{'' if relaxed is None else '-relaxed'}.sdf",
-                "chemical/x-mdl-sdfile",
-                lambda: sdf(result, [picked], relaxed is not None).encode(),
-            ),
-        )
-        draw_download(job, picture_download(job, result, picked))
-    _figures(job, result, picked)
-    if verdict.valid:
-        with st.expander("Superpose others on it", icon=":material/stacks:"), guarded("the superposition"):
-            _superposed(job, result, picked)
-    return bool(st.session_state[f"relax-{job.id}"])
-
-
-def _stereo_text(stereo: Stereo, elements: np.ndarray) -> str:
-    """The stereochemistry of a molecule in a sentence."""
-
-    def name(atom: int) -> str:
-        return f"{ELEMENTS[elements[atom]]}{atom}"
-
-    found = [f"{name(atom)} {label}" for atom, label in stereo.centres]
-    found += [f"{name(first)}={name(second)} {label}" for first, second, label in stereo.bonds]
-    said = ", ".join(found) or "no centre and no double bond that could be either"
-    unclear = " (?: the geometry is too flat to tell)" if "?" in said else ""
-    return plain(f"Stereochemistry, read from 3D (atoms count from 0): {said}{unclear}.")
-
-
-def _superposed(job: Job, result: Result[DecodedMolecules], picked: int) -> None:
-    """Other molecules laid onto the picked one, by their common part or by a pattern."""
-    molecules = result.require_decoded()
-    chosen = choose_laid(job, np.nonzero(molecules.valid)[0], picked, "molecule")
-    text = st.text_input(
-        "By the atoms of a pattern (SMARTS)",
-        key=f"pattern-{job.id}",
-        max_chars=LONGEST_PATTERN,
-        placeholder="left empty: by the largest part that both have",
-        persist_state=KEEP,
-        help="C(=O)N, for instance, lays molecules onto each other by an amide. Hydrogens are left out",
-    )
-    if not chosen:
-        st.caption("Choose molecules above; each is turned until the matched atoms lie as near as they can (Kabsch).")
-        return
-    pattern = parse_pattern(text.strip()) if text.strip() else None
-    fixed, *others = (heavy_atoms(one.molecule) for one in verdicts_of(molecules, [picked, *chosen]))
-    laid, left = {}, {}
-    for row, other in zip(chosen, others, strict=True):
-        try:
-            laid[row] = lay(other, fixed, pattern)
-        except SuperDiffError as error:
-            left[row] = str(error)
-    for row, why in left.items():
-        st.caption(f"Molecule {row}: {plain(why)}")
-    if not laid:
-        return
-    numbers = [picked, *laid]
-    colours, legend = legend_of(numbers)
-    shown = [fixed, *(other for row, other in zip(chosen, others, strict=True) if row in laid)]
-    places = [fixed.GetConformer().GetPositions(), *(one.positions for one in laid.values())]
-    elements: list[str] = []
-    carbons: list[str] = []
-    bonds: list[tuple[int, int, int]] = []
-    for molecule, colour in zip(shown, colours, strict=True):
-        first = len(elements)
-        elements += [atom.GetSymbol() for atom in molecule.GetAtoms()]
-        carbons += [colour] * molecule.GetNumAtoms()
-        bonds += [
-            (first + one.GetBeginAtomIdx(), first + one.GetEndAtomIdx(), int(one.GetBondTypeAsDouble()))
-            for one in molecule.GetBonds()
-        ]
-    frame = atoms_frame(elements, np.concatenate(places), bonds, carbons)
-    alt = f"Molecules {', '.join(map(str, laid))} laid onto molecule {picked}, without hydrogens"
-    draw_viewer([frame], f"laid-3d-{job.id}", f"{job.id}-{numbers}-{text}", alt, height=320)
-    st.markdown(legend)
-    sizes = [other.GetNumAtoms() for other in shown[1:]]
-    draw_laid_table(
-        {
-            "molecule": list(laid),
-            "matched": [f"{len(one.pairs)} of {size} atoms" for one, size in zip(laid.values(), sizes, strict=True)],
-            "RMSD, Å": [one.distance for one in laid.values()],
-            "RMSD of its mirror image, Å": [one.mirrored for one in laid.values()],
-        },
-        f"How far each molecule is from molecule {picked}",
-    )
-
-    def as_laid() -> bytes:
-        moved = replace(molecules, positions=molecules.positions.copy())
-        for row, one in laid.items():
-            count = int(molecules.atoms[row])
-            moved.positions[row, :count] = one.motion.of(molecules.positions[row, :count].astype(float))
-        return sdf(replace(result, decoded=moved), numbers).encode()
-
-    draw_download(job, Download("As they lie (SDF)", f"{job.id}-superposed.sdf", "chemical/x-mdl-sdfile", as_laid))
-
-
-def _trajectory(job: Job, result: Result[DecodedMolecules], picked: int) -> tuple[list[dict[str, Any]], list[str]]:
-    """The moments that the live view kept of this molecule, and the last one."""
-    kept = ancestry(job, picked, lambda preview: len(preview.atoms))
-    frames = [scene(moment.preview, [row]) for moment, row in kept]
-    labels = [f"step {moment.index}, s = {moment.level:.2g}" for moment, _ in kept]
-    return [*frames, scene(result.require_decoded(), [picked])], [*labels, last_moment(result)]
-
-
-def _relaxation(job: Job, verdict: Any, picked: int) -> Relaxation | None:
-    """What MMFF94 makes of the molecule, where that was asked for."""
-    asked = st.toggle(
-        "Relax with MMFF94",
-        key=f"relax-{job.id}",
-        persist_state=KEEP,
-        disabled=not verdict.valid,
-        help="Moves the atoms to the nearest minimum of the MMFF94 force field; the run's own molecule stays as it is.",
-    )
-    if not asked or not verdict.valid:
-        return None
-    found: Relaxation | None = None
-    with guarded("the relaxation"):
-        found = relax(verdict.molecule)
-        if found is None:
-            st.caption("MMFF94 has no parameters for an atom of this molecule.")
-    return found
-
-
-def _figures(job: Job, result: Result[DecodedMolecules], picked: int) -> None:
-    values = result.log_density[:, picked]
-    if result.importance is not None:
-        st.caption(importance_text(job, result, picked))
-    rows = [(at_level(result.level, name), f"{value:.3f}") for name, value in zip(names_of(job), values, strict=True)]
-    if result.require_decoded().valid[picked]:
-        values = result.require_decoded().properties[picked]
-        rows += [
-            (one.title, f"{value:.0f}" if one.count else f"{value:.3g}")
-            for one, value in zip(PROPERTIES, values, strict=True)
-        ]
-    st.dataframe(
-        pd.DataFrame(rows, columns=["measured", "value"]),
-        hide_index=True,
-        alt=f"Log-densities and properties of molecule {picked}",
-    )
 
 
 VIEW = MoleculesView()
