@@ -33,17 +33,17 @@ $(READY_DEV): $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
 
-# The browser's tests have the machine to themselves; the others share its cores, a file to a core, and one thread each.
+# The browser's tests go first wherever a core is wanted: the others, a file to a core and one thread each, and the types
+# take what is left.
 test: $(READY_DEV)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || \
 	  { [ -n "$(APT)" ] && $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq chromium fonts-dejavu-core; }
-	@$(BIN)/python -m pytest -m browser; browser=$$?; \
-	  nice $(BIN)/mypy >$(VENV)/mypy.log 2>&1 & types=$$!; \
-	  OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not browser" -n auto --dist loadfile; rest=$$?; \
-	  wait $$types || { cat $(VENV)/mypy.log; exit 1; }; \
-	  [ $$browser = 0 ] || exit $$browser; exit $$rest
+	@{ OMP_NUM_THREADS=1 nice -n 19 $(BIN)/python -m pytest -m "not browser" -n auto --dist loadfile; } >$(VENV)/tests.log 2>&1 & \
+	  others=$$!; $(BIN)/python -m pytest -m browser; browser=$$?; \
+	  wait $$others; rest=$$?; cat $(VENV)/tests.log; $(BIN)/mypy; types=$$?; \
+	  [ $$browser = 0 ] || exit $$browser; [ $$rest = 0 ] || exit $$rest; exit $$types
 
 check: $(READY_DEV)
 	$(BIN)/ruff check .
