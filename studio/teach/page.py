@@ -94,7 +94,7 @@ def _card(lesson: Lesson, number: int) -> None:
             key=f"open-lesson-{lesson.name}",
             on_click=callback(open_lesson),
             args=(lesson.name,),
-            help=f"Open the lesson “{lesson.title}”",
+            help=f"Open the lesson “{plain(lesson.title)}”",
         )
 
 
