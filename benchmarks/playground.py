@@ -1,7 +1,7 @@
 """From the hand to the drawn result in the playground: python -m benchmarks.playground (needs Chromium).
 
 A real Chromium drags a mode about, and the page notes for every answer that it drew how long ago the movement was that
-the answer is to: the way to the server, the run, the way back, the samples' glide to their new places (90 ms) and the
+the answer is to: the way to the server, the run, the way back, the samples' glide to their new places (50 ms) and the
 frame that shows them. Then the same with single moves by keyboard. Writes docs/benchmarks_playground.md.
 """
 
@@ -133,7 +133,7 @@ def main() -> None:
         f"samples, 60 steps. The bar is {BAR} s. The experts' own contour lines need no answer: they are drawn in the\n"
         f"next frame. Measured with {os.cpu_count()} CPUs, which server and browser share; the load before was "
         f"{load:.1f}.\n\n"
-        "Of it, 90 ms are the samples' glide to their new places. While a hand moves, one request is on its way at a\n"
+        "Of it, 50 ms are the samples' glide to their new places. While a hand moves, one request is on its way at a\n"
         "time, and the next one is for the newest place: what lies between is never computed.\n\n"
         "| played with | how | results drawn | median, s | 9 of 10 within, s | of it the server, median, s |\n"
         "| --- | --- | --- | --- | --- | --- |\n" + "\n".join(lines) + "\n",

@@ -21,7 +21,7 @@
 // Contours of experts are drawn here, at once; samples, the target and the curves are the engine's. All texts become text nodes.
 
 const DEPTHS = [0.5, 2, 4.5]; // nats below the highest point: 1, 2 and 3 standard deviations of a Gaussian
-const CELLS = 84, KEPT = 100, GLIDE = 90, PATIENCE = 15_000, POINTS = 600, PATHS = 24;
+const CELLS = 84, KEPT = 100, GLIDE = 50, PATIENCE = 15_000, POINTS = 600, PATHS = 24;
 const REACHES = [3, 4, 6, 8, 10];
 // Of the tab, not of this module, which may be loaded once more.
 const tab = (window.superdiffPlayground ??= {

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from ..score import ScoreModel
 from ..system.devices import check_dtype, resolve_device
 from ..system.downloads import DownloadStopped
 from ..system.interrupts import Interrupted
+from ..system.threads import cpu_threads
 from ..trace import MOST_FRAMES, Frame, Trace
 from ..walk import levels_of, walk
 from .record import Made, Record
@@ -177,7 +177,7 @@ class Run(Work):
         levels = levels_of(recipe, domain, experts)
         self.record.log(f"device {device}, levels {levels[0]:.6g} to {levels[-1]:.6g}")
         threads = torch.get_num_threads() if domain.threads is None or device != "cpu" else domain.threads
-        with _threads(threads):
+        with cpu_threads(threads):
             self._steps(prepared, device, on_step)
 
     def _steps(self, prepared: Prepared, device: str, on_step: Callable[[Step], None] | None) -> None:
@@ -266,17 +266,6 @@ class Run(Work):
         if self.unsaved:
             self.state, self.message = self.record.save_again(self._made)
         return not self.unsaved
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """Let torch compute with so many CPU threads in this block; the number is the process's, so it is put back."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _as_arrays(state: Samples) -> dict[str, np.ndarray]:

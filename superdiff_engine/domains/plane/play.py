@@ -19,6 +19,7 @@ from ...errors import RecipeError, StepError
 from ...play import Played
 from ...recipes.document import DRAWN, PLANE_EXTENT, Expert, Levels, Mixture, Recipe
 from ...recipes.operators import OrRecipe
+from ...system.threads import cpu_threads
 from ...walk import walk
 from ..colours import owners
 from ..experts import of_kind
@@ -71,6 +72,11 @@ class PlanePlaying:
         return recipe.model_copy(update={"experts": experts})
 
     def play(self, recipe: Recipe, moments: int, most: float) -> Played:
+        # A second thread gains nothing at this size, and takes a core from the browser that draws.
+        with cpu_threads(self._domain.threads or 1):
+            return self._play(recipe, moments, most)
+
+    def _play(self, recipe: Recipe, moments: int, most: float) -> Played:
         began = time.monotonic()
         prepared = self._domain.prepare(recipe, "cpu")
         experts = of_kind(prepared.experts, GaussianMixture)
