@@ -18,6 +18,7 @@ import numpy as np
 from ..domain import ALL, Solid
 from ..domains import get_domain
 from ..domains.colours import STRUCTURE_COLOURS, expert_colours
+from ..errors import SuperDiffError
 from ..figures.curves import curves_svg
 from ..figures.paper import DOTS, drawing, new_figure, to_image
 from ..figures.slide import title_of
@@ -151,8 +152,8 @@ def _plane(points: np.ndarray, weights: np.ndarray) -> bytes:
 def _figures(result: Result[Any]) -> str:
     try:
         found = get_domain(result.recipe.domain).figures(result)
-    except Exception:  # a judge that is not there, say
-        return ""
+    except SuperDiffError as error:  # a judge that is not there, say: the rest of the cell is still shown
+        return f"<p>{_text(str(error))}</p>"
     rows = [
         f"<tr><td>{_text(one.title)}</td><td>{_text(one.text())} {_text(one.shown_unit)}</td></tr>" for one in found
     ]

@@ -222,11 +222,11 @@ def _solids_script(solids: Sequence[dict[str, Any]]) -> str:
 
 
 def _figures(result: Result[Any]) -> str:
-    """What is measured of the samples, with errors; a figure that cannot be worked out costs the table."""
+    """What is measured of the samples, with errors; where it cannot be worked out, why not."""
     try:
         found = get_domain(result.recipe.domain).figures(result)
-    except Exception:  # a judge that is not there, say: a run without figures is still a run
-        return ""
+    except SuperDiffError as error:  # a judge that is not there, say: a run without figures is still a run
+        return f"<h2>Figures</h2><p>{_text(str(error))}</p>"
     rows = []
     for one in found:
         value = f'<td class="number">{_text(one.text())}</td>'
