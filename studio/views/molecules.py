@@ -9,11 +9,11 @@ import numpy as np
 import streamlit as st
 
 from superdiff_engine.domain import Shown
+from superdiff_engine.domains.depiction import depict
 from superdiff_engine.domains.molecules.arrays import DecodedMolecules, MoleculePreview, Structures
 from superdiff_engine.domains.molecules.atoms import ELEMENTS, PROPERTIES, pair_indices
 from superdiff_engine.domains.molecules.checks import first_of_their_kind, satisfied, verdicts_of
 from superdiff_engine.domains.molecules.domain import prompts_of
-from superdiff_engine.domains.molecules.drawing import depict
 from superdiff_engine.domains.molecules.reading import LARGEST_SDF, ReadMolecules
 from superdiff_engine.errors import SuperDiffError
 from superdiff_engine.recipes.document import Recipe

@@ -11,10 +11,11 @@ import pandas as pd
 import streamlit as st
 
 from superdiff_engine.domains.asked import Asked
+from superdiff_engine.domains.chemistry import Relaxation, relax
 from superdiff_engine.domains.molecules.arrays import DecodedMolecules, Structures
 from superdiff_engine.domains.molecules.atoms import ELEMENTS, PROPERTIES, pair_indices
 from superdiff_engine.domains.molecules.checks import asked_of, verdicts_of
-from superdiff_engine.domains.molecules.chemistry import Relaxation, Stereo, relax, stereo_of
+from superdiff_engine.domains.molecules.chemistry import Stereo, stereo_of
 from superdiff_engine.domains.molecules.domain import prompts_of
 from superdiff_engine.domains.molecules.files import sdf
 from superdiff_engine.domains.molecules.superposed import LONGEST_PATTERN, heavy_atoms, lay, parse_pattern

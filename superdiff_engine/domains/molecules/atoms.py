@@ -5,10 +5,11 @@ Nothing here needs RDKit, which takes half a second to load: the studio lists th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
+
+from ..properties import Property
 
 ELEMENTS = ("H", "C", "N", "O", "F")
 #: Bonds that an uncharged atom of each element has, as QM9's molecules and EDM's stability count them.
@@ -21,28 +22,6 @@ PAIRS = MOST_ATOMS * (MOST_ATOMS - 1) // 2
 def pair_indices(atoms: int = MOST_ATOMS) -> tuple[np.ndarray, np.ndarray]:
     """(i, j) of all pairs i < j, row by row."""
     return np.triu_indices(atoms, 1)
-
-
-@dataclass(frozen=True)
-class Property:
-    """A figure that RDKit computes of a molecule (`chemistry.MEASURES`).
-
-    Attributes:
-        name: in files and tables.
-        title: for people, with the unit or scale.
-        count: whether it is a whole number.
-        unit: as it stands behind a number; "" for a scale without one.
-    """
-
-    name: str
-    title: str
-    count: bool = False
-    unit: str = ""
-
-    @property
-    def short(self) -> str:
-        """The title without what stands in brackets."""
-        return self.title.split(" (")[0]
 
 
 PROPERTIES = (

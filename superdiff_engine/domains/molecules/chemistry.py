@@ -1,4 +1,4 @@
-"""What RDKit says of a molecule: the molecule itself from atoms and bonds, validity, properties, relaxation.
+"""What RDKit says of a molecule: the molecule itself from atoms and bonds, validity, stereochemistry, properties.
 
 A molecule here is three arrays: elements [atoms] (indices into ELEMENTS), positions [atoms, 3] in Angstrom, bonds
 [atoms, atoms] (0 to 3, symmetric, Kekule form). *Valid* means: RDKit sanitises it, it is one fragment, and no atom is
@@ -7,55 +7,16 @@ charged or a radical; all of that from the arrays alone, since hydrogens are ato
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 
 import numpy as np
-from rdkit import Chem, RDConfig, RDLogger
-from rdkit.Chem import QED, Crippen, rdCIPLabeler, rdForceFieldHelpers, rdMolDescriptors
+from rdkit import Chem
+from rdkit.Chem import rdCIPLabeler
 
-from ..superposition import superposed_distance
+from ..chemistry import MEASURES
 from .atoms import ELEMENTS, PROPERTY_NAMES, VALENCES
 
-#: RDKit's own reports of what it cannot sanitise: here they are counted and shown, not printed.
-RDLogger.DisableLog("rdApp.*")  # type: ignore[attr-defined]
-
 BOND_TYPES = {1: Chem.BondType.SINGLE, 2: Chem.BondType.DOUBLE, 3: Chem.BondType.TRIPLE}
-
-
-@cache
-def _synthetic_accessibility() -> Callable[[Chem.Mol], float]:
-    """SA_Score (Ertl and Schuffenhauer 2009), from RDKit's Contrib folder."""
-    folder = str(Path(RDConfig.RDContribDir) / "SA_Score")
-    if folder not in sys.path:
-        sys.path.append(folder)
-    import sascorer
-
-    return sascorer.calculateScore
-
-
-def _element_count(symbol: str) -> Callable[[Chem.Mol], float]:
-    return lambda molecule: sum(atom.GetSymbol() == symbol for atom in molecule.GetAtoms())
-
-
-#: How RDKit measures each of PROPERTIES, of a sanitised molecule without its hydrogens.
-MEASURES: dict[str, Callable[[Chem.Mol], float]] = {
-    "logp": Crippen.MolLogP,  # type: ignore[attr-defined]
-    "tpsa": rdMolDescriptors.CalcTPSA,
-    "qed": QED.qed,
-    "sa": lambda molecule: _synthetic_accessibility()(molecule),
-    "fsp3": rdMolDescriptors.CalcFractionCSP3,
-    "rings": rdMolDescriptors.CalcNumRings,
-    "aromatic": rdMolDescriptors.CalcNumAromaticRings,
-    "donors": rdMolDescriptors.CalcNumHBD,
-    "acceptors": rdMolDescriptors.CalcNumHBA,
-    "nitrogen": _element_count("N"),
-    "oxygen": _element_count("O"),
-    "fluorine": _element_count("F"),
-}
 
 
 def build_molecule(elements: np.ndarray, positions: np.ndarray, bonds: np.ndarray) -> Chem.Mol:
@@ -169,38 +130,3 @@ def properties_of(molecule: Chem.Mol) -> dict[str, float]:
     """All PROPERTIES of a sanitised molecule, by name; hydrogens as atoms or implied give the same."""
     bare = Chem.RemoveHs(molecule)
     return {name: float(MEASURES[name](bare)) for name in PROPERTY_NAMES}
-
-
-@dataclass(frozen=True)
-class Relaxation:
-    """A molecule before and after MMFF94.
-
-    Attributes:
-        positions: relaxed, Angstrom, [atoms, 3].
-        energy: strain, kcal/mol: MMFF energy before less after.
-        rmsd: of the heavy and hydrogen atoms, best superposed, Angstrom.
-        converged: whether the minimiser said so.
-    """
-
-    positions: np.ndarray
-    energy: float
-    rmsd: float
-    converged: bool
-
-
-def relax(molecule: Chem.Mol, steps: int = 500) -> Relaxation | None:
-    """MMFF94 relaxation (Halgren 1996) of a sanitised molecule with all its hydrogens; None where MMFF lacks a type."""
-    moved = Chem.Mol(molecule)
-    settings = rdForceFieldHelpers.MMFFGetMoleculeProperties(moved)
-    if settings is None:
-        return None
-    field = rdForceFieldHelpers.MMFFGetMoleculeForceField(moved, settings)
-    if field is None:
-        return None
-    before = field.CalcEnergy()
-    missing = field.Minimize(maxIts=steps)
-    after = field.CalcEnergy()
-    positions = moved.GetConformer().GetPositions()
-    return Relaxation(
-        positions, before - after, superposed_distance(molecule.GetConformer().GetPositions(), positions), not missing
-    )

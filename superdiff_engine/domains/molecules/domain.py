@@ -221,8 +221,8 @@ class Molecules(Domain[MoleculePreview, DecodedMolecules]):
         """Flat depictions, each with why it is not valid where it is not."""
         if result.decoded is None:
             return None
+        from ..depiction import depict
         from .checks import verdicts_of
-        from .drawing import depict
 
         decoded, below = result.decoded, line_below(result)
         cells = cells_for(len(decoded.atoms), width, height, _ON_SLIDE, below=below)
@@ -273,14 +273,11 @@ class Molecules(Domain[MoleculePreview, DecodedMolecules]):
 
     def picture_png(self, result: Result[DecodedMolecules], index: int) -> bytes:
         """A flat depiction of molecule `index`, as a PNG with the recipe inside."""
+        from ..depiction import on_white
         from .checks import verdicts_of
-        from .drawing import depict
 
         (verdict,) = verdicts_of(result.require_decoded(), [index])
-        drawn = Image.open(io.BytesIO(depict(verdict.molecule, width=600, height=600))).convert("RGBA")
-        white = Image.new("RGB", drawn.size, "white")
-        white.paste(drawn, mask=drawn)
-        return png(white, result.recipe)
+        return png(on_white(verdict.molecule), result.recipe)
 
     def exports(self, result: Result[DecodedMolecules], shown: Shown = ALL) -> list[Export]:
         from .files import exports

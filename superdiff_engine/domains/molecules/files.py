@@ -15,10 +15,11 @@ from rdkit import Chem
 
 from ...domain import ALL, COUNTING, Export, Shown
 from ...result import Result, importance_fields, weighing
+from ..chemistry import relax
 from .arrays import DecodedMolecules
 from .atoms import ELEMENTS, PROPERTY_NAMES
 from .checks import first_of_their_kind, verdicts_of
-from .chemistry import Verdict, relax, stereo_of
+from .chemistry import Verdict, stereo_of
 from .reading import LARGEST_SDF, MOST_READ, ReadMolecules, read_sdf
 from .records import RECIPE_FIELD
 

@@ -28,10 +28,10 @@ from rdkit import DataStructs
 from rdkit.Chem import RemoveHs, rdFingerprintGenerator
 
 from ...tables.table import Value
+from ..chemistry import relax
 from .arrays import DecodedMolecules, Structures
 from .atoms import PROPERTY_NAMES
 from .checks import first_of_their_kind, satisfied, stability, verdicts_of
-from .chemistry import relax
 from .properties import Term
 from .reference import Reference
 

@@ -12,7 +12,7 @@ from rdkit.Chem import Crippen, rdForceFieldHelpers
 from tiny_molecules import column, known_molecules
 
 from superdiff_engine.domain import Shown
-from superdiff_engine.domains import get_domain
+from superdiff_engine.domains import depiction, get_domain
 from superdiff_engine.domains.checked import make_recipe, parse_recipe
 from superdiff_engine.domains.molecules import checks, drawing, files
 from superdiff_engine.errors import RecipeError, SuperDiffError
@@ -163,7 +163,7 @@ def test_a_broken_molecule_is_counted_and_said_and_satisfies_nothing():
     assert checks.satisfied([], judged.properties).tolist() == [True, False]
     said = {one.title: one.said for one in checks.figures_of(judged, [("x", [])], Sampled(2))}
     assert said["valid molecules"] == "1 of 2" and said["unique among the valid"] == "1 of 1"
-    assert drawing.grid(judged).size == (2 * drawing.CELL, drawing.CELL)
+    assert drawing.grid(judged).size == (2 * depiction.CELL, depiction.CELL)
 
 
 @pytest.fixture

@@ -8,8 +8,9 @@ from PIL import Image
 from rdkit import Chem
 from rdkit.Chem import rdDepictor
 
+from superdiff_engine.domains import depiction
 from superdiff_engine.domains.checked import make_recipe
-from superdiff_engine.domains.molecules import drawing
+from superdiff_engine.domains.molecules import checks
 from superdiff_engine.runs.run import Run
 
 
@@ -34,12 +35,12 @@ def test_two_atoms_in_one_place_cost_no_drawing(tmp_path):
     assert run.state == "done" and not run.notes
     assert json.loads((run.folder / "status.json").read_text())["state"] == "done"
     tangles = 0
-    for verdict in drawing.verdicts_of(result.decoded, range(64)):
+    for verdict in checks.verdicts_of(result.decoded, range(64)):
         bare = Chem.RemoveHs(verdict.molecule, sanitize=False)
         rdDepictor.Compute2DCoords(bare)
         places = bare.GetConformer().GetPositions()
         tangles += len(np.unique(places.round(3), axis=0)) < len(places)
-        flat = drawing.flat(verdict.molecule).GetConformer().GetPositions()
+        flat = depiction.flat(verdict.molecule).GetConformer().GetPositions()
         distances = np.linalg.norm(flat[:, None] - flat[None], axis=-1) + np.eye(len(flat))
         assert distances.min() > 9e-4
     assert tangles  # or this case tests nothing any more
@@ -55,6 +56,6 @@ def test_what_rdkit_cannot_draw_is_a_cell_with_a_question_mark(monkeypatch):
     def refuse(molecule):
         raise RuntimeError("Cannot normalize a zero length vector")
 
-    monkeypatch.setattr(drawing, "flat", refuse)
-    with Image.open(io.BytesIO(drawing.depict(water, "7"))) as cell:
-        assert cell.size == (drawing.CELL, drawing.CELL) and ink(cell) > 50
+    monkeypatch.setattr(depiction, "flat", refuse)
+    with Image.open(io.BytesIO(depiction.depict(water, "7"))) as cell:
+        assert cell.size == (depiction.CELL, depiction.CELL) and ink(cell) > 50
