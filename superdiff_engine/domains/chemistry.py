@@ -49,7 +49,7 @@ MEASURES: dict[str, Callable[[Chem.Mol], float]] = {
     "nitrogen": _element_count("N"),
     "oxygen": _element_count("O"),
     "fluorine": _element_count("F"),
-    "weight": Descriptors.MolWt,
+    "weight": Descriptors.MolWt,  # type: ignore[attr-defined]
     "heavy": rdMolDescriptors.CalcNumHeavyAtoms,
     "rotatable": rdMolDescriptors.CalcNumRotatableBonds,
 }
