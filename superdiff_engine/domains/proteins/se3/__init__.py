@@ -1,0 +1,1 @@
+"""Published networks of residue frames, FrameDiff and Proteus: rebuilt, and read from their authors' files."""
