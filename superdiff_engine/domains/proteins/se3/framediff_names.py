@@ -11,8 +11,8 @@ from typing import Any
 
 from torch import Tensor
 
+from ...naming import Names, count_of
 from .framediff import FrameDiffNetwork
-from .naming import Names, count_of
 
 #: Of a block, which Proteus has as well: (theirs, ours).
 BLOCK = [

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ....errors import ModelError, quoted
+from ..errors import ModelError, quoted
 
 #: Names that a message lists of a kind; it counts the rest.
 LISTED = 8
