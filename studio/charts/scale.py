@@ -10,12 +10,14 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import plotly.graph_objects as go
 import streamlit as st
 
 from .live import squares
 from .palette import theme_name
 
-__all__ = ["Screen", "draw_echarts", "enlarged", "note_screen", "presented"]
+__all__ = ["Screen", "draw_echarts", "draw_plotly", "enlarge_figure", "enlarged", "note_screen", "presented"]
 
 #: Letters of a chart, a little more than ECharts has of itself, and words of a legend before they are cut; in pixels.
 _LETTERS, _LEGEND = 13, 120
@@ -24,6 +26,8 @@ _DIGITS = 14
 #: Opacity below which nothing survives a projector.
 _FAINTEST = 0.5
 _INK = {"light": "#14202a", "dark": "#f2f6f8"}
+#: A finished figure grows up to this share of the window's height, so that its title and it are in sight at once.
+_TALLEST = 0.75
 #: Of a window, in pixels; and how often larger anything may be.
 _SMALLEST, _LARGEST, _MOST = 200, 16_000, 6.0
 
@@ -64,6 +68,37 @@ def draw_echarts(option: dict[str, Any], key: str, height: int, alt: str) -> Non
     screen = presented()
     shown = option if screen is None else enlarged(option, height, screen.scale, theme_name())
     st.echarts_chart(shown, key=key, height=height, alt=alt)
+
+
+def draw_plotly(figure: go.Figure, **how: Any) -> None:
+    """A finished figure, as it is or enlarged for a room; `how` is for st.plotly_chart."""
+    screen = presented()
+    if screen is not None:
+        enlarge_figure(figure, screen, theme_name())
+    st.plotly_chart(figure, **how)
+
+
+def enlarge_figure(figure: go.Figure, screen: Screen, theme: str) -> None:
+    """Make a figure's letters, lines and dots larger where they are, and itself taller as far as the window allows.
+
+    Args:
+        figure: of plotly, as charts.finished makes them.
+        screen: what it is shown on.
+        theme: "light" or "dark".
+    """
+    letters = {"size": round(_LETTERS * screen.scale), "color": _INK[theme]}
+    figure.update_layout(font=letters, legend_font=letters, hoverlabel_font_size=letters["size"])
+    figure.update_xaxes(tickfont=letters, title_font=letters, nticks=6)
+    figure.update_yaxes(tickfont=letters, title_font=letters, nticks=6)
+    figure.update_annotations(font_size=letters["size"])
+    height = figure.layout.height
+    if height:
+        figure.layout.height = max(height, round(min(height * screen.scale, _TALLEST * screen.height)))
+
+    for trace in figure.data:
+        for path in ("line.width", "marker.size"):
+            if path in trace and trace[path] is not None:  # not all kinds of traces have lines or dots
+                trace[path] = np.multiply(trace[path], screen.scale)
 
 
 def enlarged(option: dict[str, Any], height: int, factor: float, theme: str) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from superdiff_engine.runs.estimation import PATHS, STEPS
 from ..charts import finished as figures
 from ..charts.live import at_level
 from ..charts.palette import NEUTRAL, expert_colours, theme_name
+from ..charts.scale import draw_plotly
 from ..guard import guarded, once, plain, show_sentence
 from ..job import EstimationJob, Job
 from ..session import newest_check, registry, this_tab
@@ -163,7 +164,7 @@ def _figure(job: Job, check: DensityCheck, names: list[str]) -> None:
         tracked, fresh, names, colours, theme_name(), height=300, axes=axes, symbols=symbols
     )
     figure.update_layout(showlegend=len(names) > 1)
-    st.plotly_chart(
+    draw_plotly(
         figure,
         key=f"check-{job.id}",
         config=figures.config(),

@@ -15,7 +15,7 @@ from ..charts import finished as figures
 from ..charts import live as charts
 from ..charts.live import TITLES, Quantity
 from ..charts.palette import expert_colours, theme_name
-from ..charts.scale import draw_echarts
+from ..charts.scale import draw_echarts, draw_plotly
 from ..guard import guarded
 from ..job import Job
 from ..views import Compared, view_of
@@ -99,7 +99,7 @@ def draw_curves(job: Job) -> None:
             with st.container(gap="xxsmall"):
                 part = "" if component is None else f" ({component})"
                 st.markdown(f"**{TITLES[quantity]}{part}**", help=MEANINGS[quantity].markdown)
-                st.plotly_chart(figure, key=f"{quantity}-{job.id}", config=figures.config(), alt=alt)
+                draw_plotly(figure, key=f"{quantity}-{job.id}", config=figures.config(), alt=alt)
                 _curve_files(job, quantity, against, component)
         draw_effective(job, curves, against)
         if compared is not None:
@@ -107,7 +107,7 @@ def draw_curves(job: Job) -> None:
             alt = "Estimated against exact log-density of the finished samples; on the diagonal they agree"
             with st.container(gap="xxsmall"):
                 st.markdown("**Estimated against exact log-density**", help=AGREEMENT.markdown)
-                st.plotly_chart(figure, key=f"agreement-{job.id}", config=figures.config(), alt=alt)
+                draw_plotly(figure, key=f"agreement-{job.id}", config=figures.config(), alt=alt)
                 draw_agreement_files(
                     job,
                     "agreement",

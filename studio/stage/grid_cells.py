@@ -17,6 +17,7 @@ from .. import session
 from ..charts import finished as figures
 from ..charts.heat import has_lines, heat_figure, lines_figure, place_of
 from ..charts.palette import theme_name
+from ..charts.scale import draw_plotly
 from ..guard import callback, plain, show_sentence
 from ..words import STATES, other_than_usual, run_title
 from .chart_files import draw_chart_files
@@ -123,7 +124,7 @@ def _figures(grid: Grid, shown: str) -> None:
             )
     draw = heat_figure if form == _MAP else lines_figure
     chart = f"grid-chart-{grid.id}-{form}-{name}"
-    st.plotly_chart(
+    draw_plotly(
         draw(grid, name, theme_name(), shown),
         key=chart,
         config=figures.config(),

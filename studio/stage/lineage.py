@@ -21,7 +21,7 @@ from ..charts import finished as figures
 from ..charts import live as charts
 from ..charts.lineage import MOST_ROWS, Lineage, copies_sentence, lineage_figure, lineage_of, lineage_sentence
 from ..charts.palette import theme_name
-from ..charts.scale import draw_echarts
+from ..charts.scale import draw_echarts, draw_plotly
 from ..job import Job
 from .chart_files import draw_chart_files
 
@@ -49,7 +49,7 @@ def draw_effective(job: Job, curves: Curves, against: Against) -> None:
     alt = f"Effective sample size in per cent of a group against the {against}, with the threshold of resampling"
     with st.container(gap="xxsmall"):
         st.markdown(f"**{charts.EFFECTIVE_TITLE}**", help=MEANINGS["effective"].markdown)
-        st.plotly_chart(figure, key=f"effective-{job.id}", config=figures.config(), alt=alt)
+        draw_plotly(figure, key=f"effective-{job.id}", config=figures.config(), alt=alt)
         _effective_files(job, against)
 
 
@@ -113,7 +113,7 @@ def draw_lineage(job: Job, result: Result) -> None:
             _lineage_files(job, lineage, result, shares)
         figure = lineage_figure(lineage, recipe.levels.steps, theme_name(), recipe.group, shares)
         alt = f"Lines of descent of the final samples over the steps: {lineage_sentence(lineage, recipe.group)}"
-        st.plotly_chart(figure, key=f"lineage-{job.id}", config=figures.config(), alt=alt)
+        draw_plotly(figure, key=f"lineage-{job.id}", config=figures.config(), alt=alt)
         few = f" Shown are {MOST_ROWS} of {recipe.batch} samples, evenly over the tree; ancestors are counted over all."
         thinned = few if recipe.batch > MOST_ROWS else ""
         joined = (

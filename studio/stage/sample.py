@@ -22,6 +22,7 @@ from .. import looked
 from ..charts import finished as figures
 from ..charts.live import TITLES, Quantity, at_level
 from ..charts.palette import expert_colours, theme_name
+from ..charts.scale import draw_plotly
 from ..guard import callback
 from ..job import Job
 from .chart_files import draw_chart_files
@@ -67,7 +68,7 @@ def draw_clickable(job: Job, figure: go.Figure, alt: str, tool_bar: bool = True,
         picked: where the session keeps the number of the picked sample, where that is not the job's own.
     """
     key = f"{picked or 'samples'}-{job.id}"
-    st.plotly_chart(
+    draw_plotly(
         figure,
         key=key,
         on_select=callback(partial(_take_click, key, picked, job.id)),
@@ -237,7 +238,7 @@ def draw_one_sample(job: Job, result: Result, picked: int) -> None:
         curves, quantity, names, colours, "level", sample=picked, height=270, theme=theme_name()
     )
     figure.update_layout(showlegend=False)
-    st.plotly_chart(
+    draw_plotly(
         figure,
         key=f"one-{job.id}",
         config=figures.config(),

@@ -16,6 +16,7 @@ from superdiff_engine.result import Result
 
 from ..charts.live import at_level
 from ..charts.palette import GUIDE, NEUTRAL, TARGET, expert_colours, theme_name
+from ..charts.scale import draw_plotly
 from ..charts.scatter import SHAPES, Axis, Kind, scatter_config, scatter_figure
 from ..guard import callback, plain
 from ..job import Job
@@ -86,7 +87,7 @@ def draw_scatter(
     # A selection that this chart was told of it shows by itself; redrawn, it would lose its lasso.
     elsewhere = None if state.get(f"selected-by-{job.id}") == key else chosen
     figure = scatter_figure(x, y, kinds, theme, elsewhere)
-    st.plotly_chart(
+    draw_plotly(
         figure,
         key=key,
         on_select=callback(partial(_take, job.id, key)),

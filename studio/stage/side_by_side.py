@@ -21,6 +21,7 @@ from .. import session, titles
 from ..charts import compared, finished
 from ..charts.live import EFFECTIVE_TITLE, TITLES, Quantity
 from ..charts.palette import expert_colours, run_colours, theme_name
+from ..charts.scale import draw_plotly
 from ..guard import callback, guarded, plain, show_sentence
 from ..job import Job
 from ..views import Beside, view_of
@@ -258,7 +259,7 @@ def _curves(shown: Sequence[_Shown]) -> None:
 
 
 def _chart(figure: go.Figure, key: str, alt: str) -> None:
-    st.plotly_chart(figure, key=f"side-by-side-{key}", config=finished.config(), alt=alt)
+    draw_plotly(figure, key=f"side-by-side-{key}", config=finished.config(), alt=alt)
 
 
 def _comparison(shown: Sequence[_Shown]) -> Comparison:

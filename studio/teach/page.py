@@ -196,7 +196,7 @@ def _onward_button(lesson: Lesson, done: Doing, label: str) -> None:
 
 def draw_text(text: Text, said: dict[str, str] | None = None) -> None:
     """Markdown and pictures of a lesson; `said` has what takes the place of a piece of Markdown."""
-    with st.container(width=_MEASURE):
+    with st.container(width=_MEASURE, key="lesson-text"):
         for part in text:
             if isinstance(part, Picture):
                 if part.path.suffix.lower() == ".svg":

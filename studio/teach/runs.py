@@ -21,7 +21,7 @@ from ..charts import finished as figures
 from ..charts import live as charts
 from ..charts.live import TITLES, Quantity
 from ..charts.palette import dot, expert_colours, theme_name
-from ..charts.scale import draw_echarts
+from ..charts.scale import draw_echarts, draw_plotly
 from ..form import state as form_state
 from ..guard import guarded, once, plain, show_sentence
 from ..job import Job
@@ -344,7 +344,7 @@ def _part(part: str, job: Job, reach: float, wide: int) -> None:
             st.markdown(f"**{TITLES[quantity]}**", help=MEANINGS[quantity].markdown)
             figure = figures.curve_figure(curves, quantity, names, colours, "level", theme=theme, height=_PREVIEW)
             alt = f"{TITLES[quantity]} against the level; bold: mean over all samples, thin: single samples"
-            st.plotly_chart(figure, key=f"lesson-{quantity}-{job.id}", config=figures.config(), alt=alt)
+            draw_plotly(figure, key=f"lesson-{quantity}-{job.id}", config=figures.config(), alt=alt)
 
 
 def _table(job: Job) -> None:

@@ -34,6 +34,7 @@ from ..charts import panels
 from ..charts.palette import TARGET, dot, expert_colours, theme_name
 from ..charts.plane import draw_plane, plane_moment, plane_shared
 from ..charts.player import Scenes
+from ..charts.scale import draw_plotly
 from ..job import Job
 from ..stage.chart_files import draw_chart_files
 from ..stage.progress import names_of
@@ -230,7 +231,7 @@ def _thumbnail(document: str, theme: str) -> str:
 
 def _panel(title: str, figure: go.Figure, key: str, alt: str) -> None:
     st.markdown(f"**{title}**")
-    st.plotly_chart(figure, key=f"formula-{key}", config=panels.CONFIG, alt=alt)
+    draw_plotly(figure, key=f"formula-{key}", config=panels.CONFIG, alt=alt)
 
 
 def _figures_note(recipe: Recipe, made: FormulaSamples) -> str:

@@ -29,6 +29,7 @@ from ..charts.backbones import STRUCTURES, strips_figure
 from ..charts.cards import Card, lines_of, picture_uri
 from ..charts.palette import theme_name
 from ..charts.player import Scenes, packed, solid_scenes
+from ..charts.scale import draw_plotly
 from ..charts.scatter import Axis
 from ..charts.viewer import SENT_UNIT, Style, draw_viewer
 from ..job import Job
@@ -235,7 +236,7 @@ def _strips(job: Job, result: Result[DecodedProteins], picked: int) -> None:
     letters = [proteins.chain(row)[1] for row in range(min(PAGE, len(proteins.residues)))]
     figure = strips_figure(letters, int(proteins.residues.max()), picked)
     alt = "Secondary structure along every chain: helix, strand or neither for each residue"
-    st.plotly_chart(figure, key=f"strips-{job.id}", config=figures.config(), alt=alt)
+    draw_plotly(figure, key=f"strips-{job.id}", config=figures.config(), alt=alt)
     _strip_files(job, letters, int(proteins.residues.max()))
 
 

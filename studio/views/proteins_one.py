@@ -32,6 +32,7 @@ from superdiff_engine.result import Result
 from ..charts import finished as figures
 from ..charts.backbones import STRUCTURES, contact_figure, large_contact_figure, ramachandran_figure
 from ..charts.palette import expert_colours, hex_colour, theme_name
+from ..charts.scale import draw_plotly
 from ..charts.viewer import Style, chain_frame, draw_viewer
 from ..guard import callback, guarded, once, plain
 from ..job import Job
@@ -137,7 +138,7 @@ def draw_one_protein(job: Job, result: Result[DecodedProteins], picked: int) -> 
     _sequences(job, chain, picked)
     left, right = st.columns(2, gap="small")
     with left:
-        st.plotly_chart(
+        draw_plotly(
             contact_figure(chain), key=f"contacts-{job.id}", config=figures.config(),
             alt=f"Distances between the CA atoms of protein {picked}",
         )  # fmt: skip
@@ -149,7 +150,7 @@ def draw_one_protein(job: Job, result: Result[DecodedProteins], picked: int) -> 
         )
         _contact_files(job, chain, picked)
     with right:
-        st.plotly_chart(
+        draw_plotly(
             ramachandran_figure(chain, letters), key=f"torsions-{job.id}", config=figures.config(),
             alt=f"Ramachandran plot of protein {picked}",
         )  # fmt: skip
@@ -173,7 +174,7 @@ def draw_enlarged(job: Job, result: Result[DecodedProteins], picked: int) -> Non
         with guarded("the map"):
             chain, letters = result.require_decoded().chain(picked)
             contacts = st.toggle("Surround contacts (closer than 8 Å)", key=f"map-contacts-{job.id}", value=True)
-            st.plotly_chart(
+            draw_plotly(
                 large_contact_figure(chain, letters, contacts), key=f"map-{job.id}", config=figures.config(),
                 alt=f"Distances between the CA atoms of protein {picked}, large, with the numbers of residues",
             )  # fmt: skip

@@ -1,8 +1,10 @@
 """Charts for a room: letters and lines larger, nothing fainter, the data untouched; what a browser tells is bounded."""
 
+import numpy as np
+import plotly.graph_objects as go
 import pytest
 
-from studio.charts import live, scale
+from studio.charts import finished, live, scale
 from studio.charts.scale import enlarged
 from superdiff_engine.domains.checked import make_recipe
 from superdiff_engine.runs.run import Run
@@ -40,6 +42,25 @@ def test_everything_is_larger_and_nothing_else_changes(run):
             if "symbolSize" in before:
                 assert after["symbolSize"] == 2 * before["symbolSize"]
         assert made["dataset"] is option["dataset"]
+
+
+def test_a_finished_figure_is_larger_where_it_has_letters_lines_or_dots(run):
+    frame, screen = run.trace.latest.preview, scale.Screen(1280, 720, 2.0)
+    for figure in (
+        finished.curve_figure(run.trace.curves(), "weights", ["a", "b"], COLOURS, "level"),
+        finished.plane_figure(frame, ["a", "b"], COLOURS, "light"),
+        finished.agreement_figure(frame.log_density, frame.exact, ["a", "b"], COLOURS, "light"),
+    ):
+        before, height = [trace.to_plotly_json() for trace in go.Figure(figure).data], figure.layout.height
+        scale.enlarge_figure(figure, screen, "light")
+        assert height < figure.layout.height <= 0.75 * 720
+        assert figure.layout.xaxis.tickfont.size >= 24 and figure.layout.legend.font.size >= 24
+        for was, trace in zip(before, figure.data, strict=True):
+            if was.get("line", {}).get("width"):
+                assert trace.line.width == 2 * was["line"]["width"]
+            if was.get("marker", {}).get("size") is not None:
+                assert np.array_equal(trace.marker.size, 2 * np.asarray(was["marker"]["size"]))
+    scale.enlarge_figure(go.Figure(go.Heatmap(z=[[0.0]])), screen, "dark")
 
 
 def test_a_unit_of_the_plane_stays_as_long_across_as_up(run):
