@@ -237,7 +237,7 @@ class Recipe(Strict):
     #: Of every molecule; None for the numbers that the models' data have.
     atoms: int | None = Field(None, ge=3, le=29)
     #: Of every protein; None for the numbers that the models' data have.
-    residues: int | None = Field(None, ge=30, le=256)
+    residues: int | None = Field(None, ge=30, le=500)
     #: Whether each component of the samples (positions and rotations, say) has weights of its own.
     per_component: bool = False
 

@@ -44,7 +44,7 @@ def chunk_file(cache: Path, weights: Sequence[Path], recipe: Recipe) -> Path:
     return cache / recipe.domain / f"{key}.npz"
 
 
-def draw(recipe: Recipe, domain: Domain, densities: bool = False) -> dict[str, np.ndarray]:
+def draw(recipe: Recipe, domain: Domain, densities: bool = False, device: str = "cpu") -> dict[str, np.ndarray]:
     """The decoded arrays of a recipe's samples, and the seconds that they took.
 
     Args:
@@ -52,10 +52,11 @@ def draw(recipe: Recipe, domain: Domain, densities: bool = False) -> dict[str, n
         domain: the recipe's.
         densities: whether the experts' log-densities come along, as `log_density` [batch, experts] in nats; without,
             an operator that needs none is given none.
+        device: that samples, and holds the models.
     """
     started = time.monotonic()
-    prepared = domain.prepare(recipe, "cpu")
-    (last,) = deque(walk(recipe, domain, prepared, densities=densities), maxlen=1)
+    prepared = domain.prepare(recipe, device)
+    (last,) = deque(walk(recipe, domain, prepared, device, densities), maxlen=1)
     decoded = domain.decode(last, prepared.experts)
     arrays = {} if decoded is None else decoded.arrays()
     if densities:

@@ -29,16 +29,19 @@ class RowParts:
         wanted: the arguments of `is_there` and `make` for every chunk; picklable.
         is_there: whether a chunk is kept already.
         make: makes a chunk and keeps it; a module's function, which other processes find by its name.
+        here: whether chunks are made in this process, one after another, whatever pool there is: on a device that
+            processes cannot share.
     """
 
     label: str
     wanted: Sequence[tuple[Any, ...]]
     is_there: Callable[..., bool]
     make: Callable[..., None]
+    here: bool = False
 
     def make_missing(self, pool: Executor | None, say: Say) -> None:
         """Make those that are not there yet, in `pool` or here, saying after each how long the rest takes."""
-        make_missing(self.label, self.wanted, self.is_there, self.make, pool, say)
+        make_missing(self.label, self.wanted, self.is_there, self.make, None if self.here else pool, say)
 
 
 class RowMaker(ABC):
@@ -99,7 +102,11 @@ class Evaluation(ABC, Generic[Settings]):
     @property
     @abstractmethod
     def rows(self) -> Sequence[str]:
-        """The names of all rows, in their order."""
+        """The names of all rows of the usual settings, in their order."""
+
+    def rows_of(self, settings: Settings) -> Sequence[str]:
+        """The names of the rows that there are with these settings, in their order; raises SuperDiffError."""
+        return self.rows
 
     @abstractmethod
     def begin(self, settings: Settings, asked: Sequence[str], out: Path | None, workers: int) -> RowMaker:
@@ -129,7 +136,7 @@ class Evaluation(ABC, Generic[Settings]):
 
         Args:
             settings: what all rows share.
-            rows: names as in `rows`; None for all.
+            rows: names as in `rows_of`; None for all.
             out: the JSON file; None for the usual one in docs/tables.
             say: takes one line at a time.
             workers: processes that sample chunks side by side, sharing the CPU's cores; None for one a core.
@@ -143,7 +150,7 @@ class Evaluation(ABC, Generic[Settings]):
             FileNotFoundError: when data are not there.
             OutputError: when a file cannot be written.
         """
-        asked = chosen_rows(rows, self.rows)
+        asked = chosen_rows(rows, self.rows_of(settings))
         workers = (os.cpu_count() or 1) if workers is None else workers
         maker = self.begin(settings, asked, out, workers)
         written: dict[Path, None] = {}

@@ -218,7 +218,7 @@ OPTIONS = {
     "plane": {"samples": 4, "seeds": 3},
     "pictures": {"samples": 4, "batch": 2},
     "molecules": {"samples": 4, "batch": 2, "guidance": 1.5},
-    "proteins": {"samples": 4, "batch": 2, "noise_scale": 0.5, "fold": "fold it", "sheet": True},
+    "proteins": {"samples": 4, "batch": 2, "noise_scale": 0.5, "folding": "fold {fasta} {out}", "sheet": True},
     "prompts": {
         "samples": 4, "seeds": 3, "guidance": 0.0, "clip": Path("clip"), "model": "local/mine", "style": "flat",
         "dtype": "float32", "sheet": True,

@@ -76,7 +76,7 @@ _CHOICES: dict[str, list[Any]] = {
     "dtype": ["float32", "float16", "bfloat16"],
     "per_component": [True, False],
     "atoms": [None, 3, 9, 29],
-    "residues": [None, 30, 256],
+    "residues": [None, 30, 500],
     "operator": [
         *({"name": name} for name in ("or", "and", "average", "single", "coin_flip")),
         {"name": "formula", "text": "1 and not 2"},

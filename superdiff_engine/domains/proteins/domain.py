@@ -86,7 +86,7 @@ class Proteins(Domain[ProteinPreview, DecodedProteins]):
     title = "Proteins"
     level_unit = "10 Angstrom for positions"
     components = ("positions", "rotations")
-    size = Size("residues", "Residues", 30, 256, "as in the models' data")
+    size = Size("residues", "Residues", 30, 500, "as in the models' data")
     dtypes = ("float32", "bfloat16")  # float16 has too small a range
     # The shortest chain has 180 dimensions: none that passes back through a deep network for each.
     estimators = tuple(estimator for estimator in ESTIMATORS.values() if math.isinf(estimator.most_dimensions))

