@@ -20,6 +20,8 @@ import streamlit as st
 from superdiff_engine.domains.colours import EXPERT_COLOURS, GUIDE, NEUTRAL, TARGET
 from superdiff_engine.errors import SuperDiffError
 from superdiff_engine.play import Played
+from superdiff_engine.recipes.document import Recipe
+from superdiff_engine.runs.wording import differences
 
 from .. import session
 from ..charts.palette import PICKED, theme_name
@@ -37,6 +39,8 @@ _GRAIN = 1e-3
 #: Contour lines lie within a few nats of the top; what is lower is sent as this, nats.
 _LOWEST = -30.0
 _KEY = "playground-sketch"
+#: Places of a recipe that it keeps and that a sketch does not show.
+_UNSAID = ("levels", "noise_scale", "estimator")
 _STATIC = Path(__file__).parents[1] / "static"
 
 
@@ -109,10 +113,11 @@ def _answer() -> None:
         if asked.get("stroke"):
             play.fitted = play.answered, _fitted(asked["stroke"])
             return
-        recipe = recipe_of(asked["sketch"], kept.playing().domain)
+        recipe = recipe_of(asked["sketch"], kept.playing().domain, play.recipe)
         played = kept.playing().play(recipe, MOMENTS, MOST_SECONDS)
         play.recipe = recipe
-        play.answer = _packed(played, bool(asked.get("live"))) | {"problem": played.problem, "link": recipe.to_link()}
+        told = {"problem": played.problem, "link": recipe.to_link(), "beside": _beside(recipe)}
+        play.answer = _packed(played, bool(asked.get("live"))) | told
         if asked.get("open"):
             form_state.load(recipe)
             session.show([])
@@ -121,6 +126,13 @@ def _answer() -> None:
         play.answer = (play.answer or {}) | {"problem": sentence_of(error, "the playground")}
     if play.answer is not None:
         play.answer |= {"number": play.answered, "seconds": time.perf_counter() - started}
+
+
+def _beside(recipe: Recipe) -> str:
+    """What else is not as usual, of what has no field on this page; "" for nothing."""
+    found = differences(recipe)
+    said = [words for place, words in found.items() if place.split(".")[0] in _UNSAID and place != "levels.steps"]
+    return f"Besides: {', '.join(said)}." if said else ""
 
 
 def _fitted(stroke: dict[str, Any]) -> dict[str, Any]:

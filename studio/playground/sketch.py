@@ -22,12 +22,14 @@ MOST_SAMPLES, MOST_STEPS = 2000, 300
 MOST_FITTED = 8
 
 
-def recipe_of(sketch: Mapping[str, Any], domain: str) -> Recipe:
+def recipe_of(sketch: Mapping[str, Any], domain: str, base: Recipe | None = None) -> Recipe:
     """The recipe that a sketch says; raises RecipeError with one sentence.
 
     Args:
         sketch: as static/playground.js describes it.
         domain: that is played with.
+        base: what a sketch does not say is as it is here, as far as it fits: the levels' ends and spacing, the scale of
+            the noise, the estimator; None for the defaults.
     """
     try:
         operator = dict(sketch["operator"])
@@ -35,9 +37,9 @@ def recipe_of(sketch: Mapping[str, Any], domain: str) -> Recipe:
             "domain": domain,
             "experts": [{"model": DRAWN, "mixture": _mixture(expert["modes"])} for expert in sketch["experts"]],
             "operator": {name: value for name, value in operator.items() if value is not None},
-            "levels": {"steps": sketch["steps"]},
+            "levels": ({} if base is None else base.levels.model_dump()) | {"steps": sketch["steps"]},
             "solver": sketch["solver"],
-            "estimator": _estimator(sketch["solver"], domain),
+            **_following(sketch["solver"], bool(sketch["corrected"]), domain, base),
             "batch": sketch["samples"],
             "seed": sketch["seed"],
             "correction": {} if sketch["corrected"] else None,
@@ -52,10 +54,18 @@ def recipe_of(sketch: Mapping[str, Any], domain: str) -> Recipe:
     return recipe
 
 
-def _estimator(solver: str, domain: str) -> str:
-    """The usual one, or the best that fits a solver without noise."""
-    fitting = get_domain(domain).estimators_for(solver, 1.0, None) if solver in SOLVERS else []
-    return DEFAULT_ESTIMATOR if DEFAULT_ESTIMATOR in fitting or not fitting else fitting[0]
+def _following(solver: str, corrected: bool, domain: str, base: Recipe | None) -> dict[str, Any]:
+    """The scale of the noise and the estimator of `base` where they fit; else no scale, and the usual estimator or the
+    best that fits.
+    """
+    scale, wanted = (1.0, DEFAULT_ESTIMATOR) if base is None else (base.noise_scale, base.estimator)
+    if solver not in SOLVERS:
+        return {"estimator": wanted}
+    if corrected or not SOLVERS[solver].allows(scale):
+        scale = 1.0
+    fitting = get_domain(domain).estimators_for(solver, scale, None)
+    found = next((name for name in (wanted, DEFAULT_ESTIMATOR, *fitting) if name in fitting), wanted)
+    return {"noise_scale": scale, "estimator": found}
 
 
 def _mixture(modes: list[dict[str, float]]) -> dict[str, Any]:

@@ -9,7 +9,8 @@
 //             index, level: [moments], positions: int16 [moments or, live, 1, n, 2] in units of `grain`, in the variance-preserving view,
 //             owners: int8 [moments, n], logDensity, exact, weights: [moments][experts], counts: float32 [n] or null,
 //             target: int16 [cells, cells], log p up to a constant in units of `grain`, over the square of half-width `reach`, or null,
-//             distance: [of the samples, of exact ones] or null, untold: why not } or null,
+//             distance: [of the samples, of exact ones] or null, untold: why not,
+//             beside: what else is not as usual of what has no field here, in words, or "" } or null,
 //   fitted: { number, expert, add, modes, problem } or null: what a stroke is fitted with,
 //   colours: { experts: [...], target, neutral, guide, picked },
 // }
@@ -674,6 +675,7 @@ function drawFigures() {
     parts.push(`Total variation from the exact target: ${answer.distance[0].toFixed(3)} (of as many exact samples, on average: ${answer.distance[1].toFixed(3)}; 0 is the same, 1 nothing in common).`);
   if (answer.untold) parts.push(answer.untold);
   parts.push(`${answer.positions.shape[1]} samples, ${answer.index.at(-1)} steps, computed in ${answer.seconds.toFixed(2)} s.`);
+  if (answer.beside) parts.push(answer.beside);
   view.figures.textContent = parts.join(" ");
   const inks = view.data.colours.experts;
   const keys = experts().map((_, number) => {

@@ -133,6 +133,17 @@ def test_a_sketch_without_noise_has_an_estimator_that_fits():
     assert recipe_of(sketch | {"corrected": True}, "plane").correction == CorrectionRecipe()
 
 
+def test_what_a_sketch_does_not_say_stays_as_it_was():
+    levels = {"steps": 12, "highest": 10.0, "lowest": 0.05, "spacing": "log"}
+    asked = recipe(noise_scale=0.5, estimator="exact", levels=levels)
+    sketch = sketch_of(asked)
+    assert recipe_of(sketch, "plane", asked) == asked
+    quiet = recipe_of(sketch | {"solver": "ode"}, "plane", asked)
+    assert quiet.noise_scale == 1 and quiet.levels == asked.levels
+    assert quiet.estimator in PLANE.estimators_for("ode", 1.0, None)
+    assert recipe_of(sketch | {"corrected": True}, "plane", asked).noise_scale == 1
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
