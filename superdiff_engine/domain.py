@@ -239,6 +239,8 @@ class Domain(ABC, Generic[PreviewT, DecodedT]):
     pipelines = False
     #: Whether models of the user's own folders and of a hub can be asked for, as "local/NAME" and "hub/OWNER/NAME".
     foreign = False
+    #: The kinds of converted models ("kind" in config.json) that it reads, as "local/NAME" of the user's own folders.
+    converted: Collection[str] = ()
     #: Whether the exact log-densities of finished samples are known (`exact_log_density`).
     exact = False
     #: Names of the components of a sample, for charts and messages; weights may differ by component.

@@ -1,4 +1,4 @@
-"""Commands: studio | sample | densities | slide | film | page | grid | library | lessons | evaluate | train |
+"""Commands: studio | sample | densities | slide | film | page | grid | library | lessons | evaluate | train | convert |
 models.
 """
 
@@ -21,6 +21,7 @@ from ..errors import SuperDiffError
 from ..system.files import drop_partials
 from ..system.terminal import VisibleGroup, log_visibly
 from .console import complain
+from .convert import ConvertCommand, convert
 from .densities import densities
 from .evaluate import EvaluateCommand, evaluate
 from .film import film, page
@@ -40,6 +41,7 @@ app = typer.Typer(
 for function in (studio, sample, densities, slide, film, page, grid, models):
     app.command()(function)
 app.command(cls=TrainCommand)(without_settings(train))
+app.command(cls=ConvertCommand)(without_settings(convert))
 app.command(cls=EvaluateCommand)(without_settings(evaluate))
 app.command(hidden=True)(readme)
 app.add_typer(library, name="library")

@@ -20,6 +20,7 @@ def models() -> None:
     for notice in model_notices():
         console.print(notice, style="yellow", soft_wrap=True)
     console.print(
-        "Your own diffusers folders: set SUPERDIFF_MODELS to the folder that holds them, they appear as local/NAME. "
+        "Your own diffusers folders, and models of others that superdiff convert wrote: set SUPERDIFF_MODELS to the "
+        "folder that holds them, they appear as local/NAME. "
         "Hub models: hub/OWNER/NAME.",
     )

@@ -6,8 +6,9 @@ What a folder offers:
     evaluate.py     EVALUATION, an `Evaluation`, where `superdiff evaluate` measures it
     train.py        TRAININGS, a `Training` for each model that `superdiff train` makes; their names are TRAINED in
                     __init__.py too, since what trainings import takes seconds
+    convert.py      CONVERSIONS, a `Conversion` for each model of others that `superdiff convert` makes ours
 
-domain.py stands below the other two, and imports neither.
+domain.py stands below the others, and imports none of them.
 """
 
 from __future__ import annotations
@@ -20,15 +21,18 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ..errors import RecipeError, SuperDiffError
-from .sources import folder_notices, local_pipelines, printable
+from .sources import folder_notices, local_models, local_pipelines, printable
 
 if TYPE_CHECKING:
     from ..domain import Domain
     from ..tables.evaluation import Evaluation
     from ..tables.markdown import Layout
     from ..training.training import Training
+    from .conversion import Conversion
 
 __all__ = [
+    "conversion_of",
+    "conversions",
     "domain_of_model",
     "domains",
     "evaluation_of",
@@ -84,6 +88,12 @@ def model_notices() -> list[str]:
         for local in local_pipelines()
         if local.problem is None and not any(domain.reads(local.index) for domain in known)
     ]
+    strange += [
+        f"'{local.title}' in {printable(str(local.folder.parent))} is left out: it was converted from a model of the "
+        f"kind '{local.kind}', which no domain reads; install a version of SuperDiff Studio that does."
+        for local in local_models()
+        if not any(local.kind in domain.converted for domain in known)
+    ]
     return list(dict.fromkeys([*folder_notices(), *damaged, *strange]))
 
 
@@ -118,3 +128,20 @@ def training_of(model: str) -> Training[Any, Any]:
         names = [one for domain in domains() for one, owner in known.items() if owner == domain]
         raise SuperDiffError(f"There is no model '{model}' to train; there are {', '.join(names)}.")
     return _module(known[model], "train").TRAININGS[model]
+
+
+def conversions() -> dict[str, Conversion]:
+    """The models of others that can be converted, by name."""
+    return {
+        name: conversion
+        for domain in _folders_with("convert")
+        for name, conversion in _module(domain, "convert").CONVERSIONS.items()
+    }
+
+
+def conversion_of(model: str) -> Conversion:
+    """The conversion of a model; raises SuperDiffError where there is none."""
+    known = conversions()
+    if model not in known:
+        raise SuperDiffError(f"There is no conversion of '{model}'; there are {', '.join(known)}.")
+    return known[model]

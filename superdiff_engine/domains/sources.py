@@ -1,5 +1,8 @@
 """Where models that are not embedded come from: the user's own folders, and repositories of a model hub.
 
+A folder is a pipeline (it has model_index.json, as diffusers saves it) or a converted model (its config.json has a
+"kind", as `superdiff convert` writes it).
+
 A recipe names them "local/NAME" or "hub/OWNER/NAME", never by a path. A folder whose name could not be written there
 (it has blanks, accents or brackets) goes by a name made of it, which stays the same: see `local_name`.
 """
@@ -11,18 +14,23 @@ import json
 import os
 import re
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from ..errors import ModelError
+from ..domain import ModelInfo, look_at
+from ..errors import ModelError, quoted
 
-#: Folders of the user's own pipelines, separated as PATH is; each is a pipeline, or holds pipelines as its folders.
+#: Folders of the user's own models, separated as PATH is; each is a model, or holds models as its folders.
 FOLDERS_VARIABLE = "SUPERDIFF_MODELS"
 INDEX = "model_index.json"
+#: Of a converted model.
+CONFIG = "config.json"
+#: Bytes of a config.json that is looked into.
+_LARGEST_CONFIG = 2**20
 
 _NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
 _LOCAL = re.compile(rf"local/({_NAME})")
@@ -57,12 +65,45 @@ class LocalPipeline:
         return pipeline_class(self.index)
 
 
+@dataclass(frozen=True)
+class LocalModel:
+    """A folder of the user's that `superdiff convert` wrote.
+
+    Attributes:
+        id: in recipes, "local/NAME".
+        title: what its config.json says, or the folder's own name, for people.
+        folder: where it is.
+        kind: of model, as config.json says: what it was converted from.
+        config: what config.json says.
+    """
+
+    id: str
+    title: str
+    folder: Path
+    kind: str
+    config: dict[str, Any]
+
+    @property
+    def info(self) -> ModelInfo:
+        """For those who choose."""
+        text = self.config.get("description")
+        text = text if isinstance(text, str) and text else f"{self.kind} in {printable(str(self.folder))}"
+        return ModelInfo(self.id, self.title, quoted(text, 200), "local")
+
+
 @dataclass
 class _Found:
     """What the user's folders hold, and sentences about what of them is not used."""
 
     pipelines: dict[str, LocalPipeline] = field(default_factory=dict)
+    models: dict[str, LocalModel] = field(default_factory=dict)
     notices: list[str] = field(default_factory=list)
+
+    def folder(self, name: str) -> Path | None:
+        """The folder that goes by this name already."""
+        if name in self.pipelines:
+            return self.pipelines[name].folder
+        return self.models[name].folder if name in self.models else None
 
 
 def is_foreign(model: str) -> bool:
@@ -93,7 +134,10 @@ def local_name(folder: str) -> str:
 def written_local(model: str) -> str | None:
     """The id of the user's folder that `model` ("local/Realistic Vision V5.1") means by its real name, if there is."""
     name = model.removeprefix("local/")
-    return next((local.id for local in local_pipelines() if name in (local.title, local.folder.name)), None)
+    found = _look()
+    named = [(local.id, local.title, local.folder) for local in found.pipelines.values()]
+    named += [(local.id, local.title, local.folder) for local in found.models.values()]
+    return next((id_ for id_, title, folder in named if name in (title, folder.name)), None)
 
 
 def printable(text: str) -> str:
@@ -104,6 +148,22 @@ def printable(text: str) -> str:
 def local_pipelines() -> list[LocalPipeline]:
     """The user's own pipeline folders, the first of each name."""
     return list(_look().pipelines.values())
+
+
+def local_models(kinds: Collection[str] | None = None) -> list[LocalModel]:
+    """The user's own converted models of these kinds (None: of all), the first of each name."""
+    return [local for local in _look().models.values() if kinds is None or local.kind in kinds]
+
+
+def local_model(model: str, kinds: Collection[str]) -> LocalModel | None:
+    """The converted model that "local/NAME" means, if there is one, and it is of one of these kinds."""
+    return next((local for local in local_models(kinds) if local.id == model), None)
+
+
+def list_converted(kinds: Collection[str]) -> Iterator[ModelInfo | ModelError]:
+    """Converted models of these kinds, for a domain's listing."""
+    for local in local_models(kinds):
+        yield look_at(local.id, lambda local=local: local.info)  # type: ignore[misc]
 
 
 def folder_notices() -> list[str]:
@@ -126,30 +186,64 @@ def _look_into(parent: Path, found: _Found) -> None:
             reason = "is not a folder" if parent.exists() else "is not there"
             found.notices.append(f"{where} {reason}; correct it, or separate several by '{os.pathsep}'.")
             return
-        inside = [parent] if (parent / INDEX).is_file() else []
-        inside += sorted(folder for folder in parent.iterdir() if (folder / INDEX).is_file())
+        inside = [folder for folder in [parent, *sorted(parent.iterdir())] if (folder / INDEX).is_file()]
+        converted = {
+            folder: config
+            for folder in [parent, *sorted(parent.iterdir())]
+            if folder not in inside and (config := _converted(folder, found)) is not None
+        }
     except OSError as error:
         found.notices.append(f"{where} cannot be read: {error.strerror}.")
         return
-    if not inside:
-        found.notices.append(f"{where} holds no pipeline (a folder with {INDEX}, as diffusers saves it).")
-    for folder in inside:
+    if not inside and not converted:
+        found.notices.append(
+            f"{where} holds no pipeline (a folder with {INDEX}, as diffusers saves it) and no model that superdiff "
+            "convert wrote."
+        )
+    for folder in [*inside, *converted]:
         name = folder.name or folder.resolve().name
         if name in ("", ".", ".."):
             name = folder.resolve().name
         shown, called = printable(name), local_name(name)
         index, problem = {}, None
-        try:
-            index = read_json(folder / INDEX)
-        except ModelError as error:
-            problem = error
-        if called in found.pipelines:
-            first = found.pipelines[called].folder
+        first = found.folder(called)
+        if first is not None:
             if not folder.samefile(first):
                 place = printable(str(folder.parent))
                 found.notices.append(f"'{shown}' in {place} is left out: {printable(str(first))} has its name.")
             continue
+        if folder in converted:
+            config = converted[folder]
+            title = config.get("title")
+            title = printable(title[:_LONGEST_NAME]) if isinstance(title, str) and title else shown
+            title = title if name.lower() == config["kind"] else f"{title} ({shown})"
+            found.models[called] = LocalModel(f"local/{called}", title, folder, config["kind"], config)
+            continue
+        try:
+            index = read_json(folder / INDEX)
+        except ModelError as error:
+            problem = error
         found.pipelines[called] = LocalPipeline(f"local/{called}", shown, folder, index, problem)
+
+
+def _converted(folder: Path, found: _Found) -> dict[str, Any] | None:
+    """What config.json of a converted model says; None where the folder is none, said where it is a damaged one."""
+    path = folder / CONFIG
+    if not path.is_file():
+        return None
+    why = ""
+    try:
+        if path.stat().st_size > _LARGEST_CONFIG:
+            return None
+        config = read_json(path)
+    except ModelError as error:
+        config, why = {}, str(error)
+    kind = config.get("kind")
+    if isinstance(kind, str) and kind:
+        return {**config, "kind": printable(kind[:_LONGEST_NAME])}
+    if why:
+        found.notices.append(why.replace("copy the whole pipeline folder again", "convert or copy this model again"))
+    return None
 
 
 def pipeline_class(index: Mapping[str, Any]) -> str:
@@ -174,7 +268,13 @@ def find_folder(model: str, download: Callable[[str, str | None], Path], revisio
         ModelError: when there is no such folder, or the id is of neither kind.
     """
     if local := _LOCAL.fullmatch(model):
-        pipelines = _look().pipelines
+        look = _look()
+        pipelines = look.pipelines
+        if local[1] in look.models:
+            raise ModelError(
+                f"'{model}' is a converted model ({look.models[local[1]].kind}), not a pipeline; name it in a recipe "
+                "of the domain that reads it ('superdiff models' says which)."
+            )
         if local[1] not in pipelines:
             raise ModelError(
                 f"There is no pipeline folder called '{local[1]}'; put it into a folder named in {FOLDERS_VARIABLE}."
