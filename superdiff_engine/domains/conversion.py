@@ -165,10 +165,13 @@ class Conversion(ABC):
                 raise ModelError(f"There is no file {file}; name {wanted.what} ({wanted.usual}).")
         fresh = _check_place(out, force)
         taken = self.take(files, self.options() if options is None else options)
+        for file in taken.copies.values():
+            if not file.is_file():
+                raise ModelError(f"There is no file {file}; name another one, or copy it there.")
         _check_finite(taken.weights)
-        sources = [digested(file, report) for file in [*files, *taken.copies.values()]]
         written: list[Path] = []
         try:
+            sources = [digested(file, report) for file in [*files, *taken.copies.values()]]
             return self._write(out, taken, sources, report, written)
         except BaseException as error:
             if fresh:  # nothing stays of a folder that was begun here

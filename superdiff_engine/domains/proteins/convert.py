@@ -6,22 +6,47 @@ A checkpoint is a dictionary of "model" (tensors, "module." before their names),
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from ...errors import ModelError, quoted
 from ...system import inert
 from ..conversion import Conversion, Taken, Wanted, listed, plain_configuration
 
 #: Of both models: variance preserving for positions, in units of 10 Angstrom, and logarithmic for rotations.
-SCHEDULES = {
+SCHEDULES: dict[str, dict[str, Any]] = {
     "r3": {"min_b": 0.1, "max_b": 20.0, "coordinate_scaling": 0.1},
     "so3": {"min_sigma": 0.1, "max_sigma": 1.5, "schedule": "logarithmic"},
 }
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What `se3` knows of one network: its names, the sizes that tensors and settings tell, and how it is built."""
+
+    renamed: Callable[[Mapping[str, Tensor]], tuple[dict[str, Tensor], list[str]]]
+    settings_from: Callable[[Mapping[str, Tensor]], dict[str, Any]]
+    conf_settings: Callable[[Mapping[str, Any]], dict[str, Any]]
+    build: Callable[..., nn.Module]
+
+
+def _framediff() -> Parts:
+    from .se3 import framediff_names as names
+    from .se3.framediff import FrameDiffNetwork
+
+    return Parts(names.renamed, names.settings_from, names.conf_settings, FrameDiffNetwork)
+
+
+def _proteus() -> Parts:
+    names, network = (import_module(f"{__package__}.se3.{name}") for name in ("proteus_names", "proteus"))
+    return Parts(names.renamed, names.settings_from, names.conf_settings, network.ProteusNetwork)
 
 
 class FrameModel(Conversion):
@@ -34,27 +59,47 @@ class FrameModel(Conversion):
         home: address of the authors' repository.
         cite: the paper.
         usual: what the authors call the file.
-        module: of `se3`, with `renamed`, `settings_from` and `conf_settings`.
+        parts: imports what `se3` knows of the network.
         unused: what the tensors are that are left out.
     """
 
     licence = "MIT"
 
     def __init__(
-        self, name: str, *, title: str, description: str, home: str, cite: str, usual: str, module: str, unused: str
+        self,
+        name: str,
+        parts: Callable[[], Parts],
+        *,
+        title: str,
+        description: str,
+        home: str,
+        cite: str,
+        usual: str,
+        unused: str,
     ) -> None:
         self.name, self.title, self.description, self.home, self.cite = name, title, description, home, cite
         self.files = (Wanted("its checkpoint", usual),)
-        self._module, self._unused = module, unused
+        self._parts, self._unused = parts, unused
 
     def take(self, files: Sequence[Path], options: Any) -> Taken:
-        names = import_module(f"{__package__}.se3.{self._module}")
+        parts = self._parts()
         found = inert.read(files[0])
-        weights, unused = names.renamed(inert.tensors_of(found, "model"))
-        settings = plain_configuration(found.get("conf"))
-        settings = settings if isinstance(settings, Mapping) else {}
+        weights, unused = parts.renamed(inert.tensors_of(found, "model"))
+        settings = _dict(plain_configuration(found.get("conf")))
         _check_schedules(settings.get("diffuser"))
-        network = {**names.settings_from(weights), **names.conf_settings(_dict(settings.get("model")))}
+        network = parts.settings_from(weights)
+        try:
+            told = parts.conf_settings(_dict(settings.get("model")))
+            if not all(isinstance(value, int | float) and 0 < value < math.inf for value in told.values()):
+                raise ValueError
+            network |= told
+            with torch.device("meta"):
+                parts.build(**network)
+        except (AttributeError, TypeError, ValueError, RuntimeError, AssertionError):
+            raise ModelError(
+                f"The settings in the checkpoint ('conf') do not make {self.title}'s network; give the checkpoint as "
+                "its authors publish it."
+            ) from None
         return Taken(network, {"model.safetensors": weights}, left_out=self._left_out(found, unused))
 
     def _left_out(self, found: Mapping[str, Any], unused: Sequence[str]) -> list[str]:
@@ -79,9 +124,9 @@ def _words(value: Any) -> str:
 
 def _tensors(value: Mapping[Any, Any]) -> list[Tensor]:
     """Of an optimizer: tensors by the number of a parameter and by name."""
-    groups = [part for part in value.values() if isinstance(part, Mapping)]
-    rows = [row for group in groups for row in group.values() if isinstance(row, Mapping)]
-    return [tensor for row in [value, *groups, *rows] for tensor in row.values() if isinstance(tensor, Tensor)]
+    groups: list[Mapping[Any, Any]] = [part for part in value.values() if isinstance(part, Mapping)]
+    groups += [row for group in groups for row in group.values() if isinstance(row, Mapping)]
+    return [tensor for row in [value, *groups] for tensor in row.values() if isinstance(tensor, Tensor)]
 
 
 def _dict(value: Any) -> Mapping[str, Any]:
@@ -105,23 +150,23 @@ CONVERSIONS = {
     for model in (
         FrameModel(
             "framediff",
+            _framediff,
             title="FrameDiff",
             description="Backbones of proteins as residue frames, without conditions (Yim et al. 2023)",
             home="https://github.com/jasonkyuyim/se3_diffusion",
             cite="SE(3) diffusion model with application to protein backbone generation, arXiv 2302.02277",
             usual="weights/paper_weights.pth or weights/best_weights.pth",
-            module="framediff_names",
             unused="that its authors keep for the checkpoint's sake and never use",
         ),
         FrameModel(
             "proteus",
+            _proteus,
             title="Proteus",
             description="Backbones of proteins as residue frames, by triangles of a local graph (Wang et al. 2024)",
             home="https://github.com/Wangchentong/Proteus",
             cite="Proteus: exploring protein structure generation for enhanced designability and efficiency, "
             "bioRxiv 2024.02.10.579791",
             usual="weights/paper_weights.pt",
-            module="proteus_names",
             unused="that no clean frame depends on",
         ),
     )

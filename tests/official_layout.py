@@ -1,0 +1,112 @@
+"""Checkpoints as the authors of FrameDiff, Proteus and LDMol publish them, with weights that are drawn.
+
+Every tensor has its author's name, and numbers that follow from that name alone: a recipe that the authors' own code can
+repeat (tests/recordings).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import types
+import zlib
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from superdiff_engine.domains.proteins.se3 import framediff_names
+from superdiff_engine.domains.proteins.se3.framediff import FrameDiffNetwork
+
+#: A FrameDiff that costs nothing.
+TINY_FRAMEDIFF = {"width": 16, "pair": 8, "waves": 4, "bins": 6, "blocks": 2, "heads": 2, "channels": 8, "skip": 8}
+#: "conf" of the checkpoints of both models of frames, as far as anybody reads it.
+DIFFUSER = {
+    "r3": {"min_b": 0.1, "max_b": 20.0, "coordinate_scaling": 0.1},
+    "so3": {"min_sigma": 0.1, "max_sigma": 1.5, "schedule": "logarithmic"},
+}
+
+
+def drawn(name: str, shape: tuple[int, ...]) -> Tensor:
+    """Numbers of a tensor: 0.05 N(0, 1), by the author's name of it without "module."; scales of norms are 1 + that."""
+    generator = torch.Generator().manual_seed(zlib.crc32(name.encode()))
+    noise = 0.05 * torch.randn(shape, generator=generator)
+    return 1 + noise if is_scale(name, shape) else noise
+
+
+def is_scale(name: str, shape: tuple[int, ...]) -> bool:
+    """Whether a tensor is the scale of a layer's norm: the only "weight" of one axis."""
+    return name.endswith(".weight") and len(shape) == 1
+
+
+def framediff_state(settings: dict[str, Any] | None = None) -> dict[str, Tensor]:
+    """Tensors by their author's names, those included that the network never uses."""
+    with torch.device("meta"):
+        network = FrameDiffNetwork(**(settings or {}))
+    shapes = {framediff_names.NAMES.theirs(name): tuple(value.shape) for name, value in network.state_dict().items()}
+    width = shapes["score_model.torsion_pred.linear_1.weight"]
+    shapes |= {
+        "score_model.torsion_pred.linear_3.weight": width,
+        "score_model.torsion_pred.linear_3.bias": width[:1],
+    }
+    return {name: drawn(name, shape) for name, shape in shapes.items()}
+
+
+def framediff_checkpoint(path: Path, tiny: bool = True, **changed: Any) -> dict[str, Tensor]:
+    """Write a checkpoint of FrameDiff's, and return its tensors.
+
+    Args:
+        path: of the file.
+        tiny: whether the network is a small one.
+        changed: entries of the checkpoint in the place of the usual ones.
+    """
+    state = framediff_state(TINY_FRAMEDIFF if tiny else None)
+    model = {"embed": {"min_bin": 1e-5, "max_bin": 20.0}, "ipa": {"seq_tfmr_num_heads": 4}}
+    _save(path, state, {"model": model, "diffuser": DIFFUSER}, changed)
+    return state
+
+
+def _save(path: Path, state: dict[str, Tensor], conf: dict[str, Any], changed: dict[str, Any]) -> None:
+    moments = {number: {"step": torch.tensor(3.0), "exp_avg": value} for number, value in enumerate(state.values())}
+    with omegaconf() as node:
+        found = {
+            "model": {f"module.{name}": value for name, value in state.items()},
+            "conf": node(conf),
+            "optimizer": {"state": moments, "param_groups": [{"lr": 1e-4, "params": list(moments)}]},
+            "epoch": 26,
+            "step": 5_000,
+        }
+        torch.save(found | changed, path)
+
+
+@contextlib.contextmanager
+def omegaconf():
+    """Gives a function that makes OmegaConf's nodes of plain values: classes of its names that hold what its own hold."""
+    modules = {name: types.ModuleType(name) for name in ("omegaconf", "omegaconf.dictconfig", "omegaconf.nodes")}
+    kinds = {
+        name: type(name, (), {"__module__": module})
+        for name, module in (("DictConfig", "omegaconf.dictconfig"), ("AnyNode", "omegaconf.nodes"))
+    }
+    for kind in kinds.values():
+        setattr(modules[kind.__module__], kind.__name__, kind)
+
+    def node(value: Any, parent: Any = None) -> Any:
+        made = kinds["DictConfig" if isinstance(value, dict) else "AnyNode"]()
+        made._parent = parent
+        if isinstance(value, dict):
+            made._content = {name: node(part, made) for name, part in value.items()}
+        else:
+            made._val = value
+        return made
+
+    before = {name: sys.modules.get(name) for name in modules}
+    sys.modules.update(modules)
+    try:
+        yield node
+    finally:
+        for name, module in before.items():
+            if module is None:
+                del sys.modules[name]
+            else:
+                sys.modules[name] = module
