@@ -1,7 +1,7 @@
 """Checkpoints as the authors of FrameDiff, Proteus and LDMol publish them, with weights that are drawn.
 
-Every tensor has its author's name, and numbers that follow from that name alone: a recipe that the authors' own code can
-repeat (tests/recordings).
+Every tensor has its author's name, and numbers that follow from that name alone: a recipe that the authors' own code
+can repeat (tests/recordings).
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def _save(path: Path, state: dict[str, Tensor], conf: dict[str, Any], changed: d
 
 @contextlib.contextmanager
 def omegaconf():
-    """Gives a function that makes OmegaConf's nodes of plain values: classes of its names that hold what its own hold."""
+    """Gives a function that makes OmegaConf's nodes of plain values: classes of its names that hold the same."""
     modules = {name: types.ModuleType(name) for name in ("omegaconf", "omegaconf.dictconfig", "omegaconf.nodes")}
     kinds = {
         name: type(name, (), {"__module__": module})

@@ -214,9 +214,10 @@ def _look_into(parent: Path, found: _Found) -> None:
             continue
         if folder in converted:
             config = converted[folder]
-            title = config.get("title")
-            title = printable(title[:_LONGEST_NAME]) if isinstance(title, str) and title else shown
-            title = title if name.lower() == config["kind"] else f"{title} ({shown})"
+            given = config.get("title")
+            title = printable(given[:_LONGEST_NAME]) if isinstance(given, str) and given else shown
+            if title != shown and name.lower() != config["kind"]:
+                title = f"{title} ({shown})"
             found.models[called] = LocalModel(f"local/{called}", title, folder, config["kind"], config)
             continue
         try:

@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import re
-import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,15 +14,14 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from superdiff_engine.cli import app as cli
-from superdiff_engine.domains import conversion_of, conversions, domains, model_notices
+from superdiff_engine.domains import conversion as conversion_module
+from superdiff_engine.domains import conversion_of, model_notices
 from superdiff_engine.domains.conversion import Conversion, Taken, Wanted, plain_configuration, write_weights
 from superdiff_engine.domains.proteins.se3 import framediff_names
 from superdiff_engine.domains.proteins.se3.framediff import FrameDiffNetwork
 from superdiff_engine.domains.sources import find_folder, local_model, local_models, local_pipelines
 from superdiff_engine.errors import ModelError, OutputError, SuperDiffError
 from superdiff_engine.system.options import option
-
-DOCS = Path(__file__).parents[2] / "docs"
 
 
 def run(*words):
@@ -71,7 +69,7 @@ def test_an_old_folder_stays_unless_it_is_replaced(tmp_path, checkpoint):
     out.mkdir()
     conversion.convert([checkpoint], out)  # an empty folder is as good as none
     before = (out / "config.json").read_bytes()
-    with pytest.raises(OutputError, match="there already; .*--force"):
+    with pytest.raises(OutputError, match=r"there already; .*--force"):
         conversion.convert([checkpoint], out)
     (out / "note.txt").write_text("mine")
     conversion.convert([checkpoint], out, force=True)
@@ -160,7 +158,7 @@ def test_several_files_options_and_copies(tmp_path):
     assert load_file(out / "two" / "model.safetensors")["w"].dtype == torch.float32
     assert {("reading one.pt", 100, 100), ("copying large.bin", 100, 100)} <= set(told)
     with pytest.raises(
-        ModelError, match="from 2 files .*one.pt.* and .*two.pt.* no files are given; name them in this"
+        ModelError, match=r"from 2 files .*one.pt.* and .*two.pt.* no files are given; name them in this"
     ):
         Pair().convert([], tmp_path / "other")
 
@@ -169,8 +167,15 @@ def test_a_folder_that_was_begun_goes_with_what_broke_it(tmp_path, monkeypatch):
     files = [tmp_path / "one.pt", tmp_path / "two.pt"]
     for file in files:
         file.write_bytes(b"x")
-    with pytest.raises(OutputError):
+    with pytest.raises(ModelError, match=r"no file .*gone\.bin"):
         Pair().convert(files, tmp_path / "out", Asked(tmp_path / "gone.bin"))
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(conversion_module, "write_whole", full)
+    with pytest.raises(OutputError, match="No space left"):
+        Pair().convert(files, tmp_path / "out", Asked(files[0]))
     assert not (tmp_path / "out").exists()
 
 
@@ -195,7 +200,7 @@ def test_settings_without_end_are_refused():
         plain_configuration(part)
 
 
-# -- Folders of the user's ----------------------------------------------------------------------------------------------
+# -- Folders of the user's -------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -240,29 +245,3 @@ def test_what_of_converted_folders_is_not_used_is_said(models):
     assert len([notice for notice in notices if "'odd'" in notice and "no-such-kind" in notice]) == 1
     assert len([notice for notice in notices if "broken/config.json is not valid JSON; convert or copy" in notice]) == 1
     assert len(notices) == 2
-
-
-def test_every_kind_that_is_converted_has_a_domain_that_reads_it():
-    assert set(conversions()) == {kind for domain in domains().values() for kind in domain.converted}
-
-
-# -- The page about models ----------------------------------------------------------------------------------------------
-
-
-def test_the_commands_of_the_page_about_models_parse(monkeypatch):
-    lines = [
-        line
-        for block in re.findall(r"```bash\n(.*?)```", (DOCS / "models.md").read_text(), re.S)
-        for line in block.splitlines()
-    ]
-    commands = [shlex.split(line) for line in lines if line.startswith("superdiff ")]
-    assert {words[1] for words in commands} >= {"convert", "models", "sample"}
-    import typer
-
-    group = typer.main.get_command(cli.app)
-    for words in commands:
-        with group.make_context("superdiff", words[1:], resilient_parsing=False) as outer:
-            name, command, rest = group.resolve_command(outer, [*outer._protected_args, *outer.args])
-            command.make_context(name, rest, parent=outer)
-    named = {words[2] for words in commands if words[1] == "convert"}
-    assert named == set(conversions())
