@@ -13,9 +13,10 @@ import numpy as np
 
 from .arrays import DecodedT, PreviewT
 from .density import ESTIMATORS, Estimator, check_estimator, fitting_estimators, get_estimator
-from .errors import ModelError
+from .errors import ModelError, RecipeError
 from .measured import Figure
-from .noise import check_levels
+from .noise import Noising, check_levels
+from .recipes.document import NO_TIME
 from .result import Result, density_figures
 from .solvers import get_solver
 
@@ -253,6 +254,8 @@ class Domain(ABC, Generic[PreviewT, DecodedT]):
     estimators: Collection[Estimator] = ESTIMATORS.values()
     #: (lowest, highest) level of all its models; None where that is known only once they are loaded.
     levels: tuple[float, float] | None = None
+    #: How levels may be spaced, of `recipes.document.SPACINGS`: "time" where models have a time of their own.
+    spacings: tuple[str, ...] = ("karras", "log")
     #: The level at which log-densities of samples from files are estimated unless another one is asked for; None where
     #: none are read.
     estimation_level: float | None = None
@@ -349,11 +352,21 @@ class Domain(ABC, Generic[PreviewT, DecodedT]):
         estimator, solver = get_estimator(recipe.estimator), get_solver(recipe.solver)
         check_estimator(estimator, solver, recipe.noise_scale, dimensions, self.estimators)
 
-    def check_grid(self, levels: Tensor) -> None:
-        """Raise ArgumentError where a component's levels do not strictly decrease (`noise.check_levels`)."""
-        grids = self.component_levels(levels)
-        for grid in grids.values() if isinstance(grids, dict) else [grids]:
-            check_levels(grid.tolist())
+    def noising(self, recipe: Recipe) -> Noising | None:
+        """How the recipe's models are noised, as far as that is known before any is loaded; None where it is not."""
+        return None if self.levels is None else Noising(*self.levels)
+
+    def check_grid(self, recipe: Recipe) -> None:
+        """Raise RecipeError or ArgumentError where the recipe's levels are not its models', or a component's do not
+        strictly decrease (`noise.check_levels`), as far as that is known before any is loaded.
+        """
+        if recipe.levels.spacing not in self.spacings:
+            raise RecipeError(NO_TIME)
+        noising = self.noising(recipe)
+        if noising is not None:
+            grids = noising.components(recipe.levels.grid((noising.lowest, noising.highest), noising.schedule))
+            for grid in grids.values() if isinstance(grids, dict) else [grids]:
+                check_levels(grid.tolist())
 
     def level_range(self, experts: Sequence[ScoreModel]) -> tuple[float, float]:
         """(lowest, highest) level that all experts can be asked for and the domain recommends."""
@@ -361,8 +374,12 @@ class Domain(ABC, Generic[PreviewT, DecodedT]):
             raise NotImplementedError(f"{self.title} must say at which levels its experts stand.")
         return self.levels
 
-    def component_levels(self, levels: Tensor) -> Tensor | dict[str, Tensor]:
-        """The grid of each component of the samples, where it differs from `levels`, which charts and recipes mean."""
+    def component_levels(self, levels: Tensor, experts: Sequence[ScoreModel]) -> Tensor | dict[str, Tensor]:
+        """The grid of each component of the samples, where it differs from `levels`, which charts and recipes mean.
+
+        Raises:
+            ArgumentError: where the experts do not agree on them.
+        """
         return levels
 
     def first_pace(self, recipe: Recipe) -> float | None:

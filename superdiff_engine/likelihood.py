@@ -13,6 +13,8 @@ F_1, F_2 and F_4, it is (8 F_1 - 6 F_2 + F_4) / 3. Its mean over noise is the lo
 how well it is known. Without the second order, 100 steps left an error of 7 nats in the difference of two experts in
 400 dimensions, as large as the spread of four paths and not seen in it (docs/log_density.md).
 
+Experts with a memory (`score.Remembering`) have none here: the density is that of their network without it.
+
 Reference: arXiv 2412.17762, Theorem 1, with the time reversal of the forward process.
 """
 
@@ -29,7 +31,7 @@ from .arguments import level_grids
 from .density import End, Segment, Trapezoid
 from .errors import ArgumentError, SuperDiffError
 from .geometry import Geometry, Parts, Product, State, total
-from .score import ScoreModel, scores_of
+from .score import Remembering, ScoreModel, scores_of
 
 #: How many steps each sum takes at once, with its part in the result.
 _SPANS = {1: 8 / 3, 2: -6 / 3, 4: 1 / 3}
@@ -85,6 +87,9 @@ def estimate_log_density(
         raise ArgumentError(f"The number of steps must be a multiple of {max(_SPANS)}, got {steps}.")
     if paths < 1:
         raise ArgumentError(f"paths must be at least 1, got {paths}.")
+    for expert in experts:
+        if isinstance(expert, Remembering):
+            expert.forget()
     noising = _Paths(experts, product, {name: grid[::-1] for name, grid in grids.items()})
     generator = torch.Generator().manual_seed(seed)
     estimates = []

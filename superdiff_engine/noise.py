@@ -20,7 +20,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
@@ -159,6 +160,28 @@ class Flow(Schedule):
 
     def level(self, time: Tensor) -> Tensor:
         return time / (self.times - time)
+
+
+def _alike(levels: Tensor) -> Tensor:
+    return levels
+
+
+@dataclass(frozen=True)
+class Noising:
+    """How a family of models is noised: experts of one run have the same.
+
+    Attributes:
+        lowest: the least level that they were trained on.
+        highest: the greatest.
+        schedule: their own time, in which levels may be even; None where they have none.
+        components: the grid of each component of a product, by their names, for a grid of levels; where all have one,
+            that grid.
+    """
+
+    lowest: float
+    highest: float
+    schedule: Schedule | None = None
+    components: Callable[[Tensor], Tensor | dict[str, Tensor]] = _alike
 
 
 def karras_levels(steps: int, highest: float = 80.0, lowest: float = 0.02, rho: float = 7.0) -> Tensor:

@@ -10,7 +10,7 @@ variance that the noise then has.
 
 The order within a step:
 
-    S_i at (y, s)                                        the experts' scores
+    S_i at (y, s)                                        the experts' scores; those with a memory remember (`score`)
     log q_i += increment of the step before              the estimator, which knows both its ends now
     log w += h/2 (rate of the step before + rate here)   where the run is corrected; then resampling, where it is due
     noise                                                drawn
@@ -43,7 +43,7 @@ from .correction import Correction
 from .density import DEFAULT_ESTIMATOR, End, Estimator, Segment
 from .errors import ArgumentError, DensityError, ScoreError, StepError
 from .geometry import Geometry, Parts, Product, State, total
-from .score import Guidance, ScoreModel, scores_of
+from .score import Guidance, Remembering, ScoreModel, scores_of
 from .solvers import DEFAULT_SOLVER, Start, get_solver, variance_step
 
 #: Log-densities beyond this, in nats, are those of samples that the steps fling further out each time.
@@ -183,6 +183,9 @@ class _Loop:
             )
         correction = arguments.correction
         self.corrected = None if correction is None else Corrected(arguments, correction, self.active)
+        asked = [arguments.experts[position] for position in self.active]
+        asked += [] if arguments.guidance is None else [arguments.guidance.reference]
+        self.remembering = _with_memory(asked)
 
     def steps(self) -> Iterator[Step]:
         """The run."""
@@ -190,8 +193,12 @@ class _Loop:
         log_density: Parts = {}
         segments: dict[str, Segment] = {}
         weights: Parts = {}
+        for expert in self.remembering:
+            expert.forget()
         for index in range(self.arguments.steps + 1):
             scores = self._scores(y, index)
+            for expert in self.remembering:
+                expert.remember()
             if not segments:
                 log_density = self._begin(y, scores)
             elif self.estimator is not None:
@@ -200,6 +207,9 @@ class _Loop:
             if self.corrected is not None:
                 place = self.corrected.arrive(Place(y, scores, log_density), index)
                 y, scores, log_density = place.y, place.scores, place.log_density
+                if self.corrected.parents is not None:
+                    for expert in self.remembering:
+                        expert.reorder(self.corrected.parents)
             last = index == self.arguments.steps
             noise = {} if last else self._noise(index)
             if not (last and weights and self.operator.needs_prediction):  # else no step is left to steer
@@ -408,6 +418,11 @@ class _Loop:
             missed=None if self.corrected is None else self.corrected.missed,
             noise=self.space.pack(drawn) if drawn else None,
         )
+
+
+def _with_memory(experts: Sequence[ScoreModel]) -> list[Remembering]:
+    """Each once, though it may be several experts of a run."""
+    return list({id(expert): expert for expert in experts if isinstance(expert, Remembering)}.values())
 
 
 def _all_finite(parts: Parts) -> bool:

@@ -52,6 +52,30 @@ class ScoreModel(Protocol):
         ...
 
 
+@runtime_checkable
+class Remembering(Protocol):
+    """An expert whose network is told, at each level, what it said at the level before: self-conditioning (Chen et al.
+    2022, arXiv 2208.04202).
+
+    Whoever samples says when: `forget` before the first level, `remember` once the scores of a level are there, and
+    `reorder` where the particles of a corrected run are resampled. In between `score` changes nothing, however often
+    it is asked (Heun's correction, divergences): at a given level it is a function of y. Who asks for scores alone, as
+    the estimation of given samples does, never calls `remember`; the expert has no memory then.
+
+    With a memory log q is that of the path which was taken: the score at a level belongs to a density that the levels
+    before have chosen (docs/log_density.md).
+    """
+
+    def forget(self) -> None:
+        """Have no memory, as at the start of a run."""
+
+    def remember(self) -> None:
+        """Take what was said in the last call of `score` as what the next ones are told."""
+
+    def reorder(self, parents: Tensor) -> None:
+        """Let each sample have the memory of that which stood in the place `parents`, int64 [batch] on the CPU."""
+
+
 class NetworkScore:
     """The score of a trained denoiser.
 

@@ -17,9 +17,11 @@ def levels_of(recipe: Recipe, domain: Domain[Any, Any], experts: Sequence[ScoreM
     """[steps + 1] levels, decreasing, float64: the recipe's grid, with the experts' own range where it is left open.
 
     Raises:
-        RecipeError: where an end that the recipe gives does not fit the experts' range.
+        RecipeError: where an end that the recipe gives does not fit the experts' range, or they lack the time in which
+            it is to be even.
     """
-    return recipe.levels.grid(domain.level_range(experts))
+    noising = domain.noising(recipe)
+    return recipe.levels.grid(domain.level_range(experts), None if noising is None else noising.schedule)
 
 
 def walk(
@@ -41,7 +43,7 @@ def walk(
     return sample(
         prepared.experts,
         operator,
-        domain.component_levels(levels_of(recipe, domain, prepared.experts)),
+        domain.component_levels(levels_of(recipe, domain, prepared.experts), prepared.experts),
         batch=recipe.batch,
         seed=recipe.seed,
         estimator=recipe.estimator if densities or operator.needs_density else "none",

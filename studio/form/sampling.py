@@ -8,6 +8,7 @@ import streamlit as st
 
 from superdiff_engine.density import get_estimator
 from superdiff_engine.domains import get_domain
+from superdiff_engine.recipes.document import SPACINGS
 from superdiff_engine.runs.wording import SAVINGS
 from superdiff_engine.solvers import DEFAULT_SOLVER, SOLVERS, get_solver
 
@@ -84,8 +85,8 @@ def draw_sampling() -> None:
             _level(f"{which.capitalize()} level s", f"f.{which}", "the models' own", help_text)
         st.selectbox(
             "Spacing of levels",
-            ["karras", "log"],
-            format_func={"karras": "Karras", "log": "Even in log s"}.__getitem__,
+            domain.spacings,
+            format_func=lambda name: SPACINGS[name][0].upper() + SPACINGS[name][1:],
             key="f.spacing",
             persist_state=_KEEP,
         )

@@ -85,7 +85,12 @@ def random_seed() -> int:
 
 def settle() -> None:
     """Keep the estimator and the precision if they fit, else take the first that do."""
-    dtypes = get_domain(state()["f.domain"]).dtypes
-    for field, fitting in (("f.estimator", estimators(state())), ("f.dtype", dtypes)):
+    domain = get_domain(state()["f.domain"])
+    fitting_choices = (
+        ("f.estimator", estimators(state())),
+        ("f.dtype", domain.dtypes),
+        ("f.spacing", domain.spacings),
+    )
+    for field, fitting in fitting_choices:
         if state()[field] not in fitting:
             state()[field] = fitting[0]

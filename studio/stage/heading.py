@@ -8,7 +8,7 @@ import streamlit as st
 
 from superdiff_engine.density import get_estimator
 from superdiff_engine.domains import get_domain
-from superdiff_engine.recipes.document import Recipe
+from superdiff_engine.recipes.document import SPACINGS, Recipe
 from superdiff_engine.recipes.operators import OperatorRecipe
 from superdiff_engine.recipes.parameters import Number
 from superdiff_engine.runs.wording import differences, phrases, shortened, spelled
@@ -80,8 +80,7 @@ def recipe_facts(job: Job) -> list[str]:
     always = ["solver", "estimator", *(["guidance.weight"] if domain.guided else [])]
     always += [] if domain.size is None else [domain.size.field]
     other = phrases(recipe, *always) | differences(recipe)
-    spacing = "even in log s" if recipe.levels.spacing == "log" else "Karras"
-    levels = f"levels s = {' to '.join(_levels(job))}, {spacing}"
+    levels = f"levels s = {' to '.join(_levels(job))}, {SPACINGS[recipe.levels.spacing]}"
     model = one_model(recipe)
     said = [f"model {model}"] if model else []
     said += _usual_numbers(recipe.operator)

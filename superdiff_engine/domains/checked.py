@@ -129,7 +129,6 @@ def _check_sampling(recipe: Recipe, domain: Domain) -> None:
     """What the loop would refuse, before anything is loaded."""
     try:
         domain.check_estimator(recipe)
-        if domain.levels is not None:
-            domain.check_grid(recipe.levels.grid(domain.levels))
+        domain.check_grid(recipe)
     except ArgumentError as error:
         raise RecipeError(str(error)) from None

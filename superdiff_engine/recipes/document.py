@@ -23,7 +23,7 @@ from pydantic import (
 from ..correction import Correction, check_correctable
 from ..density import DEFAULT_ESTIMATOR, ESTIMATORS
 from ..errors import RecipeError
-from ..noise import LOWEST_LEVEL, check_levels, karras_levels, log_levels
+from ..noise import LOWEST_LEVEL, Schedule, check_levels, karras_levels, log_levels, time_levels
 from ..solvers import DEFAULT_SOLVER, SOLVERS, get_solver
 from .links import link_of
 from .operators import AnyOperator, OrRecipe
@@ -176,11 +176,23 @@ class PipelineRecipe(Strict):
         return self
 
 
+#: How levels may be spaced, in words that go on after "levels" or "spacing".
+SPACINGS = {"karras": "Karras", "log": "even in log s", "time": "even in the models' time"}
+#: Why a recipe cannot have levels of the last kind.
+NO_TIME = (
+    "Levels even in time need models with a time of their own, which these have not; choose the spacing 'karras' or "
+    "'log'."
+)
+
+
 class Levels(Strict):
-    """The grid of noise levels: `steps` steps from `highest` to `lowest` (None: what the models were trained for)."""
+    """The grid of noise levels: `steps` steps from `highest` to `lowest` (None: what the models were trained for).
+
+    With the spacing "time" they are even in the time of the models' own schedule, where they have one.
+    """
 
     steps: int = Field(100, ge=1, le=10_000)
-    spacing: Literal["karras", "log"] = "karras"
+    spacing: Literal["karras", "log", "time"] = "karras"
     highest: float | None = Field(None, ge=LOWEST_LEVEL, le=1e6)
     lowest: float | None = Field(None, ge=LOWEST_LEVEL, le=1e6)
     rho: float = Field(7.0, ge=1, le=100)
@@ -190,14 +202,19 @@ class Levels(Strict):
         if self.highest is not None and self.lowest is not None:
             if self.lowest >= self.highest:
                 raise ValueError(f"lowest ({self.lowest}) must lie below highest ({self.highest})")
-            check_levels(self.grid((self.lowest, self.highest)).tolist())
+            if self.spacing != "time":  # else whoever knows the models looks
+                check_levels(self.grid((self.lowest, self.highest)).tolist())
         return self
 
-    def grid(self, bounds: tuple[float, float]) -> Tensor:
+    def grid(self, bounds: tuple[float, float], schedule: Schedule | None = None) -> Tensor:
         """[steps + 1] levels, decreasing, float64; with (lowest, highest) of `bounds` where an end is left open.
 
+        Args:
+            bounds: of the models.
+            schedule: of the models, for levels that are even in time; None where they have none.
+
         Raises:
-            RecipeError: if that end does not fit the one that is given.
+            RecipeError: if that end does not fit the one that is given, or the models lack the time.
         """
         lowest = bounds[0] if self.lowest is None else self.lowest
         highest = bounds[1] if self.highest is None else self.highest
@@ -206,6 +223,10 @@ class Levels(Strict):
                 f"The lowest level ({lowest:g}) must lie below the highest ({highest:g}); where one is left open it is "
                 f"the models' own, {bounds[0]:g} and {bounds[1]:g}."
             )
+        if self.spacing == "time":
+            if schedule is None:
+                raise RecipeError(NO_TIME)
+            return time_levels(self.steps, schedule, highest, lowest)
         if self.spacing == "log":
             return log_levels(self.steps, highest, lowest)
         return karras_levels(self.steps, highest, lowest, self.rho)

@@ -138,7 +138,7 @@ class Estimation(Work):
             found = estimate_log_density(
                 experts,
                 points,
-                domain.component_levels(levels),
+                domain.component_levels(levels, experts),
                 self.paths,
                 seed,
                 domain.space(experts),

@@ -9,7 +9,16 @@ from typing import Any
 from ..density import get_estimator
 from ..domain import Domain
 from ..domains import get_domain
-from ..recipes.document import CorrectionRecipe, Expert, GuidanceRecipe, Levels, Mixture, PipelineRecipe, Recipe
+from ..recipes.document import (
+    SPACINGS,
+    CorrectionRecipe,
+    Expert,
+    GuidanceRecipe,
+    Levels,
+    Mixture,
+    PipelineRecipe,
+    Recipe,
+)
 from ..recipes.parameters import Chosen, Number, Parameter, PerExpert, short_number
 from ..solvers import get_solver
 
@@ -107,7 +116,7 @@ _WORDS: dict[str, Callable[[Any, Recipe], str]] = {
         f"mixtures of {' and '.join(str(len(mixture.means)) for mixture in mixtures)} modes" if mixtures else ""
     ),
     "levels.steps": lambda value, recipe: f"{value} steps",
-    "levels.spacing": lambda value, recipe: "levels even in log s" if value == "log" else "Karras' levels",
+    "levels.spacing": lambda value, recipe: "Karras' levels" if value == "karras" else f"levels {SPACINGS[value]}",
     "levels.highest": _level("highest level"),
     "levels.lowest": _level("lowest level"),
     "levels.rho": lambda value, recipe: f"rho {short_number(value)}",
@@ -199,7 +208,7 @@ def spelled(recipe: Recipe) -> dict[str, Said]:
     found["estimator"] = Said("log-density estimator", get_estimator(recipe.estimator).title)
     found["levels.highest"] = Said("highest level s", *_open(levels.highest, "the models' own"))
     found["levels.lowest"] = Said("lowest level s", *_open(levels.lowest, "the models' own"))
-    found["levels.spacing"] = Said("spacing of levels", "even in log s" if levels.spacing == "log" else "Karras")
+    found["levels.spacing"] = Said("spacing of levels", SPACINGS[levels.spacing])
     if levels.spacing == "karras":
         found["levels.rho"] = Said("rho", short_number(levels.rho), levels.rho == Levels().rho)
     if domain.guided:

@@ -30,6 +30,7 @@ from pydantic import BaseModel
 from torch import Tensor
 
 from ...geometry import SO3, Centred, Product
+from ...noise import Noising
 from ...rotations import HeatKernels
 from ...system.file_cache import file_cached
 from ...training import saved
@@ -58,6 +59,15 @@ State = dict[str, Tensor]
 def rotation_level(level: Tensor) -> Tensor:
     """R of levels s, in radians."""
     return LARGEST * level / (HALF + level)
+
+
+def component_levels(levels: Tensor) -> dict[str, Tensor]:
+    """The grids of positions and rotations, for a grid of levels s."""
+    return {"positions": levels, "rotations": rotation_level(levels)}
+
+
+#: How the embedded models are noised.
+NOISING = Noising(LOWEST_LEVEL, HIGHEST_LEVEL, components=component_levels)
 
 
 @cache
@@ -106,6 +116,7 @@ class ProteinScore:
     """
 
     dtype = torch.float32
+    noising = NOISING
 
     def __init__(
         self, model: ProteinModel, residues: Sequence[int], device: str = "cpu", dtype: str = "float32"
