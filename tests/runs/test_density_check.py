@@ -183,16 +183,16 @@ def test_samples_of_many_sizes_are_placed_as_the_run_had_them(name, models):
     result, domain = Run(recipe, previews=False).execute(), get_domain(name)
     state = {part: torch.from_numpy(value) for part, value in result.samples.items()}
     placed, some = domain.place_sampled(recipe, state, rows, "cpu")
-    level = {part: float(grid[-1]) for part, grid in _levels(domain, result.level, state).items()}
+    level = {part: float(grid[-1]) for part, grid in _levels(domain, result.level, state, placed).items()}
     for one, other in zip(domain.prepare(recipe, "cpu").experts, placed, strict=True):
         whole, alone = one.score(state, level), other.score(some, level)
         for part, values in alone.items():
             torch.testing.assert_close(values, whole[part][rows][:, : values.shape[1]], rtol=1e-4, atol=1e-4)
 
 
-def _levels(domain, level, state):
+def _levels(domain, level, state, experts):
     """The grid of each component that ends at a level."""
-    grids = domain.component_levels(torch.tensor([2 * level, level]))
+    grids = domain.component_levels(torch.tensor([2 * level, level]), experts)
     return grids if isinstance(grids, dict) else dict.fromkeys(state, grids)
 
 

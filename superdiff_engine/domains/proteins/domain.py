@@ -26,9 +26,10 @@ from ...domain import (
     rows_of,
     settling,
 )
-from ...errors import ModelError
+from ...errors import ArgumentError, ModelError
 from ...geometry import State, divided
 from ...measured import Figure
+from ...noise import Noising
 from ...recipes.document import Expert, Levels, Recipe
 from ...recipes.operators import AndRecipe, AverageRecipe, CoinFlipRecipe, OperatorRecipe, OrRecipe, SingleRecipe
 from ...result import Result
@@ -50,13 +51,14 @@ from .model import (
     HIGHEST_LEVEL,
     LOWEST_LEVEL,
     NAMES,
+    NOISING,
     WHOLE,
+    BackboneScore,
     ProteinModel,
     ProteinScore,
     decode,
     load_model,
     load_settings,
-    rotation_level,
 )
 
 if TYPE_CHECKING:
@@ -136,8 +138,15 @@ class Proteins(Domain[ProteinPreview, DecodedProteins]):
     def prepare(self, recipe: Recipe, device: str) -> Prepared:
         return Prepared(experts_of(recipe, numbers_of_residues(recipe), device))
 
-    def component_levels(self, levels: Tensor) -> dict[str, Tensor]:
-        return {"positions": levels, "rotations": rotation_level(levels)}
+    def noising(self, recipe: Recipe) -> Noising | None:
+        return NOISING
+
+    def level_range(self, experts: Sequence[ScoreModel]) -> tuple[float, float]:
+        noising = _noising_of(experts)
+        return noising.lowest, noising.highest
+
+    def component_levels(self, levels: Tensor, experts: Sequence[ScoreModel]) -> dict[str, Tensor]:
+        return divided(_noising_of(experts).components(levels))
 
     def place(self, recipe: Recipe, given: ReadProtein, device: str) -> tuple[Sequence[ScoreModel], State, float]:
         """The recipe's experts for a chain from a file, its state, and ESTIMATION_LEVEL."""
@@ -162,7 +171,7 @@ class Proteins(Domain[ProteinPreview, DecodedProteins]):
         noisy, denoised = ({name: part[:count] for name, part in state.items()} for state in states)
         moving = denoised | {"positions": settling(noisy["positions"], denoised["positions"], s, DATA_STD)}
         atoms = decode(moving).cpu().numpy().astype(np.float32)
-        residues = np.array(of_kind(experts, ProteinScore)[0].residues[:count])
+        residues = np.array(of_kind(experts, BackboneScore)[0].residues[:count])
         atoms *= (np.arange(atoms.shape[1]) < residues[:, None])[:, :, None, None]
         return ProteinPreview(atoms, residues)
 
@@ -170,7 +179,7 @@ class Proteins(Domain[ProteinPreview, DecodedProteins]):
         from .checks import checked_proteins
 
         denoised = divided(step.denoised)
-        return checked_proteins(decode(denoised), of_kind(experts, ProteinScore)[0].residues)
+        return checked_proteins(decode(denoised), of_kind(experts, BackboneScore)[0].residues)
 
     def preview_png(self, result: Result[DecodedProteins]) -> bytes | None:
         from ..picture_files import png
@@ -252,6 +261,22 @@ class Proteins(Domain[ProteinPreview, DecodedProteins]):
             return said
         weighed = {} if result.importance is None else {"means": "by what each protein counts for"}
         return {"proteins": len(result.decoded.residues)} | said | weighed
+
+
+def _noising_of(experts: Sequence[ScoreModel]) -> Noising:
+    """What all experts share; raises ArgumentError where they differ."""
+    found = [expert.noising for expert in of_kind(experts, BackboneScore)]
+    if any(one != found[0] for one in found):
+        raise ArgumentError(different_noising([expert.title for expert in experts]))
+    return found[0] if found else NOISING
+
+
+def different_noising(titles: Sequence[str]) -> str:
+    """Why experts of these titles are not composed, in a sentence."""
+    return (
+        f"{' and '.join(titles)} cannot be walked together: where their positions have the same noise, their rotations "
+        "have not, so no step is one of both; compose FrameDiff with Proteus, and embedded models with each other."
+    )
 
 
 def experts_of(recipe: Recipe, residues: Sequence[int], device: str) -> list[ProteinScore]:

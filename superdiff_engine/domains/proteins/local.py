@@ -13,9 +13,10 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from ...geometry import divided
 from ...sampling import side_generator
 from .frames import frames_of
-from .model import ANGSTROM, ProteinScore, rotation_level
+from .model import ANGSTROM, BackboneScore
 
 #: The level at which experts are asked, 5 Angstrom: where folds are decided.
 ASKED_AT = 0.5
@@ -24,7 +25,7 @@ DRAWS = 8
 
 @torch.no_grad()
 def local_weights(
-    experts: Sequence[ProteinScore], backbone: np.ndarray, level: float = ASKED_AT, seed: int = 0
+    experts: Sequence[BackboneScore], backbone: np.ndarray, level: float = ASKED_AT, seed: int = 0
 ) -> np.ndarray:
     """Weights [experts, residues], float64; they sum to 1 over the experts.
 
@@ -37,7 +38,8 @@ def local_weights(
     turned, alpha = frames_of(torch.from_numpy(np.asarray(backbone, np.float32)))
     clean = {"positions": (alpha - alpha.mean(0)) / ANGSTROM, "rotations": turned}
     generator = side_generator(seed)
-    levels = {"positions": level, "rotations": float(rotation_level(torch.tensor(level)))}
+    grids = experts[0].noising.components(torch.tensor([level], dtype=torch.float64))
+    levels = {name: float(grid[0]) for name, grid in divided(grids).items()}
     noisy = {}
     for name, geometry in experts[0].space.components.items():
         start = clean[name].expand(DRAWS, *clean[name].shape)

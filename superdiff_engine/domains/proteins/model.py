@@ -19,6 +19,7 @@ and the score of rotations is the network's turn, times the root mean square of 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -105,7 +106,34 @@ def factors(level: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return DATA_STD**2 / total, level * DATA_STD / total.sqrt(), turn / (1 + turn.square()).sqrt()
 
 
-class ProteinScore:
+class BackboneScore(ABC):
+    """An expert of chains of residue frames: its state, its chains' lengths, and how it is noised.
+
+    Args:
+        residues: numbers of residues, one a sample.
+        device: of the samples.
+    """
+
+    dtype = torch.float32
+    #: How the model is noised; experts of one run have the same.
+    noising: Noising
+
+    def __init__(self, residues: Sequence[int], device: str = "cpu") -> None:
+        self.residues, self.device = list(residues), device
+        self.space = make_space(self.residues, device)
+        self.mask = residue_mask(self.residues).to(device)
+
+    @property
+    @abstractmethod
+    def title(self) -> str:
+        """For charts and messages."""
+
+    @abstractmethod
+    def score(self, y: Any, level: Any) -> Any:
+        """Of positions [B, N, 3] (in 1 / 10 Angstrom) and, in the body frame, of rotations [B, N, 3] (1 / radian)."""
+
+
+class ProteinScore(BackboneScore):
     """A trained network as an expert for chains of given lengths.
 
     Args:
@@ -115,16 +143,13 @@ class ProteinScore:
         dtype: "float32" or "bfloat16", of the matrix products; frames and sums stay in float32.
     """
 
-    dtype = torch.float32
     noising = NOISING
 
     def __init__(
         self, model: ProteinModel, residues: Sequence[int], device: str = "cpu", dtype: str = "float32"
     ) -> None:
-        self.model, self.residues, self.device = model, list(residues), device
-        self.half = dtype == "bfloat16"
-        self.space = make_space(self.residues, device)
-        self.mask = residue_mask(self.residues).to(device)
+        super().__init__(residues, device)
+        self.model, self.half = model, dtype == "bfloat16"
 
     @property
     def title(self) -> str:

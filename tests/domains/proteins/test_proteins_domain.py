@@ -108,7 +108,7 @@ def test_log_densities_of_turned_and_shifted_chains_are_the_same():
     for points in (chain, chain @ turn.T + 5):
         given = files.ReadProtein(points.numpy(), "G" * 40, None, ())
         experts, state, lowest = domain.place(recipe(), given, "cpu")
-        levels = domain.component_levels(karras_levels(20, domain.level_range(experts)[1], lowest))
+        levels = domain.component_levels(karras_levels(20, domain.level_range(experts)[1], lowest), experts)
         values.append(estimate_log_density(experts, state, levels, paths=16, seed=0))
     difference = [value.mean[0, 0] - value.mean[1, 0] for value in values]
     error = max(float((value.paths[:, 0, 0] - value.paths[:, 1, 0]).std() / 4) for value in values)
