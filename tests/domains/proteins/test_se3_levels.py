@@ -129,7 +129,7 @@ def test_log_densities_along_a_run_are_the_exact_ones_and_samples_reach_the_data
     for name in ("positions", "rotations"):
         error = rows[200][name] - rows[0][name]
         assert abs(float(error.mean())) < 4 * float(error.std()) / 32**0.5 + 0.2, name
-        assert float(error.std()) < 1.5
+        assert float(error.std()) < 2.5
     assert angle.mean() < 2.5 * r
     assert step.samples["positions"].mean(1).abs().max() < 1e-4
 

@@ -6,8 +6,9 @@ at level s and rotations at level r (`schedules`),
     positions   S = (x_0 - y) / s^2
     rotations   S = grad log f(R_0^T R_t; r^2), in the body frame of R_t
 
-f is the heat kernel of SO(3) in the metric in which length is the rotation angle, exp(-l (l + 1) r^2 / 2) (`rotations`):
-exact, where the authors' code reads a table at the next of 1000 levels. In x_t their score is S / alpha_t.
+f is the heat kernel of SO(3) in the metric in which length is the rotation angle, exp(-l (l + 1) r^2 / 2)
+(`rotations`): exact, where the authors' code reads a table at the next of 1000 levels. In x_t their score of positions
+is S / alpha_t.
 
 Runs begin with uniform rotations. The authors begin at the heat kernel of r = 1.5 around the axes of the coordinates,
 which no protein has: it is 0.05 nats a residue from uniform, and log q would depend on how a protein is turned.
