@@ -19,7 +19,6 @@ and the score of rotations is the network's turn, times the root mean square of 
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -106,10 +105,11 @@ def factors(level: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return DATA_STD**2 / total, level * DATA_STD / total.sqrt(), turn / (1 + turn.square()).sqrt()
 
 
-class BackboneScore(ABC):
-    """An expert of chains of residue frames: its state, its chains' lengths, and how it is noised.
+class BackboneScore:
+    """An expert of chains of residue frames: its state, its chains' lengths, and how it is noised. A subclass scores.
 
     Args:
+        title: for charts and messages.
         residues: numbers of residues, one a sample.
         device: of the samples.
     """
@@ -118,19 +118,14 @@ class BackboneScore(ABC):
     #: How the model is noised; experts of one run have the same.
     noising: Noising
 
-    def __init__(self, residues: Sequence[int], device: str = "cpu") -> None:
-        self.residues, self.device = list(residues), device
+    def __init__(self, title: str, residues: Sequence[int], device: str = "cpu") -> None:
+        self.title, self.residues, self.device = title, list(residues), device
         self.space = make_space(self.residues, device)
         self.mask = residue_mask(self.residues).to(device)
 
-    @property
-    @abstractmethod
-    def title(self) -> str:
-        """For charts and messages."""
-
-    @abstractmethod
     def score(self, y: Any, level: Any) -> Any:
         """Of positions [B, N, 3] (in 1 / 10 Angstrom) and, in the body frame, of rotations [B, N, 3] (1 / radian)."""
+        raise NotImplementedError(f"{type(self).__name__} gives no scores.")
 
 
 class ProteinScore(BackboneScore):
@@ -148,12 +143,8 @@ class ProteinScore(BackboneScore):
     def __init__(
         self, model: ProteinModel, residues: Sequence[int], device: str = "cpu", dtype: str = "float32"
     ) -> None:
-        super().__init__(residues, device)
+        super().__init__(model.settings.title, residues, device)
         self.model, self.half = model, dtype == "bfloat16"
-
-    @property
-    def title(self) -> str:
-        return self.model.settings.title
 
     def score(self, y: Any, level: Any) -> Any:
         """Of positions [B, N, 3] (in 1 / 10 Angstrom) and, in the body frame, of rotations [B, N, 3] (1 / radian)."""

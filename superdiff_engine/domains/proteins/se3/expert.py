@@ -57,14 +57,10 @@ class FrameScore(BackboneScore):
     noising = NOISING
 
     def __init__(self, network: FrameNetwork, title: str, residues: Sequence[int], device: str = "cpu") -> None:
-        super().__init__(residues, device)
-        self.network, self._title = network, title
+        super().__init__(title, residues, device)
+        self.network = network
         self._said: Memory | None = None
         self._told: Memory | None = None
-
-    @property
-    def title(self) -> str:
-        return self._title
 
     def score(self, y: Any, level: Any) -> Any:
         """Of positions [B, N, 3] (in 1 / 10 Angstrom) and, in the body frame, of rotations [B, N, 3] (1 / radian)."""
