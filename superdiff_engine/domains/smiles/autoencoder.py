@@ -18,7 +18,8 @@ the training and writes no molecule; a table of position numbers; and a second e
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -178,7 +179,7 @@ class SmilesDecoder(nn.Module):
     def _read(self, latents: Tensor) -> list[Heard]:
         """What each layer reads of the latents: the same at every place."""
         wide = self.widen(latents)
-        return [layer.reading.heard(wide) for layer in self.layers]
+        return [layer.reading.heard(wide) for layer in cast(Iterable[Layer], self.layers)]
 
     def _next(
         self, ids: Tensor, earlier: list[Heard | None], read: list[Heard], start: int = 0
