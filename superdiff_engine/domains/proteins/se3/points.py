@@ -30,7 +30,7 @@ from .rigid import Frames
 #: Positions of time that its waves tell apart, and the longest chain that those of the index are laid out for.
 TIMES, LONGEST = 10000, 2056
 #: Pairs that `EdgeUpdate` holds at once, outside training: its hidden layers are three times as wide as they are.
-PAIRS_AT_ONCE = 2**17
+PAIRS_AT_ONCE = 2**15
 #: Kept away from roots of zero.
 SMALLEST = 1e-8
 
@@ -196,9 +196,16 @@ class EdgeUpdate(nn.Module):
         )
 
     def _rows(self, own: Tensor, ends: Tensor, e: Tensor) -> Tensor:
-        pairs = [own.unsqueeze(2).expand(-1, -1, ends.shape[1], -1), ends.unsqueeze(1).expand(-1, own.shape[1], -1, -1)]
-        both = torch.cat([e, *(part.to(e) for part in pairs)], -1)
-        return self.norm(self.last(self.second(self.first(both).relu()).relu() + both))
+        heard = self.second(_of_pair(self.first, e, own, ends).relu()).relu()
+        plain = functional.linear(heard, self.last.weight)
+        return self.norm(plain + _of_pair(self.last, e, own, ends))
+
+
+def _of_pair(layer: nn.Linear, e: Tensor, own: Tensor, ends: Tensor) -> Tensor:
+    """A layer [B, I, J, ...] of (e [B, I, J, E], own [B, I, H], ends [B, J, H]) side by side, not laid so."""
+    pair, one, other = layer.weight.split([e.shape[-1], own.shape[-1], ends.shape[-1]], 1)
+    apart = functional.linear(own, one).unsqueeze(2) + functional.linear(ends, other).unsqueeze(1)
+    return functional.linear(e, pair, layer.bias) + apart
 
 
 class Block(nn.Module):
