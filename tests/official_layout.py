@@ -28,6 +28,10 @@ DIFFUSER = {
 }
 
 
+#: Of a layer for distances in each block's attention, which is never used.
+_DISTANCES = {"weight": (1, 20), "bias": (1,)}
+
+
 def drawn(name: str, shape: tuple[int, ...]) -> Tensor:
     """Numbers of a tensor: 0.05 N(0, 1), by the author's name of it without "module."; scales of norms are 1 + that."""
     generator = torch.Generator().manual_seed(zlib.crc32(name.encode()))
@@ -50,6 +54,8 @@ def framediff_state(settings: dict[str, Any] | None = None) -> dict[str, Tensor]
         "score_model.torsion_pred.linear_3.weight": width,
         "score_model.torsion_pred.linear_3.bias": width[:1],
     }
+    for block in range(len(network.blocks)):
+        shapes |= {f"score_model.trunk.ipa_{block}.linear_rbf.{part}": size for part, size in _DISTANCES.items()}
     return {name: drawn(name, shape) for name, shape in shapes.items()}
 
 

@@ -74,7 +74,7 @@ class Names:
             missing = [self.theirs(name) for name in wanted if name not in found]
         except KeyError as error:
             missing = [self.theirs(error.args[0])]
-        except (IndexError, ValueError, ArithmeticError, RuntimeError):
+        except (IndexError, TypeError, ValueError, ArithmeticError, RuntimeError):
             raise ModelError(
                 f"The tensors are not {self.what}'s: their shapes do not make a network; give the checkpoint as its "
                 "authors published it."

@@ -155,6 +155,8 @@ class ChainLayer(nn.Module):
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
+        if heads < 1 or width % heads:
+            raise ValueError(f"A transformer of {width} numbers a residue cannot have {heads} heads.")
         self.heads = heads
         self.query_key_value, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.first, self.last = nn.Linear(width, width), nn.Linear(width, width)
