@@ -99,10 +99,10 @@ def block_settings(state: Mapping[str, Tensor]) -> dict[str, int]:
 def conf_settings(conf: Mapping[str, Any]) -> dict[str, Any]:
     """Settings that no tensor tells, as far as "model" in a checkpoint's "conf", a plain dictionary, has them."""
     said = {
-        "nearest": ("embed", "min_bin", float | int),
-        "farthest": ("embed", "max_bin", float | int),
-        "chain_heads": ("ipa", "seq_tfmr_num_heads", int),
+        "nearest": ("embed", "min_bin"),
+        "farthest": ("embed", "max_bin"),
+        "chain_heads": ("ipa", "seq_tfmr_num_heads"),
     }
-    parts = {name: conf.get(part) for name, (part, _, _) in said.items()}
+    parts = {name: conf.get(part) for name, (part, _) in said.items()}
     found = {name: part.get(said[name][1]) for name, part in parts.items() if isinstance(part, Mapping)}
-    return {name: value for name, value in found.items() if isinstance(value, said[name][2])}
+    return {name: value for name, value in found.items() if value is not None}
