@@ -28,7 +28,6 @@ def convert(
     Put the folder below one that SUPERDIFF_MODELS names. Options differ by model: superdiff convert NAME --help.
     """
     from ..domains import conversion_of
-    from ..domains.sources import FOLDERS_VARIABLE, local_name
 
     conversion = conversion_of(name)
     if out is None:
@@ -51,10 +50,7 @@ def convert(
     for line in made.left_out:
         console.print(f"Left out: {line}", soft_wrap=True)
     console.print(f"Licence: {conversion.licence} ({conversion.home})", soft_wrap=True)
-    called = local_name(made.folder.resolve().name)
-    console.print(
-        f"Recipes name it local/{called} where {FOLDERS_VARIABLE} names {made.folder.resolve().parent}", soft_wrap=True
-    )
+    console.print(conversion.use(made.folder), soft_wrap=True)
 
 
 class ConvertCommand(NamedCommand):

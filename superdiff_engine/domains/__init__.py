@@ -21,7 +21,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ..errors import RecipeError, SuperDiffError
-from .sources import folder_notices, local_models, local_pipelines, printable
+from .sources import JUDGES, folder_notices, local_models, local_pipelines, printable
 
 if TYPE_CHECKING:
     from ..domain import Domain
@@ -92,7 +92,7 @@ def model_notices() -> list[str]:
         f"'{local.title}' in {printable(str(local.folder.parent))} is left out: it was converted from a model of the "
         f"kind '{local.kind}', which no domain reads; install a version of SuperDiff Studio that does."
         for local in local_models()
-        if not any(local.kind in domain.converted for domain in known)
+        if local.kind not in JUDGES and not any(local.kind in domain.converted for domain in known)
     ]
     return list(dict.fromkeys([*folder_notices(), *damaged, *strange]))
 

@@ -32,6 +32,7 @@ from ..errors import ModelError, OutputError, quoted
 from ..system.files import whole_file, write_whole
 from ..system.inert import Inert
 from ..training.saved import CARD, SETTINGS
+from .sources import FOLDERS_VARIABLE, local_name
 
 #: Called with what is being done, bytes done, and bytes in all.
 Report = Callable[[str, int, int], None]
@@ -80,6 +81,7 @@ class Taken:
         copies: files that are copied as they are, by the paths that they get; they have digests on the card.
         left_out: what of the files is not used, in half sentences without a full stop.
         more: further entries of config.json.
+        exact: whether numbers with a point keep their precision; otherwise they are written in float32.
     """
 
     network: dict[str, Any]
@@ -88,6 +90,7 @@ class Taken:
     copies: dict[str, Path] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
     more: dict[str, Any] = field(default_factory=dict)
+    exact: bool = False
 
 
 @dataclass(frozen=True)
@@ -180,6 +183,11 @@ class Conversion(ABC):
                 raise OutputError(f"{out} could not be written: {error.strerror or error}.") from error
             raise
 
+    def use(self, folder: Path) -> str:
+        """What a folder that was written is good for, in a line."""
+        place = folder.resolve()
+        return f"Recipes name it local/{local_name(place.name)} where {FOLDERS_VARIABLE} names {place.parent}"
+
     def _wanted(self) -> str:
         return " and ".join(f"{wanted.what} ({wanted.usual})" for wanted in self.files)
 
@@ -191,7 +199,7 @@ class Conversion(ABC):
         for path in [*taken.weights, *taken.texts, *taken.copies]:
             (out / path).parent.mkdir(parents=True, exist_ok=True)
         for path, named in taken.weights.items():
-            write_weights(out / path, named, report)
+            write_weights(out / path, named, report, taken.exact)
             written.append(out / path)
         for path, source in taken.copies.items():
             _copy(source, out / path, report)
@@ -204,7 +212,7 @@ class Conversion(ABC):
         found = Converted(
             out, size, len(tensors), sum(value.numel() for value in tensors), tuple(sources), tuple(taken.left_out)
         )
-        write_whole(out / CARD, self._card(found).encode())
+        write_whole(out / CARD, self._card(found, taken.exact).encode())
         settings = {
             "kind": self.name,
             "title": self.title,
@@ -219,7 +227,7 @@ class Conversion(ABC):
         write_whole(out / SETTINGS, (json.dumps(settings, indent=1, ensure_ascii=False) + "\n").encode())
         return found
 
-    def _card(self, found: Converted) -> str:
+    def _card(self, found: Converted, exact: bool) -> str:
         sources = "\n".join(
             f"| From | `{_in_table(one.file)}`, {one.bytes:,} bytes, SHA-256 `{one.sha256}` |" for one in found.sources
         )
@@ -230,7 +238,7 @@ class Conversion(ABC):
 
 | | |
 | --- | --- |
-| Network | {found.parameters / 1e6:.2f} million parameters in {found.tensors:,} tensors, float32 |
+| Network | {found.parameters / 1e6:.2f} million parameters in {found.tensors:,} tensors{"" if exact else ", float32"} |
 | Files | {found.bytes / 1e6:.1f} MB |
 | Authors' repository | {self.home} |
 | Paper | {self.cite} |
@@ -298,17 +306,21 @@ def digested(file: Path, report: Report = silent) -> Source:
     return Source(file.name, digest.hexdigest(), done)
 
 
-def write_weights(path: Path, tensors: Mapping[str, Tensor], report: Report = silent) -> None:
+def write_weights(path: Path, tensors: Mapping[str, Tensor], report: Report = silent, exact: bool = False) -> None:
     """Write tensors as safetensors, numbers with a point in float32, one after the other without a copy of them all.
+
+    With `exact` float64 stays what it is.
 
     Raises:
         OutputError: when the file cannot be written.
     """
     kinds = {torch.float32: "F32", torch.int64: "I64", torch.int32: "I32", torch.bool: "BOOL", torch.uint8: "U8"}
+    if exact:
+        kinds[torch.float64] = "F64"
     head: dict[str, Any] = {}
     at = 0
     for name, value in tensors.items():
-        kind = torch.float32 if value.is_floating_point() else value.dtype
+        kind = torch.float32 if value.is_floating_point() and value.dtype not in kinds else value.dtype
         end = at + value.numel() * kind.itemsize
         head[name] = {"dtype": kinds[kind], "shape": list(value.shape), "data_offsets": [at, end]}
         at = end
@@ -318,7 +330,8 @@ def write_weights(path: Path, tensors: Mapping[str, Tensor], report: Report = si
         file.write(struct.pack("<Q", len(text)) + text)
         done = 0
         for value in tensors.values():
-            content = (value.float() if value.is_floating_point() else value).detach().contiguous()
+            other = value.is_floating_point() and value.dtype not in kinds
+            content = (value.float() if other else value).detach().contiguous()
             raw = content.reshape(-1).view(torch.uint8).numpy()
             file.write(raw.data)
             done += raw.nbytes

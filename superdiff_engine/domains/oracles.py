@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -30,15 +30,21 @@ from safetensors.numpy import load_file
 
 from ..errors import ModelError, quoted
 from ..system.inert import Inert
-from .sources import read_json
+from .sources import JUDGES, read_json
 
 if TYPE_CHECKING:
     from rdkit import Chem
 
-__all__ = ["FINGERPRINTS", "Classifier", "Forest", "SupportVectors", "classifier_of", "load_oracle", "qed"]
+__all__ = [
+    "FINGERPRINTS", "Classifier", "Forest", "Oracle", "Property", "SupportVectors", "classifier_of", "find_oracles",
+    "load_oracle", "qed",
+]  # fmt: skip
+
+#: Molecules of RDKit's -> what they are worth, from 0 to 1, float64 [n].
+Property: TypeAlias = "Callable[[Sequence[Chem.Mol]], np.ndarray]"
 
 #: What config.json of a converted oracle says it is.
-KIND = "oracle"
+(KIND,) = JUDGES
 #: Numbers of a fingerprint at most, and of what a file of an oracle holds.
 _LONGEST, _MOST_TREES = 2**16, 100_000
 _OFFICIAL = "give the file as TDC publishes it"
@@ -379,3 +385,17 @@ def load_oracle(folder: Path) -> Oracle:
         raise ModelError(
             f"{folder} holds no oracle as 'superdiff convert oracle' writes them; convert it again."
         ) from None
+
+
+def find_oracles(folder: Path) -> dict[str, Oracle]:
+    """The converted oracles that the folders in `folder` are, or it is itself, by their properties.
+
+    Raises:
+        ModelError: when it is no folder, or one of its oracles is damaged.
+    """
+    if not folder.is_dir():
+        raise ModelError(f"There is no folder {folder}; name the one that holds the converted oracles.")
+    places = [folder, *sorted(path for path in folder.iterdir() if path.is_dir())]
+    configs = [place for place in places if (place / "config.json").is_file()]
+    found = [load_oracle(place) for place in configs if read_json(place / "config.json").get("kind") == KIND]
+    return {one.property: one for one in found}

@@ -27,6 +27,8 @@ from ..errors import ModelError, quoted
 #: Folders of the user's own models, separated as PATH is; each is a model, or holds models as its folders.
 FOLDERS_VARIABLE = "SUPERDIFF_MODELS"
 INDEX = "model_index.json"
+#: Kinds of what judges samples: nothing that a recipe names.
+JUDGES = ("oracle",)
 #: Of a converted model.
 CONFIG = "config.json"
 #: Bytes of a config.json that is looked into.
