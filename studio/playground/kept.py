@@ -27,6 +27,7 @@ class Play:
 
     Attributes:
         recipe: the last one that was right.
+        begun: the one that this page began with.
         opened: changes with every recipe that comes from elsewhere: the browser then takes it over.
         problem: what is wrong with what the address named, in a sentence; "" for nothing.
         answered: the number of the last request of the browser that was answered.
@@ -42,6 +43,10 @@ class Play:
     answer: dict[str, Any] | None = None
     fitted: tuple[int, dict[str, Any]] | None = None
     leave: bool = False
+    begun: Recipe = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.begun = self.recipe
 
 
 def playing() -> Playing:

@@ -80,6 +80,7 @@ def _sketch() -> None:
             data={
                 "opened": play.opened,
                 "start": sketch_of(play.recipe),
+                "begun": sketch_of(play.begun),
                 "offered": _offered(),
                 "answer": play.answer,
                 "fitted": play.fitted and {"number": play.fitted[0]} | play.fitted[1],
@@ -113,7 +114,7 @@ def _answer() -> None:
         if asked.get("stroke"):
             play.fitted = play.answered, _fitted(asked["stroke"])
             return
-        recipe = recipe_of(asked["sketch"], kept.playing().domain, play.recipe)
+        recipe = recipe_of(asked["sketch"], kept.playing().domain, play.begun)
         played = kept.playing().play(recipe, MOMENTS, MOST_SECONDS)
         play.recipe = recipe
         told = {"problem": played.problem, "link": recipe.to_link(), "beside": _beside(recipe)}

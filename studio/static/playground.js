@@ -2,6 +2,7 @@
 //
 // data: {
 //   opened: changes with every recipe that comes from elsewhere, start: its sketch (below), to be taken over then,
+//   begun: the sketch to start over with,
 //   offered: { operators: [{ name, title, line, target: whether it has an exact one, parameters: [{ field, title, help, kind:
 //              "number" | "each" (one an expert) | "expert" | "text", least, most, step, start, shares }] }],
 //              solvers: [{ name, title, noisy }], ready: [{ title, modes }], most: bounds },
@@ -1034,7 +1035,7 @@ function drawWays() {
   const again = el("button", { type: "button", textContent: "Start over", title: "The sketch that this page began with; can be undone", onclick: () => {
     remember();
     const { past } = tab;
-    adopt(view.data.start);
+    adopt(view.data.begun);
     tab.past = past;
     changed(true);
   } });

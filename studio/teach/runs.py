@@ -246,12 +246,14 @@ def draw_runs(lesson: Lesson, shown: list[Shown]) -> None:
         with st.container(key=f"lesson-runs-{start}"):
             for one, column in zip(shown[start : start + wide], st.columns(wide, gap="medium"), strict=False):
                 with column, guarded("a run of the lesson"):
-                    _one(one, one is first, reach, wide)
+                    _one(one, one is first, reach, wide, changed_words(lesson, [one]))
 
 
-def _one(one: Shown, first: bool, reach: float, wide: int) -> None:
+def _one(one: Shown, first: bool, reach: float, wide: int, changed: list[str]) -> None:
     if wide > 1:
-        st.markdown(f"##### {plain(one.title)}")
+        # A title may name what a control has changed.
+        now = f" → {', '.join(changed)}" if changed else ""
+        st.markdown(f"##### {plain(one.title + now)}")
     job = one.job
     if job is None:
         st.caption("Not run yet")

@@ -109,6 +109,19 @@ def references_in(text: str) -> Iterator[tuple[int, Reference]]:
             yield found.start(), _reference(found.groups()[1:])
 
 
+def unfilled_in(text: str, runs: Sequence[str]) -> Iterator[tuple[int, str]]:
+    """(offset, words) of what names a run in braces outside of code, and that `fill` would leave as it is."""
+    for found in _IN_TEXT.finditer(text):
+        if found[0].startswith("$"):
+            for inner in re.finditer(rf"\{{({_REFERENCE})\}}", found[0]):
+                if inner[2] in runs:
+                    yield found.start() + inner.start(), inner[0]
+    plain = _IN_TEXT.sub(lambda found: " " * len(found[0]), text)
+    for found in re.finditer(rf"\{{\s*({_NAME})\b[^{{}}\n]*\}}", plain):
+        if found[1] in runs:
+            yield found.start(), found[0]
+
+
 def fill(text: str, said: Callable[[Reference], str]) -> str:
     """Markdown with every reference in braces replaced by what is said of it; formulas and code stay as they are."""
     return _IN_TEXT.sub(lambda found: found[0] if found[1] is not None else said(_reference(found.groups()[1:])), text)

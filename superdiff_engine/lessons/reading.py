@@ -16,7 +16,7 @@ from ..recipes.document import Recipe
 from ..runs.axes import make_axis, parameter, usual_name, varied, with_values
 from ..runs.values import Value
 from .document import FILE, LONGEST, Document, LessonError, Lines
-from .expressions import Reference, parse_claim, references_in
+from .expressions import Reference, parse_claim, references_in, unfilled_in
 from .figures import FIGURES, named
 from .lesson import SHOWN, Choice, Control, Lesson, LessonRun, Statement, Text
 
@@ -265,6 +265,12 @@ class _Reader:
         prose = self.document.prose(rest)
         for offset, reference in references_in(rest.text):
             self._check_reference(reference, lesson, section.first + rest.text[:offset].count("\n"))
+        for offset, words in unfilled_in(rest.text, [run.name for run in lesson.runs]):
+            self._wrong(
+                f"'{quoted(words)}' would stand as it is; outside of formulas, figures are written {{RUN.figure}}, "
+                '{RUN["key"]} or {RUN[parameter]}.',
+                section.first + rest.text[:offset].count("\n"),
+            )
         document = self.document.toml(block)
         if block is None or not document:
             return prose, ()

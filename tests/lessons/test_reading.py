@@ -51,7 +51,7 @@ steps = [4, 8]
 
 ## Explain
 
-It got {even.share_1} in {even[steps]} steps; $x_{even.share_1}$ stays.
+It got {even.share_1} in {even[steps]} steps; $x_{even}$ and `{even.share_1}` stay.
 
 ```toml
 [[claims]]
@@ -121,6 +121,8 @@ WRONG = [
     ("{even.share_1}", "{even.share_3}", 40, "2 expert(s)"),
     ("{even.share_1}", "{even.shares}", 40, "no figure 'shares'"),
     ("{even[steps]}", "{even[stairs]}", 40, "no parameter 'stairs'"),
+    ("$x_{even}$", "$x_{even.share_1}$", 40, "'{even.share_1}' would stand as it is; outside of formulas"),
+    ("{even[steps]}", "{ even[steps] }", 40, "'{ even[steps] }' would stand as it is"),
     ("even.share_1 - 0.1", "even.share_1 -", 45, "missing after"),
     ("> even", "and even", 45, "cannot be read"),
     ("{biased.share_1}", "{biased.share_9}", 44, "2 expert(s)"),

@@ -30,6 +30,8 @@ def test_the_address_opens_a_recipe_with_ready_mixtures(playground):
     play = app.session_state["playground"]
     assert not app.exception and not app.error and not play.problem
     assert [len(expert.mixture.means) for expert in play.recipe.experts] == [2, 2, 2]
+    play.recipe = kept.playing().begin()  # as after an answer
+    assert len(play.begun.experts) == 3
 
 
 @pytest.mark.parametrize("link", ["nothing", next(iter(get_domain("pictures").examples().values())).to_link()])
