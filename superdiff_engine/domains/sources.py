@@ -17,12 +17,14 @@ import unicodedata
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from ..domain import ModelInfo, look_at
 from ..errors import ModelError, quoted
+
+if TYPE_CHECKING:
+    from ..domain import ModelInfo
 
 #: Folders of the user's own models, separated as PATH is; each is a model, or holds models as its folders.
 FOLDERS_VARIABLE = "SUPERDIFF_MODELS"
@@ -88,6 +90,8 @@ class LocalModel:
     @property
     def info(self) -> ModelInfo:
         """For those who choose."""
+        from ..domain import ModelInfo  # with torch, which nobody needs who asks for domains' names
+
         text = self.config.get("description")
         text = text if isinstance(text, str) and text else f"{self.kind} in {printable(str(self.folder))}"
         return ModelInfo(self.id, self.title, quoted(text, 200), "local")
@@ -164,6 +168,8 @@ def local_model(model: str, kinds: Collection[str]) -> LocalModel | None:
 
 def list_converted(kinds: Collection[str]) -> Iterator[ModelInfo | ModelError]:
     """Converted models of these kinds, for a domain's listing."""
+    from ..domain import look_at
+
     for local in local_models(kinds):
         yield look_at(local.id, lambda local=local: local.info)  # type: ignore[misc]
 
