@@ -173,3 +173,16 @@ def test_divergences_can_be_had_of_it(tiny):
     (gradient,) = torch.autograd.grad(found.positions.sum(), positions)
     assert gradient.isfinite().all()
     assert gradient.abs().max() > 0
+
+
+def test_in_bfloat16_frames_stay_in_float32_and_nearly_the_same(tiny):
+    rotation, positions, mask, memory = noisy()
+    given = (rotation, positions, torch.tensor([0.2, 0.9]), mask, memory)
+    expected = tiny(*given)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = tiny(*given)
+    for name, tolerance in (("rotation", 0.05), ("positions", 0.5), ("psi", 0.1)):
+        value = getattr(found, name)
+        assert value.dtype == torch.float32
+        torch.testing.assert_close(value[mask], getattr(expected, name)[mask], rtol=0, atol=tolerance)
+    torch.testing.assert_close(found.rotation @ found.rotation.mT, torch.eye(3).expand(2, 11, 3, 3), rtol=0, atol=1e-5)

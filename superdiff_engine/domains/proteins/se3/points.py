@@ -198,16 +198,15 @@ class EdgeUpdate(nn.Module):
         )
 
     def _rows(self, own: Tensor, ends: Tensor, e: Tensor) -> Tensor:
-        heard = self.second(_of_pair(self.first, e, own, ends).relu()).relu()
-        plain = functional.linear(heard, self.last.weight)
-        return self.norm(plain + _of_pair(self.last, e, own, ends))
+        heard = self.second(_of_pair(self.first, e, own, ends).relu_()).relu_()
+        return self.norm(_of_pair(self.last, e, own, ends).add_(functional.linear(heard, self.last.weight)))
 
 
 def _of_pair(layer: nn.Linear, e: Tensor, own: Tensor, ends: Tensor) -> Tensor:
     """A layer [B, I, J, ...] of (e [B, I, J, E], own [B, I, H], ends [B, J, H]) side by side, not laid so."""
     pair, one, other = layer.weight.split([e.shape[-1], own.shape[-1], ends.shape[-1]], 1)
-    apart = functional.linear(own, one).unsqueeze(2) + functional.linear(ends, other).unsqueeze(1)
-    return functional.linear(e, pair, layer.bias) + apart
+    found = functional.linear(e, pair, layer.bias)
+    return found.add_(functional.linear(own, one).unsqueeze(2)).add_(functional.linear(ends, other).unsqueeze(1))
 
 
 class Block(nn.Module):

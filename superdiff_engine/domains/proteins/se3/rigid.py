@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ....rotations import hat
+from ..network import full_precision
 
 #: What a network wants to be given again the next time: a name and a tensor [B, ...] each.
 Memory = dict[str, Tensor]
@@ -37,24 +38,27 @@ class FrameEstimate:
 
 @dataclass(frozen=True)
 class Frames:
-    """Frames of residues: rotations [B, N, 3, 3] and origins [B, N, 3], of any unit of length."""
+    """Frames of residues: rotations [B, N, 3, 3] and origins [B, N, 3], of any unit of length; autocast spares them."""
 
     rotations: Tensor
     origins: Tensor
 
     def outside(self, points: Tensor) -> Tensor:
         """Points [B, N, P, 3], given in each residue's own axes, in the common ones."""
-        return points @ self.rotations.transpose(-1, -2) + self.origins.unsqueeze(2)
+        with full_precision(points.device):
+            return points @ self.rotations.transpose(-1, -2) + self.origins.unsqueeze(2)
 
     def inside(self, points: Tensor) -> Tensor:
         """Points [B, N, P, 3], given in the common axes, in each residue's own."""
-        return (points - self.origins.unsqueeze(2)) @ self.rotations
+        with full_precision(points.device):
+            return (points - self.origins.unsqueeze(2)) @ self.rotations
 
     def moved(self, update: Tensor) -> Frames:
         """These frames after updates (v, u) [B, N, 6]; zeros leave a frame where it is."""
         turn, shift = update[..., :3], update[..., 3:]
-        origins = self.origins + (self.rotations @ shift.unsqueeze(-1)).squeeze(-1)
-        return Frames(self.rotations @ turned(turn), origins)
+        with full_precision(update.device):
+            origins = self.origins + (self.rotations @ shift.unsqueeze(-1)).squeeze(-1)
+            return Frames(self.rotations @ turned(turn), origins)
 
     def scaled(self, factor: float) -> Frames:
         """The same with origins in another unit of length."""
