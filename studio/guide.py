@@ -183,6 +183,9 @@ def _models() -> None:
     for domain in domains().values():
         infos = domain.models()
         if not infos:
+            if domain.getting_models:
+                st.markdown(f"**{domain.title}**")
+                st.caption(plain(domain.getting_models))
             continue
         st.markdown(f"**{domain.title}**")
         rows = [(info.title, info.id, info.description, SOURCES.get(info.source, info.source)) for info in infos]

@@ -242,6 +242,8 @@ class Domain(ABC, Generic[PreviewT, DecodedT]):
     foreign = False
     #: The kinds of converted models ("kind" in config.json) that it reads, as "local/NAME" of the user's own folders.
     converted: Collection[str] = ()
+    #: How to come by models, in a sentence, where none are embedded: it is said while none is there.
+    getting_models = ""
     #: Whether the exact log-densities of finished samples are known (`exact_log_density`).
     exact = False
     #: Names of the components of a sample, for charts and messages; weights may differ by component.
@@ -273,6 +275,11 @@ class Domain(ABC, Generic[PreviewT, DecodedT]):
     def models(self) -> list[ModelInfo]:
         """All models to choose from now."""
         return [found for found in self._listed() if isinstance(found, ModelInfo)]
+
+    @property
+    def absent(self) -> bool:
+        """Whether no model is there and the domain says how to come by one: nothing can be asked of it until then."""
+        return bool(self.getting_models) and not self.models()
 
     def left_out(self) -> list[str]:
         """Why models that are there cannot be chosen, a sentence each."""

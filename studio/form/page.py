@@ -24,20 +24,27 @@ _KEEP: Literal["session"] = "session"
 def draw_form() -> None:
     """All of the form but the Run button."""
     _domain_and_example()
-    draw_form_experts()
-    draw_operator()
-    draw_correction()
-    with st.expander("Sampling", icon=":material/tune:", key="sampling"):
-        draw_sampling()
+    domain = get_domain(st.session_state["f.domain"])
+    if domain.absent:
+        st.info(plain(domain.getting_models), icon=":material/download:")
+    else:
+        draw_form_experts()
+        draw_operator()
+        draw_correction()
+        with st.expander("Sampling", icon=":material/tune:", key="sampling"):
+            draw_sampling()
     with st.expander("Load a recipe", icon=":material/upload_file:", key="loading"):
         _upload()
 
 
 def _domain_and_example() -> None:
     session = st.session_state
-    # A domain without a model on this machine is offered once a recipe (with a hub's model, say) asks for it.
+    # A domain without a model on this machine is offered once a recipe (with a hub's model, say) asks for it, or where
+    # it says how to come by one.
     titles = {
-        name: domain.title for name, domain in domains().items() if domain.models() or name == session["f.domain"]
+        name: domain.title
+        for name, domain in domains().items()
+        if domain.getting_models or domain.models() or name == session["f.domain"]
     }
     st.segmented_control(
         "Domain",
@@ -55,6 +62,8 @@ def _domain_and_example() -> None:
     examples = get_domain(session["f.domain"]).examples()
 
     form_memory.drop_edited_example()
+    if not examples:
+        return
     # The choice is a new one whenever its name comes or goes. What the browser sends a moment later still holds the
     # name of the old one, and must not put that example in the place of what was just entered.
     key = f"example-{session['example-turn']}"

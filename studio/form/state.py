@@ -16,6 +16,8 @@ from superdiff_engine.recipes.operators import each_alone
 from .to_recipe import Values, document, estimators
 from .to_widgets import unshown, widget_values
 
+#: What an expert's model is called where there is none to choose.
+NO_MODEL = "none"
 #: Seeds that are rolled stay short enough to be read out.
 _LARGEST_ROLL = 10**6
 
@@ -32,13 +34,15 @@ def ensure() -> None:
 
 
 def open_domain(name: str) -> None:
-    """Put a domain's first example into the form, or its first model where no example has all of its models."""
+    """Put a domain's first example into the form, or its first model where no example has all of its models; where none
+    is there, an expert without one.
+    """
     domain = get_domain(name)
     for title, recipe in domain.examples().items():
         load(recipe, example=title)
         return
-    there = domain.models()
-    expert = Expert(model=there[0].id, prompt=None if domain.wording is None else "")
+    there = [info.id for info in domain.models()] or [NO_MODEL]
+    expert = Expert(model=there[0], prompt=None if domain.wording is None else "")
     load(Recipe(domain=domain.name, experts=[expert], operator=each_alone(1)[0]))
 
 

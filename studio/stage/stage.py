@@ -53,6 +53,8 @@ def draw_run_button() -> None:
     except SuperDiffError as error:
         problem = str(error)
     session.take_presses(runs=not problem)
+    if get_domain(st.session_state["f.domain"]).absent:
+        return  # the form says why there is nothing to run
     with st.container(key="run-bar", gap="xsmall"):
         _run_bar(problem, remarks)
 
@@ -117,7 +119,12 @@ def _welcome() -> None:
     st.markdown(
         "Each **expert** in the settings is a diffusion model. While samples form out of noise, the studio follows "
         "every expert's **log-density**: how likely it finds each sample. The **operator** turns these into "
-        "**weights**, and the weights decide whom a sample follows at its next step.\n\nPress **Run**, or Ctrl+Enter."
+        "**weights**, and the weights decide whom a sample follows at its next step."
     )
+    domain = get_domain(st.session_state["f.domain"])
+    if domain.absent:
+        st.markdown(f"**{plain(domain.title)}**: {plain(domain.getting_models)}")
+        return
+    st.markdown("Press **Run**, or Ctrl+Enter.")
     with guarded("the preview of the experts"):
         draw_welcome_preview()

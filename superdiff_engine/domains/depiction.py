@@ -13,7 +13,7 @@ from rdkit import Chem
 from rdkit.Chem import rdDepictor
 from rdkit.Chem.Draw import rdMolDraw2D
 
-__all__ = ["CELL", "depict", "flat", "on_white", "sheet"]
+__all__ = ["CELL", "depict", "flat", "on_white", "question_mark", "sheet"]
 
 #: Pixels that a depiction is wide and high, where nothing else is asked for.
 CELL = 220
@@ -40,9 +40,14 @@ def depict(
     try:
         return _drawn(flat(molecule), note, width, height, dark, bond)
     except (RuntimeError, ValueError):  # RDKit gives up on some tangles; the others of a sheet are drawn
-        mark = Chem.MolFromSmiles("*")
-        mark.GetAtomWithIdx(0).SetProp("_displayLabel", "?")
-        return _drawn(mark, note, width, height, dark, bond)
+        return _drawn(question_mark(), note, width, height, dark, bond)
+
+
+def question_mark() -> Chem.Mol:
+    """What stands where there is nothing to draw."""
+    mark = Chem.MolFromSmiles("*")
+    mark.GetAtomWithIdx(0).SetProp("_displayLabel", "?")
+    return mark
 
 
 def _drawn(molecule: Chem.Mol, note: str, width: int, height: int, dark: bool, bond: float | None) -> bytes:

@@ -88,9 +88,7 @@ def sdf(result: Result[DecodedSmiles], rows: Sequence[int] | None = None, solid:
         geometry = "flat drawing" if built is None else built.said
         fields = {"sample_from_0": str(row), "counting": COUNTING, "geometry": geometry, "smiles": smiles}
         fields |= {name: f"{decoded.properties[row, k]:.6g}" for k, name in enumerate(PROPERTY_NAMES)}
-        for expert, (value, weight) in enumerate(
-            zip(result.log_density[:, row], result.weights[:, row], strict=True)
-        ):
+        for expert, (value, weight) in enumerate(zip(result.log_density[:, row], result.weights[:, row], strict=True)):
             fields |= {f"log_density_of_expert_{expert}_nats": f"{value:.6g}"}
             fields |= {f"weight_of_expert_{expert}": f"{weight:.6g}"}
         fields |= {"level": f"{result.level:.6g}", **importance_fields(result, row), _RECIPE: recipe}

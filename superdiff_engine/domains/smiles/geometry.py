@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from rdkit import Chem
@@ -52,6 +53,11 @@ class Built:
             (bond.GetBeginAtomIdx(), bond.GetEndAtomIdx(), max(1, round(bond.GetBondTypeAsDouble())))
             for bond in kekule.GetBonds()
         ]
+
+    def frame(self) -> dict[str, Any]:
+        """What scripts that draw atoms are told of it (`domain.Solid`)."""
+        places = np.round(self.positions, 3).tolist()
+        return {"elements": self.elements, "positions": places, "bonds": [list(bond) for bond in self.bonds]}
 
     @property
     def said(self) -> str:
