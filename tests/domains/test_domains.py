@@ -74,14 +74,14 @@ def toy(tmp_path, monkeypatch):
 
 
 def test_domains_are_offered_in_their_order():
-    assert list(registry.domains()) == ["plane", "pictures", "prompts", "molecules", "proteins"]
+    assert list(registry.domains()) == ["plane", "pictures", "prompts", "molecules", "smiles", "proteins"]
     assert all(registry.get_domain(name) is domain for name, domain in registry.domains().items())
     with pytest.raises(RecipeError, match="There is no domain 'toys'; there are plane, pictures"):
         registry.get_domain("toys")
 
 
 def test_a_domain_is_a_folder(toy, tmp_path):
-    assert list(registry.domains()) == ["plane", "pictures", "prompts", "toy", "molecules", "proteins"]
+    assert list(registry.domains()) == ["plane", "pictures", "prompts", "toy", "molecules", "smiles", "proteins"]
     assert registry.trainings()["robot"] == "toy" and registry.training_of("robot") == "of the robot"
     assert registry.layouts()["toy"].columns[0].title == "wheels"
     shown = CliRunner().invoke(app, ["evaluate", "toy", "--help"]).output

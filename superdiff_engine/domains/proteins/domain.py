@@ -81,7 +81,7 @@ class Proteins(Domain[ProteinPreview, DecodedProteins]):
     """Backbones drawn by models of different kinds of folds."""
 
     name = "proteins"
-    order = 4
+    order = 5
     preview_type = ProteinPreview
     decoded_type = DecodedProteins
     estimation_level = ESTIMATION_LEVEL

@@ -137,16 +137,14 @@ def _text_config(folder: Path) -> dict[str, Any]:
     """What builds MolT5's encoder again."""
     said = read_json(folder / "config.json")
     if said.get("model_type") != "t5" or not isinstance(said.get("d_model"), int):
-        raise ModelError(
-            f"{folder / 'config.json'} is no T5's; give the folder of molt5-large-caption2smiles."
-        )
+        raise ModelError(f"{folder / 'config.json'} is no T5's; give the folder of molt5-large-caption2smiles.")
     kept = {name: said[name] for name in _T5 if name in said}
     return {"model_type": "t5", "architectures": ["T5EncoderModel"], "is_encoder_decoder": False, **kept}
 
 
 def _tokenizer(folder: Path) -> dict[str, bytes]:
     """The files of MolT5's tokenizer; of SentencePiece's model, the same pieces as tokenizer.json."""
-    from transformers import T5TokenizerFast
+    from transformers import T5TokenizerFast  # type: ignore[attr-defined]
 
     try:
         if (folder / "tokenizer.json").is_file():

@@ -157,7 +157,7 @@ class Smiles(Domain[LatentPreview, DecodedSmiles]):
         drawn = [drawable(result.decoded, row) for row in range(min(64, len(result.decoded.smiles)))]
         shares = result.shares
         notes = [
-            " ".join(filter(None, [f"{row}", shares is not None and f"({shares[row]:.0%} of group)", reason]))[:34]
+            " ".join([f"{row}", *([] if shares is None else [f"({shares[row]:.0%} of group)"]), reason])[:34]
             for row, (_, reason) in enumerate(drawn)
         ]
         return png(depicted([(one, note) for (one, _), note in zip(drawn, notes, strict=True)]), result.recipe)
@@ -203,7 +203,8 @@ class Smiles(Domain[LatentPreview, DecodedSmiles]):
             return []
         from .geometry import build
 
-        smiles, found = result.decoded.smiles, []
+        smiles = result.decoded.smiles
+        found: list[Solid] = []
         for row in range(len(smiles)) if shown.rows is None else shown.rows:
             built = build(str(smiles[row])) if smiles[row] and len(found) < most else None
             if built is not None:

@@ -71,7 +71,7 @@ class Built:
 def build(smiles: str) -> Built | None:
     """The geometry of a canonical SMILES; None where none was found within ten seconds."""
     whole = Chem.AddHs(molecule_of(smiles))
-    settings = rdDistGeom.ETKDGv3()
+    settings: Any = rdDistGeom.ETKDGv3()
     settings.randomSeed, settings.timeout = _SEED, _SECONDS
     try:
         if rdDistGeom.EmbedMolecule(whole, settings) < 0:

@@ -56,7 +56,7 @@ def read_texts(folder: Path, texts: Sequence[str], device: str = "cpu") -> list[
 
 
 def _read_tokenizer(folder: Path) -> Any:
-    from transformers import T5TokenizerFast
+    from transformers import T5TokenizerFast  # type: ignore[attr-defined]
 
     if not (folder / TOKENIZER / "tokenizer.json").is_file():
         raise ModelError(f"The tokenizer of {folder.name} lacks tokenizer.json; convert the model again.")
