@@ -21,7 +21,6 @@ from superdiff_engine.figures import paper
 from superdiff_engine.figures.slide import AXES, DOTS, SIZE, slide_figure, slide_png
 from superdiff_engine.runs.run import Run
 
-
 WITH_MODELS = [name for name, domain in domains().items() if not domain.absent]
 
 
