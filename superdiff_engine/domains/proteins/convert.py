@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +44,10 @@ def _framediff() -> Parts:
 
 
 def _proteus() -> Parts:
-    names, network = (import_module(f"{__package__}.se3.{name}") for name in ("proteus_names", "proteus"))
-    return Parts(names.renamed, names.settings_from, names.conf_settings, network.ProteusNetwork)
+    from .se3 import proteus_names as names
+    from .se3.proteus import ProteusNetwork
+
+    return Parts(names.renamed, names.settings_from, names.conf_settings, ProteusNetwork)
 
 
 class FrameModel(Conversion):
