@@ -6,7 +6,9 @@ can repeat (tests/recordings).
 
 from __future__ import annotations
 
+import argparse
 import contextlib
+import re
 import sys
 import types
 import zlib
@@ -18,6 +20,9 @@ from torch import Tensor
 
 from superdiff_engine.domains.proteins.se3 import framediff_names
 from superdiff_engine.domains.proteins.se3.framediff import FrameDiffNetwork
+from superdiff_engine.domains.smiles import names as ldmol_names
+from superdiff_engine.domains.smiles.autoencoder import SmilesDecoder
+from superdiff_engine.domains.smiles.network import LatentTransformer
 
 #: A FrameDiff that costs nothing.
 TINY_FRAMEDIFF = {"width": 16, "pair": 8, "waves": 4, "bins": 6, "blocks": 2, "heads": 2, "channels": 8, "skip": 8}
@@ -116,3 +121,74 @@ def omegaconf():
                 del sys.modules[name]
             else:
                 sys.modules[name] = module
+
+
+#: An LDMol that costs nothing; heads of the published widths, which no tensor tells.
+TINY_LDMOL = {"width": 48, "depth": 2, "heads": 1, "hidden": 64, "text_width": 16, "read_width": 24, "frequencies": 32}
+TINY_DECODER = {"read_width": 32, "width": 64, "depth": 1, "heads": 1, "hidden": 64, "positions": 160}
+#: Pieces of SMILES in a file like LDMol's: its special ones, "#", and texts that tell their number.
+PIECES = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "###", *(f"##<{number}>" for number in range(5, 300)))
+_PREDICTIONS = "text_encoder.cls.predictions."
+#: The number of a block or a layer.
+_DEEP = re.compile(r"(blocks|layer)\.(\d+)\.")
+
+
+def ldmol_state(settings: dict[str, Any] | None = None) -> dict[str, Tensor]:
+    """Tensors of LDMol's denoiser by their authors' names, with the table of labels that it never uses."""
+    with torch.device("meta"):
+        network = LatentTransformer(**(settings or {}))
+    rename = ldmol_names.TRANSFORMER_NAMES.theirs
+    shapes = {rename(name): tuple(value.shape) for name, value in network.state_dict().items()}
+    shapes["y_embedder.embedding_table.weight"] = (1001, network.out.in_features)
+    return _repeated(shapes)
+
+
+def _repeated(shapes: dict[str, tuple[int, ...]]) -> dict[str, Tensor]:
+    """Tensors drawn by name, of blocks the first two alone: the third is the first again, and so on, to be fast."""
+    seeds = {name: _DEEP.sub(lambda found: f"{found[1]}.{int(found[2]) % 2}.", name) for name in shapes}
+    made = {seed: drawn(seed, shapes[name]) for name, seed in seeds.items() if seed == name}
+    return {name: made[seed] for name, seed in seeds.items()}
+
+
+def ldmol_autoencoder_state(settings: dict[str, Any] | None = None) -> dict[str, Tensor]:
+    """Tensors of LDMol's autoencoder by their authors' names, with a few of its encoder, which nobody reads.
+
+    The embedding of pieces is what chooses the next one too, and the bias has two names for one tensor.
+    """
+    with torch.device("meta"):
+        network = SmilesDecoder(**(settings or {}))
+    shapes = {
+        ldmol_names.DECODER_NAMES.theirs(name): tuple(value.shape) for name, value in network.state_dict().items()
+    }
+    shapes[_PREDICTIONS + "decoder.bias"] = (network.out.out_features,)
+    shapes["text_encoder2.embeddings.word_embeddings.weight"] = (300, 8)
+    shapes["encode_prefix.weight"] = (64, 8)
+    found = _repeated(shapes)
+    found["text_encoder.bert.embeddings.word_embeddings.weight"] = found[_PREDICTIONS + "decoder.weight"]
+    found[_PREDICTIONS + "bias"] = found[_PREDICTIONS + "decoder.bias"]
+    found["text_encoder.bert.embeddings.position_ids"] = torch.arange(network.positions.num_embeddings).unsqueeze(0)
+    return found
+
+
+def ldmol_checkpoints(folder: Path, tiny: bool = True) -> tuple[Path, Path, Path]:
+    """Write LDMol's checkpoints, as its training saves them, and a vocabulary.
+
+    Returns:
+        the files of the denoiser, the autoencoder and the pieces.
+    """
+    denoiser, autoencoder = folder / "checkpoint_ldmol.pt", folder / "checkpoint_autoencoder.ckpt"
+    vocabulary = folder / "vocab_bpe_300_sc.txt"
+    state = ldmol_state(TINY_LDMOL if tiny else None)
+    torch.save({"model": state, "ema": state, "opt": {"state": {}}, "args": argparse.Namespace(epochs=1400)}, denoiser)
+    lightning = {
+        "epoch": 4,
+        "global_step": 390_625,
+        "pytorch-lightning_version": "2.1.0",
+        "state_dict": ldmol_autoencoder_state(TINY_DECODER if tiny else None),
+        "optimizer_states": [{"state": {}}],
+        "hparams_name": "kwargs",
+        "hyper_parameters": {"config": {"embed_dim": 256}, "use_linear": True},
+    }
+    torch.save(lightning, autoencoder)
+    vocabulary.write_bytes("".join(f"{piece}\r\n" for piece in PIECES).encode())
+    return denoiser, autoencoder, vocabulary
