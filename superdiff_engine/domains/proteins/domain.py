@@ -1,4 +1,4 @@
-"""The domain "proteins": embedded models of backbones, each an expert."""
+"""The domain "proteins": models of backbones, each an expert."""
 
 from __future__ import annotations
 
@@ -36,12 +36,26 @@ from ...result import Result
 from ...sampling import Step
 from ...score import ScoreModel
 from ...trace import Frame
-from ...training.saved import SETTINGS
-from ..embedded import EmbeddedModels
 from ..experts import of_kind
-from ..sizes import draw_sizes, sizes_in_turn
+from ..sizes import draw_sizes
 from ..slides import cells_for, first_of, in_cells, line_below, side_by_side
 from .arrays import DecodedProteins, ProteinPreview
+from .catalogue import (
+    FRAMEDIFF,
+    LENGTHS,
+    MODELS,
+    PROTEUS,
+    check_together,
+    different_noising,
+    experts_of,
+    lengths_of,
+    listing,
+    load_expert,
+    noising_of,
+    numbers_of_residues,
+    owns,
+)
+from .catalogue import first_of as first_converted
 from .frames import frames_of
 from .model import (
     ALPHA,
@@ -50,21 +64,16 @@ from .model import (
     DATA_STD,
     HIGHEST_LEVEL,
     LOWEST_LEVEL,
-    NAMES,
     NOISING,
     WHOLE,
     BackboneScore,
-    ProteinModel,
-    ProteinScore,
     decode,
-    load_model,
-    load_settings,
 )
+from .se3.schedules import COMPOSED_TO, TRANSLATIONS
 
 if TYPE_CHECKING:
     from .files import ReadProtein
 
-MODELS = EmbeddedModels(NAMES, load_settings, needed=SETTINGS)
 PREVIEWED = 16
 #: Pixels that a chain is wide on a slide, at least.
 _ON_SLIDE = 170
@@ -92,21 +101,28 @@ class Proteins(Domain[ProteinPreview, DecodedProteins]):
     dtypes = ("float32", "bfloat16")  # float16 has too small a range
     # The shortest chain has 180 dimensions: none that passes back through a deep network for each.
     estimators = tuple(estimator for estimator in ESTIMATORS.values() if math.isinf(estimator.most_dimensions))
-    levels = (LOWEST_LEVEL, HIGHEST_LEVEL)
+    levels = (LOWEST_LEVEL, HIGHEST_LEVEL)  # of the embedded models; `noising` knows of others
+    spacings = ("karras", "log", "time")
 
     def listing(self) -> Iterable[ModelInfo | ModelError]:
-        return MODELS.listing()
+        return listing()
 
     def owns(self, model: str) -> bool:
-        return model in MODELS
+        return owns(model)
 
     def remarks(self, recipe: Recipe) -> list[str]:
-        """Lengths that no model has seen."""
+        """Lengths that no model has seen, or that it chooses."""
+        if any(expert.model not in MODELS for expert in recipe.experts):
+            lengths = ", ".join(str(length) for length in LENGTHS)
+            return [f"Numbers of residues are drawn: {lengths}."] if recipe.residues is None else []
         if recipe.residues is None or 40 <= recipe.residues <= 128:
             return []
         return [f"The models have seen chains of 40 to 128 residues, none of {recipe.residues}."]
 
     def examples(self) -> dict[str, Recipe]:
+        return self._embedded_examples() | _paper_examples()
+
+    def _embedded_examples(self) -> dict[str, Recipe]:
         def recipe(operator: OperatorRecipe, *models: str) -> Recipe:
             return Recipe(
                 domain="proteins",
@@ -129,17 +145,16 @@ class Proteins(Domain[ProteinPreview, DecodedProteins]):
         return self._possible(known)
 
     def check(self, recipe: Recipe) -> None:
-        """Nothing beyond what every recipe is checked for."""
+        check_together(recipe)
 
-    def load(self, expert: Expert, device: str, dtype: str) -> ProteinScore:
-        model = find_model(expert.model, device)
-        return ProteinScore(model, draw_sizes(model.settings.lengths, 1, 0), device, dtype)
+    def load(self, expert: Expert, device: str, dtype: str) -> BackboneScore:
+        return load_expert(expert.model, draw_sizes(lengths_of(expert.model), 1, 0), device, dtype)
 
     def prepare(self, recipe: Recipe, device: str) -> Prepared:
         return Prepared(experts_of(recipe, numbers_of_residues(recipe), device))
 
     def noising(self, recipe: Recipe) -> Noising | None:
-        return NOISING
+        return noising_of(recipe.experts[0].model)
 
     def level_range(self, experts: Sequence[ScoreModel]) -> tuple[float, float]:
         noising = _noising_of(experts)
@@ -263,38 +278,43 @@ class Proteins(Domain[ProteinPreview, DecodedProteins]):
         return {"proteins": len(result.decoded.residues)} | said | weighed
 
 
+def _paper_examples() -> dict[str, Recipe]:
+    """The paper's runs of FrameDiff and Proteus, of those that are there: 500 steps that are even in time, noise scaled
+    by 0.1, weights apart for positions and rotations (arXiv 2412.17762, Section 4.3).
+    """
+    framediff, proteus = first_converted(FRAMEDIFF), first_converted(PROTEUS)
+
+    def recipe(operator: OperatorRecipe, *models: str) -> Recipe:
+        lowest = float(TRANSLATIONS.level(torch.tensor(COMPOSED_TO, dtype=torch.float64)))
+        return Recipe(
+            domain="proteins",
+            experts=[Expert(model=model) for model in models],
+            operator=operator,
+            levels=Levels(steps=500, spacing="time", lowest=float(f"{lowest:.5g}")),
+            solver="euler",
+            noise_scale=0.1,
+            batch=1,
+            residues=100,
+            per_component=len(models) > 1,
+        )
+
+    if framediff and proteus:
+        both = (framediff, proteus)
+        return {
+            "The paper's OR: FrameDiff or Proteus": recipe(OrRecipe(), *both),
+            "The paper's OR with l = 1 for Proteus": recipe(OrRecipe(bias=[0, 1]), *both),
+            "The paper's AND: FrameDiff and Proteus": recipe(AndRecipe(), *both),
+        }
+    titles = {"FrameDiff alone, as the paper samples it": framediff, "Proteus alone, as the paper samples it": proteus}
+    return {title: recipe(SingleRecipe(index=0), model) for title, model in titles.items() if model}
+
+
 def _noising_of(experts: Sequence[ScoreModel]) -> Noising:
     """What all experts share; raises ArgumentError where they differ."""
     found = [expert.noising for expert in of_kind(experts, BackboneScore)]
     if any(one != found[0] for one in found):
         raise ArgumentError(different_noising([expert.title for expert in experts]))
     return found[0] if found else NOISING
-
-
-def different_noising(titles: Sequence[str]) -> str:
-    """Why experts of these titles are not composed, in a sentence."""
-    return (
-        f"{' and '.join(titles)} cannot be walked together: where their positions have the same noise, their rotations "
-        "have not, so no step is one of both; compose FrameDiff with Proteus, and embedded models with each other."
-    )
-
-
-def experts_of(recipe: Recipe, residues: Sequence[int], device: str) -> list[ProteinScore]:
-    """A recipe's experts, for chains of these numbers of residues; raises ModelError."""
-    return [ProteinScore(find_model(one.model, device), residues, device, recipe.dtype) for one in recipe.experts]
-
-
-def numbers_of_residues(recipe: Recipe) -> list[int]:
-    """Residues of each sample: the recipe's, or drawn from the data of the experts' models, each in its turn."""
-    if recipe.residues is not None:
-        return [recipe.residues] * recipe.batch
-    counts = [MODELS.settings(expert.model).lengths for expert in recipe.experts]
-    return sizes_in_turn(counts, recipe.batch, recipe.seed, recipe.group)
-
-
-def find_model(name: str, device: str = "cpu") -> ProteinModel:
-    """An embedded protein model; raises ModelError."""
-    return load_model(MODELS.find_folder(name), device)
 
 
 def _solid(proteins: DecodedProteins, row: int) -> Solid:
