@@ -41,9 +41,10 @@ from ...tables.markdown import Column, Layout
 from ...tables.table import TABLES, Row, Table, Value, kept_row
 from . import mpnn
 from .arrays import DecodedProteins
+from .catalogue import MODELS, find_model
 from .checks import checked_proteins
 from .data import Chains, load_chains
-from .domain import ALPHA, BETA, MODELS, NOISE_SCALE, WHOLE, Proteins, find_model
+from .domain import ALPHA, BETA, NOISE_SCALE, WHOLE, Proteins
 from .drawing import grid
 from .folding import folding_command, kept_consistency
 from .measures import NEAR_LENGTH, NEIGHBOURS, mean_of, measures_of, tm_score

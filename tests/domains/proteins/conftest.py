@@ -4,13 +4,13 @@ import pytest
 from tiny_proteins import save_tiny
 
 from superdiff_engine.domains import embedded
-from superdiff_engine.domains.proteins import domain, model
+from superdiff_engine.domains.proteins import model
 
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory):
     found = tmp_path_factory.mktemp("proteins")
-    for seed, name in enumerate(domain.NAMES):
+    for seed, name in enumerate(model.NAMES):
         save_tiny(found / name, f"Tiny {name}", seed)
     return found
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from superdiff_engine.domains.checked import make_recipe
-from superdiff_engine.domains.proteins.domain import NAMES, NOISE_SCALE
-from superdiff_engine.domains.proteins.model import load_settings
+from superdiff_engine.domains.proteins.domain import NOISE_SCALE
+from superdiff_engine.domains.proteins.model import NAMES, load_settings
 from superdiff_engine.runs.run import Run
 from superdiff_engine.system.assets import assets_folder
 

@@ -16,7 +16,7 @@ from superdiff_engine import karras_levels, rotations, sample
 from superdiff_engine.compose import Single
 from superdiff_engine.density import Exact, Hutchinson
 from superdiff_engine.domains import embedded, get_domain
-from superdiff_engine.domains.proteins import domain, frames, model, network, train
+from superdiff_engine.domains.proteins import catalogue, frames, model, network, train
 from superdiff_engine.domains.proteins.pack import Backbones
 from superdiff_engine.domains.sizes import draw_sizes
 from superdiff_engine.errors import ModelError
@@ -375,11 +375,11 @@ def test_saved_models_come_back(tmp_path):
 
 def test_a_model_in_memory_is_read_again_when_its_file_changes(tmp_path, monkeypatch):
     """Written in place, with the same size and time."""
-    name, assets = domain.NAMES[0], tmp_path
+    name, assets = model.NAMES[0], tmp_path
     save_tiny(assets / name, "Tiny model", 0)
     monkeypatch.setattr(embedded, "assets_folder", lambda: assets)
-    first = domain.find_model(name)
-    assert domain.find_model(name) is first
+    first = catalogue.find_model(name)
+    assert catalogue.find_model(name) is first
     path = assets / name / "model.safetensors"
     stat, weights = path.stat(), load(path.read_bytes())
     content = save({key: value * 2 for key, value in weights.items()})
@@ -387,7 +387,7 @@ def test_a_model_in_memory_is_read_again_when_its_file_changes(tmp_path, monkeyp
         file.write(content)
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     assert path.stat().st_size == stat.st_size
-    second = domain.find_model(name)
+    second = catalogue.find_model(name)
     for key, value in weights.items():
         assert torch.equal(first.network.state_dict()[key], value.float())
         assert torch.equal(second.network.state_dict()[key], value.float() * 2)
