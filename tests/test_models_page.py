@@ -33,7 +33,7 @@ def test_each_command_parses(words):
 
 
 def test_it_says_how_every_model_is_converted():
-    assert {words[1] for words in commands() if words[0] == "convert"} <= set(conversions())
+    assert {words[1] for words in commands() if words[0] == "convert"} == set(conversions())
     assert {words[0] for words in commands()} >= {"convert", "models", "sample"}
 
 
