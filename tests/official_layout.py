@@ -18,14 +18,36 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from superdiff_engine.domains.proteins.se3 import framediff_names
+from superdiff_engine.domains.proteins.se3 import framediff_names, proteus_names
 from superdiff_engine.domains.proteins.se3.framediff import FrameDiffNetwork
+from superdiff_engine.domains.proteins.se3.proteus import ProteusNetwork
 from superdiff_engine.domains.smiles import names as ldmol_names
 from superdiff_engine.domains.smiles.autoencoder import SmilesDecoder
 from superdiff_engine.domains.smiles.network import LatentTransformer
 
 #: A FrameDiff that costs nothing.
 TINY_FRAMEDIFF = {"width": 16, "pair": 8, "waves": 4, "bins": 6, "blocks": 2, "heads": 2, "channels": 8, "skip": 8}
+#: A Proteus that costs nothing.
+TINY_PROTEUS = {
+    "width": 16,
+    "pair": 8,
+    "waves": 4,
+    "reach": 5,
+    "blocks": 3,
+    "heads": 2,
+    "channels": 8,
+    "skip": 8,
+    "radial": 6,
+    "narrow": 2,
+    "triangle": 4,
+    "local_heads": 2,
+    "local_channels": 4,
+    "seen": 8,
+    "seen_triangle": 4,
+    "seen_transition": 16,
+    "residue_read": 16,
+    "pair_read": 4,
+}
 #: "conf" of the checkpoints of both models of frames, as far as anybody reads it.
 DIFFUSER = {
     "r3": {"min_b": 0.1, "max_b": 20.0, "coordinate_scaling": 0.1},
@@ -74,6 +96,58 @@ def framediff_checkpoint(path: Path, tiny: bool = True, **changed: Any) -> dict[
     """
     state = framediff_state(TINY_FRAMEDIFF if tiny else None)
     model = {"embed": {"min_bin": 1e-5, "max_bin": 20.0}, "ipa": {"seq_tfmr_num_heads": 4}}
+    _save(path, state, {"model": model, "diffuser": DIFFUSER}, changed)
+    return state
+
+
+def proteus_state(settings: dict[str, Any] | None = None) -> dict[str, Tensor]:
+    """Tensors by their author's names, those included that no clean frame depends on."""
+    with torch.device("meta"):
+        network = ProteusNetwork(**(settings or {}))
+    shapes = {proteus_names.NAMES.theirs(name): tuple(value.shape) for name, value in network.state_dict().items()}
+    previous = network.previous
+    width, pair, seen = network.hotspot.out_features, network.contact.out_features, previous.pair.out_features
+    template = "embedding_layer.template_embedder."
+    row, column = (f"{template}{name}" for name in (proteus_names.ROW, proteus_names.COLUMN))
+    residue_read, pair_read = len(previous.residue_value.weight), len(previous.pair_value.weight)
+    unused = {
+        **_linear(f"{template}self_condition_s", width, width),
+        **_linear(f"{template}self_condition_z", seen, pair),
+        f"{row}linear_q.weight": (residue_read, width),
+        f"{row}linear_k.weight": (residue_read, width),
+        f"{column}linear_q.weight": (pair_read, pair),
+        f"{column}linear_k.weight": (pair_read, seen),
+        **_linear("score_model.torsion_pred.linear_1", width, width),
+        **_linear("score_model.torsion_pred.linear_2", width, width),
+        **_linear("score_model.torsion_pred.linear_3", width, width),
+        **_linear("score_model.torsion_pred.linear_final", 14, width),
+    }
+    for head, bins in (("dist", 37), ("omega", 37), ("theta", 37), ("phi", 19)):
+        unused |= _linear(f"auxiliary_heads.{head}_head.linear", bins, pair)
+    for block in range(len(network.blocks)):
+        unused |= {f"score_model.trunk.ipa_{block}.linear_rbf.{part}": size for part, size in _DISTANCES.items()}
+    for edge in range(len(network.edges)):
+        transition = f"score_model.trunk.edge_transition_{edge}.pair_transition."
+        unused |= {f"{transition}layer_norm.weight": (pair,), f"{transition}layer_norm.bias": (pair,)}
+        unused |= _linear(f"{transition}linear_1", 2 * pair, pair) | _linear(f"{transition}linear_2", pair, 2 * pair)
+    return {name: drawn(name, shape) for name, shape in (shapes | unused).items()}
+
+
+def _linear(name: str, out: int, features: int) -> dict[str, tuple[int, ...]]:
+    return {f"{name}.weight": (out, features), f"{name}.bias": (out,)}
+
+
+def proteus_checkpoint(path: Path, tiny: bool = False, **changed: Any) -> dict[str, Tensor]:
+    """Write a checkpoint of Proteus', and return its tensors.
+
+    Args:
+        path: of the file.
+        tiny: whether the network is a small one.
+        changed: entries of the checkpoint in the place of the usual ones.
+    """
+    state = proteus_state(TINY_PROTEUS if tiny else None)
+    local = {"enable": True, "k_neighbour": 4 if tiny else 32, "k_linear": 0}
+    model = {"mode": "monomer", "ipa": {"seq_tfmr_num_heads": 4, "local_triangle_attention_new": local}}
     _save(path, state, {"model": model, "diffuser": DIFFUSER}, changed)
     return state
 

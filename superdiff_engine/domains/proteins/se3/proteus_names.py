@@ -11,9 +11,10 @@ from typing import Any
 
 from torch import Tensor
 
+from ....errors import ModelError, quoted
 from ...naming import WRAPPER, Names
 from .framediff_names import BLOCK, EMBEDDERS, block_settings
-from .proteus import KINDS, OTHER_CHAIN, SAME_CHAIN, ProteusNetwork
+from .proteus import FAR, KINDS, OTHER_CHAIN, SAME_CHAIN, ProteusNetwork
 
 TEMPLATE, EDGE = "embedding_layer.template_embedder.", "score_model.trunk.edge_transition_#."
 ROW, COLUMN = (
@@ -106,6 +107,15 @@ REASONS = {
 #: an option of the authors' network, off in their configuration, and acts at a share of steps; it is never used here.
 SEQUENCES = ("embedding_layer.struct2seq_embedder.", "embedding_layer.struct2seq_cross_embedder.")
 
+#: Settings of training that change what the network makes of the same tensors: where they stand; what is built here.
+BUILT: dict[tuple[str, ...], Any] = {
+    ("ipa", "local_triangle_attention_new", "k_linear"): 0,
+    ("embed", "feature", "aatype"): False,
+    ("embed", "self_condition", "aatype"): "mask",
+    ("embed", "self_condition", "all_atom_mask"): "backbone",
+    ("embed", "template", "distogram", "max_bin"): FAR,
+}
+
 NAMES = Names(PAIRS, list(REASONS), "Proteus")
 
 
@@ -146,10 +156,29 @@ def settings_from(state: Mapping[str, Tensor]) -> dict[str, Any]:
 
 
 def conf_settings(conf: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings that no tensor tells, as far as "model" in a checkpoint's "conf", a plain dictionary, has them."""
-    ipa = conf.get("ipa", {})
+    """Settings that no tensor tells, as far as "model" in a checkpoint's "conf", a plain dictionary, has them.
+
+    Raises:
+        ModelError: if it was trained with a setting of the authors' that is not built here.
+    """
+    for path, built in BUILT.items():
+        said = _at(conf, path, built)
+        if said != built:
+            raise ModelError(
+                f"The checkpoint was trained with model.{'.'.join(path)} = {quoted(str(said))}, not {built} as the "
+                "published one; give the checkpoint as its authors publish it."
+            )
     found = {
-        "chain_heads": ipa.get("seq_tfmr_num_heads"),
-        "neighbours": ipa.get("local_triangle_attention_new", {}).get("k_neighbour"),
+        "chain_heads": _at(conf, ("ipa", "seq_tfmr_num_heads")),
+        "neighbours": _at(conf, ("ipa", "local_triangle_attention_new", "k_neighbour")),
     }
     return {name: value for name, value in found.items() if value is not None}
+
+
+def _at(conf: Any, path: tuple[str, ...], otherwise: Any = None) -> Any:
+    """What stands there in nested dictionaries."""
+    for name in path:
+        if not isinstance(conf, Mapping) or name not in conf:
+            return otherwise
+        conf = conf[name]
+    return conf
