@@ -85,6 +85,11 @@ class Layer(nn.Module):
         return self.norm(h + self.mlp(h)), heard
 
 
+def _table(rows: int, width: int) -> nn.Embedding:
+    """An embedding of zeros: to draw one on torch's meta device, on which networks are built, takes seconds at first."""
+    return nn.Embedding.from_pretrained(torch.zeros(rows, width), freeze=False)
+
+
 class SmilesDecoder(nn.Module):
     """Writes the SMILES that a molecule's latents stand for. The defaults are the published model's.
 
@@ -119,9 +124,9 @@ class SmilesDecoder(nn.Module):
         if width % heads:
             raise ValueError(f"A width of {width} cannot be shared among {heads} heads.")
         self.widen = nn.Linear(channels, read_width)
-        self.words = nn.Embedding(pieces, width)
-        self.positions = nn.Embedding(positions, width)
-        self.segments = nn.Embedding(segments, width)
+        self.words = _table(pieces, width)
+        self.positions = _table(positions, width)
+        self.segments = _table(segments, width)
         self.norm = nn.LayerNorm(width, eps=EPSILON)
         self.layers = nn.ModuleList([Layer(width, read_width, heads, hidden) for _ in range(depth)])
         self.last = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.LayerNorm(width, eps=EPSILON))
