@@ -86,7 +86,7 @@ class Layer(nn.Module):
 
 
 def _table(rows: int, width: int) -> nn.Embedding:
-    """An embedding of zeros: to draw one on torch's meta device, on which networks are built, takes seconds at first."""
+    """An embedding of zeros: to draw one on torch's meta device takes seconds of imports at first."""
     return nn.Embedding.from_pretrained(torch.zeros(rows, width), freeze=False)
 
 
