@@ -18,9 +18,18 @@ function read() {
 // Of the tab, not of this module, which may be loaded once more.
 const tab = (window.superdiffLessons ??= { place: null });
 
+// Who goes on by keyboard goes on from the step, not from the head of the page: the button that was pressed is gone.
+function goOn(place) {
+  const step = document.querySelector(`.st-key-lesson-part-${Number(place.split("/")[1])} button`);
+  if (document.activeElement === document.body) step?.focus({ preventScroll: true });
+}
+
 export default function ({ data, setStateValue }) {
   // Another step is read from its head.
-  if (tab.place !== null && tab.place !== data.place) document.querySelector("[data-testid=stMain]")?.scrollTo({ top: 0 });
+  if (tab.place !== null && tab.place !== data.place) {
+    document.querySelector("[data-testid=stMain]")?.scrollTo({ top: 0 });
+    setTimeout(() => goOn(data.place), 200);
+  }
   tab.place = data.place;
   const kept = read();
   if (!data.known) setStateValue("kept", kept);

@@ -87,15 +87,20 @@ def _chart(title: str, unit: str, data: list[dict[str, Any]], recipe: Recipe, th
     ink = INK[theme]
     axis = {"gridcolor": ink.grid, "linecolor": ink.frame, "zeroline": False}
     layout = {
-        "height": 340,
-        "margin": {"l": 70, "r": 20, "t": 10, "b": 50},
+        "height": 370,
+        "margin": {"l": 70, "r": 20, "t": 10, "b": 80},
         "paper_bgcolor": ink.ground,
         "plot_bgcolor": ink.ground,
         "font": {"color": ink.text, "size": 13},
         "hovermode": "x",
-        "legend": {"orientation": "h", "y": -0.22},
+        "legend": {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom"},
         "xaxis": axis
-        | {"type": "log", "autorange": "reversed", "dtick": "D2", "title": {"text": as_typed(level_axis(recipe))}},
+        | {
+            "type": "log",
+            "autorange": "reversed",
+            "dtick": "D2",
+            "title": {"text": as_typed(level_axis(recipe)), "font": {"size": 13}},
+        },
         "yaxis": axis | {"title": {"text": unit}},
     }
     return {"title": title, "data": data, "layout": layout}

@@ -45,7 +45,7 @@ h3 { font-size: 1rem; margin: 1.2rem 0 .2rem; } p { margin: .3rem 0; } .pale { c
 img { max-width: 100%; height: auto; } .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: .2rem .9rem .2rem 0; border-bottom: 1px solid #e4e9ed; vertical-align: top; }
-td.number, th.number { text-align: right; }
+td.number, th.number { text-align: right; } .unit { white-space: nowrap; }
 pre { background: #f3f6f8; padding: .8rem; overflow: auto; max-height: 24rem; font-size: .85rem; }
 #solid { position: relative; box-sizing: border-box; overflow: hidden; width: 100%;
   height: min(70vh, 560px); border: 1px solid #8a97a1; border-radius: 6px; }
@@ -230,8 +230,10 @@ def _figures(result: Result[Any]) -> str:
     rows = []
     for one in found:
         value = f'<td class="number">{_text(one.text())}</td>'
-        rows.append(f"<tr><td>{_text(one.title)}</td>{value}<td>{_text(one.shown_unit)}</td></tr>")
-    head = '<th scope="col">of the samples</th><th scope="col" class="number">value</th><th scope="col">unit</th>'
+        unit = f'<td class="unit">{_text(one.shown_unit)}</td>'
+        rows.append(f"<tr><td>{_text(one.title)}</td>{value}{unit}</tr>")
+    head = '<th scope="col">of the samples</th><th scope="col" class="number">value</th>'
+    head += '<th scope="col" class="unit">unit</th>'
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
     return f'<h2>Figures</h2><div class="wide">{table}</div>'
 
