@@ -45,8 +45,8 @@ def listing() -> Iterator[ModelInfo | ModelError]:
 
 
 def owns(model: str) -> bool:
-    """Whether it is the id of one of them."""
-    return model in MODELS or local_model(model, KINDS) is not None
+    """Whether it is written like the id of one of them; `check_together` says which are not there."""
+    return model in MODELS or model.startswith("local/")
 
 
 def first_of(kind: str) -> str | None:
@@ -68,8 +68,14 @@ def title_of(model: str) -> str:
 
 
 def check_together(recipe: Recipe) -> None:
-    """Raise RecipeError where its models cannot be walked together, or not as it asks."""
+    """Raise RecipeError where its models are not there, cannot be walked together, or not as it asks."""
     models = list(dict.fromkeys(expert.model for expert in recipe.experts))
+    try:
+        for model in models:
+            if model not in MODELS:
+                _converted(model)
+    except ModelError as error:
+        raise RecipeError(str(error)) from None
     found = [noising_of(model) for model in models]
     if any(one != found[0] for one in found):
         raise RecipeError(different_noising([title_of(model) for model in models]))
@@ -119,6 +125,11 @@ def numbers_of_residues(recipe: Recipe) -> list[int]:
 def lengths_of(model: str) -> Mapping[int, int]:
     """How many chains of each number of residues a model's data have; the paper's lengths where that is not known."""
     return MODELS.settings(model).lengths if model in MODELS else LENGTHS
+
+
+def folder_of(model: str) -> Path:
+    """Where a model is, embedded or the user's own; raises ModelError where there is none."""
+    return MODELS.find_folder(model) if model in MODELS else _converted(model).folder
 
 
 def find_model(name: str, device: str = "cpu") -> ProteinModel:

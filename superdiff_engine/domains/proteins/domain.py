@@ -42,6 +42,7 @@ from ..slides import cells_for, first_of, in_cells, line_below, side_by_side
 from .arrays import DecodedProteins, ProteinPreview
 from .catalogue import (
     FRAMEDIFF,
+    KINDS,
     LENGTHS,
     MODELS,
     PROTEUS,
@@ -95,6 +96,7 @@ class Proteins(Domain[ProteinPreview, DecodedProteins]):
     decoded_type = DecodedProteins
     estimation_level = ESTIMATION_LEVEL
     title = "Proteins"
+    converted = KINDS
     level_unit = "10 Angstrom for positions"
     components = ("positions", "rotations")
     size = Size("residues", "Residues", 30, 500, "as in the models' data")

@@ -34,7 +34,6 @@ from pathlib import Path
 
 import numpy as np
 
-from ...errors import ModelError
 from ...recipes.document import Expert, Levels, Recipe
 from ...recipes.operators import AndRecipe, AverageRecipe, OperatorRecipe, OrRecipe, SingleRecipe
 from ...system.files import write_whole
@@ -43,9 +42,9 @@ from ...tables.chunks import CACHE
 from ...tables.evaluation import RowMaker, RowParts, Say
 from ...tables.markdown import Column, Layout, markdown_table
 from ...tables.table import Row, Table, Value, kept_row, read_table
-from ..sources import find_folder
 from .arrays import DecodedProteins
-from .domain import MODELS, Proteins
+from .catalogue import folder_of
+from .domain import Proteins
 from .folding import Consistency, folding_command, kept_consistency
 from .measures import diversity_of, mean_of, tm_score
 from .nearest import NOVEL, nearest_of, reference_files, search_command
@@ -160,15 +159,6 @@ class Paper:
         titles |= {"average": "average", "or": "**OR**", "or_bias_1": f"**OR**, l = 1 for {last}", "and": "**AND**"}
         paper = PAPER if len(self.models) == 2 else {}
         return Layout(COLUMNS, titles, PAPER_COLUMNS, paper)
-
-
-def folder_of(model: str) -> Path:
-    """Where a model is, embedded or of the user's own; raises ModelError where there is none."""
-    return MODELS.find_folder(model) if model in MODELS else find_folder(model, _no_hub)
-
-
-def _no_hub(repository: str, revision: str | None) -> Path:
-    raise ModelError(f"Models of proteins are not read from the hub; 'hub/{repository}' is none.")
 
 
 def recipe_of(row: str, residues: int, seed: int, paper: Paper) -> Recipe:

@@ -9,13 +9,14 @@ from safetensors.torch import save_file
 from tiny_proteins import whole_helix
 
 from superdiff_engine import estimate_log_density, karras_levels
-from superdiff_engine.domains import get_domain
+from superdiff_engine.domains import conversions, domains, get_domain, model_notices
 from superdiff_engine.domains.checked import make_recipe
 from superdiff_engine.domains.proteins import catalogue, files
 from superdiff_engine.domains.proteins.local import DRAWS, local_weights
 from superdiff_engine.domains.proteins.se3 import schedules
 from superdiff_engine.domains.proteins.se3.framediff import FrameDiffNetwork
 from superdiff_engine.domains.proteins.se3.proteus import ProteusNetwork
+from superdiff_engine.domains.sources import JUDGES
 from superdiff_engine.errors import ModelError, RecipeError
 from superdiff_engine.runs.density_check import check_densities
 from superdiff_engine.runs.run import Run
@@ -144,3 +145,14 @@ def test_a_damaged_folder_is_one_sentence(models, spoil):
     with pytest.raises(ModelError, match="protein model") as caught:
         get_domain("proteins").prepare(recipe("local/framediff"), "cpu")
     assert "\n" not in str(caught.value)
+
+
+def test_a_model_that_is_not_there_is_named(models):
+    with pytest.raises(RecipeError, match=r"no model of proteins called 'local/gone'; .*SUPERDIFF_MODELS"):
+        recipe("local/gone")
+    assert catalogue.folder_of("local/framediff") == models / "framediff" and model_notices() == []
+
+
+def test_every_kind_of_expert_that_is_converted_has_a_domain_that_reads_it():
+    read = {kind for domain in domains().values() for kind in domain.converted}
+    assert read == set(conversions()) - set(JUDGES)
