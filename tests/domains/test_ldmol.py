@@ -1,5 +1,6 @@
 """LDMol's networks against recordings of its authors' code (tests/recordings), and their files."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +10,16 @@ from official_layout import (
     PIECES,
     TINY_DECODER,
     TINY_LDMOL,
+    drawn,
     ldmol_autoencoder_state,
     ldmol_checkpoints,
     ldmol_state,
 )
+from tiny_ldmol import spiece
+from transformers import T5Config, T5EncoderModel
 
 from superdiff_engine.domains.smiles.autoencoder import SmilesDecoder
+from superdiff_engine.domains.smiles.convert import CONVERSIONS, LDMolOptions
 from superdiff_engine.domains.smiles.names import (
     decoder_renamed,
     decoder_settings,
@@ -23,6 +28,7 @@ from superdiff_engine.domains.smiles.names import (
     transformer_settings,
 )
 from superdiff_engine.domains.smiles.network import LatentTransformer
+from superdiff_engine.domains.smiles.text import read_texts
 from superdiff_engine.domains.smiles.vocabulary import Vocabulary
 from superdiff_engine.errors import ModelError
 from superdiff_engine.noise import DiscreteVP
@@ -160,6 +166,26 @@ def test_tensors_that_do_not_fit_are_named():
         decoder_renamed({"decode_prefix.weight": torch.zeros(8, 64), "text_encoder2.x": torch.zeros(1)})
     with pytest.raises(ModelError, match="not a T5's"):
         text_renamed({"encoder.block.0.layer.0.SelfAttention.q.weight": torch.zeros(2, 2)})
+
+
+def test_texts_are_read_as_by_its_authors_code(tmp_path):
+    molt5, converted = tmp_path / "molt5", tmp_path / "converted"
+    molt5.mkdir()
+    (molt5 / "spiece.model").write_bytes(spiece())
+    sizes = {"vocab_size": 256, "d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 2, "num_heads": 2}
+    config = T5Config(**sizes, feed_forward_proj="gated-gelu")
+    (molt5 / "config.json").write_text(json.dumps(config.to_dict()))
+    with torch.device("meta"):
+        shapes = {name: tuple(value.shape) for name, value in T5EncoderModel(config).state_dict().items()}
+    factors = {name: 20 if name == "shared.weight" else 4 if len(shapes[name]) > 1 else 1 for name in shapes}
+    state = {name: drawn(name, shapes[name]) * factors[name] for name in shapes}
+    torch.save({**state, "lm_head.weight": torch.zeros(256, 16)}, molt5 / "pytorch_model.bin")
+    denoiser, autoencoder, vocabulary = ldmol_checkpoints(tmp_path)
+    CONVERSIONS["ldmol"].convert([denoiser, autoencoder], converted, LDMolOptions(vocabulary, molt5))
+    found = read_texts(converted, RECORDED["texts"].tolist())
+    assert [len(states) for states, _ in found] == RECORDED["text_lengths"].tolist()
+    assert [cut for _, cut in found] == [False, False, False, False, True]
+    assert difference(torch.cat([states for states, _ in found]), RECORDED["text_states"]) < CLOSE
 
 
 BAD = {

@@ -40,6 +40,8 @@ _T5 = (
     *("vocab_size", "d_model", "d_kv", "d_ff", "num_layers", "num_heads", "relative_attention_num_buckets"),
     *("relative_attention_max_distance", "layer_norm_epsilon", "feed_forward_proj", "pad_token_id", "eos_token_id"),
 )
+#: Tokens of T5's that stand for gaps in a text.
+_SENTINELS = 100
 _PICKLE, _WEIGHTS = "pytorch_model.bin", "model.safetensors"
 
 
@@ -151,7 +153,11 @@ def _tokenizer(folder: Path) -> dict[str, bytes]:
             found = T5TokenizerFast.from_pretrained(folder, local_files_only=True)
         elif (folder / "spiece.model").is_file():
             pieces = read_pieces(folder / "spiece.model")
-            found = T5TokenizerFast(vocab=list(pieces.scores), _spm_precompiled_charsmap=pieces.letters or None)
+            # T5's sentinels follow the pieces, the last of them first.
+            sentinels = [(f"<extra_id_{number}>", 0.0) for number in reversed(range(_SENTINELS))]
+            found = T5TokenizerFast(
+                vocab=[*pieces.scores, *sentinels], _spm_precompiled_charsmap=pieces.letters or None
+            )
         else:
             raise ModelError(
                 f"{folder} has no tokenizer (spiece.model or tokenizer.json); give the whole folder of "

@@ -3,7 +3,7 @@ r"""LDMol from a converted folder: prompts as experts of one network, in one bat
     y = x_t / alpha_t,  s = sigma_t / alpha_t          DDPM's linear betas, 1000 steps (noise.DiscreteVP.linear)
     S(y, s | text) = -eps(alpha_t y, t, text) / s
 
-Guidance is classifier-free and leads away from the sentence that stood for "no text" in training. Whatever is said in a
+Guidance is classifier-free and leads away from the sentence that stands for "no text" (text.py). Whatever is said in a
 run is read once, by the text encoder, which is let go afterwards: it is the largest of the three networks.
 """
 

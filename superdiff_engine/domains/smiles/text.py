@@ -17,7 +17,8 @@ from ..weights import UNREADABLE, first_line, read_network
 
 __all__ = ["ENCODER", "MOST_TOKENS", "NULL_PROMPT", "TOKENIZER", "read_texts"]
 
-#: What stood for "no text" when LDMol was trained, spelled as there.
+#: What stands for "no text" in the authors' scripts that draw molecules, spelled as there; in training it was
+#: "no description.".
 NULL_PROMPT = "no dsecription."
 #: Tokens of a text that are read, its end included, as in the official text-to-molecule script.
 MOST_TOKENS = 256
