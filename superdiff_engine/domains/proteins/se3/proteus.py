@@ -23,7 +23,7 @@ from torch.nn import functional
 from ..frames import IDEAL, backbone_of
 from ..oxygen import LAST_OXYGEN
 from .local_graph import TriangleProduct, TriangleUpdate
-from .points import Block, embedder, time_waves
+from .points import SMALLEST, Block, embedder, time_waves
 from .rigid import FrameEstimate, Frames, Memory
 
 #: Under which the memory keeps the estimate: rotations [B, N, 3, 3], and CA positions, Angstrom, [B, N, 3].
@@ -49,7 +49,7 @@ def _torsion(a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
     """Sine and cosine [..., 2] of the torsion of four points [..., 3]; both near 0 where it is not defined."""
 
     def normed(vector: Tensor) -> Tensor:
-        return vector / (vector.square().sum(-1, keepdim=True) + 1e-8).sqrt()
+        return vector / (vector.square().sum(-1, keepdim=True) + SMALLEST).sqrt()
 
     along = normed(c - b)
     up = a - c
@@ -63,8 +63,9 @@ def torsions(rotation: Tensor, alpha: Tensor) -> Tensor:
     """Sines and cosines [B, N, 7, 2] of the torsions that Proteus reads off an estimate.
 
     psi is 0, because the O of an estimate lies on the line from CA to C, and so are the torsions of side chains, which
-    it has not. The residue before the first has all its atoms at the origin: phi of the first depends on where that is,
-    and its omega is 0. (In float32, the authors' code has rounding errors of up to 0.04 in place of these zeros.)
+    it has not. The residue before the first has all its atoms at the origin: there, phi depends on where that is, and
+    omega is what is left of 0 / 0. (In float32, the authors' code has rounding errors of up to 0.04 in psi and in this
+    omega; here they are as in exact arithmetic.)
 
     Args:
         rotation: [B, N, 3, 3].
@@ -74,6 +75,9 @@ def torsions(rotation: Tensor, alpha: Tensor) -> Tensor:
     before = functional.pad(carbon[:, :-1], (0, 0, 1, 0))
     found = alpha.new_zeros(*alpha.shape[:2], TORSIONS, 2)
     found[:, 1:, 0] = _torsion(alpha[:, :-1], carbon[:, :-1], nitrogen[:, 1:], alpha[:, 1:])
+    first = nitrogen[:, 0]
+    slope = (first * (alpha[:, 0] - first)).sum(-1) / first.square().sum(-1).clamp_min(SMALLEST)
+    found[:, 0, 0, 1] = -slope / (1 + slope.square()).sqrt()
     found[:, :, 1] = _torsion(before, nitrogen, alpha, carbon)
     return found
 
