@@ -17,9 +17,11 @@ from superdiff_engine.domains.smiles.network import LatentTransformer
 TRANSFORMER = {"width": 48, "depth": 2, "heads": 1, "hidden": 64, "text_width": 16, "read_width": 48, "frequencies": 32}
 DECODER = {"read_width": 32, "width": 64, "depth": 1, "heads": 1, "hidden": 64, "positions": 200}
 WORDS = ("this", "molecule", "contains", "an", "amino", "group", "aromatic", "ring", "is", "a", "carboxylic", "acid")
+#: What is read of the latents, which drawn networks make large.
+READ = 0.0002
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
-#: Pieces that any order of makes a molecule, so that a decoder with drawn weights writes valid ones too.
-SIMPLE = ("C", "CC", "O", "N", "CO", "CN", "C=C", "CCO")
+#: Pieces of which most orders make a molecule.
+SIMPLE = ("CC", "c1ccccc1", "CN", "C(=O)", "C(", "CO", "C", "CF", "C(O)")
 
 
 def drawn(name, shape):
@@ -41,16 +43,44 @@ def checkpoints(folder):
     state["y_embedder.embedding_table.weight"] = torch.zeros(2, 4)
     torch.save({"ema": state, "opt": {"lr": 1e-4}, "epoch": 3}, folder / "checkpoint_ldmol.pt")
     decoder = tensors(SmilesDecoder, DECODER_NAMES, DECODER)
-    # Nothing but the pieces of SIMPLE, and the end, is ever the likeliest.
-    bias = torch.full((300,), -50.0)
-    bias[[3, *range(4, 4 + len(SIMPLE))]] = torch.tensor([1.5, *[0.0] * len(SIMPLE)])
-    decoder["text_encoder.cls.predictions.bias"] = bias
+    _talkative(decoder)
     decoder |= {"text_encoder2.embeddings.weight": torch.zeros(3), "encode_prefix.weight": torch.zeros(3)}
     torch.save({"state_dict": decoder, "epoch": 1}, folder / "checkpoint_autoencoder.ckpt")
     pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *(f"##{one}" for one in SIMPLE)]
     pieces += [f"##X{number}" for number in range(300 - len(pieces))]
     (folder / "vocab_bpe_300_sc.txt").write_text("\n".join(pieces) + "\n")
     return [folder / name for name in ("checkpoint_ldmol.pt", "checkpoint_autoencoder.ckpt", "vocab_bpe_300_sc.txt")]
+
+
+def _talkative(decoder):
+    """Let a decoder write pieces of SIMPLE that go with its latents, and end after eight or so."""
+    head = "text_encoder.cls.predictions."
+    layer, half = "text_encoder.bert.encoder.layer.0.", DECODER["width"] // 2
+    embeddings = "text_encoder.bert.embeddings."
+    for name in (embeddings + "word_embeddings.weight", embeddings + "token_type_embeddings.weight"):
+        decoder[name].zero_()
+    # One half of the numbers says the place, the other what is read of the latents (of which those here are large).
+    positions = decoder[embeddings + "position_embeddings.weight"]
+    positions[:, :half] = 0
+    positions[8:, half:] += 5 * drawn("the end", (half,))
+    for part in ("attention.output.dense.", "output.dense."):
+        decoder[layer + part + "weight"].zero_()
+    read = decoder[layer + "crossattention.output.dense.weight"]
+    read[half:] = 0
+    read[:half] *= READ
+    bias = torch.full((300,), -1000.0)
+    bias[3 : 4 + len(SIMPLE)] = 0
+    decoder[head + "bias"] = bias
+    network, heard = SmilesDecoder(**DECODER), []
+    network.load_state_dict({DECODER_NAMES.ours(name): value for name, value in decoder.items()})
+    network.last.register_forward_hook(lambda module, given, found: heard.append(found))
+    with torch.no_grad():
+        network(1000 * drawn("latents", (16, 1, 64)).expand(16, 127, 64), torch.full((16, 12), 5))
+    (hidden,) = heard
+    away = hidden[:, 8:].mean((0, 1)) - hidden[:, :6].mean((0, 1))
+    middle = (hidden[:, 8:].mean((0, 1)) + hidden[:, :6].mean((0, 1))) / 2
+    decoder[head + "decoder.weight"][3] = 20 * away
+    decoder[head + "bias"][3] = -20 * away @ middle
 
 
 def field(number, kind, content):

@@ -34,6 +34,8 @@ def warm_up(domain: str) -> None:
 
     Thousands of small files, read while a page ticks, take minutes: every one of them gives way to the page's threads.
     """
+    if get_domain(domain).absent:
+        return  # there is nothing to run
     view = view_of(domain)
     if not sys.modules.keys() >= set(view.first_needs):
         with st.spinner(f"Loading {view.loads}, once"):

@@ -16,7 +16,7 @@ from superdiff_engine.domains.smiles.checks import first_of_their_kind
 from superdiff_engine.domains.smiles.domain import drawable
 from superdiff_engine.domains.smiles.files import sdf
 from superdiff_engine.domains.smiles.geometry import build
-from superdiff_engine.domains.smiles.latents import AXES, coloured, sheet
+from superdiff_engine.domains.smiles.latents import AXES, maps, sheet
 from superdiff_engine.recipes.document import Recipe
 from superdiff_engine.result import Result
 from superdiff_engine.trace import Frame
@@ -41,7 +41,9 @@ from . import GUESS, GUESSED, Beside, View
 #: Depictions on one page of the gallery, beside other runs, and their width in pixels: twice that of a card.
 PAGE, BESIDE, CELL = 24, 9, 260
 #: Molecules whose latents are shown while a run goes on, and pixels that each map is wide at least.
-_LIVE, _MAP = 4, 300
+_LIVE, _MAP = 4, 200
+#: Width of the live picture over its height.
+_WIDE = 1.6
 _WHAT = "molecules as flat drawings"
 _FILTERS = {"valid": "valid", "once": "no duplicates"}
 #: Of a corrected run: of every group one, drawn by what they count for.
@@ -61,9 +63,10 @@ class SmilesView(View[LatentPreview, DecodedSmiles]):
 
     def draw_preview(self, frame: Frame[LatentPreview], names: list[str], key: str, size: int, recipe: Recipe) -> None:
         latents = frame.preview.latents[:_LIVE]
-        wide, high = (2 * size, size) if len(latents) < 3 else (round(1.9 * size), size)
+        # Two by two, in twice the pixels, for sharp screens.
+        wide = round(_WIDE * size) * 2
         drawn = io.BytesIO()
-        sheet(latents, wide, high, theme_name() == "dark", _MAP).save(drawn, "PNG", compress_level=1)
+        sheet(latents, wide, 2 * size, theme_name() == "dark", _MAP, 2).save(drawn, "PNG", compress_level=1)
         alt = f"The latents of {len(latents)} molecules at level {frame.level:.3g}, as heat maps"
         st.image(drawn.getvalue(), width="stretch", output_format="PNG", alt=alt)
         st.caption(AXES)
@@ -72,11 +75,11 @@ class SmilesView(View[LatentPreview, DecodedSmiles]):
         frames = job.run.trace.frames
         if not frames:
             return None
-        last = coloured(frames[-1].preview.latents)
+        last = maps(frames[-1].preview.latents)
         made = moment_pictures(last, MOST_SENT // (2 * len(frames)))
 
         def moment(frame: Frame[LatentPreview]) -> dict[str, Any]:
-            return {"picture": made.address(coloured(frame.preview.latents))}
+            return {"picture": made.address(maps(frame.preview.latents))}
 
         shared = {
             "columns": grid_shape(len(last))[0],

@@ -1,7 +1,8 @@
 """A molecule's latents as a heat map: what LDMol denoises, before anything is written.
 
-A row a channel, a column a token of the molecule; blue below 0, orange above, the ground at 0. It shows when the noise
-goes and which tokens are settled, and costs next to nothing, where writing the SMILES would cost as much as a step.
+A row a channel, a column a token of the molecule; black below 0, white above, mid grey at 0: no colour, as colours are
+the experts'. It shows when the noise goes and which tokens are settled, and costs next to nothing, where writing the
+SMILES would cost about as much as a step.
 """
 
 from __future__ import annotations
@@ -11,21 +12,19 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from ..colours import rgb
-from ..slides import GROUND, INK, Cells, cells_for, in_cells
+from ..slides import GROUND, INK, cells_for, in_cells
 
-__all__ = ["AXES", "REACH", "coloured", "draw_latents", "latent_cells", "packed"]
+__all__ = ["AXES", "REACH", "draw_latents", "maps", "packed", "sheet"]
 
-#: Latents from -REACH to REACH have a colour of their own; they come out of a standard normal.
+#: Latents from -REACH to REACH have a grey of their own; they come out of a standard normal.
 REACH = 3.0
 #: What is drawn, for those who read it below the picture.
 AXES = (
-    "Each map is one molecule's latents: across its tokens, down their channels; blue is below 0, orange above, full "
-    "colour at ±3."
+    "Each map is one molecule's latents, its tokens across and their channels down: black is −3 and less, mid grey 0, "
+    "white 3 and more."
 )
-_BELOW, _ABOVE = "#0072b2", "#d55e00"
-#: Pixels of a cell's margins (left, bottom) and of its letters, where the cell is as wide as this.
-_LEFT, _BOTTOM, _LETTERS, _ROOMY = 34, 34, 13, 240
+#: Pixels of the margins left of a map and below it, of its letters, and the width from which on it has them.
+_LEFT, _BOTTOM, _LETTERS, _ROOMY = 34, 22, 14, 200
 
 
 def packed(latents: Tensor) -> np.ndarray:
@@ -34,48 +33,51 @@ def packed(latents: Tensor) -> np.ndarray:
     return np.asarray(scaled.to(torch.uint8).cpu().numpy())
 
 
-def coloured(latents: np.ndarray, dark: bool = False) -> np.ndarray:
-    """The colours of `packed` latents [n, tokens, channels]: uint8 [n, channels, tokens, 3]."""
-    value = (latents.transpose(0, 2, 1).astype(np.float32)[..., None] - 128) / 127
-    ground, below, above = (np.array(rgb(colour), np.float32) for colour in (GROUND[dark], _BELOW, _ABOVE))
-    ends = np.where(value < 0, below, above)
-    return (ground + np.abs(value).clip(0, 1) * (ends - ground)).round().astype(np.uint8)
+def maps(latents: np.ndarray) -> np.ndarray:
+    """The greys of `packed` latents [n, tokens, channels], as pictures: uint8 [n, channels, tokens]."""
+    return np.ascontiguousarray(latents.transpose(0, 2, 1))
 
 
-def draw_latents(latents: np.ndarray, width: int, height: int, dark: bool = False) -> Image.Image:
-    """One molecule's `packed` latents [tokens, channels] in so many pixels, with its axes where these have room."""
-    (colours,) = coloured(latents[None], dark)
-    if width < _ROOMY:
-        return Image.fromarray(colours).resize((width, height), Image.Resampling.BOX if width < 127 else 0)
+def draw_latents(latents: np.ndarray, width: int, height: int, dark: bool = False, scale: int = 1) -> Image.Image:
+    """One molecule's `packed` latents [tokens, channels] in so many pixels, with its axes where these have room.
+
+    Args:
+        latents: uint8.
+        width: in pixels.
+        height: likewise.
+        dark: whether what it stands on is.
+        scale: of the letters: pixels of this picture for each that is seen.
+    """
+    found = Image.fromarray(maps(latents[None])[0])
+    if width < _ROOMY * scale:
+        return found.resize((width, height), Image.Resampling.BOX).convert("RGB")
     tokens, channels = latents.shape
     picture = Image.new("RGB", (width, height), GROUND[dark])
-    inside = (width - _LEFT - 8, height - _BOTTOM - 6)
-    picture.paste(Image.fromarray(colours).resize(inside, Image.Resampling.NEAREST), (_LEFT, 6))
-    pen, font = ImageDraw.Draw(picture), ImageFont.load_default(_LETTERS)
-    ink, bottom, right = INK[dark], height - _BOTTOM, _LEFT + inside[0]
-    pen.rectangle((_LEFT, 6, right - 1, bottom - 1), outline=ink)
+    left, top, right, bottom = _LEFT * scale, 6 * scale, width - 4 * scale, height - _BOTTOM * scale
+    picture.paste(found.resize((right - left, bottom - top), Image.Resampling.NEAREST), (left, top))
+    pen, font, ink = ImageDraw.Draw(picture), ImageFont.load_default(_LETTERS * scale), INK[dark]
+    pen.rectangle((left, top, right - 1, bottom - 1), outline=ink)
+    gap = 4 * scale
     for text, place, anchor in (
-        ("1", (_LEFT, bottom + 3), "lt"),
-        (str(tokens), (right, bottom + 3), "rt"),
-        ("latent token", ((_LEFT + right) // 2, bottom + 3), "mt"),
-        ("1", (_LEFT - 4, 6), "rt"),
-        (str(channels), (_LEFT - 4, bottom), "rb"),
+        ("1", (left, bottom + gap), "lt"),
+        (str(tokens), (right, bottom + gap), "rt"),
+        ("latent token", ((left + right) // 2, bottom + gap), "mt"),
+        ("1", (left - gap, top), "rt"),
+        (str(channels), (left - gap, bottom), "rb"),
     ):
         pen.text(place, text, ink, font, anchor)
-    aside = Image.new("RGB", (inside[1], _LETTERS + 4), GROUND[dark])
-    ImageDraw.Draw(aside).text((inside[1] // 2, 0), "channel", ink, font, "mt")
-    room = aside.getbbox() and aside.crop((inside[1] // 2 - 30, 0, inside[1] // 2 + 30, _LETTERS + 4))
-    if room and inside[1] > 110:
-        picture.paste(room.rotate(90, expand=True), (_LEFT - _LETTERS - 10, 6 + inside[1] // 2 - 30))
+    high, wide = (_LETTERS + 4) * scale, 64 * scale
+    if bottom - top > wide + 2 * high:
+        aside = Image.new("RGB", (wide, high), GROUND[dark])
+        ImageDraw.Draw(aside).text((wide // 2, high // 2), "channel", ink, font, "mm")
+        picture.paste(aside.rotate(90, expand=True), (left - gap - high, (top + bottom - wide) // 2))
     return picture
 
 
-def latent_cells(count: int, width: int, height: int, least: int, tokens: int, channels: int) -> Cells:
-    """Cells for so many molecules' maps, each about as wide to its height as it has tokens to channels."""
-    return cells_for(count, width, height, least, tokens / channels)
-
-
-def sheet(latents: np.ndarray, width: int, height: int, dark: bool = False, least: int = _ROOMY) -> Image.Image:
-    """As many molecules' maps side by side as fit, of `packed` latents [n, tokens, channels]."""
-    cells = latent_cells(len(latents), width, height, least, *latents.shape[1:])
-    return in_cells(cells, lambda row, wide, high: draw_latents(latents[row], wide, high, dark), dark)
+def sheet(
+    latents: np.ndarray, width: int, height: int, dark: bool = False, least: int = _ROOMY, scale: int = 1
+) -> Image.Image:
+    """As many molecules' maps side by side as fit, of `packed` latents [n, tokens, channels]; see `draw_latents`."""
+    _, tokens, channels = latents.shape
+    cells = cells_for(len(latents), width, height, least * scale, tokens / channels)
+    return in_cells(cells, lambda row, wide, high: draw_latents(latents[row], wide, high, dark, scale), dark)
