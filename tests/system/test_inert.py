@@ -49,13 +49,13 @@ def checkpoint():
     torch.manual_seed(0)
     network = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.LayerNorm(4), torch.nn.Embedding(5, 3))
     base = torch.arange(24.0).reshape(4, 6)
-    optimizer = torch.optim.Adam(network.parameters())
-    network[1](network[0](torch.zeros(2, 3))).sum().backward()
-    optimizer.step()
     return {
         "model": network.state_dict(),
         "parameter": torch.nn.Parameter(torch.ones(2)),
-        "optimizer": optimizer.state_dict(),
+        "optimizer": {
+            "state": {0: {"step": torch.tensor(3.0), "exp_avg": base[0]}},
+            "param_groups": [{"betas": (0.9, 1)}],
+        },
         "views": [base, base.T, base[1:3, ::2], base[2, 3], base[:0]],
         "kinds": {name: torch.arange(-3, 4).to(getattr(torch, name)) for name in NUMBERS},
         "size": base.shape,
@@ -281,7 +281,7 @@ def test_huge_arrays_and_bytes_are_refused_before_they_are_made(tmp_path):
 
 def test_bombs_of_instructions_and_nesting_are_refused(tmp_path, monkeypatch):
     path = tmp_path / "bomb.pkl"
-    path.write_bytes(b"\x80\x02]" + b"\x85" * 100_000 + b".")
+    path.write_bytes(b"\x80\x02]" + b"\x85" * 20_000 + b".")
     refused(path, "nested deeper than 200 levels")
     path.write_bytes(b"\x80\x02K\1" + b"2\x86" * 60 + b"}" + b"2" * 3 + b".")  # doubled sixty times: not counted twice
     assert read(path) == {}
