@@ -138,7 +138,7 @@ def test_a_padded_chain_comes_out_as_alone(tiny):
 
 
 def test_turning_and_shifting_what_comes_in_turns_and_shifts_what_goes_out(tiny):
-    rotation, positions, mask, _ = noisy()
+    rotation, positions, mask, memory = noisy()
     turn = rotations.uniform((1,), torch.Generator().manual_seed(5), torch.float32)
     shift = torch.tensor([3.0, -20.0, 7.0])
     times = torch.tensor([0.1, 1.0])
@@ -147,6 +147,11 @@ def test_turning_and_shifting_what_comes_in_turns_and_shifts_what_goes_out(tiny)
     torch.testing.assert_close(moved.rotation, turn @ plain.rotation, rtol=1e-3, atol=1e-3)
     torch.testing.assert_close(moved.positions, plain.positions @ turn[0].T + shift, rtol=1e-3, atol=1e-3)
     torch.testing.assert_close(moved.psi[mask], plain.psi[mask], rtol=1e-2, atol=1e-2)
+    # What it reads of an estimate before depends on the axes, as in its authors' code.
+    plain = tiny(rotation, positions, times, mask, memory)
+    memory = {ROTATION: turn @ memory[ROTATION], ALPHA: memory[ALPHA] @ turn[0].T}
+    moved = tiny(turn @ rotation, positions @ turn[0].T, times, mask, memory)
+    assert (moved.positions - plain.positions @ turn[0].T)[mask].abs().max() > 0.1
 
 
 def test_the_nearest_are_those_of_a_search_one_by_one():
@@ -236,3 +241,5 @@ def test_what_no_tensor_tells_is_read_off_the_settings_of_the_training():
     assert conf_settings({}) == {}
     with pytest.raises(ModelError, match=r"model\.ipa\.local_triangle_attention_new\.k_linear = 16, not 0"):
         conf_settings({"ipa": {"local_triangle_attention_new": {"k_linear": 16}}})
+    with pytest.raises(ValueError, match="neighbours"):
+        conf_settings({"ipa": {"local_triangle_attention_new": {"k_neighbour": 2.5}}})

@@ -8,8 +8,9 @@ Blocks as in FrameDiff (`points`) move the noisy frames to the estimate of the c
 brought up to date on the graph of the nearest residues (`local_graph`). Settings' defaults are those of the published
 model. Its checkpoint has 19.81 million parameters in 517 tensors, of which `proteus_names` says what is left out here.
 
-Nothing here is random. Without an estimate before, the network is SE(3) equivariant. With one it is not, by design of
-the authors' code that the weights are trained with: `Previous` says where. Centred positions make up for shifts.
+Nothing here is random. Without an estimate before, the network is SE(3) equivariant. With one it is not: the authors'
+code, which the weights are trained with, reads features of it that depend on the common axes and on where the origin is
+(`directions`, `torsions`). The code that the SuperDiff paper composes is the same network.
 
 The authors' network gives no torsion: their oxygen is put into the plane of the peptide bond. So is psi here.
 """

@@ -160,6 +160,7 @@ def conf_settings(conf: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises:
         ModelError: if it was trained with a setting of the authors' that is not built here.
+        ValueError: if a number is none.
     """
     for path, built in BUILT.items():
         said = _at(conf, path, built)
@@ -172,7 +173,10 @@ def conf_settings(conf: Mapping[str, Any]) -> dict[str, Any]:
         "chain_heads": _at(conf, ("ipa", "seq_tfmr_num_heads")),
         "neighbours": _at(conf, ("ipa", "local_triangle_attention_new", "k_neighbour")),
     }
-    return {name: value for name, value in found.items() if value is not None}
+    told = {name: value for name, value in found.items() if value is not None}
+    if not all(type(value) is int and value > 0 for value in told.values()):
+        raise ValueError(f"numbers of heads and neighbours are whole and positive, not {told}")
+    return told
 
 
 def _at(conf: Any, path: tuple[str, ...], otherwise: Any = None) -> Any:
