@@ -34,7 +34,7 @@ from ...recipes.document import Expert, Levels, Recipe
 from ...recipes.operators import AndRecipe, AverageRecipe, CoinFlipRecipe, OperatorRecipe, OrRecipe, SingleRecipe
 from ...result import Result
 from ...sampling import Step
-from ...score import ScoreModel
+from ...score import Remembering, ScoreModel
 from ...trace import Frame
 from ..experts import of_kind
 from ..sizes import draw_sizes
@@ -197,6 +197,18 @@ class Proteins(Domain[ProteinPreview, DecodedProteins]):
 
         denoised = divided(step.denoised)
         return checked_proteins(decode(denoised), of_kind(experts, BackboneScore)[0].residues)
+
+    def notes(self, experts: Sequence[ScoreModel]) -> list[str]:
+        """What log q is where experts remember."""
+        told = [expert.title for expert in experts if isinstance(expert, Remembering)]
+        if not told:
+            return []
+        verb = "are" if len(told) > 1 else "is"
+        return [
+            f"{' and '.join(dict.fromkeys(told))} {verb} told at each step what the step before said: log q along the "
+            "run belongs to the path that it took. The check of the log-densities, and chains from files, are judged "
+            "without that memory."
+        ]
 
     def preview_png(self, result: Result[DecodedProteins]) -> bytes | None:
         from ..picture_files import png

@@ -27,7 +27,7 @@ CATEGORY = "_superdiff_studio"
 ATOMS = ("N", "CA", "C", "O")
 #: Files larger than this are not read; residues that a chain may have.
 LARGEST_FILE = 20 * 1024 * 1024
-FEWEST, MOST = 25, 256
+FEWEST, MOST = 25, 500
 #: Angstrom from the origin at most, as PDB files can say; between N, CA and C of a residue; of a peptide bond.
 FARTHEST = 1e4
 _WITHIN, _PEPTIDE = (0.9, 2.1), (1.2, 1.5)

@@ -69,6 +69,7 @@ def test_both_are_composed_and_a_run_is_the_same_again(models):
     assert np.array_equal(result.samples["rotations"], again.samples["rotations"])
     assert result.decoded.residues.tolist() == [30, 30] and np.isfinite(result.decoded.backbone).all()
     assert [one.title for one in domain.prepare(asked, "cpu").experts] == ["Framediff", "Proteus"]
+    assert any("belongs to the path" in note for note in run.notes)
     found = check_densities(result, steps=4, paths=1)
     assert found.samples == 2
 

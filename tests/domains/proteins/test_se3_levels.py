@@ -115,7 +115,7 @@ def test_log_densities_along_a_run_are_the_exact_ones_and_samples_reach_the_data
     residues, spread, batch = 4, 0.3, 32
     turned, points = chain(residues)
     expert = FrameScore(Known(turned, points, spread), "known", [residues] * batch)
-    grids = schedules.component_levels(Levels(steps=200, spacing="time").grid((VP.lowest, VP.highest), VP))
+    grids = schedules.component_levels(Levels(steps=120, spacing="time").grid((VP.lowest, VP.highest), VP))
     rows = {}
     for step in sample([expert], Single(0), grids, batch=batch, solver="ancestral", seed=2):
         s, r = (float(grids[name][step.index]) for name in ("positions", "rotations"))
@@ -127,7 +127,7 @@ def test_log_densities_along_a_run_are_the_exact_ones_and_samples_reach_the_data
         rows[step.index] = {name: step.component_log_density[name][0] - value for name, value in exact.items()}
     # Uniform rotations are not the kernel of r = 1.5: what is followed is the change from there.
     for name in ("positions", "rotations"):
-        error = rows[200][name] - rows[0][name]
+        error = rows[120][name] - rows[0][name]
         assert abs(float(error.mean())) < 4 * float(error.std()) / 32**0.5 + 0.2, name
         assert float(error.std()) < 2.5
     assert angle.mean() < 2.5 * r
