@@ -16,8 +16,7 @@ import pytest
 import torch
 
 from superdiff_engine.errors import ModelError
-from superdiff_engine.system import inert
-from superdiff_engine.system.inert import Inert, read, tensors_of
+from superdiff_engine.system.inert import Inert, machine, read, tensors_of
 
 NUMBERS = "float32", "float64", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool"
 
@@ -292,7 +291,7 @@ def test_bombs_of_instructions_and_nesting_are_refused(tmp_path, monkeypatch):
         laughs = [laughs] * 10
     path.write_bytes(pickle.dumps(laughs))
     assert len(read(path)) == 10
-    monkeypatch.setattr(inert, "MOST_STEPS", 1000)
+    monkeypatch.setattr(machine, "MOST_STEPS", 1000)
     path.write_bytes(b"\x80\x02" + b"]" * 2000 + b".")
     refused(path, "more than 1,000 instructions")
 
