@@ -154,7 +154,7 @@ def test_turning_and_shifting_what_comes_in_turns_and_shifts_what_goes_out(tiny)
     torch.testing.assert_close(moved.rotation, turn @ plain.rotation, rtol=1e-3, atol=1e-3)
     torch.testing.assert_close(moved.positions, plain.positions @ turn[0].T + shift, rtol=1e-3, atol=1e-3)
     torch.testing.assert_close(moved.psi[mask], plain.psi[mask], rtol=1e-2, atol=1e-2)
-    # What it reads of an estimate before depends on the axes, as in its authors' code, but for torsions after the first.
+    # What it reads of an estimate before depends on the axes, as its authors' does, but for torsions after the first.
     before, turned = memory[ALPHA], memory[ALPHA] @ turn[0].T
     seen = directions(memory[ROTATION], before), torsions(memory[ROTATION], before)[:, 1:]
     after = directions(turn @ memory[ROTATION], turned), torsions(turn @ memory[ROTATION], turned)[:, 1:]
