@@ -107,5 +107,5 @@ def test_every_setting_has_a_default_and_a_help():
         settings = registry.evaluation_of(name).settings
         settings()
         assert all(field.metadata["help"] for field in fields(settings) if field.metadata)
-    with pytest.raises(SuperDiffError, match="choose plane, pictures, prompts, molecules or proteins"):
+    with pytest.raises(SuperDiffError, match="choose plane, pictures, prompts, molecules, smiles or proteins"):
         registry.evaluation_of("nothing")

@@ -174,7 +174,9 @@ class Settings:
     lengths: str | None = field(
         default=None, metadata=option("with --models: numbers of residues (left out: 100,150,200,250,300)")
     )
-    spacing: str | None = field(default=None, metadata=option("with --models: of the levels (left out: karras)"))
+    spacing: str | None = field(
+        default=None, metadata=option("with --models: of levels (left out: time where models have one)")
+    )
     references: Path | None = field(
         default=None, metadata=option("with --models: a folder of known structures, PDB or mmCIF, for novelty")
     )
@@ -222,12 +224,12 @@ class Settings:
             raise SuperDiffError(
                 f"--lengths has numbers of residues from {least} to {most} with commas between, not '{words}'."
             )
-        spacing = "karras" if self.spacing is None else self.spacing
-        if spacing not in (known := get_args(Levels.model_fields["spacing"].annotation)):
-            raise SuperDiffError(f"--spacing is {', '.join(known[:-1])} or {known[-1]}, not '{spacing}'.")
+        known = get_args(Levels.model_fields["spacing"].annotation)
+        if self.spacing not in (None, *known):
+            raise SuperDiffError(f"--spacing is {', '.join(known[:-1])} or {known[-1]}, not '{self.spacing}'.")
         return Paper(
             models, lengths, self.samples, self.steps, self.seed, self.batch, self.noise_scale,
-            spacing, resolve_device("cpu" if self.device is None else self.device), self.folding, self.sequences,
+            self.spacing, resolve_device("cpu" if self.device is None else self.device), self.folding, self.sequences,
             self.references, self.search,
         )  # fmt: skip
 

@@ -29,14 +29,19 @@ from ...tables.table import Value
 from . import mpnn
 from .arrays import DecodedProteins
 from .checks import BOTH, radius_of_gyration
+from .checks import NEIGHBOURS as STRETCHED
 from .data import Chains
 
 #: Training chains that the nearest one is looked for among, of like length, and by how many residues they may differ.
 NEIGHBOURS, NEAR_LENGTH = 100, 15
+#: Points this many times as far from their middle as a stretched chain is long are no chain.
+LONGEST = 4
 
 
 def tm_score(first: np.ndarray, second: np.ndarray) -> float:
     """TM-score of two chains of CA [residues, 3], in Angstrom, by the length of the first.
+
+    Zero for what is no chain, by `LONGEST` or for want of numbers: TM-align would never be done with it.
 
     Raises:
         SuperDiffError: without the package tmtools.
@@ -45,6 +50,9 @@ def tm_score(first: np.ndarray, second: np.ndarray) -> float:
         import tmtools  # type: ignore[import-not-found, import-untyped, unused-ignore]
     except ImportError:
         raise SuperDiffError("TM-scores need the package tmtools; install it with 'pip install tmtools'.") from None
+    for chain in (first, second):
+        if not np.abs(chain - chain.mean(0)).max() <= LONGEST * STRETCHED * len(chain):
+            return 0.0
     aligned = tmtools.tm_align(first.astype(float), second.astype(float), "A" * len(first), "A" * len(second))
     return float(aligned.tm_norm_chain1)
 

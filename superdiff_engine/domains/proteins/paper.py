@@ -33,8 +33,9 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import torch
 
-from ...recipes.document import Expert, Levels, Recipe
+from ...recipes.document import SPACINGS, Expert, Levels, Recipe
 from ...recipes.operators import AndRecipe, AverageRecipe, OperatorRecipe, OrRecipe, SingleRecipe
 from ...system.files import write_whole
 from ...tables import chunks
@@ -42,12 +43,14 @@ from ...tables.chunks import CACHE
 from ...tables.evaluation import RowMaker, RowParts, Say
 from ...tables.markdown import Column, Layout, markdown_table
 from ...tables.table import Row, Table, Value, kept_row, read_table
+from ...walk import levels_of
 from .arrays import DecodedProteins
-from .catalogue import folder_of
+from .catalogue import folder_of, noising_of
 from .domain import Proteins
 from .folding import Consistency, folding_command, kept_consistency
 from .measures import diversity_of, mean_of, tm_score
 from .nearest import NOVEL, nearest_of, reference_files, search_command
+from .se3.schedules import COMPOSED_TO
 
 #: The paper's lengths.
 LENGTHS = (100, 150, 200, 250, 300)
@@ -88,7 +91,8 @@ class Paper:
         seed: of the first length; length k has `seed + 1000 k`.
         batch: proteins a chunk.
         noise_scale: of the steps' noise.
-        spacing: of the levels.
+        spacing: of the levels; None for "time" down to t = 0.002, as in the paper, where the models have a time, else
+            "karras".
         device: that samples.
         folding: a structure predictor's command; None for no figures of it.
         sequences: that are folded for each backbone.
@@ -103,7 +107,7 @@ class Paper:
     seed: int
     batch: int
     noise_scale: float
-    spacing: str = "karras"
+    spacing: str | None = None
     device: str = "cpu"
     folding: str | None = None
     sequences: int = 8
@@ -136,6 +140,15 @@ class Paper:
         ]
 
     @property
+    def levels(self) -> Levels:
+        """The grid of levels."""
+        schedule = noising_of(self.models[0]).schedule
+        if schedule is None or self.spacing not in (None, "time"):
+            return Levels.model_validate({"steps": self.steps, "spacing": self.spacing or "karras"})
+        lowest = float(schedule.level(torch.tensor(COMPOSED_TO, dtype=torch.float64)))
+        return Levels(steps=self.steps, spacing="time", lowest=float(f"{lowest:.5g}"))
+
+    @property
     def command(self) -> str:
         """The command line."""
         words = [
@@ -143,6 +156,8 @@ class Paper:
             "--lengths", ",".join(str(length) for length in self.lengths), "--samples", str(self.samples),
             "--steps", str(self.steps), "--noise-scale", f"{self.noise_scale:g}",
         ]  # fmt: skip
+        if self.spacing is not None:
+            words += ["--spacing", self.spacing]
         if self.folding is not None:
             words += ["--folding", self.folding, "--sequences", str(self.sequences)]
         if self.references is not None:
@@ -168,7 +183,7 @@ def recipe_of(row: str, residues: int, seed: int, paper: Paper) -> Recipe:
         domain="proteins",
         experts=[Expert(model=model) for model in models],
         operator=operator,
-        levels=Levels(steps=paper.steps, spacing=paper.spacing),
+        levels=paper.levels,
         solver="euler",
         noise_scale=paper.noise_scale,
         batch=min(paper.batch, paper.samples),
@@ -232,7 +247,8 @@ class PaperRows(RowMaker):
     """Makes the rows of the models' table.
 
     Raises:
-        ModelError: when a model is missing or damaged, or the models cannot be walked together.
+        ModelError: when a model is missing or damaged.
+        RecipeError: when the models cannot be walked together, or not on these levels.
         SuperDiffError: for a command or folder that cannot be, or without the package tmtools.
     """
 
@@ -243,6 +259,9 @@ class PaperRows(RowMaker):
         self.folding = None if paper.folding is None else folding_command(paper.folding)
         self.search = None if paper.search is None else search_command(paper.search)
         self.known = [] if paper.references is None else reference_files(paper.references)
+        domain, whole = Proteins(), recipe_of(list(paper.kinds)[-1], min(paper.lengths), paper.seed, paper)
+        domain.check(whole)
+        levels_of(whole, domain, domain.prepare(whole, paper.device).experts)  # damaged models are reported now
         rod = np.arange(30.0).reshape(10, 3)
         tm_score(rod, rod)  # a missing package is named now
 
@@ -265,12 +284,18 @@ class PaperRows(RowMaker):
             steps=paper.steps,
             notes=(
                 f"{paper.samples} samples of each of {lengths} residues, the same noise in all rows; {paper.steps} "
-                f"steps of Euler-Maruyama with {paper.noise_scale:g} times their noise and the trapezoidal Ito "
-                f"estimator, weights apart for translations and rotations; {folded}errors are standard errors over "
+                f"steps, {self._spaced}, of Euler-Maruyama with {paper.noise_scale:g} times their noise and the "
+                "trapezoidal Ito estimator, weights apart for translations and rotations; "
+                f"{folded}errors are standard errors over "
                 "samples. The paper's figures are of FrameDiff and Proteus, in this order."
             ),
             rows=[Row.model_validate_json(path.read_bytes()) for path in kept if path.is_file()],
         )
+
+    @property
+    def _spaced(self) -> str:
+        levels = self.paper.levels
+        return f"{SPACINGS[levels.spacing]}" + ("" if levels.lowest is None else f" to s = {levels.lowest:g}")
 
     def path(self, row: str) -> Path:
         return self.out

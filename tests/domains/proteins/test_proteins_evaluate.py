@@ -47,6 +47,8 @@ def test_tm_scores_and_clusters():
     straight, other = whole_helix(60)[:, 1], bent(60, 120)[:, 1]
     assert measures.tm_score(straight, straight @ np.diag([1, -1, -1]) + 3) == pytest.approx(1, abs=1e-3)
     assert measures.tm_score(straight, other) < 0.75
+    for wrong in (straight * 1e3, straight * np.nan):  # which TM-align would never be done with
+        assert measures.tm_score(straight, wrong) == measures.tm_score(wrong, straight) == 0
     scores = np.array([[1, 0.9, 0.2], [0.9, 1, 0.2], [0.2, 0.2, 1]])
     assert measures.cluster_count(scores) == 2 and measures.cluster_count(np.ones((4, 4))) == 1
     assert measures.cluster_count(np.eye(5)) == 5

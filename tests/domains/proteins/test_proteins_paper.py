@@ -7,11 +7,13 @@ import sys
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
+from test_se3_domain import NETWORKS, write
 from tiny_proteins import whole_helix
 from typer.testing import CliRunner
 
 from superdiff_engine.cli.app import app
 from superdiff_engine.domains.proteins import evaluate, files, folding, measures, mpnn, nearest, paper
+from superdiff_engine.domains.proteins.catalogue import noising_of
 from superdiff_engine.domains.superposition import tm_of_residues
 from superdiff_engine.errors import SuperDiffError
 from superdiff_engine.tables.table import read_table
@@ -162,7 +164,16 @@ def test_novelty_is_counted_among_all_backbones_and_among_the_designable_ones():
     assert {name: value.value for name, value in paper.novelty_of([], [False, False]).items()} == {"novel": 0}
 
 
-def test_rows_of_named_models(assets, predictor, tmp_path, monkeypatch):
+@pytest.fixture
+def models(assets, tmp_path, monkeypatch):
+    """Tiny FrameDiff and Proteus in folders of the user's."""
+    (tmp_path / "models").mkdir()
+    for kind in NETWORKS:
+        write(tmp_path / "models" / kind, kind)
+    monkeypatch.setenv("SUPERDIFF_MODELS", str(tmp_path / "models"))
+
+
+def test_rows_of_named_models(models, predictor, tmp_path, monkeypatch):
     """A run by the command line, two tiny models, then what it keeps; its values against the parts measured here."""
     for module in (paper, evaluate):
         monkeypatch.setattr(module, "CACHE", tmp_path / "cache")
@@ -170,21 +181,21 @@ def test_rows_of_named_models(assets, predictor, tmp_path, monkeypatch):
     known, out = tmp_path / "known", tmp_path / "table.json"
     known.mkdir()
     (known / "helix.pdb").write_text(files.pdb([whole_helix(30)]))
-    words = ["--models", "proteins_alpha,proteins_beta", "--lengths", "30,34", "--samples", "3"]
-    words += ["--steps", "2", "--references", str(known), "--out", str(out), "--sequences", "2"]
+    words = ["--models", "local/framediff,local/proteus", "--lengths", "30,34", "--samples", "2"]
+    words += ["--steps", "1", "--references", str(known), "--out", str(out), "--sequences", "2"]
     words += ["--folding", predictor[0]]
     result = CliRunner().invoke(app, ["evaluate", "proteins", *words])
     assert result.exit_code == 0, (result.output, result.exception)
     table = read_table(out)
     assert [row.name for row in table.rows] == ["alone_1", "alone_2", "average", "or", "or_bias_1", "and"]
-    assert all(row.samples == 6 and row.values["designable"].error is not None for row in table.rows)
+    assert all(row.samples == 4 and row.values["designable"].error is not None for row in table.rows)
     asked = evaluate.Settings(
-        models="proteins_alpha,proteins_beta", lengths="30,34", samples=3, steps=2, folding=predictor[0],
+        models="local/framediff,local/proteus", lengths="30,34", samples=2, steps=1, folding=predictor[0],
         references=known, sequences=2,
     ).paper  # fmt: skip
     for name in ("alone_2", "or"):
         parts = paper.read_row(name, asked)
-        chains = [part["backbone"][row, : part["residues"][row]] for part in parts for row in range(3)]
+        chains = [part["backbone"][row, : part["residues"][row]] for part in parts for row in range(2)]
         alphas = [chain[:, 1].astype(float) for chain in chains]
         rows = []
         for alpha in alphas:
@@ -196,7 +207,12 @@ def test_rows_of_named_models(assets, predictor, tmp_path, monkeypatch):
         assert table.row(name).values["designable"].value == 0 and table.row(name).values["novel"].value == 0
     assert len({chunk["backbone"].tobytes() for row in asked.kinds for chunk in paper.read_row(row, asked)}) == 12
     page = out.with_suffix(".md").read_text()
-    assert "| proteins_alpha alone |" in page and ".392 (FrameDiff)" in page
+    assert "| local/framediff alone |" in page and ".392 (FrameDiff)" in page
+    # The levels are even in the models' time, from 1 to 0.002: variances of the VP process with b from 0.1 to 20.
+    levels = paper.recipe_of("or", 30, 0, asked).levels.grid((0.1, 152.0), noising_of("local/framediff").schedule)
+    times = np.linspace(1, 0.002, 2)
+    expected = np.sqrt(np.expm1(0.1 * times + 19.9 * times**2 / 2))
+    assert levels[1:].numpy() == pytest.approx(expected[1:], rel=1e-3)
     # Stopped and started again, nothing is made or folded anew.
     calls = (tmp_path / "calls").read_text()
     monkeypatch.setattr(paper, "make_chunk", None)
@@ -228,11 +244,13 @@ def test_settings_of_named_models_are_the_papers():
         ({"models": "proteins", "folding": "fold"}, "{fasta} is missing"),
         ({"models": "proteins", "search": "find {structures}"}, "{out} is missing"),
         ({"models": "proteins", "references": "nowhere"}, "There is no folder nowhere"),
-        ({"models": "local/nothing"}, "There is no"),
+        ({"models": "local/nothing"}, "There is no model of proteins called 'local/nothing'"),
         ({"models": "hub/some/one"}, "hub/some/one"),
+        ({"models": "proteins", "spacing": "time"}, "choose the spacing 'karras' or 'log'"),
+        ({"models": "proteins,local/framediff"}, "cannot be walked together"),
     ],
 )
-def test_what_cannot_be_is_one_sentence(assets, options, sentence):
+def test_what_cannot_be_is_one_sentence(models, options, sentence):
     typed = [f"--{name}" if value is True else f"--{name}={value}" for name, value in options.items()]
     error = CliRunner().invoke(app, ["evaluate", "proteins", *typed]).exception
     assert isinstance(error, SuperDiffError) and sentence in str(error) and "\n" not in str(error)
