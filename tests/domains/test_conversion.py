@@ -110,6 +110,16 @@ def test_what_does_not_fit_is_named(tmp_path):
     assert not out.exists()
 
 
+def test_settings_that_yaml_left_as_text_or_that_lack(tmp_path):
+    path = tmp_path / "old.pth"
+    framediff_checkpoint(path, conf={"model": {"embed": {"min_bin": "1e-5"}, "ipa": None}})
+    conversion_of("framediff").convert([path], tmp_path / "text")
+    assert json.loads((tmp_path / "text" / "config.json").read_text())["network"]["nearest"] == 1e-5
+    torch.save({"model": framediff_state(TINY_FRAMEDIFF)}, path)
+    made = conversion_of("framediff").convert([path], tmp_path / "bare")
+    assert any("published ones are taken" in line for line in made.left_out)
+
+
 def test_wrong_words_on_the_command_line(tmp_path, checkpoint):
     for words, match in (
         (("convert", "edm", checkpoint), "no conversion of 'edm'; there are .*framediff"),

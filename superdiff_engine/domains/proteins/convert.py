@@ -91,9 +91,7 @@ class FrameModel(Conversion):
         network = parts.settings_from(weights)
         try:
             told = parts.conf_settings(_dict(settings.get("model")))
-            if not all(isinstance(value, int | float) and 0 < value < math.inf for value in told.values()):
-                raise ValueError
-            network |= told
+            network |= {name: _number(value) for name, value in told.items()}
             with torch.device("meta"):
                 parts.build(**network)
         except (AttributeError, TypeError, ValueError, RuntimeError, AssertionError):
@@ -105,12 +103,24 @@ class FrameModel(Conversion):
 
     def _left_out(self, found: Mapping[str, Any], unused: Sequence[str]) -> list[str]:
         lines = [f"{len(unused)} tensors {self._unused}: {listed(unused)}"] if unused else []
+        if "conf" not in found:
+            lines.append(
+                "nothing of its settings, which it does not bring along ('conf'): the published ones are taken"
+            )
         for key, value in found.items():
             if key == "conf":
                 lines.append("conf, the settings of its training, apart from those that build the network")
             elif key != "model":
                 lines.append(f"{quoted(str(key))}{_words(value)}")
         return lines
+
+
+def _number(value: Any) -> float:
+    """A positive number out of settings, which YAML may have left as text ("1e-5"); raises ValueError."""
+    number = float(value) if isinstance(value, str) else value
+    if not isinstance(number, int | float) or not 0 < number < math.inf:
+        raise ValueError(value)
+    return number
 
 
 def _words(value: Any) -> str:
