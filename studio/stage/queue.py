@@ -190,8 +190,8 @@ def _data() -> dict[str, Any]:
 
 
 def _line(running: list[AnyJob], waiting: list[AnyJob], forecasts: dict[str, Forecast], offered: list[Waiting]) -> str:
-    counts = [f"{len(running)} runs"] if running else []
-    counts += [f"{len(waiting)} wait"] if waiting else []
+    counts = [f"{len(running)} running"] if running else []
+    counts += [f"{len(waiting)} waiting"] if waiting else []
     counts += [_total(forecasts)] if forecasts else []
     counts += [f"{len(offered)} from before"] if offered else []
     name = "Queue paused" if session.registry().paused else "Queue"

@@ -127,6 +127,9 @@ def _welcome() -> None:
     if domain.absent:
         st.markdown(f"**{plain(domain.title)}**: {plain(domain.getting_models)}")
         return
-    st.markdown("Press **Run**, or Ctrl+Enter.")
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.markdown("Press **Run**, or Ctrl+Enter. To begin from the beginning:", width="content")
+        st.page_link("screens/lessons.py", label="Lessons", icon=":material/school:", width="content")
+        st.page_link("screens/playground.py", label="Playground", icon=":material/gesture:", width="content")
     with guarded("the preview of the experts"):
         draw_welcome_preview()

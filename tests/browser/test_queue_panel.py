@@ -48,14 +48,14 @@ def test_two_tabs_queue_ten_runs_reorder_cancel_and_all_others_end(context, tmp_
             page.on("pageerror", lambda error: errors.append(str(error)))
         first.bring_to_front()
         first.keyboard.press("Control+Enter")  # the long one, behind which all others stand
-        first.wait_for_function(LINE, arg="1 runs")
+        first.wait_for_function(LINE, arg="1 running")
         first.wait_for_function("() => /^\\(1\\) \\d+ % /.test(document.title)")
         second.bring_to_front()
         for _ in range(3):  # by mouse and keyboard, each press a run
             second.get_by_role("button", name="Run Shortcut").first.click()
             second.keyboard.press("Control+Enter")
             second.keyboard.press("Control+Enter")
-        second.wait_for_function(LINE, arg="1 runs, 9 wait")
+        second.wait_for_function(LINE, arg="1 running, 9 waiting")
         second.locator(".st-key-queue .line").click()
         rows = second.locator(".st-key-queue .row")
         rows.nth(9).wait_for()
@@ -80,7 +80,7 @@ def test_two_tabs_queue_ten_runs_reorder_cancel_and_all_others_end(context, tmp_
             second.wait_for_timeout(100)
         assert ordered()
         second.locator(f'.row[data-key="{ids[1]}"]').get_by_role("button", name="Cancel").click()
-        second.wait_for_function(LINE, arg="1 runs, 8 wait")
+        second.wait_for_function(LINE, arg="1 running, 8 waiting")
         # The other tab ends the long one, and everything goes on to its end.
         rows.nth(0).get_by_role("button", name="Cancel").click()
         second.get_by_role("button", name="Compare", exact=True).wait_for()

@@ -40,7 +40,7 @@ def test_the_panel_says_what_waits_for_what_and_the_stage_follows_if_wanted(runs
     first, second, third = session.registry().at_work()
     assert first.run.began.wait(10)
     app.run()
-    assert panel(app)["line"] == "Queue: 1 runs, 2 wait" and panel(app)["work"] == 3 and panel(app)["mine"] == 2
+    assert panel(app)["line"] == "Queue: 1 running, 2 waiting" and panel(app)["work"] == 3 and panel(app)["mine"] == 2
     assert texts(app)[1:] == [
         "2nd in line · takes an unknown time · this tab",
         "3rd in line · takes an unknown time · this tab",
