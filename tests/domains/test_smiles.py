@@ -65,7 +65,7 @@ def test_scores_of_all_prompts_are_one_call_and_those_of_the_network(installed, 
     assert len({len(said.tokens) for said in installed.read([AMINE, ACID, NULL_PROMPT])}) > 1
     network.register_forward_hook(lambda module, given, out: calls.append(len(given[0])))
     for mine, theirs in zip(installed.scores(y, level, [one.condition for one in experts]), found, strict=True):
-        torch.testing.assert_close(mine, theirs, rtol=0, atol=1e-4 * float(theirs.std()))
+        torch.testing.assert_close(mine, theirs, rtol=0, atol=1e-3 * float(theirs.std()))
     assert calls == [6]
     assert not torch.allclose(found[0], found[1]) and not torch.allclose(found[0], found[2])
 
