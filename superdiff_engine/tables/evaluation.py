@@ -16,6 +16,11 @@ from .table import Row, Table, chosen_rows, with_known_rows, write_table
 
 #: Of an evaluation: a frozen dataclass with a default for each field.
 Settings = TypeVar("Settings")
+#: What is said where models are named to an evaluation that takes none.
+OF_NAMED_MODELS = (
+    "--models is for FrameDiff and Proteus (superdiff evaluate proteins) and for LDMol's molecules from text "
+    "(superdiff evaluate smiles); '{name}' has the embedded models, so leave it out there."
+)
 #: Takes one line at a time.
 Say = Callable[[str], None]
 

@@ -203,7 +203,7 @@ def asked(monkeypatch):
     return seen
 
 
-@pytest.mark.parametrize("domain", ["plane", "pictures", "prompts", "molecules", "proteins"])
+@pytest.mark.parametrize("domain", ["plane", "pictures", "prompts", "molecules", "smiles", "proteins"])
 def test_an_evaluation_without_options_has_the_settings_of_its_domain(domain, asked):
     settings = evaluation_of(domain).settings
     CliRunner().invoke(app, ["evaluate", domain])
@@ -218,6 +218,7 @@ OPTIONS = {
     "plane": {"samples": 4, "seeds": 3},
     "pictures": {"samples": 4, "batch": 2},
     "molecules": {"samples": 4, "batch": 2, "guidance": 1.5},
+    "smiles": {"samples": 4, "batch": 2, "oracles": Path("oracles"), "guidance": 1.5},
     "proteins": {"samples": 4, "batch": 2, "noise_scale": 0.5, "folding": "fold {fasta} {out}", "sheet": True},
     "prompts": {
         "samples": 4, "seeds": 3, "guidance": 0.0, "clip": Path("clip"), "model": "local/mine", "style": "flat",
@@ -244,6 +245,12 @@ def test_the_options_of_a_domain_are_its_own(domain, asked):
     assert CliRunner().invoke(app, ["evaluate", domain, "--samples", "1"]).exit_code == 2
     assert CliRunner().invoke(app, ["evaluate", domain, "--sampels", "4"]).exit_code == 2
     assert not asked
+
+
+def test_models_are_named_to_those_that_take_some():
+    refused = CliRunner().invoke(app, ["evaluate", "molecules", "--models", "local/ldmol"]).exception
+    assert isinstance(refused, SuperDiffError) and "superdiff evaluate smiles" in str(refused)
+    assert "'molecules' has the embedded models" in str(refused)
 
 
 def test_help_imports_nothing_large():

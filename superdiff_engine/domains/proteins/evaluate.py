@@ -36,7 +36,7 @@ from ...system.files import write_whole
 from ...system.options import option
 from ...tables import chunks
 from ...tables.chunks import CACHE
-from ...tables.evaluation import Evaluation, RowMaker, RowParts, Say
+from ...tables.evaluation import OF_NAMED_MODELS, Evaluation, RowMaker, RowParts, Say
 from ...tables.markdown import Column, Layout
 from ...tables.table import TABLES, Row, Table, Value, kept_row
 from . import mpnn
@@ -156,7 +156,10 @@ class Settings:
 
     models: str | None = field(
         default=None,
-        metadata=option("rows of these models, as in the paper's Table 3: ids with commas, local/framediff,local/x"),
+        metadata=option(
+            "rows of these models, as in the paper's Table 3: ids with commas, local/framediff,local/x",
+            elsewhere=OF_NAMED_MODELS,
+        ),
     )
     samples: int = field(default=_OPEN, metadata=option("samples of each length in a row (25; with --models 50)", 2))
     steps: int = field(default=_OPEN, metadata=option("of the sampler (200; with --models 500)", least=1))

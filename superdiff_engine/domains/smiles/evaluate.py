@@ -39,7 +39,7 @@ from ...system.files import write_whole
 from ...system.options import option
 from ...tables import chunks
 from ...tables.chunks import CACHE
-from ...tables.evaluation import Evaluation, RowMaker, RowParts, Say
+from ...tables.evaluation import OF_NAMED_MODELS, Evaluation, RowMaker, RowParts, Say
 from ...tables.markdown import Column, Layout, markdown_table
 from ...tables.table import TABLES, Row, Table, Value, read_table
 from ..oracles import Property, find_oracles, qed
@@ -111,7 +111,9 @@ class Settings:
         device: that samples.
     """
 
-    models: str | None = field(default=None, metadata=option("the converted LDMol, local/NAME"))
+    models: str | None = field(
+        default=None, metadata=option("the converted LDMol, local/NAME", elsewhere=OF_NAMED_MODELS)
+    )
     oracles: Path | None = field(
         default=None, metadata=option("a folder of oracles that 'superdiff convert oracle' wrote: gsk3b, jnk3, drd2")
     )
