@@ -21,7 +21,9 @@ def levels_of(recipe: Recipe, domain: Domain[Any, Any], experts: Sequence[ScoreM
             it is to be even.
     """
     noising = domain.noising(recipe)
-    return recipe.levels.grid(domain.level_range(experts), None if noising is None else noising.schedule)
+    if noising is None:
+        return recipe.levels.grid(domain.level_range(experts))
+    return recipe.levels.grid((noising.lowest, noising.highest), noising.schedule)
 
 
 def walk(

@@ -87,8 +87,11 @@ def _ends(end: int, *factors: float) -> Callable[[Recipe], Sequence[Value]]:
     """The models' own end of the levels, and what is so many times as much where it is known."""
 
     def suggest(recipe: Recipe) -> Sequence[Value]:
-        levels = get_domain(recipe.domain).levels
-        return [OWN, *([] if levels is None else [float(f"{levels[end] * factor:.2g}") for factor in factors])]
+        noising = get_domain(recipe.domain).noising(recipe)
+        if noising is None:
+            return [OWN]
+        level = (noising.lowest, noising.highest)[end]
+        return [OWN, *(float(f"{level * factor:.2g}") for factor in factors)]
 
     return suggest
 

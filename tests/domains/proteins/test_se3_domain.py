@@ -20,6 +20,7 @@ from superdiff_engine.domains.sources import JUDGES
 from superdiff_engine.errors import ModelError, RecipeError
 from superdiff_engine.runs.density_check import check_densities
 from superdiff_engine.runs.run import Run
+from superdiff_engine.walk import levels_of
 
 SMALL = {"width": 16, "pair": 8, "waves": 4, "blocks": 2, "heads": 2, "channels": 8, "skip": 8, "chain_layers": 1}
 NETWORKS = {
@@ -157,3 +158,11 @@ def test_a_model_that_is_not_there_is_named(models):
 def test_every_kind_of_expert_that_is_converted_has_a_domain_that_reads_it():
     read = {kind for domain in domains().values() for kind in domain.converted}
     assert read == set(conversions()) - set(JUDGES)
+
+
+def test_levels_are_the_models_own_before_any_is_loaded(models):
+    """What a form shows, and what a grid of runs tries."""
+    domain = get_domain("proteins")
+    levels = levels_of(recipe(), domain, ())
+    assert (float(levels[-1]), float(levels[0])) == pytest.approx((0.04469, 152.167), rel=1e-4)
+    assert float(levels_of(recipe("proteins", levels={"steps": 4}), domain, ())[0]) == pytest.approx(40)
