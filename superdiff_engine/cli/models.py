@@ -17,6 +17,9 @@ def models() -> None:
         for info in domain.models():
             table.add_row(info.id, domain.name, info.title, info.description, info.source)
     console.print(table)
+    for domain in domains().values():
+        if domain.absent:
+            console.print(f"{domain.title}: {domain.getting_models}", soft_wrap=True)
     for notice in model_notices():
         console.print(notice, style="yellow", soft_wrap=True)
     console.print(
