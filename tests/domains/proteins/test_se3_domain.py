@@ -83,6 +83,15 @@ def test_a_memory_changes_what_is_sampled(models, monkeypatch):
     assert not np.allclose(told.samples["positions"], plain.samples["positions"], atol=1e-4)
 
 
+def test_an_ode_with_divergences_and_resampled_particles_run(models):
+    ode = {"solver": "ode_heun", "estimator": "hutchinson", "noise_scale": 1, "levels": {"steps": 2}}
+    found = Run(recipe(operator={"name": "or"}, **ode), previews=False).execute()
+    assert np.isfinite(found.log_density).all() and np.isfinite(found.samples["positions"]).all()
+    particles = {"correction": {"threshold": 1}, "noise_scale": 1, "batch": 4, "levels": {"steps": 2}}
+    corrected = Run(recipe(operator={"name": "average"}, **particles), previews=False).execute()
+    assert np.isfinite(corrected.importance).all()
+
+
 def test_with_embedded_models_they_are_refused_before_anything_runs(models):
     with pytest.raises(RecipeError, match=r"Framediff and Tiny proteins cannot be walked together.* compose FrameDiff"):
         recipe("local/framediff", "proteins", levels={"steps": 4})

@@ -71,8 +71,9 @@ class FrameScore(BackboneScore):
         time = TRANSLATIONS.time(levels).to(positions)
         found = self.network(rotation, ANGSTROM * alpha * positions, time, self.mask, self._told)
         self._said = {name: part.detach() for name, part in found.memory.items()}
-        # In float64: at a small r the score is the angle over r^2.
-        apart = found.rotation.double().transpose(-1, -2) @ rotation.double()
+        # In float64, which Apple's GPUs lack: at a small r the score is the angle over r^2.
+        clean, noisy = (part.cpu() if part.device.type == "mps" else part for part in (found.rotation, rotation))
+        apart = clean.double().transpose(-1, -2) @ noisy.double()
         return {
             "positions": (found.positions / ANGSTROM - positions) / s**2,
             "rotations": igso3_score(apart, r**2).to(positions),
