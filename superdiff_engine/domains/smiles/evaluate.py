@@ -16,7 +16,8 @@ of each row:
     first, second      mean of each property over the molecules that differ
 
 Each of these last is over molecules that differ; errors are of the mean, binomial, or bootstrap over them (ten best).
-The prompts are worded as MolLEO has them (Wang et al. 2024, arXiv 2406.16976); the paper's code does not hold its own.
+The paper's code does not hold its prompts. Those for a protein are worded as in the code of MolLEO (Wang et al. 2024,
+arXiv 2406.16976); the one for QED, and those that ask for both, are ours.
 """
 
 from __future__ import annotations
