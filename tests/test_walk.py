@@ -20,7 +20,7 @@ from superdiff_engine import density, solvers
 from superdiff_engine.domains import domains, embedded, get_domain
 from superdiff_engine.domains.checked import make_recipe
 from superdiff_engine.domains.molecules import domain as molecules
-from superdiff_engine.domains.proteins import domain as proteins
+from superdiff_engine.domains.proteins import model as proteins
 from superdiff_engine.errors import RecipeError
 from superdiff_engine.recipes.document import Recipe
 from superdiff_engine.recipes.operators import OPERATORS
