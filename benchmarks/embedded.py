@@ -55,7 +55,7 @@ def ensure_models(domain: str) -> str:
         network: Any = MoleculeNetwork(Vocabulary.of(quartiles).sizes)
         known: dict[str, Any] = {"quartiles": quartiles, "sizes": {18: 1}}
     else:
-        from superdiff_engine.domains.proteins import domain as rooms  # type: ignore[no-redef]
+        from superdiff_engine.domains.proteins import model as rooms  # type: ignore[no-redef]
         from superdiff_engine.domains.proteins.model import ProteinSettings as Settings  # type: ignore[assignment]
         from superdiff_engine.domains.proteins.model import save_model  # type: ignore[assignment]
         from superdiff_engine.domains.proteins.network import ProteinNetwork
