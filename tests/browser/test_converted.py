@@ -92,7 +92,7 @@ def models(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def studio_of_converted(models, tmp_path_factory):
-    with serving(ROOT / "studio" / "serve.py", tmp_path_factory.mktemp("studio")) as address:
+    with serving(ROOT / "studio" / "serve.py", tmp_path_factory.mktemp("converted-page")) as address:
         yield address
 
 
