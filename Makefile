@@ -33,14 +33,14 @@ $(READY_DEV): $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
 
-# The browser's tests go first wherever a core is wanted, and the types after them: the others, three files at a time with
+# The browser's tests go first wherever a core is wanted, and the types after them: the others, four files at a time with
 # one thread each, take what is left.
 test: $(READY_DEV)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || \
 	  { [ -n "$(APT)" ] && $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq chromium fonts-dejavu-core; }
-	@{ OMP_NUM_THREADS=1 nice -n 19 $(BIN)/python -m pytest -m "not browser" -n 3 --dist loadfile; } >$(VENV)/tests.log 2>&1 & \
+	@{ OMP_NUM_THREADS=1 nice -n 19 $(BIN)/python -m pytest -m "not browser" -n 4 --dist loadfile; } >$(VENV)/tests.log 2>&1 & \
 	  others=$$!; $(BIN)/python -m pytest -m browser; browser=$$?; $(BIN)/mypy; types=$$?; \
 	  wait $$others; rest=$$?; cat $(VENV)/tests.log; \
 	  [ $$browser = 0 ] || exit $$browser; [ $$rest = 0 ] || exit $$rest; exit $$types

@@ -131,7 +131,7 @@ def left_behind(folder):
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_a_signal_ends_a_run_as_a_cancel_does(begin, tmp_path, name):
     number, out = getattr(signal, name), tmp_path / "out"
-    script = written(tmp_path, SLOW.format(name="level_range", seconds=0))
+    script = written(tmp_path, SLOW.format(name="component_levels", seconds=0))
     process = begin("sample", tmp_path / "recipe.json", "--out", out, script=script)
     assert process.stdout.readline() == "there\n"
     time.sleep(0.3)

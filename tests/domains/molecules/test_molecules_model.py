@@ -27,7 +27,7 @@ from superdiff_engine.likelihood import estimate_log_density
 
 QUARTILES = dict.fromkeys(("logp", "tpsa", "qed", "sa", "fsp3"), (0.25, 0.75))
 VOCABULARY = Vocabulary.of(QUARTILES)
-STEPS = 900
+STEPS = 650
 
 
 def tiny_network(seed=0):
