@@ -93,6 +93,8 @@ def test_numbers_of_a_link_are_shown_to_the_last_digit(context, studio):
         field = page.get_by_label(label, exact=True)
         field.wait_for()
         assert float(field.input_value()) == value
-    weights = [float(one.input_value()) for one in page.locator("[class*='st-key-f-weight'] input").all()]
+    fields = page.locator("[class*='st-key-f-weight'] input")
+    fields.nth(1).wait_for()  # the form may be drawn anew meanwhile
+    weights = [float(one.input_value()) for one in fields.all()]
     assert weights == [1 / 3, 2 / 3]
     page.close()
