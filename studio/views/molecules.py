@@ -22,18 +22,17 @@ from superdiff_engine.system.sandbox import as_text
 from superdiff_engine.trace import Frame
 
 from ..charts.cards import Card, lines_of, picture_uri
-from ..charts.live import at_level
 from ..charts.palette import theme_name
 from ..charts.player import Scenes, packed, solid_scenes
 from ..charts.scatter import Axis
 from ..charts.viewer import SENT_UNIT, draw_viewer
 from ..job import Job
 from ..stage.asked import draw_asked
+from ..stage.choosing import choose_rows, picked_row
 from ..stage.exports import show_only
 from ..stage.gallery import choose_page, draw_card_gallery
-from ..stage.progress import names_of
-from ..stage.sample import KEEP, ONE_A_GROUP, share_labels
-from ..stage.scatter import draw_scatter, draw_selection, selected_of
+from ..stage.sample import share_labels
+from ..stage.scatter import draw_scatter, draw_selection
 from ..stage.together import PICKED
 from . import GUESS, GUESSED, Beside, OwnFiles, ReadingOption, View
 from .molecules_one import SPACING, asked_of_run, draw_one_molecule, scene
@@ -45,9 +44,6 @@ PAGE, CELL = 24, 260
 #: Depictions on a page beside other runs.
 BESIDE = 9
 _WHAT = "molecules as flat drawings"
-_FILTERS = {"valid": "valid", "all": "satisfy all prompts", "once": "no duplicates"}
-#: Of a corrected run: of every group one, drawn by what they count for.
-_ONE = {"one": "one a group"}
 
 
 def _moment(frame: Frame[MoleculePreview]) -> dict[str, Any]:
@@ -161,7 +157,7 @@ class MoleculesView(View[MoleculePreview, DecodedMolecules]):
         left, right = st.columns([1.05, 1], gap="medium")
         with left:
             rows = _chosen_rows(job, result)
-            picked = _picked(job, rows, molecules.valid * (1 + _holds(result).sum(0)))
+            picked = picked_row(job, rows, molecules.valid * (1 + _holds(result).sum(0)))
             draw_selection(job, "molecule")
             _gallery(job, result, rows, picked)
             draw_scatter(job, result, _axes(molecules), asked_of_run(result), _first_axes(result), "molecule")
@@ -184,16 +180,6 @@ class MoleculesView(View[MoleculePreview, DecodedMolecules]):
             draw_asked(asked_of_run(result), picked)
 
 
-def _picked(job: Job, rows: np.ndarray, merit: np.ndarray) -> int:
-    """The molecule that was clicked, while it is among `rows`; else the first of highest merit, valid and with the most
-    prompts satisfied.
-    """
-    key = f"pick-{job.id}"
-    if len(rows) and st.session_state.get(key) not in rows:
-        st.session_state[key] = int(rows[int(merit[rows].argmax())])
-    return int(st.session_state.get(key, 0))
-
-
 def _holds(result: Result[DecodedMolecules]) -> np.ndarray:
     """Bool [experts, n]: which molecules satisfy each expert's prompt."""
     return np.array([satisfied(terms, result.require_decoded().properties) for _, terms in prompts_of(result.recipe)])
@@ -201,43 +187,13 @@ def _holds(result: Result[DecodedMolecules]) -> np.ndarray:
 
 def _chosen_rows(job: Job, result: Result[DecodedMolecules]) -> np.ndarray:
     molecules = result.require_decoded()
-    filters = _FILTERS if result.importance is None else _FILTERS | _ONE
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        wanted = st.pills(
-            "Show only",
-            list(filters),
-            format_func=filters.__getitem__,
-            help=None if result.importance is None else ONE_A_GROUP,
-            selection_mode="multi",
-            key=f"filter-{job.id}",
-            persist_state=KEEP,
-        )
-        orders: dict[str, np.ndarray] = {"number": np.arange(len(molecules.atoms))}
-        for column, one in enumerate(PROPERTIES):
-            orders[one.title.split(" (")[0]] = molecules.properties[:, column]
-        for name, values in zip(names_of(job), result.log_density, strict=True):
-            orders[at_level(result.level, name)] = values
-        if result.shares is not None:
-            orders["what they count for"] = result.shares
-        by = st.selectbox("Sort by", list(orders), key=f"sort-{job.id}", persist_state=KEEP, width=220)
-        down = st.toggle("highest first", key=f"down-{job.id}", persist_state=KEEP, disabled=by == "number")
-    keep = np.ones(len(molecules.atoms), bool)
-    if "valid" in wanted:
-        keep &= molecules.valid
-    if "all" in wanted:
-        keep &= _holds(result).all(0)
-    if "once" in wanted:
-        keep &= first_of_their_kind(molecules)
-    if "one" in wanted:
-        keep &= np.isin(np.arange(len(keep)), result.one_a_group())
-    chosen = selected_of(job)
-    if chosen is not None:
-        keep &= np.isin(np.arange(len(keep)), chosen)
-    values = orders[by].astype(float)
-    # Molecules without a value go last, whichever end comes first.
-    values = np.where(np.isnan(values), np.inf, -values if down and by != "number" else values)
-    order = np.argsort(values, kind="stable")
-    return order[keep[order]]
+    filters = {
+        "valid": ("valid", lambda: molecules.valid),
+        "all": ("satisfy all prompts", lambda: _holds(result).all(0)),
+        "once": ("no duplicates", lambda: first_of_their_kind(molecules)),
+    }
+    orders = {one.title.split(" (")[0]: molecules.properties[:, column] for column, one in enumerate(PROPERTIES)}
+    return choose_rows(job, result, filters, orders)
 
 
 def _axes(molecules: DecodedMolecules) -> list[Axis]:

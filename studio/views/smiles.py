@@ -30,11 +30,12 @@ from ..charts.scatter import Axis
 from ..charts.viewer import Style, atoms_frame, draw_viewer
 from ..guard import guarded, plain
 from ..job import Job
+from ..stage.choosing import choose_rows, picked_row
 from ..stage.exports import Download, draw_download, picture_download, show_only
 from ..stage.gallery import choose_page, draw_card_gallery
 from ..stage.progress import names_of
-from ..stage.sample import KEEP, ONE_A_GROUP, importance_text, share_labels
-from ..stage.scatter import draw_scatter, draw_selection, selected_of
+from ..stage.sample import KEEP, importance_text, share_labels
+from ..stage.scatter import draw_scatter, draw_selection
 from ..stage.together import PICKED
 from . import GUESS, GUESSED, Beside, View
 
@@ -45,9 +46,6 @@ _LIVE, _MAP = 4, 200
 #: Width of the live picture over its height.
 _WIDE = 1.6
 _WHAT = "molecules as flat drawings"
-_FILTERS = {"valid": "valid", "once": "no duplicates"}
-#: Of a corrected run: of every group one, drawn by what they count for.
-_ONE = {"one": "one a group"}
 #: Properties on a card, by their place in PROPERTIES.
 _ON_CARD = (0, 1, 2)
 
@@ -99,7 +97,7 @@ class SmilesView(View[LatentPreview, DecodedSmiles]):
         left, right = st.columns([1.05, 1], gap="medium")
         with left:
             rows = _chosen_rows(job, result)
-            picked = _picked(job, rows, decoded.valid)
+            picked = picked_row(job, rows, decoded.valid)
             draw_selection(job, "molecule")
             _gallery(job, result, rows, picked)
             if decoded.valid.sum() > 1:
@@ -128,51 +126,14 @@ class SmilesView(View[LatentPreview, DecodedSmiles]):
             _said(decoded, beside.picked)
 
 
-def _picked(job: Job, rows: np.ndarray, valid: np.ndarray) -> int:
-    """The molecule that was clicked, while it is among `rows`; else the first valid one."""
-    key = f"pick-{job.id}"
-    if len(rows) and st.session_state.get(key) not in rows:
-        st.session_state[key] = int(rows[int(valid[rows].argmax())])
-    return int(st.session_state.get(key, 0))
-
-
 def _chosen_rows(job: Job, result: Result[DecodedSmiles]) -> np.ndarray:
     decoded = result.require_decoded()
-    filters = _FILTERS if result.importance is None else _FILTERS | _ONE
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        wanted = st.pills(
-            "Show only",
-            list(filters),
-            format_func=filters.__getitem__,
-            help=None if result.importance is None else ONE_A_GROUP,
-            selection_mode="multi",
-            key=f"filter-{job.id}",
-            persist_state=KEEP,
-        )
-        orders: dict[str, np.ndarray] = {"number": np.arange(len(decoded.smiles))}
-        for column, one in enumerate(PROPERTIES):
-            orders[one.short] = decoded.properties[:, column]
-        for name, values in zip(names_of(job), result.log_density, strict=True):
-            orders[at_level(result.level, name)] = values
-        if result.shares is not None:
-            orders["what they count for"] = result.shares
-        by = st.selectbox("Sort by", list(orders), key=f"sort-{job.id}", persist_state=KEEP, width=220)
-        down = st.toggle("highest first", key=f"down-{job.id}", persist_state=KEEP, disabled=by == "number")
-    keep = np.ones(len(decoded.smiles), bool)
-    if "valid" in wanted:
-        keep &= decoded.valid
-    if "once" in wanted:
-        keep &= first_of_their_kind(decoded)
-    if "one" in wanted:
-        keep &= np.isin(np.arange(len(keep)), result.one_a_group())
-    chosen = selected_of(job)
-    if chosen is not None:
-        keep &= np.isin(np.arange(len(keep)), chosen)
-    values = orders[by].astype(float)
-    # Molecules without a value go last, whichever end comes first.
-    values = np.where(np.isnan(values), np.inf, -values if down and by != "number" else values)
-    order = np.argsort(values, kind="stable")
-    return order[keep[order]]
+    filters = {
+        "valid": ("valid", lambda: decoded.valid),
+        "once": ("no duplicates", lambda: first_of_their_kind(decoded)),
+    }
+    orders = {one.short: decoded.properties[:, column] for column, one in enumerate(PROPERTIES)}
+    return choose_rows(job, result, filters, orders)
 
 
 def _axes(decoded: DecodedSmiles) -> list[Axis]:
