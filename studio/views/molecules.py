@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -187,7 +188,7 @@ def _holds(result: Result[DecodedMolecules]) -> np.ndarray:
 
 def _chosen_rows(job: Job, result: Result[DecodedMolecules]) -> np.ndarray:
     molecules = result.require_decoded()
-    filters = {
+    filters: dict[str, tuple[str, Callable[[], np.ndarray]]] = {
         "valid": ("valid", lambda: molecules.valid),
         "all": ("satisfy all prompts", lambda: _holds(result).all(0)),
         "once": ("no duplicates", lambda: first_of_their_kind(molecules)),

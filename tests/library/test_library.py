@@ -105,9 +105,10 @@ def test_whatever_lies_there_is_listed_with_a_sentence_and_stays(library):
     (folder / "notes.txt").write_text("mine")
     (folder / "holiday").mkdir()
     (folder / "holiday" / "beach.jpg").write_bytes(b"sand")
-    (folder / damaged / "recipe.json").write_text("{" * 100)
     document = json.loads((folder / newer / "recipe.json").read_text())
-    (folder / newer / "recipe.json").write_text(json.dumps(document | {"version": 2, "magic": True}))
+    for id, text in ((damaged, "{" * 100), (newer, json.dumps(document | {"version": 2, "magic": True}))):
+        (folder / id / "recipe.json").unlink()  # a new file, as what changes a run leaves one
+        (folder / id / "recipe.json").write_text(text)
     (folder / "elsewhere").symlink_to(folder.parent)
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and INDEX not in path.name}
     library.refresh()
