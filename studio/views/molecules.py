@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -188,9 +187,9 @@ def _holds(result: Result[DecodedMolecules]) -> np.ndarray:
 
 def _chosen_rows(job: Job, result: Result[DecodedMolecules]) -> np.ndarray:
     molecules = result.require_decoded()
-    filters: dict[str, tuple[str, Callable[[], np.ndarray]]] = {
+    filters = {
         "valid": ("valid", lambda: molecules.valid),
-        "all": ("satisfy all prompts", lambda: _holds(result).all(0)),
+        "all": ("satisfy all prompts", lambda: np.asarray(_holds(result).all(0))),
         "once": ("no duplicates", lambda: first_of_their_kind(molecules)),
     }
     orders = {one.title.split(" (")[0]: molecules.properties[:, column] for column, one in enumerate(PROPERTIES)}
