@@ -1,181 +1,201 @@
-"""Engine overhead, the live view's cost, and Ito against Hutchinson. Writes docs/benchmarks_engine.md.
+"""What the engine adds to its networks, on the CPU: python -m benchmarks [--quick]. Writes docs/benchmarks_engine.md.
 
 Each figure is a ratio of two things measured in this very run, on this machine, turn by turn, so that whatever else
-the machine does falls on both.
+the machine does falls on both. With --quick a few steps of each are taken, and nothing is written.
 """
 
 from __future__ import annotations
 
 import json
-import platform
 import statistics
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
-from rich.console import Console
 
-from superdiff_engine import Or, karras_levels, sample
+from benchmarks.loops import one_by_one, steps_of, timed, wrapped
+from benchmarks.stand_ins import ensure_models
+from benchmarks.timing import HEADER, Row, in_rounds, in_turns, kibibytes, machine, ratios
 from superdiff_engine.domains import get_domain
-from superdiff_engine.recipes.document import Expert, Levels, Recipe
-from superdiff_engine.recipes.operators import OrRecipe
+from superdiff_engine.recipes.document import Recipe
 from superdiff_engine.runs.run import Run
+from superdiff_engine.system.devices import bfloat16_is_fast
 
-BATCH, STEPS, ROUNDS = 64, 100, 3
-console = Console(width=110)
-
-
-def garments() -> list:
-    pictures = get_domain("pictures")
-    return [pictures.load(Expert(model=name), "cpu", "float32") for name in ("garments_a", "garments_b")]
-
-
-class Clock:
-    """A network that adds up the time spent in it."""
-
-    def __init__(self, network: Callable) -> None:
-        self.network, self.seconds = network, 0.0
-
-    def __call__(self, x: torch.Tensor, time_: torch.Tensor) -> torch.Tensor:
-        start = time.perf_counter()
-        out = self.network(x, time_)
-        self.seconds += time.perf_counter() - start
-        return out
+DOMAINS = ("pictures", "prompts", "molecules", "proteins")
+#: Batch and steps of a round's loop; each is the domain's default example otherwise.
+LOOPS = {"pictures": [(64, 12)], "prompts": [(1, 25), (8, 12)], "molecules": [(64, 12)], "proteins": [(8, 20)]}
+#: Steps of a round's run with the live view, and without: about five seconds.
+LIVE = {"pictures": 12, "prompts": 20, "molecules": 40, "proteins": 20}
+ESTIMATORS = ("ito", "trapezoid", "hutchinson")
+PAGE = Path("docs/benchmarks_engine.md")
 
 
-def engine_overhead(estimator: str = "trapezoid") -> float:
-    """Time of the whole loop over the time within its network calls, two experts, batch 64, 100 steps."""
-    experts = garments()
-    plain = [expert.network for expert in experts]
-    clocks = [Clock(network) for network in plain]
-    for expert, clock in zip(experts, clocks, strict=True):
-        expert.network = clock
-    try:
-        start = time.perf_counter()
-        for _ in sample(experts, Or(), karras_levels(STEPS, 80.0, 0.02), batch=BATCH, estimator=estimator):
-            pass
-        total = time.perf_counter() - start
-    finally:
-        for expert, network in zip(experts, plain, strict=True):
-            expert.network = network
-    return total / sum(clock.seconds for clock in clocks)
+def example(domain: str, **fields: Any) -> Recipe:
+    """The recipe that the studio opens with."""
+    recipe = next(iter(get_domain(domain).examples().values()))
+    return recipe.model_copy(update={"device": "cpu"} | fields)
 
 
-def live_view() -> tuple[float, list[float]]:
-    """Time of a run that is watched over one that is not: previews, and a reader of the curves five times a second."""
-    recipe = Recipe(
-        domain="pictures",
-        experts=[Expert(model="garments_a"), Expert(model="garments_b")],
-        operator=OrRecipe(),
-        levels=Levels(steps=STEPS // 2),
-        batch=BATCH,
-    )
-
-    def timed(watched: bool) -> float:
-        run, stop = Run(recipe, previews=watched), threading.Event()
-
-        def watch() -> None:
-            # What the page takes at every tick, in the form in which it is sent.
-            while not stop.wait(0.2):
-                curves, frame = run.trace.curves(300), run.trace.latest
-                json.dumps(
-                    [curves.mean_log_density.tolist(), curves.mean_weights.tolist(), curves.log_density.tolist()]
-                )
-                if frame is not None:
-                    frame.preview.pictures.tobytes()
-
-        watcher = threading.Thread(target=watch, daemon=True)
-        if watched:
-            watcher.start()
-        run.execute()
-        stop.set()
-        return run.seconds
-
-    timed(False)
-    ratios = []
-    for _ in range(ROUNDS):
-        off, on = timed(False), timed(True)
-        ratios.append(on / off)
-    return statistics.median(ratios), ratios
+def loops(rounds: int, quick: bool) -> Iterator[Row]:
+    """A whole loop over the score calls in that very loop."""
+    for domain in DOMAINS:
+        for batch, steps in LOOPS[domain]:
+            recipe = example(domain, batch=batch)
+            timed(recipe, steps=1)
+            count = 2 if quick else steps
+            found = in_rounds(partial(timed, recipe, steps=count, networks=True), rounds)
+            bare = statistics.median(one.seconds / one.in_networks for one in found)
+            yield Row(
+                f"loop over its score calls, {domain}, batch {batch}, {recipe.dtype}",
+                [one.seconds / one.in_calls for one in found],
+                1.02,
+                f"over torch's modules alone {bare:.3f}; {found[0].seconds / found[0].steps * 1000:.0f} ms a step",
+            )
 
 
-def kibibytes(field: str) -> int:
-    """A field of this process's memory, from Linux."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.split(f"{field}:")[1].split()[0])
+def live_views(rounds: int, quick: bool) -> Iterator[Row]:
+    """A run that is watched over one that is not: previews, and a reader of the curves five times a second."""
+    for domain in DOMAINS:
+        recipe, steps = example(domain), 2 if quick else LIVE[domain]
+        live(recipe, steps, watched=True)
+        watched, alone = (partial(live, recipe, steps, watched) for watched in (True, False))
+        yield Row(f"live view on over off, {domain}, batch {recipe.batch}", ratios(watched, alone, rounds), 1.02)
 
 
-def measure_estimator(estimator: str) -> None:
-    """Run by a process of its own: seconds and peak memory (MiB) of 20 steps beyond what was held before."""
-    experts = garments()
+def live(recipe: Recipe, steps: int, watched: bool) -> float:
+    """Seconds of the first steps of a run."""
+    run, stop = Run(recipe, previews=watched), threading.Event()
 
-    def go(steps: int) -> float:
-        start = time.perf_counter()
-        for _ in sample(
-            experts, Or(), karras_levels(steps, 80.0, 0.02), batch=BATCH, estimator=estimator, solver="euler"
-        ):
-            pass
-        return time.perf_counter() - start
+    def watch() -> None:
+        # What the page takes at every tick, in the form in which it is sent.
+        while not stop.wait(0.2):
+            curves, frame = run.trace.curves(300), run.trace.latest
+            json.dumps([curves.mean_log_density.tolist(), curves.mean_weights.tolist(), curves.log_density.tolist()])
+            if frame is not None:
+                for part in vars(frame.preview).values():
+                    if hasattr(part, "tobytes"):
+                        part.tobytes()
 
+    seconds: list[float] = []
+
+    def look(step: Any) -> None:
+        if step.index + 1 >= steps:
+            seconds.append(run.seconds)
+            run.cancel()
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    if watched:
+        watcher.start()
+    run.execute(look)
+    stop.set()
+    return seconds[0]
+
+
+def shared(rounds: int, quick: bool) -> Iterator[Row]:
+    """A step of a shared network, prompts and guidance in one call, over the same step with a call for each."""
+    for batch, bar in ((1, 0.6), (4, None)):
+        recipe = example("prompts", batch=batch)
+        together_over_apart(recipe, 1)
+        found = in_rounds(partial(together_over_apart, recipe, 2 if quick else 12), rounds)
+        yield Row(f"a step in one call over a call each, prompts, batch {batch}, {recipe.dtype}", found, bar)
+
+
+def together_over_apart(recipe: Recipe, steps: int) -> float:
+    """Time of the first steps in one call each over that with a call for each condition."""
+    domain = get_domain(recipe.domain)
+    together, apart = domain.prepare(recipe, "cpu"), domain.prepare(recipe, "cpu")
+    with wrapped(apart, one_by_one):
+        once, each = in_turns([steps_of(recipe, together), steps_of(recipe, apart)], steps)
+    return once / each
+
+
+def halves(rounds: int, quick: bool) -> Iterator[Row]:
+    """Networks in bfloat16 over the same in float32."""
+    for domain in DOMAINS:
+        half, full = example(domain, dtype="bfloat16"), example(domain, dtype="float32")
+        half_over_full(half, full, 1)
+        found = in_rounds(partial(half_over_full, half, full, 2 if quick else 8), rounds)
+        yield Row(f"a step in bfloat16 over float32, {domain}, batch {half.batch}", found)
+
+
+def half_over_full(half: Recipe, full: Recipe, steps: int) -> float:
+    """Time of the first steps of one recipe over those of the other."""
+    first, second = in_turns([steps_of(half), steps_of(full)], steps)
+    return first / second
+
+
+def estimators(rounds: int, quick: bool) -> Iterator[Row]:
+    """Other estimators over Ito's, each in a process of its own, by turns."""
+    steps = 2 if quick else 10
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in ESTIMATORS}
+    for _ in range(rounds):
+        for name, results in found.items():
+            command = [sys.executable, "-m", "benchmarks", name, str(steps)]
+            output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+            results.append(json.loads(output.strip().splitlines()[-1]))
+    ito = found["ito"]
+    for name in ESTIMATORS[1:]:
+        for key, title, unit in (("seconds", "time", "s"), ("mebibytes", "peak memory", "MiB")):
+            yield Row(
+                f"{name} over Ito, {title}, pictures, batch 64",
+                [other[key] / one[key] for one, other in zip(ito, found[name], strict=True)],
+                detail=" / ".join(f"{statistics.median(r[key] for r in which):.1f}" for which in (found[name], ito))
+                + f" {unit}",
+            )
+
+
+def measure_estimator(estimator: str, steps: int) -> None:
+    """Run by a process of its own: seconds and peak memory (MiB) of some steps beyond what was held before."""
+    ensure_models("pictures")
+    recipe = example("pictures", estimator=estimator, solver="euler", batch=64)
+    prepared = get_domain("pictures").prepare(recipe, "cpu")
     with torch.no_grad():  # touches every weight before the baseline is taken
-        for expert in experts:
-            expert.score(torch.zeros(1, *expert.space.tangent_shape), 1.0)
+        for expert in prepared.experts:
+            expert.score(torch.zeros(1, *expert.space.tangent_shape), 1.0)  # type: ignore[union-attr]
     Path("/proc/self/clear_refs").write_text("5")  # forget the peak of the imports
     before = kibibytes("VmRSS")
-    seconds = go(20)
+    seconds = timed(recipe, prepared=prepared, steps=steps).seconds
     print(json.dumps({"seconds": seconds, "mebibytes": (kibibytes("VmHWM") - before) / 1024}))
 
 
-def estimators() -> dict[str, dict[str, float]]:
-    found: dict[str, list[dict[str, float]]] = {name: [] for name in ("ito", "trapezoid", "hutchinson")}
-    for _ in range(2):
-        for name, results in found.items():
-            command = [sys.executable, "-m", "benchmarks", name]
-            output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-            results.append(json.loads(output.strip().splitlines()[-1]))
-    return {
-        name: {key: statistics.mean(result[key] for result in results) for key in ("seconds", "mebibytes")}
-        for name, results in found.items()
-    }
-
-
-def main() -> None:
-    overheads = [engine_overhead() for _ in range(ROUNDS)]
-    live, lives = live_view()
-    costs = estimators()
-    ito = costs["ito"]
+def main(quick: bool = False) -> None:
+    title = ensure_models(*DOMAINS)
     lines = [
         "# Benchmarks of the engine",
         "",
-        f"`make bench`, {time.strftime('%Y-%m-%d')}, {platform.machine()}, {torch.get_num_threads()} threads, "
-        f"torch {torch.__version__}. Two garment experts, batch {BATCH}, float32, CPU.",
+        f"`python -m benchmarks`, {time.strftime('%Y-%m-%d')}, {machine()}, {title}. The first steps of the studio's "
+        "first example of each domain. A score call is all that makes a score of the samples: the network, what is put "
+        "into it, what is made of its output; beside it stands the loop over torch's modules alone.",
         "",
-        "| what | ratio | bar |",
-        "| --- | --- | --- |",
-        f"| engine over its bare network calls, {STEPS} steps, trapezoid (rounds: "
-        f"{', '.join(f'{r:.3f}' for r in overheads)}) | {statistics.median(overheads):.3f} | 1.05 |",
-        f"| live view on over off, {STEPS // 2} steps (rounds: {', '.join(f'{r:.3f}' for r in lives)}) "
-        f"| {live:.3f} | 1.05 |",
+        *HEADER,
     ]
-    for name in ("trapezoid", "hutchinson"):
-        cost = costs[name]
-        lines += [
-            f"| {name} over Ito, time of 20 steps ({cost['seconds']:.1f} s / {ito['seconds']:.1f} s) | "
-            f"{cost['seconds'] / ito['seconds']:.2f} | |",
-            f"| {name} over Ito, peak memory ({cost['mebibytes']:.0f} MiB / {ito['mebibytes']:.0f} MiB) | "
-            f"{cost['mebibytes'] / ito['mebibytes']:.2f} | |",
-        ]
-    text = "\n".join(lines) + "\n"
-    Path("docs/benchmarks_engine.md").write_text(text)
-    console.print(text, markup=False)
+    print("\n".join(lines), flush=True)
+    rounds = 1 if quick else 5
+    for measure, most in ((loops, 5), (shared, 5), (live_views, 5), (halves, 3), (estimators, 3)):
+        if measure is halves and not bfloat16_is_fast():
+            line = (
+                "| a step in bfloat16 over float32 | | | | | this processor lacks AVX-512, so bfloat16 is not offered |"
+            )
+            print(line, flush=True)
+            lines.append(line)
+            continue
+        for row in measure(min(rounds, most), quick):
+            print(row.line(), flush=True)
+            lines.append(row.line())
+    if not quick:
+        PAGE.write_text("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        measure_estimator(sys.argv[1])
+    if len(sys.argv) > 2:
+        measure_estimator(sys.argv[1], int(sys.argv[2]))
+    elif sys.argv[1:] in ([], ["--quick"]):
+        main(quick=bool(sys.argv[1:]))
     else:
-        main()
+        raise SystemExit("python -m benchmarks, or python -m benchmarks --quick to try it.")

@@ -13,14 +13,16 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from benchmarks.prompts import PROMPTS, model
+from benchmarks.stand_ins import ensure_models
 from superdiff_engine import karras_levels, sample
 from superdiff_engine.compose import Composed
 from superdiff_engine.correction import Correction
-from superdiff_engine.domains.prompts.pipeline import TextToImage
+from superdiff_engine.domains.prompts.domain import EMBEDDED, find_model
+from superdiff_engine.domains.prompts.pipeline import TextToImage, load_text_to_image
 from superdiff_engine.recipes.formulas import parse_formula
 
 STEPS, BATCH, ROUNDS = 25, 4, 7
+PROMPTS = ("a sunflower", "a lemon")
 console = Console(width=110)
 
 
@@ -50,7 +52,8 @@ def cost(network: TextToImage, text: str, guidance: float) -> tuple[float, int]:
 
 
 def main() -> None:
-    network, title = model()
+    title = ensure_models("prompts")
+    network = load_text_to_image(find_model(EMBEDDED))
     cost(network, "1 and 2", 1.0)
     lines = [
         "# Benchmarks of the correction",
