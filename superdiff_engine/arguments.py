@@ -19,6 +19,9 @@ from .noise import check_levels
 from .score import Guidance, ScoreModel
 from .solvers import Solver
 
+#: Where random numbers can be drawn.
+DRAWS = ("cpu", "device")
+
 
 @dataclass(frozen=True)
 class Arguments:
@@ -43,6 +46,8 @@ class Arguments:
     correction: Correction | None
     device: str
     dtype: torch.dtype
+    draws: str
+    ahead: int
 
     def check(self) -> None:
         """Raise ArgumentError where they do not fit together."""
@@ -60,8 +65,17 @@ class Arguments:
             raise ArgumentError(f"{type(self.operator).__name__} needs log-densities; choose an estimator.")
         if self.per_component and self.operator.whole_samples:
             raise ArgumentError(self.operator.whole_samples)
+        if self.draws not in DRAWS:
+            raise ArgumentError(f"draws must be one of {', '.join(DRAWS)}, got '{self.draws}'.")
+        if self.ahead < 0:
+            raise ArgumentError(f"ahead must not be negative, got {self.ahead}.")
         if self.correction is not None:
             self._check_correction(self.correction)
+
+    @property
+    def drawn_on(self) -> str:
+        """The device on which random numbers are drawn."""
+        return self.device if self.draws == "device" else "cpu"
 
     def _check_correction(self, correction: Correction) -> None:
         correction.check(self.batch)

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from .errors import ArgumentError
 from .formula import Either, ExpertTerm, Formula, WeightedSum
+from .transfers import constant, sent
 
 #: The largest weight of AND. A network in float32 knows its score to about 1e-6 of it, and this makes it 2% of the
 #: drift. Without a ridge, exact mixtures whose system is not singular stay below 500 (tests/test_sampling.py).
@@ -83,7 +84,7 @@ class Operator(ABC):
         return range(experts)
 
     def sound(self, weights: Tensor) -> bool:
-        """Whether a run can go on with these weights, [experts, batch]."""
+        """Whether a run can go on with these weights, [experts, batch] on the CPU."""
         return bool(weights.isfinite().all())
 
     def start(self, experts: int, batch: int, generator: torch.Generator) -> None:  # noqa: B027
@@ -205,7 +206,11 @@ class And(Operator):
         # Centred slopes are singular along the all-ones direction for every lam. Filling it leaves the answer alone,
         # as the right-hand side has no part along it; with lam = 0 a singular rest shows as weights that explode.
         scale = slope.diagonal(dim1=1, dim2=2).mean(1) + self.ridge
-        system = slope + self.ridge * torch.eye(experts).to(slope) + scale[:, None, None] / experts
+        system = (
+            slope
+            + self.ridge * torch.eye(experts, dtype=slope.dtype, device=slope.device)
+            + scale[:, None, None] / experts
+        )
         change, _ = torch.linalg.solve_ex(system, -target.T)
         return even + _centred(change.T)
 
@@ -270,13 +275,13 @@ class CoinFlip(Operator):
     def start(self, experts: int, batch: int, generator: torch.Generator) -> None:
         _check_length("bias", self.bias, experts)
         odds = torch.softmax(torch.tensor(self.bias or [0.0] * experts, dtype=torch.float64), 0)
-        self._chosen = torch.multinomial(odds, batch, replacement=True, generator=generator)
+        self._chosen = torch.multinomial(odds.to(generator.device), batch, replacement=True, generator=generator)
 
     def weights(self, log_density: Tensor, prediction: Prediction | None) -> Tensor:
         if self._chosen is None:
             raise ArgumentError("CoinFlip.start must be called before its weights are asked for.")
-        chosen = self._chosen.to(log_density.device)
-        return torch.zeros_like(log_density).scatter_(0, chosen[None], 1)
+        self._chosen = sent(self._chosen, log_density.device)
+        return torch.zeros_like(log_density).scatter_(0, self._chosen[None], 1)
 
 
 def _check_length(name: str, values: Sequence[float] | None, experts: int) -> None:
@@ -291,7 +296,7 @@ def _each(experts: int) -> tuple[Formula, ...]:
 def _column(values: Sequence[float] | None, like: Tensor) -> Tensor:
     if values is None:
         return like.new_zeros(len(like), 1)
-    return torch.tensor(values, dtype=like.dtype, device=like.device)[:, None]
+    return constant(tuple(values), like.dtype, like.device)[:, None]
 
 
 def _centred(values: Tensor, dim: int = 0) -> Tensor:

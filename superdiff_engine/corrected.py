@@ -150,7 +150,7 @@ class Corrected:
         )
         guide = None
         if reference is not None and self._run.guidance is not None:
-            inner = torch.stack([geometry.inner(reference, score) for score in end.scores]).cpu()
+            inner = geometry.inner(reference, end.wide).cpu()
             guide = Reference(self._run.guidance.at(s), geometry.inner(reference, reference).cpu(), inner)
         return rate(chosen, end.inner(geometry).cpu(), guide)
 

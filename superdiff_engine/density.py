@@ -41,43 +41,44 @@ from .errors import ArgumentError
 from .geometry import Geometry, Level, Parts, Product, State
 from .score import ScoreModel
 from .solvers import Solver
+from .transfers import home
 
 
 @dataclass(frozen=True)
 class End:
-    """One end of a step, in one component: each expert's score, and its divergence where the estimator wants it.
+    """One end of a step, in one component: the experts' scores, and their divergences where the estimator wants them.
 
     Attributes:
-        scores: one tangent an expert, each [batch, ...].
+        scores: a tangent for each expert, [experts, batch, ...].
+        wide: the same in float64, made once: every inner product of the step is taken with it.
         squares: |S_i|^2, [experts, batch], float64.
         divergences: div S_i or an estimate of it, [experts, batch], float64, or None.
     """
 
-    scores: list[Tensor]
+    scores: Tensor
+    wide: Tensor
     squares: Tensor
     divergences: Tensor | None = None
 
     @classmethod
-    def of(cls, geometry: Geometry, scores: list[Tensor], divergences: Tensor | None = None) -> End:
-        """Of the experts' projected scores."""
-        return cls(scores, torch.stack([geometry.inner(score, score) for score in scores]), divergences)
+    def of(cls, geometry: Geometry, scores: Tensor, divergences: Tensor | None = None) -> End:
+        """Of the experts' projected scores, [experts, batch, ...]."""
+        wide = geometry.wide(scores)
+        return cls(scores, wide, geometry.inner(wide, wide), divergences)
 
     def inner(self, geometry: Geometry) -> Tensor:
         """<S_i, S_j>, [experts, experts, batch], float64."""
-        experts = range(len(self.scores))
-        found = {(i, i): self.squares[i] for i in experts}
-        for i in experts:
-            for j in range(i):
-                found[i, j] = found[j, i] = geometry.inner(self.scores[i], self.scores[j])
-        return torch.stack([torch.stack([found[i, j] for j in experts]) for i in experts])
+        return torch.stack([geometry.inner(one, self.wide) for one in self.wide])
 
     def taken(self, rows: Tensor) -> End:
         """The same for the samples `rows`, int64 [batch] on the CPU."""
-        here = rows.to(self.scores[0].device)
+        here = rows.to(self.scores.device)
+        home = rows.to(self.wide.device)
         return End(
-            [score[here] for score in self.scores],
-            self.squares[:, rows.to(self.squares.device)],
-            None if self.divergences is None else self.divergences[:, rows.to(self.divergences.device)],
+            self.scores[:, here],
+            self.wide[:, home],
+            self.squares[:, home],
+            None if self.divergences is None else self.divergences[:, home],
         )
 
 
@@ -164,7 +165,7 @@ class Ito(Estimator):
 
     def increment(self, geometry: Geometry, segment: Segment, end: End) -> Tensor:
         start, move = segment.start, segment.displacement
-        return _inner(geometry, move, start.scores) - 0.5 * segment.variance_step * start.squares
+        return geometry.inner(move, start.wide) - 0.5 * segment.variance_step * start.squares
 
 
 class Trapezoid(Estimator):
@@ -176,16 +177,18 @@ class Trapezoid(Estimator):
         """Where the noise's variance is not the step's, the divergence at the end, with the noise as its probe."""
         if segment.noise is None or segment.noise_variance == segment.variance_step:
             return end
-        change = _inner(geometry, segment.noise, end.scores) - _inner(geometry, segment.noise, segment.start.scores)
+        noise = geometry.wide(segment.noise)
+        change = geometry.inner(noise, end.wide) - geometry.inner(noise, segment.start.wide)
         return replace(end, divergences=change / segment.noise_variance)
 
     def increment(self, geometry: Geometry, segment: Segment, end: End) -> Tensor:
         start = segment.start
-        drift = 0.5 * (_inner(geometry, segment.mix, start.scores) + _inner(geometry, segment.mix, end.scores))
+        mix = geometry.wide(segment.mix)
+        drift = 0.5 * (geometry.inner(mix, start.wide) + geometry.inner(mix, end.wide))
         change = drift - 0.5 * segment.variance_step * logarithmic_mean(start.squares, end.squares)
         if segment.noise is None:
             return change
-        change = change + _inner(geometry, segment.noise, start.scores)
+        change = change + geometry.inner(segment.noise, start.wide)
         if end.divergences is None:
             return change
         before = end.divergences if start.divergences is None else start.divergences
@@ -217,10 +220,10 @@ class ChainRule(Estimator):
         """Tangents whose quadratic forms add up to the trace, or to an estimate of it."""
 
     def increment(self, geometry: Geometry, segment: Segment, end: End) -> Tensor:
-        start, move = segment.start, segment.displacement
+        start, move = segment.start, geometry.wide(segment.displacement)
         if start.divergences is None or end.divergences is None:
             raise ArgumentError("This estimator needs the divergences of the scores at both ends of the step.")
-        along = 0.5 * (_inner(geometry, move, start.scores) + _inner(geometry, move, end.scores))
+        along = 0.5 * (geometry.inner(move, start.wide) + geometry.inner(move, end.wide))
         divergences = 0.5 * (start.divergences + end.divergences)
         if segment.noise is None:
             # Along the ODE squares and divergences all but cancel, which a rule of its own for one of them would undo.
@@ -308,10 +311,6 @@ def logarithmic_mean(first: Tensor, second: Tensor) -> Tensor:
     return torch.where(near | ~ratio.isfinite(), 0.5 * (first + second) * near, mean)
 
 
-def _inner(geometry: Geometry, tangent: Tensor, scores: list[Tensor]) -> Tensor:
-    return torch.stack([geometry.inner(tangent, score) for score in scores])
-
-
 def _divergence(
     expert: ScoreModel,
     number: int,
@@ -336,7 +335,10 @@ def _divergence(
                 f"The score of expert {number} ({expert.title}) cannot be differentiated, so it has no divergence; "
                 "choose a solver with noise and the estimator 'trapezoid'."
             )
-        totals = {name: torch.zeros(len(value), dtype=torch.float64) for name, value in state.items()}
+        totals = {
+            name: torch.zeros(len(value), dtype=torch.float64, device=home(value.device))
+            for name, value in state.items()
+        }
         for probe in probes:
             parts = [(scores[name] * value).sum() for name, value in probe.items() if scores[name].requires_grad]
             if not parts:
@@ -347,12 +349,5 @@ def _divergence(
             )
             for name, gradient in zip(names, gradients, strict=True):
                 if gradient is not None:
-                    totals[name] = totals[name].to(_home(gradient)) + space.components[name].inner(
-                        gradient.detach(), probe[name]
-                    )
+                    totals[name] = totals[name] + space.components[name].inner(gradient.detach(), probe[name])
     return space.pack({name: value.detach() for name, value in scores.items()}), totals
-
-
-def _home(tensor: Tensor) -> torch.device:
-    """Where float64 sums of this tensor live."""
-    return torch.device("cpu") if tensor.device.type == "mps" else tensor.device

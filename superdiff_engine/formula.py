@@ -31,6 +31,7 @@ import torch
 from torch import Tensor
 
 from .errors import ArgumentError
+from .transfers import constant
 
 #: How far the total weights of parts may differ, by rounding.
 _ROUNDING = 1e-9
@@ -315,7 +316,7 @@ class Biased(Formula):
         super().check(experts)
 
     def at(self, log_density: Tensor) -> Value:
-        return self.of.at(log_density + log_density.new_tensor(self.bias)[:, None])
+        return self.of.at(log_density + constant(self.bias, log_density.dtype, log_density.device)[:, None])
 
 
 def tempered(formula: Formula, temperature: float) -> Formula:
@@ -357,7 +358,7 @@ def _softened(parts: Sequence[Formula], temperature: float, bias: Sequence[float
     """1/T logsumexp(T v + b), for T of either sign."""
     values = [part.at(log_density) for part in parts]
     stacked = torch.stack([value.value for value in values])  # [parts, batch]
-    odds = stacked.new_zeros(len(parts), 1) if bias is None else stacked.new_tensor(bias)[:, None]
+    odds = constant((0.0,) * len(parts) if bias is None else tuple(bias), stacked.dtype, stacked.device)[:, None]
     logits = temperature * stacked + odds
     shares = torch.softmax(logits, 0)
     value = logits.logsumexp(0) / temperature if temperature else (shares * stacked).sum(0)

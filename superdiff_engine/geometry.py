@@ -26,6 +26,7 @@ import torch
 from torch import Tensor
 
 from . import rotations
+from .transfers import home, sent
 
 #: A state or a tangent by the names of its components.
 Parts = dict[str, Tensor]
@@ -68,16 +69,17 @@ class Geometry(ABC):
 
     @abstractmethod
     def project(self, tangent: Tensor) -> Tensor:
-        """The tangent's part within the space: masked, and centred where the space is."""
+        """The part of tangents [..., batch, *tangent_shape] within the space: masked, centred where the space is."""
 
     def noise(self, batch: int, generator: torch.Generator, dtype: torch.dtype, device: str) -> Tensor:
-        """A standard normal tangent, [batch, *tangent_shape]; drawn on the CPU, so that devices agree."""
-        return self.project(torch.randn((batch, *self.tangent_shape), generator=generator, dtype=dtype).to(device))
+        """A standard normal tangent, [batch, *tangent_shape], drawn where the generator is: there, devices agree."""
+        return self.project(_drawn((batch, *self.tangent_shape), generator, dtype, device))
 
     def probe(self, batch: int, generator: torch.Generator, dtype: torch.dtype, device: str) -> Tensor:
         """A Rademacher tangent with E[v v^T] = the projection, for Hutchinson's trace estimate."""
-        signs = torch.randint(0, 2, (batch, *self.tangent_shape), generator=generator).mul_(2).sub_(1)
-        return self.project(signs.to(device=device, dtype=dtype))
+        shape, where = (batch, *self.tangent_shape), generator.device
+        signs = torch.randint(0, 2, shape, generator=generator, device=where).mul_(2).sub_(1)
+        return self.project(sent(signs, device).to(dtype=dtype))
 
     #: True where a dimension (or point) exists; None where all do.
     mask: Tensor | None = None
@@ -113,10 +115,17 @@ class Geometry(ABC):
         return full.reshape(-1, math.prod(self.tangent_shape)).bool().any(0).cpu()
 
     def inner(self, first: Tensor, second: Tensor) -> Tensor:
-        """Inner product of two projected tangents, [batch], float64."""
-        if first.device.type == "mps":  # no float64 there
-            return (first * second).flatten(1).sum(1).cpu().double()
-        return (first.double() * second.double()).flatten(1).sum(1)
+        """Inner products of projected tangents, [..., batch, *tangent_shape] each: [..., batch], float64.
+
+        What they have before the batch is broadcast, so that one call takes those of all experts. They live in the
+        tangents' `home`.
+        """
+        wide = self.wide(first) * self.wide(second)
+        return wide.flatten(-len(self.tangent_shape)).sum(-1)
+
+    def wide(self, tangent: Tensor) -> Tensor:
+        """A tangent in float64, in its `home`: what `inner` computes with; of one that is so already, itself."""
+        return tangent.to(home(tangent.device)).double()
 
     def move(self, y: Tensor, tangent: Tensor) -> Tensor:
         """The point reached from y along a tangent (the retraction)."""
@@ -197,16 +206,21 @@ class SO3(Geometry):
         return tangent if self.mask is None else tangent * self.mask.to(tangent)
 
     def prior(self, batch: int, level: float, generator: torch.Generator, dtype: torch.dtype, device: str) -> Tensor:
-        uniform = rotations.uniform((batch, *self.tangent_shape[:-1]), generator, dtype).to(device)
+        uniform = sent(rotations.uniform((batch, *self.tangent_shape[:-1]), generator, dtype), device)
         if self.mask is None:
             return uniform
         return torch.where(self.mask.unsqueeze(-1).to(device), uniform, torch.eye(3, dtype=dtype, device=device))
 
     def log_prior(self, y: Tensor, level: float) -> Tensor:
-        return torch.zeros(len(y), dtype=torch.float64)
+        return torch.zeros(len(y), dtype=torch.float64, device=home(y.device))
 
     def move(self, y: Tensor, tangent: Tensor) -> Tensor:
         return y @ rotations.exponential(tangent)
+
+
+def _drawn(shape: Sequence[int], generator: torch.Generator, dtype: torch.dtype, device: str) -> Tensor:
+    """Standard normal numbers on `device`, drawn where the generator is."""
+    return sent(torch.randn(tuple(shape), generator=generator, dtype=dtype, device=generator.device), device)
 
 
 def total(parts: Parts) -> Tensor:

@@ -147,8 +147,8 @@ class _Paths:
         scores = scores_of(self.experts, self.space.pack(y), self.space.pack_level(level))
 
         def end(geometry: Geometry, *scores: Tensor) -> End:
-            tangents = [geometry.project(score) for score in scores]
-            if not all(bool(tangent.isfinite().all()) for tangent in tangents):
+            tangents = geometry.project(torch.stack(scores))
+            if not bool(tangents.isfinite().all()):
                 first = next(iter(level.values()))
                 raise SuperDiffError(
                     f"An expert's score is not finite at level {first:.4g}: these samples are too far off."

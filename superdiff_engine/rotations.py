@@ -74,8 +74,8 @@ def quaternion(rotation: Tensor) -> Tensor:
 
 
 def uniform(shape: Sequence[int], generator: torch.Generator, dtype: torch.dtype = torch.float64) -> Tensor:
-    """Uniform rotations [*shape, 3, 3], from normalised Gaussian quaternions."""
-    q = torch.randn((*shape, 4), generator=generator, dtype=dtype)
+    """Uniform rotations [*shape, 3, 3], from normalised Gaussian quaternions, on the generator's device."""
+    q = torch.randn((*shape, 4), generator=generator, dtype=dtype, device=generator.device)
     w, x, y, z = (q / q.norm(dim=-1, keepdim=True)).unbind(-1)
     rows = torch.stack(
         [

@@ -25,13 +25,20 @@ prior's density to the power A: the run starts with the variance s^2 / A, and th
 
 What a run goes on with is finite: `_Loop` looks at samples, scores and log-densities at every level, and ends the run
 with one sentence (`errors.StepError`) where they are not. What was yielded before is kept by whoever asked for it.
+
+On a device that works by itself nothing within a step waits for it: the loop is some steps ahead (`AHEAD`) of what it
+yields, and what it looks at, log-densities and weights arrive meanwhile (`underway`). A step is yielded once it has
+been looked at. On the CPU nothing is late. A corrected run reads the particles' weights at every level, since
+resampling depends on them, and is never ahead.
 """
 
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -42,50 +49,19 @@ from .corrected import Corrected, Place, Scores
 from .correction import Correction
 from .density import DEFAULT_ESTIMATOR, End, Estimator, Segment
 from .errors import ArgumentError, DensityError, ScoreError, StepError
-from .geometry import Geometry, Parts, Product, State, total
+from .geometry import Geometry, Parts, Product, total
 from .score import Guidance, Remembering, ScoreModel, scores_of
 from .solvers import DEFAULT_SOLVER, Start, get_solver, variance_step
+from .transfers import home
+from .underway import Checks, Step, Underway
+
+__all__ = ["AHEAD", "MOST_NATS", "Step", "sample", "side_generator"]
 
 #: Log-densities beyond this, in nats, are those of samples that the steps fling further out each time.
 MOST_NATS = 1e30
-
-
-@dataclass(frozen=True)
-class Step:
-    """What the loop yields at one level.
-
-    Attributes:
-        index: 0 at the highest level, the number of steps at the lowest.
-        level: the noise level s (the first component's, where they differ).
-        samples: y, [batch, ...] or a dictionary of components.
-        denoised: the weighted denoised mean sum_i kappa_i D_i, like `samples`.
-        log_density: log q_i(y), [experts, batch], nats, float64, canonical coordinates.
-        weights: kappa, [experts, batch], float64; sums over the experts to 1, or to the formula's total weight (a mean
-            over components that weigh apart).
-        component_log_density: the parts of `log_density` by component.
-        component_weights: the weights by component.
-        log_importance: log w of each particle, [batch], nats, float64, after resampling; None without a correction.
-        effective: the effective sample size of each group, [groups], in particles, before resampling; None likewise.
-        parents: the place that each particle had before it was resampled at this level, int64 [batch]; None where
-            nothing was.
-        missed: what log w lacks where steps are too long for the formula's bends (`correction.bend_missed`), [batch],
-            nats; None without a correction.
-        noise: that of the coming step, a tangent like `samples`; None where no step comes or the solver has none.
-    """
-
-    index: int
-    level: float
-    samples: State
-    denoised: State
-    log_density: Tensor
-    weights: Tensor
-    component_log_density: dict[str, Tensor]
-    component_weights: dict[str, Tensor]
-    log_importance: Tensor | None = None
-    effective: Tensor | None = None
-    parents: Tensor | None = None
-    missed: Tensor | None = None
-    noise: State | None = None
+#: How many steps the loop is ahead of what it yields, on a device that works by itself: one that it works on, and one
+#: that waits for it.
+AHEAD = 2
 
 
 def sample(
@@ -104,6 +80,8 @@ def sample(
     correction: Correction | None = None,
     device: str = "cpu",
     dtype: torch.dtype | None = None,
+    draws: str = "cpu",
+    ahead: int | None = None,
 ) -> Iterator[Step]:
     """Sample a composition of experts; yields one `Step` a level, the highest first.
 
@@ -123,6 +101,9 @@ def sample(
         correction: to the exact target of the operator's formula, by weighted particles; None for none.
         device: of the samples; the experts' networks must be there.
         dtype: of the samples; None for the first expert's own, or float32.
+        draws: where random numbers are drawn: "cpu", so that all devices have the same, or "device", which is quicker.
+        ahead: how many steps the loop is ahead of what it yields; None for 0 on the CPU and `AHEAD` elsewhere. Samples
+            are the same.
 
     Raises:
         ArgumentError: (a ValueError) if the arguments do not fit together.
@@ -150,17 +131,23 @@ def sample(
         device=device,
         # An expert of the user's own needs no more than a score and a space.
         dtype=getattr(experts[0], "dtype", torch.float32) if dtype is None else dtype,
+        draws=draws,
+        ahead=_ahead(device, correction) if ahead is None else ahead,
     )
     arguments.check()
     return _Loop(arguments).steps()
 
 
-def side_generator(seed: int) -> torch.Generator:
+def _ahead(device: str, correction: Correction | None) -> int:
+    return 0 if correction is not None or home(device).type == "cpu" else AHEAD
+
+
+def side_generator(seed: int, device: str = "cpu") -> torch.Generator:
     """The generator of the operator's and the probes' draws in a run of this seed.
 
     It is apart from the noise's: whichever operator or estimator is chosen, the same seed gives the same noise path.
     """
-    return torch.Generator().manual_seed((seed + 0x5D1F) % 2**63)
+    return torch.Generator(device).manual_seed((seed + 0x5D1F) % 2**63)
 
 
 class _Loop:
@@ -169,8 +156,11 @@ class _Loop:
     def __init__(self, arguments: Arguments) -> None:
         self.arguments, self.space = arguments, arguments.space
         self.operator, self.estimator, self.solver = arguments.operator, arguments.estimator, arguments.solver
-        self.generator = torch.Generator().manual_seed(arguments.seed)
-        self.side = side_generator(arguments.seed)
+        self.generator = torch.Generator(arguments.drawn_on).manual_seed(arguments.seed)
+        self.side = side_generator(arguments.seed, arguments.drawn_on)
+        #: Of log-densities and weights. Particles are resampled on the CPU.
+        self.home = home("cpu" if arguments.correction is not None else arguments.device)
+        self.checks = Checks(late=arguments.ahead > 0)
         count = len(arguments.experts)
         self.operator.start(count, arguments.batch, self.side)
         # Without densities, an expert that never weighs in need not be evaluated.
@@ -188,7 +178,25 @@ class _Loop:
         self.remembering = _with_memory(asked)
 
     def steps(self) -> Iterator[Step]:
-        """The run."""
+        """The run, each step once it has been looked at."""
+        walked, waiting = self._walk(), deque[Underway]()
+        while True:
+            try:
+                one = next(walked, None)
+            except Exception:
+                # It may come of something that was not finite; of that the steps on their way tell first.
+                yield from map(self._arrived, waiting)
+                self.checks.settle()
+                raise
+            if one is None:
+                break
+            waiting.append(one)
+            if len(waiting) > self.arguments.ahead:
+                yield self._arrived(waiting.popleft())
+        yield from map(self._arrived, waiting)
+
+    def _walk(self) -> Iterator[Underway]:
+        """The steps as they are begun."""
         y = self._prior()
         log_density: Parts = {}
         segments: dict[str, Segment] = {}
@@ -203,7 +211,8 @@ class _Loop:
                 log_density = self._begin(y, scores)
             elif self.estimator is not None:
                 scores, log_density = self._close(self.estimator, segments, scores, log_density)
-            self._check_densities(log_density, index)
+            if not self.checks.late:
+                self._check_densities(log_density, index)
             if self.corrected is not None:
                 place = self.corrected.arrive(Place(y, scores, log_density), index)
                 y, scores, log_density = place.y, place.scores, place.log_density
@@ -213,14 +222,24 @@ class _Loop:
             last = index == self.arguments.steps
             noise = {} if last else self._noise(index)
             if not (last and weights and self.operator.needs_prediction):  # else no step is left to steer
-                weights = self._weights(log_density, self._predictions(scores, noise, index), index)
+                weights = self._weights(log_density, self._predictions(scores, noise, index))
+                if not self.checks.late:
+                    self._check_weights(weights, index)
             mixed = self._mixed(scores, weights, index)
-            yield self._step(index, y, mixed, log_density, weights, noise)
+            yield Underway(self._step(index, y, mixed, log_density, weights, noise), self.checks.taken(), self.home)
             if last:
                 return
             mix = self.solver.step(self._start(y, mixed, weights, index))
             segments = self.space.map(self._segment, self.arguments.ends(index), mix, noise, scores.ends)
             y = self.space.move(y, {name: segment.displacement for name, segment in segments.items()})
+
+    def _arrived(self, one: Underway) -> Step:
+        """A step, looked at; raises StepError."""
+        step = one.arrive()
+        if self.checks.late:
+            self._check_densities(step.component_log_density, step.index)
+            self._check_weights(step.component_weights, step.index)
+        return step
 
     def _prior(self) -> Parts:
         """The samples at the highest level."""
@@ -237,8 +256,8 @@ class _Loop:
 
         def begin(geometry: Geometry, y: Tensor, s: float, end: End) -> Tensor:
             if estimator is None:
-                return torch.zeros(len(self.arguments.experts), len(y), dtype=torch.float64)
-            return estimator.begin(geometry.log_prior(y, s).cpu(), end).cpu()
+                return torch.zeros(len(self.arguments.experts), len(y), dtype=torch.float64, device=self.home)
+            return estimator.begin(geometry.log_prior(y, s), end).to(self.home)
 
         return self.space.map(begin, y, self.arguments.level(0), scores.ends)
 
@@ -246,13 +265,7 @@ class _Loop:
     def _scores(self, y: Parts, index: int, divergences_too: bool = True) -> Scores:
         """The experts' scores (with divergences, where the estimator wants them), and that of guidance's reference."""
         run, guidance = self.arguments, self.arguments.guidance
-        if not _all_finite(y):
-            raise StepError(
-                "The samples are no longer finite",
-                "try more steps, or weights, biases and guidance that are smaller",
-                index,
-                run.first_level(index),
-            )
+        self.checks.expect(_finite(y), partial(self._lost, index))
         level, packed = self.space.pack_level(run.level(index)), self.space.pack(y)
         active = [run.experts[position] for position in self.active]
         references = [] if guidance is None else [guidance.reference]
@@ -265,18 +278,36 @@ class _Loop:
             scores, divergences = differentiated
             scores = [*scores, *scores_of(references, packed, level)]
         trees = [self.space.unpack(score) for score in scores]
-        asked = [*zip(self.active, active, strict=True), *((len(run.experts), one) for one in references)]
-        for (position, expert), tree in zip(asked, trees, strict=True):
-            if not _all_finite(tree):
-                raise ScoreError(position, expert.title, index, run.first_level(index))
-        projected = [self.space.map(_projected, tree) for tree in trees]
+        told, reference = trees[: len(active)], trees[len(active)] if references else None
 
         def end(geometry: Geometry, divergence: Tensor | None, *tangents: Tensor) -> End:
-            return End.of(geometry, list(tangents), divergence)
+            return End.of(geometry, geometry.project(torch.stack(tangents)), divergence)
 
         none = dict.fromkeys(self.space.components)
-        ends = self.space.map(end, none if divergences is None else divergences, *projected[: len(active)])
-        return Scores(ends, dict(projected[-1]) if references else dict(none))
+        ends = self.space.map(end, none if divergences is None else divergences, *told)
+        finite = torch.stack([end.scores.isfinite().flatten(1).all(1) for end in ends.values()]).all(0)
+        self.checks.expect(finite, partial(self._lost_score, index))
+        if reference is None:
+            return Scores(ends, dict(none))
+        self.checks.expect(_finite(reference), partial(self._lost_reference, index))
+        return Scores(ends, dict(self.space.map(_projected, reference)))
+
+    def _lost(self, index: int, _: int) -> StepError:
+        return StepError(
+            "The samples are no longer finite",
+            "try more steps, or weights, biases and guidance that are smaller",
+            index,
+            self.arguments.first_level(index),
+        )
+
+    def _lost_score(self, index: int, place: int) -> ScoreError:
+        position = self.active[place]
+        return ScoreError(position, self.arguments.experts[position].title, index, self.arguments.first_level(index))
+
+    def _lost_reference(self, index: int, _: int) -> ScoreError:
+        run = self.arguments
+        title = "" if run.guidance is None else run.guidance.reference.title
+        return ScoreError(len(run.experts), title, index, run.first_level(index))
 
     def _close(
         self, estimator: Estimator, segments: dict[str, Segment], scores: Scores, log_density: Parts
@@ -284,7 +315,7 @@ class _Loop:
         """What the estimator makes of the step that led here: the scores as it has observed them, log q_i here."""
         ends = self.space.map(estimator.observe, segments, scores.ends)
         changes = self.space.map(estimator.increment, segments, ends)
-        return replace(scores, ends=ends), {name: log_density[name] + changes[name].cpu() for name in changes}
+        return replace(scores, ends=ends), {name: log_density[name] + changes[name].to(self.home) for name in changes}
 
     def _noise(self, index: int) -> dict[str, Tensor | None]:
         """The noise of the coming step, None where the solver has none."""
@@ -318,7 +349,7 @@ class _Loop:
             noise: Tensor | None,
         ) -> Prediction:
             gain, h, guidance = self.solver.gain(*ends), variance_step(*ends), self._guidance_at(ends[0])
-            slope = torch.stack([torch.stack([geometry.inner(a, b) for b in end.scores]) for a in end.scores])
+            slope = end.inner(geometry)
             constant = -0.5 * h * end.squares
             if noise is None and end.divergences is not None:
                 constant = constant - 0.5 * h * end.divergences
@@ -327,28 +358,27 @@ class _Loop:
                 pull = gain * (1 - guidance) * reference
                 fixed = pull if noise is None else noise + pull
             if fixed is not None:
-                constant = constant + torch.stack([geometry.inner(fixed, score) for score in end.scores])
-            return Prediction(constant.cpu(), (gain * guidance * slope).cpu(), ends[0])
+                constant = constant + geometry.inner(fixed, end.wide)
+            return Prediction(constant.to(self.home), (gain * guidance * slope).to(self.home), ends[0])
 
         return self.space.map(predict, self.arguments.ends(index), scores.ends, scores.reference, noise)
 
     def _guidance_at(self, s: float) -> float:
         return 1.0 if self.arguments.guidance is None else self.arguments.guidance.at(s)
 
-    def _weights(self, log_density: Parts, predictions: dict[str, Prediction], index: int) -> Parts:
-        """The weights of each component, from its own log-densities or from their sums; raises StepError."""
-        run = self.arguments
+    def _weights(self, log_density: Parts, predictions: dict[str, Prediction]) -> Parts:
+        """The weights of each component, from its own log-densities or from their sums."""
         if self.corrected is not None:
-            weights = self.corrected.weights
-        elif run.per_component:
-            weights = {name: self.operator.weights(value, predictions.get(name)) for name, value in log_density.items()}
-        else:
-            joint = Prediction.joint(list(predictions.values())) if predictions else None
-            weights = dict.fromkeys(log_density, self.operator.weights(total(log_density), joint))
-        if not all(self.operator.sound(value) for value in weights.values()):
-            what = f"The weights of {len(run.experts)} experts explode"
-            raise StepError(what, self.operator.advice, index, run.first_level(index))
-        return weights
+            return self.corrected.weights
+        if self.arguments.per_component:
+            return {name: self.operator.weights(value, predictions.get(name)) for name, value in log_density.items()}
+        joint = Prediction.joint(list(predictions.values())) if predictions else None
+        return dict.fromkeys(log_density, self.operator.weights(total(log_density), joint))
+
+    def _check_weights(self, weights: Parts, index: int) -> None:
+        if not all(self.operator.sound(value) for value in {id(one): one for one in weights.values()}.values()):
+            what = f"The weights of {len(self.arguments.experts)} experts explode"
+            raise StepError(what, self.operator.advice, index, self.arguments.first_level(index))
 
     def _check_densities(self, log_density: Parts, index: int) -> None:
         for value in log_density.values():
@@ -369,10 +399,8 @@ class _Loop:
         """sum_i kappa_i S_i, guided."""
 
         def mix(geometry: Geometry, s: float, end: End, reference: Tensor | None, weights: Tensor) -> Tensor:
-            shape = (self.arguments.batch,) + (1,) * (end.scores[0].ndim - 1)
-            chosen = weights[self.active].to(end.scores[0])
-            parts = [weight.view(shape) * score for weight, score in zip(chosen, end.scores, strict=True)]
-            mixed = torch.stack(parts).sum(0)
+            chosen = torch.stack([weights[position] for position in self.active]).to(end.scores)
+            mixed = (torch.unflatten(chosen, 1, (-1, *[1] * (end.scores.ndim - 2))) * end.scores).sum(0)
             return mixed if reference is None else torch.lerp(reference, mixed, self._guidance_at(s))
 
         return self.space.map(mix, self.arguments.level(index), scores.ends, scores.reference, weights)
@@ -425,8 +453,9 @@ def _with_memory(experts: Sequence[ScoreModel]) -> list[Remembering]:
     return list({id(expert): expert for expert in experts if isinstance(expert, Remembering)}.values())
 
 
-def _all_finite(parts: Parts) -> bool:
-    return all(bool(part.isfinite().all()) for part in parts.values())
+def _finite(parts: Parts) -> Tensor:
+    """Bool [1], whether all of them are."""
+    return torch.stack([part.isfinite().all() for part in parts.values()]).all(0, keepdim=True)
 
 
 def _projected(geometry: Geometry, tangent: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from superdiff_engine.solvers import SOLVERS
 ROOT = Path(__file__).parent.parent
 MATHEMATICS = (
     "noise", "geometry", "rotations", "score", "density", "formula", "compose", "correction", "solvers", "arguments",
-    "corrected", "sampling", "likelihood",
+    "corrected", "sampling", "likelihood", "transfers", "underway",
 )  # fmt: skip
 #: From the ground up: a module imports from its own floor and from those below, never from one above.
 FLOORS = [
