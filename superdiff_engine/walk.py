@@ -56,4 +56,5 @@ def walk(
         noise_scale=recipe.noise_scale,
         correction=None if recipe.correction is None else recipe.correction.build(),
         device=device,
+        draws=recipe.draws,
     )

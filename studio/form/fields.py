@@ -40,6 +40,7 @@ SAMPLING = (
     Field("f.rho", ("levels", "rho"), "a rho"),
     Field("f.device", ("device",)),
     Field("f.dtype", ("dtype",)),
+    Field("f.draws", ("draws",)),
 )
 GUIDANCE = (
     Field("f.guidance", ("guidance", "weight"), "a guidance"),

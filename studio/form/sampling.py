@@ -8,7 +8,7 @@ import streamlit as st
 
 from superdiff_engine.density import get_estimator
 from superdiff_engine.domains import get_domain
-from superdiff_engine.recipes.document import SPACINGS
+from superdiff_engine.recipes.document import DRAWN_ON, SPACINGS
 from superdiff_engine.runs.wording import SAVINGS
 from superdiff_engine.solvers import DEFAULT_SOLVER, SOLVERS, get_solver
 
@@ -107,6 +107,14 @@ def draw_sampling() -> None:
             disabled=len(domain.dtypes) == 1,
             persist_state=_KEEP,
             help="Of the networks; log-densities are always summed in float64.",
+        )
+        st.selectbox(
+            "Random numbers",
+            list(DRAWN_ON),
+            format_func=lambda name: DRAWN_ON[name],
+            key="f.draws",
+            persist_state=_KEEP,
+            help="From the CPU a seed gives the same samples on all devices; from a GPU they come quicker.",
         )
     if len(domain.components) > 1:
         st.toggle(

@@ -178,6 +178,8 @@ class PipelineRecipe(Strict):
 
 #: How levels may be spaced, in words that go on after "levels" or "spacing".
 SPACINGS = {"karras": "Karras", "log": "even in log s", "time": "even in the models' time"}
+#: Where random numbers may be drawn, in words that go on after "random numbers".
+DRAWN_ON = {"cpu": "from the CPU", "device": "from the device"}
 #: Why a recipe cannot have levels of the last kind.
 NO_TIME = (
     "Levels even in time need models with a time of their own, which these have not; choose the spacing 'karras' or "
@@ -252,6 +254,8 @@ class Recipe(Strict):
     seed: int = Field(0, ge=0, lt=2**63)
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     dtype: Literal["float32", "float16", "bfloat16"] = "float32"
+    #: Where random numbers are drawn: "cpu" gives the same samples on all devices, "device" is quicker on a GPU.
+    draws: Literal["cpu", "device"] = "cpu"
     guidance: GuidanceRecipe | None = None
     correction: CorrectionRecipe | None = None
     pipeline: PipelineRecipe | None = None

@@ -10,6 +10,7 @@ from ..density import get_estimator
 from ..domain import Domain
 from ..domains import get_domain
 from ..recipes.document import (
+    DRAWN_ON,
     SPACINGS,
     CorrectionRecipe,
     Expert,
@@ -127,6 +128,7 @@ _WORDS: dict[str, Callable[[Any, Recipe], str]] = {
     "seed": lambda value, recipe: f"seed {value}",
     "device": lambda value, recipe: f"device {value}",
     "dtype": lambda value, recipe: value,
+    "draws": lambda value, recipe: f"random numbers {DRAWN_ON[value]}",
     "guidance.weight": lambda value, recipe: "no guidance" if value == 1 else f"guidance {short_number(value)}",
     "guidance.negative_prompt": lambda value, recipe: f"led away from '{value}'" if value else "led away from nothing",
     "guidance.highest": _level("guidance up to"),
@@ -238,6 +240,7 @@ def spelled(recipe: Recipe) -> dict[str, Said]:
         found[domain.size.field] = Said(domain.size.field, domain.size.open if value is None else str(value))
     found["device"] = Said("device", recipe.device)
     found["dtype"] = Said("precision", recipe.dtype)
+    found["draws"] = Said("random numbers", DRAWN_ON[recipe.draws])
     if len(domain.components) > 1:
         found["per_component"] = Said("weights by component", "yes" if recipe.per_component else "no")
     return found

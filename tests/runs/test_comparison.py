@@ -60,6 +60,7 @@ FREE = {
     "atoms": [9, 12, 15],
     "dtype": ["bfloat16"],
     "device": ["cpu"],
+    "draws": ["device"],
     "per_component": [True],
 }
 
