@@ -108,10 +108,12 @@ class NetworkScore:
 
     def score(self, y: Tensor, level: float) -> Tensor:
         """[batch, *shape], float32 at least, whatever the network runs in."""
-        levels = torch.full((len(y),), float(level), dtype=torch.float64)
+        levels = torch.tensor([float(level)], dtype=torch.float64)
         alpha, sigma = (float(self.schedule.alpha(levels)[0]), float(self.schedule.sigma(levels)[0]))
         x = alpha * y
-        out = self.network(x, self.schedule.time(levels).to(device=y.device, dtype=y.dtype)).to(y.dtype)
+        # Made where it is needed: a copy from the CPU would wait for the device.
+        time = torch.full((len(y),), float(self.schedule.time(levels)[0]), dtype=y.dtype, device=y.device)
+        out = self.network(x, time).to(y.dtype)
         return score_from_prediction(self.prediction, out, x, alpha, sigma)
 
 

@@ -32,6 +32,7 @@ from ...system.file_cache import file_cached
 from ...training import saved
 from ...training.saved import SETTINGS, WEIGHTS, load_network, save_card, save_network, size_of, trained_row
 from ...training.task import TrainingFacts
+from ...transfers import sent
 from .arrays import Structures
 from .atoms import ELEMENTS, MOST_ATOMS, PAIRS, pair_indices
 from .network import MoleculeNetwork
@@ -139,7 +140,9 @@ class MoleculeScores:
         self.half = dtype == "bfloat16"
         self.space = make_space(self.atoms, device)
         order = torch.tensor(self.atoms).argsort(stable=True).to(device)
-        self.alike = order.split(ALIKE if torch.device(device).type == "cpu" else len(order))
+        groups = order.split(ALIKE if torch.device(device).type == "cpu" else len(order))
+        #: Which samples go through the network together, and how many atoms the largest of them has.
+        self.alike = [(group, max(self.atoms[index] for index in group.tolist())) for group in groups]
         self.mask = atom_mask(self.atoms).to(device)
 
     def expert(self, prompt: str) -> ConditionedScore:
@@ -157,7 +160,7 @@ class MoleculeScores:
         """The score of a state under each condition (a class for each property), all in one call of the network."""
         batch, count = len(y["positions"]), len(conditions)
         s = level["positions"] if isinstance(level, dict) else float(level)
-        classes = torch.tensor(conditions, device=y["positions"].device).repeat_interleave(batch, 0)
+        classes = sent(torch.tensor(conditions), y["positions"].device).repeat_interleave(batch, 0)
         denoised = self.denoise({name: torch.cat([part] * count) for name, part in y.items()}, s, classes)
         found = []
         for index in range(count):
@@ -169,9 +172,8 @@ class MoleculeScores:
         """D of y under classes [rows, properties]; rows are whole batches, one after another."""
         found = {name: torch.zeros_like(part) for name, part in y.items()}
         copies = torch.arange(0, len(classes), len(self.atoms), device=classes.device).unsqueeze(1)
-        for group in self.alike:
+        for group, n in self.alike:
             rows = (copies + group).flatten()
-            n = max(self.atoms[index] for index in group.tolist())
             levels = torch.full((len(rows),), float(level), dtype=y["positions"].dtype, device=classes.device)
             parts = Parts(y["positions"][rows, :n], y["types"][rows, :n], square(y["bonds"][rows], n))
             mask = self.mask[group, :n].repeat(len(copies), 1)

@@ -245,7 +245,7 @@ class TextToImage:
         """The score of each row of y [rows, C, h, w] under the condition of that row, like y; raises as `scores`."""
         levels = torch.tensor([float(level)], dtype=torch.float64)
         alpha, sigma = float(self.schedule.alpha(levels)[0]), float(self.schedule.sigma(levels)[0])
-        time = self.schedule.time(levels).to(device=y.device, dtype=torch.float32)
+        time = torch.full((1,), float(self.schedule.time(levels)[0]), dtype=torch.float32, device=y.device)
         x = alpha * y
         latents = x.to(self.dtype)
 

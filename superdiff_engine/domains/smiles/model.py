@@ -146,7 +146,7 @@ class TextToSmiles:
         alpha, sigma = float(SCHEDULE.alpha(levels)[0]), float(SCHEDULE.sigma(levels)[0])
         x = alpha * y
         text, mask = _stacked(conditions, len(y))
-        time = SCHEDULE.time(levels).to(device=y.device, dtype=torch.float32).expand(len(x) * len(conditions))
+        time = torch.full((len(x) * len(conditions),), float(SCHEDULE.time(levels)[0]), device=y.device)
         try:
             out = self.transformer(x.float().repeat(len(conditions), 1, 1), time, text.to(y.device), mask.to(y.device))
         except (RuntimeError, MemoryError) as error:
