@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .geometry import Euclidean, Geometry, Level, Product, State
 from .noise import Schedule
@@ -76,6 +76,22 @@ class Remembering(Protocol):
         """Let each sample have the memory of that which stood in the place `parents`, int64 [batch] on the CPU."""
 
 
+@runtime_checkable
+class Networked(Protocol):
+    """An expert, or a network that several share, that says which modules it calls."""
+
+    @property
+    def networks(self) -> Sequence[nn.Module]:
+        """Them, each called with tensors only, of the same shapes at every level."""
+
+
+def networks_of(experts: Sequence[ScoreModel]) -> list[nn.Module]:
+    """The modules that experts call, each once; none of those that do not say."""
+    callers: list[object] = [one.network if isinstance(one, ConditionedScore) else one for one in experts]
+    found = [module for one in callers if isinstance(one, Networked) for module in one.networks]
+    return list({id(module): module for module in found}.values())
+
+
 class NetworkScore:
     """The score of a trained denoiser.
 
@@ -105,6 +121,11 @@ class NetworkScore:
             raise ValueError(f"prediction must be one of {', '.join(get_args(Parametrisation))}, got '{prediction}'.")
         self.network, self.schedule, self.prediction, self.title = network, schedule, prediction, title
         self.space = Euclidean(shape)
+
+    @property
+    def networks(self) -> list[nn.Module]:
+        """The network, where it is a module."""
+        return [self.network] if isinstance(self.network, nn.Module) else []
 
     def score(self, y: Tensor, level: float) -> Tensor:
         """[batch, *shape], float32 at least, whatever the network runs in."""
@@ -152,6 +173,11 @@ class EDMScore:
     ) -> None:
         self.network, self.data_std, self.title = network, data_std, title
         self.space = Euclidean(shape)
+
+    @property
+    def networks(self) -> list[nn.Module]:
+        """The network, where it is a module."""
+        return [self.network] if isinstance(self.network, nn.Module) else []
 
     def score(self, y: Tensor, level: float) -> Tensor:
         """[batch, *shape]."""

@@ -41,6 +41,7 @@ SAMPLING = (
     Field("f.device", ("device",)),
     Field("f.dtype", ("dtype",)),
     Field("f.draws", ("draws",)),
+    Field("f.cuda_graphs", ("cuda_graphs",)),
 )
 GUIDANCE = (
     Field("f.guidance", ("guidance", "weight"), "a guidance"),

@@ -116,6 +116,13 @@ def draw_sampling() -> None:
             persist_state=_KEEP,
             help="From the CPU a seed gives the same samples on all devices; from a GPU they come quicker.",
         )
+    st.toggle(
+        "CUDA graphs",
+        key="f.cuda_graphs",
+        persist_state=_KEEP,
+        help="On a CUDA device each network is recorded once and started as a whole; elsewhere a note says that "
+        "this was left out.",
+    )
     if len(domain.components) > 1:
         st.toggle(
             "Weights by component",

@@ -256,6 +256,8 @@ class Recipe(Strict):
     dtype: Literal["float32", "float16", "bfloat16"] = "float32"
     #: Where random numbers are drawn: "cpu" gives the same samples on all devices, "device" is quicker on a GPU.
     draws: Literal["cpu", "device"] = "cpu"
+    #: Whether networks are called as CUDA graphs, where there is a CUDA device.
+    cuda_graphs: bool = False
     guidance: GuidanceRecipe | None = None
     correction: CorrectionRecipe | None = None
     pipeline: PipelineRecipe | None = None

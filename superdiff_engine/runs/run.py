@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,8 @@ from ..geometry import State as Samples
 from ..recipes.document import Recipe
 from ..result import Result
 from ..sampling import Step
-from ..score import ScoreModel
+from ..score import ScoreModel, networks_of
+from ..system.cuda_graphs import cuda_graphs
 from ..system.devices import check_dtype, resolve_device
 from ..system.downloads import DownloadStopped
 from ..system.interrupts import Interrupted
@@ -177,8 +179,19 @@ class Run(Work):
         levels = levels_of(recipe, domain, experts)
         self.record.log(f"device {device}, levels {levels[0]:.6g} to {levels[-1]:.6g}")
         threads = torch.get_num_threads() if domain.threads is None or device != "cpu" else domain.threads
-        with cpu_threads(threads):
+        with cpu_threads(threads), self._as_graphs(prepared, device):
             self._steps(prepared, device, on_step)
+
+    @contextmanager
+    def _as_graphs(self, prepared: Prepared, device: str) -> Iterator[None]:
+        """With the networks as CUDA graphs, where the recipe wants that."""
+        if not self.recipe.cuda_graphs:
+            yield
+            return
+        asked = [*prepared.experts, *([] if prepared.guidance is None else [prepared.guidance.reference])]
+        with cuda_graphs(networks_of(asked), device) as notes:
+            yield
+        self.record.notes += notes
 
     def _steps(self, prepared: Prepared, device: str, on_step: Callable[[Step], None] | None) -> None:
         recipe, domain, experts = self.recipe, get_domain(self.recipe.domain), prepared.experts

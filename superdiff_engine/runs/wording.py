@@ -128,6 +128,7 @@ _WORDS: dict[str, Callable[[Any, Recipe], str]] = {
     "seed": lambda value, recipe: f"seed {value}",
     "device": lambda value, recipe: f"device {value}",
     "dtype": lambda value, recipe: value,
+    "cuda_graphs": lambda value, recipe: "CUDA graphs" if value else "no CUDA graphs",
     "draws": lambda value, recipe: f"random numbers {DRAWN_ON[value]}",
     "guidance.weight": lambda value, recipe: "no guidance" if value == 1 else f"guidance {short_number(value)}",
     "guidance.negative_prompt": lambda value, recipe: f"led away from '{value}'" if value else "led away from nothing",
@@ -241,6 +242,7 @@ def spelled(recipe: Recipe) -> dict[str, Said]:
     found["device"] = Said("device", recipe.device)
     found["dtype"] = Said("precision", recipe.dtype)
     found["draws"] = Said("random numbers", DRAWN_ON[recipe.draws])
+    found["cuda_graphs"] = Said("CUDA graphs", "yes" if recipe.cuda_graphs else "no")
     if len(domain.components) > 1:
         found["per_component"] = Said("weights by component", "yes" if recipe.per_component else "no")
     return found

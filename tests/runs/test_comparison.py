@@ -61,6 +61,7 @@ FREE = {
     "dtype": ["bfloat16"],
     "device": ["cpu"],
     "draws": ["device"],
+    "cuda_graphs": [True],
     "per_component": [True],
 }
 

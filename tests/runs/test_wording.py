@@ -54,6 +54,7 @@ OTHER = {
     "batch": ({"batch": 9}, "9 samples"),
     "seed": ({"seed": 2**63 - 1}, str(2**63 - 1)),
     "device": ({"device": "cpu"}, "device cpu"),
+    "cuda_graphs": ({"cuda_graphs": True}, "CUDA graphs"),
     "draws": ({"draws": "device"}, "random numbers from the device"),
     "guidance.weight": (MOLECULES | {"guidance": {"weight": 3.25}}, "guidance 3.25"),
     "guidance.negative_prompt": (MOLECULES | AWAY, "away from 'low QED'"),

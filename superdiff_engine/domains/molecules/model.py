@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 from pydantic import BaseModel
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...geometry import Centred, Euclidean, Product
 from ...score import ConditionedScore
@@ -144,6 +144,11 @@ class MoleculeScores:
         #: Which samples go through the network together, and how many atoms the largest of them has.
         self.alike = [(group, max(self.atoms[index] for index in group.tolist())) for group in groups]
         self.mask = atom_mask(self.atoms).to(device)
+
+    @property
+    def networks(self) -> list[nn.Module]:
+        """The one network."""
+        return [self.model.network]
 
     def expert(self, prompt: str) -> ConditionedScore:
         """The expert of a prompt; "" asks for nothing.

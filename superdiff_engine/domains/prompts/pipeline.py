@@ -229,6 +229,11 @@ class TextToImage:
         reference: Any = self._expert(self.unconditional(negative_prompt), size)
         return Guidance(reference, weight)
 
+    @property
+    def networks(self) -> list[torch.nn.Module]:
+        """The denoiser."""
+        return [getattr(self.pipe, self.family.network)]
+
     def _expert(self, condition: Condition, size: Size | None) -> ConditionedScore:
         return ConditionedScore(self, condition, self.space(size), condition.title)
 

@@ -27,7 +27,7 @@ from typing import Any
 
 import torch
 from pydantic import BaseModel
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...geometry import SO3, Centred, Product
 from ...noise import Noising
@@ -145,6 +145,11 @@ class ProteinScore(BackboneScore):
     ) -> None:
         super().__init__(model.settings.title, residues, device)
         self.model, self.half = model, dtype == "bfloat16"
+
+    @property
+    def networks(self) -> list[nn.Module]:
+        """The one network."""
+        return [self.model.network]
 
     def score(self, y: Any, level: Any) -> Any:
         """Of positions [B, N, 3] (in 1 / 10 Angstrom) and, in the body frame, of rotations [B, N, 3] (1 / radian)."""

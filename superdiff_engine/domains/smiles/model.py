@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 from pydantic import BaseModel
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...errors import ModelError
 from ...geometry import Euclidean, State
@@ -129,6 +129,11 @@ class TextToSmiles:
     def experts(self, prompts: Sequence[str]) -> list[ConditionedScore]:
         """An expert for each prompt."""
         return [ConditionedScore(self, said, self.space, said.title) for said in self.read(prompts)]
+
+    @property
+    def networks(self) -> list[nn.Module]:
+        """The denoiser."""
+        return [self.transformer]
 
     def reference(self, negative_prompt: str = "") -> ConditionedScore:
         """What guidance leads away from: no text, or a negative prompt."""
