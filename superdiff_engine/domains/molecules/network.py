@@ -15,11 +15,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..layers import bells, modulated
 from .atoms import ELEMENTS
 
 #: Centres of the radial functions, in units of scaled distance, and their width.
@@ -54,25 +56,27 @@ class Layer(nn.Module):
         """H [B, N, D], e [B, P, C], x [B, N, 3], condition [B, D]; the same shapes again."""
         batch, atoms, width = h.shape
         shift, scale, gate, shift2, scale2, gate2 = self.modulation(condition).unsqueeze(1).chunk(6, -1)
-        normed = functional.layer_norm(h, (width,)) * (1 + scale) + shift
-        q, k, v = self.queries(normed).view(batch, atoms, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        asked = self.queries(modulated(h, shift, scale))
+        q, k, v = asked.view(batch, atoms, 3, self.heads, -1).permute(2, 0, 3, 1, 4).contiguous()
         logits = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1]) + pairs.square(self.bias(e)).permute(0, 3, 1, 2)
         weights = logits.masked_fill(~pairs.there.unsqueeze(1), -1e4).softmax(-1).to(e.dtype)
         # Attention reads means, and valence is a sum: one more head adds up, over all the other atoms.
-        adding = torch.cat([weights, pairs.there.unsqueeze(1).to(e.dtype) / 4], 1)
-        read = adding.permute(0, 2, 1, 3) @ pairs.square(e)  # [B, N, heads + 1, C]
+        adding = torch.cat([weights.transpose(1, 2), pairs.there.unsqueeze(2).to(e.dtype) / 4], 2)
+        read = adding @ pairs.square(e)  # [B, N, heads + 1, C]
         heard = (weights @ v).transpose(1, 2).reshape(batch, atoms, width)
-        told = self.out(torch.cat([heard, read[:, :, :-1].flatten(2)], -1)) + self.sums(read[:, :, -1])
-        h = h + (1 + gate) * told
-        h = h + (1 + gate2) * self.mlp(functional.layer_norm(h, (width,)) * (1 + scale2) + shift2)
+        # `out` of the means and `sums` of the sum, in one product.
+        both = torch.cat([self.out.weight, self.sums.weight], 1)
+        told = functional.linear(torch.cat([heard, read.flatten(2)], -1), both, self.out.bias)
+        h = torch.addcmul(h, 1 + gate, told)
+        h = torch.addcmul(h, 1 + gate2, self.mlp(modulated(h, shift2, scale2)))
         difference, distance = pairs.differences(x)
         a, b = self.to_pair(h).chunk(2, -1)
-        mixed = e + pairs.first_of(a) + pairs.second_of(a) + pairs.first_of(b) * pairs.second_of(b)
-        mixed = mixed + self.radial(radial(distance))
+        mixed = self.radial(radial(distance)) + e
+        mixed += pairs.first_of(a)
+        mixed += pairs.second_of(a)
+        mixed.addcmul_(pairs.first_of(b), pairs.second_of(b))
         pair_shift, pair_scale = self.pair_modulation(condition).unsqueeze(1).chunk(2, -1)
-        inner = functional.silu(
-            self.pair_in(functional.layer_norm(mixed, mixed.shape[-1:]) * (1 + pair_scale) + pair_shift)
-        )
+        inner = functional.silu(self.pair_in(modulated(mixed, pair_shift, pair_scale)))
         e = e + self.pair_out(inner)
         # Not in half precision: small differences of positions decide bond lengths.
         pull = self.pull(inner).to(x) * difference / (distance + 1)
@@ -100,13 +104,9 @@ class Pairs:
     @classmethod
     def of(cls, mask: Tensor) -> Pairs:
         """Of the atoms that exist, bool [B, N]."""
-        atoms = mask.shape[1]
-        first, second = torch.triu_indices(atoms, atoms, 1, device=mask.device)
-        number = torch.zeros(atoms, atoms, dtype=torch.int64, device=mask.device)
-        number[first, second] = number[second, first] = torch.arange(len(first), device=mask.device)
-        there = mask.unsqueeze(1) & mask.unsqueeze(2)
-        there = there & ~torch.eye(atoms, dtype=torch.bool, device=mask.device)
-        return cls(first, second, number.flatten(), there, mask.sum(1).view(-1, 1, 1))
+        first, second, number, apart = _numbered(mask.shape[1], mask.device)
+        there = mask.unsqueeze(1) & mask.unsqueeze(2) & apart
+        return cls(first, second, number, there, mask.sum(1).view(-1, 1, 1))
 
     def square(self, values: Tensor) -> Tensor:
         """[B, N, N, C] of values [B, P, C]; the diagonal means nothing."""
@@ -133,13 +133,18 @@ class Pairs:
         return (still.index_add(1, self.first, pull) - still.index_add(1, self.second, pull)) / self.count
 
 
+@lru_cache(maxsize=64)
+def _numbered(atoms: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """(first, second, number) as `Pairs` has them, and which atoms differ, bool [N, N]."""
+    first, second = torch.triu_indices(atoms, atoms, 1, device=device)
+    number = torch.zeros(atoms, atoms, dtype=torch.int64, device=device)
+    number[first, second] = number[second, first] = torch.arange(len(first), device=device)
+    return first, second, number.flatten(), ~torch.eye(atoms, dtype=torch.bool, device=device)
+
+
 def radial(distance: Tensor) -> Tensor:
     """Gaussians of distances [..., 1] and the distance itself, [..., RADIAL + 1]."""
-    centres = torch.linspace(0, FARTHEST, RADIAL, device=distance.device)
-    scale = math.sqrt(0.5) * (RADIAL - 1) / FARTHEST
-    # Bounded, since exponentials that underflow take a CPU many times as long.
-    bells = (distance * scale - centres * scale).square().clamp_max(80.0).neg_().exp_()
-    return torch.cat([bells, distance / FARTHEST], -1)
+    return torch.cat([bells(distance, RADIAL, FARTHEST), distance / FARTHEST], -1)
 
 
 class MoleculeNetwork(nn.Module):
