@@ -5,7 +5,7 @@ domains' models, random weights where they are not installed. Ratios are of thin
 is timed by events in the stream, after the first few; the host waits for the device between runs only.
 
     loop over its calls      all of a step over the part of it that is within score calls, in the same run
-    loop over calls alone    a step over the same calls one after another, with no loop around them
+    loop over calls alone    a step over the same calls one after another, as they are without CUDA graphs
     one call over a call each   a step with prompts and guidance batched over the same with a call for each condition
 
 With --tiny all of it is small and takes seconds on a CPU.
@@ -14,7 +14,7 @@ With --tiny all of it is small and takes seconds on a CPU.
 from __future__ import annotations
 
 import argparse
-import sys
+import statistics
 import time
 import warnings
 from collections import Counter
@@ -29,7 +29,7 @@ import torch
 from benchmarks.loops import Loop, asked, one_by_one, steps_of, timed, wrapped
 from benchmarks.random_pipeline import STABLE_DIFFUSION, TINY, PipelineSize, random_pipeline
 from benchmarks.stand_ins import ensure_models
-from benchmarks.timing import HEADER, Deadline, Marks, Row, as_json, in_rounds, machine, ratios
+from benchmarks.timing import HEADER, Deadline, Marks, Row, as_json, machine, ratios
 from superdiff_engine.domain import Prepared
 from superdiff_engine.domains import get_domain
 from superdiff_engine.errors import SuperDiffError
@@ -38,9 +38,12 @@ from superdiff_engine.recipes.operators import AndRecipe
 from superdiff_engine.score import scores_of
 from superdiff_engine.walk import levels_of
 
-#: Ways to take a step, each with the fields of a recipe that ask for it; the first is what recipes have unasked. What
-#: else the engine has for fixed shapes is measured beside it once it stands here.
-MODES: dict[str, dict[str, Any]] = {"as it is": {}}
+#: Ways to take a step, each with the fields of a recipe that ask for it; the first is what recipes have unasked.
+MODES: dict[str, dict[str, Any]] = {
+    "as it is": {},
+    "random numbers drawn on the device": {"draws": "device"},
+    "the same, CUDA graphs": {"draws": "device", "cuda_graphs": True},
+}
 PROMPTS = ("a sunflower", "a lemon")
 
 
@@ -102,6 +105,7 @@ class Bench:
 
     def __init__(self, device: str, sizes: Sizes, deadline: Deadline) -> None:
         self.device, self.sizes, self.deadline = device, sizes, deadline
+        self.cuda = torch.device(device).type == "cuda"
         self.network = random_pipeline(sizes.pipeline, device, getattr(torch, sizes.dtype))
         self.domains = ensure_models(*sizes.domains)
 
@@ -150,7 +154,7 @@ class Bench:
         levels = domain.component_levels(levels_of(recipe, domain, prepared.experts), prepared.experts)
         run = steps_of(recipe, prepared, self.device)
         y = next(run).samples
-        run.close()  # type: ignore[attr-defined]
+        run.close()
         with torch.no_grad():
             for index in range(recipe.levels.steps):
                 if index == self.sizes.skipped:
@@ -188,35 +192,35 @@ class Bench:
     def loops(self, title: str, recipe: Recipe, prepare: Callable[[], Prepared], goal: float | None) -> Iterator[Row]:
         """A step over its calls in each of the modes, and what it makes the host wait for."""
         for mode, fields in MODES.items():
-            asked_for, prepared = recipe.model_copy(update=fields), prepare()
-            name = title if not fields else f"{title}, {mode}"
-            try:
-                self.timed(asked_for, prepared)  # warms up
-            except SuperDiffError as error:
-                if not fields:
-                    raise
-                print(f"{name}: {error}", file=sys.stderr)  # this mode is not for these experts
+            if fields.get("cuda_graphs") and not self.cuda:
                 continue
-            found: list[Loop] = in_rounds(partial(self.timed, asked_for, prepared), self.sizes.rounds, self.deadline)
+            chosen, prepared, plain = recipe.model_copy(update=fields), prepare(), prepare()
+            name = f"{title}, {mode}" if fields else title
+            first = self.timed(chosen, prepared)  # warms up
+            if first.notes:
+                print(f"{name}: {' '.join(first.notes)}", flush=True)
+                continue
+            found: list[Loop] = []
+
+            def whole(chosen: Recipe = chosen, prepared: Prepared = prepared, found: list[Loop] = found) -> float:
+                found.append(self.timed(chosen, prepared))
+                return found[-1].seconds
+
+            alone = ratios(whole, partial(self.calls_alone, recipe, plain), self.sizes.rounds, self.deadline)
             steps = [one.seconds / one.steps * 1000 for one in found]
-            waits = self.synchronisations(asked_for, prepared)
-            told = f"{min(steps):.2f} ms a step" + ("" if waits is None else f", the host waits {waits[0]:.1f} times")
-            extra = {"step_ms": steps, "waits": None if waits is None else {"a_step": waits[0], "where": waits[1]}}
-            if all(one.in_calls for one in found):  # else they are within a graph, where none is seen
-                within = [one.seconds / one.in_calls for one in found]
-                yield Row(f"loop over its calls, {name}", within, goal, told, extra)
-            plain = prepare()
-            alone = ratios(
-                partial(self.seconds_of, asked_for, prepared),
-                partial(self.calls_alone, recipe, plain),
-                self.sizes.rounds,
-                self.deadline,
-            )
+            waits = self.synchronisations(chosen, prepared)
+            told = f"{statistics.median(steps):.2f} ms a step"
+            extra: dict[str, Any] = {"step_ms": steps}
+            if waits is not None:
+                told += f", in which the host waits {waits[0]:.1f} times"
+                extra |= {"waits": waits[0], "waits_at": waits[1]}
+            within = [one.seconds / one.in_calls for one in found]
+            yield Row(f"loop over its calls, {name}", within, goal, told, extra)
             yield Row(f"loop over calls alone, {name}", alone, goal, told, extra)
 
     def synchronisations(self, recipe: Recipe, prepared: Prepared) -> tuple[float, dict[str, int]] | None:
         """How often a step makes the host wait for the device, and where, in all steps; None where that is not seen."""
-        if torch.device(self.device).type != "cuda":
+        if not self.cuda:
             return None
         run, count = steps_of(recipe, prepared, self.device), 0
         for _ in range(self.sizes.skipped):
@@ -235,16 +239,15 @@ class Bench:
 
     def estimators(self) -> Iterator[Row]:
         """Hutchinson over Ito: a step's time, and the memory at its highest, the weights included."""
-        cuda = torch.device(self.device).type == "cuda"
         peaks: dict[str, list[float]] = {"ito": [], "hutchinson": []}
 
         def seconds(estimator: str) -> float:
-            if cuda:
+            if self.cuda:
                 torch.cuda.empty_cache()
                 torch.cuda.reset_peak_memory_stats()
             recipe = self.recipe(self.sizes.slow_steps, batch=1, solver="euler", estimator=estimator)
             found = self.seconds_of(recipe, self.prepared())
-            if cuda:
+            if self.cuda:
                 peaks[estimator].append(torch.cuda.max_memory_allocated() / 2**30)
             return found
 
@@ -254,7 +257,7 @@ class Bench:
         title = f"prompts ({self.sizes.pipeline.title}, {self.sizes.dtype}), batch 1"
         rounds = ratios(partial(seconds, "hutchinson"), partial(seconds, "ito"), self.sizes.rounds, self.deadline)
         yield Row(f"Hutchinson over Ito, time, {title}", rounds)
-        if cuda:
+        if self.cuda:
             both = [much / little for much, little in zip(peaks["hutchinson"], peaks["ito"], strict=True)]
             told = f"{max(peaks['hutchinson']):.2f} / {max(peaks['ito']):.2f} GiB"
             yield Row(f"Hutchinson over Ito, peak memory, {title}", both, None, told)

@@ -6,7 +6,7 @@ samples, the network itself and what is put into it and made of its output.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import islice
@@ -19,7 +19,8 @@ from superdiff_engine.domain import Prepared
 from superdiff_engine.domains import get_domain
 from superdiff_engine.recipes.document import Recipe
 from superdiff_engine.sampling import Step
-from superdiff_engine.score import ConditionedScore, ScoreModel
+from superdiff_engine.score import ConditionedScore, ScoreModel, networks_of
+from superdiff_engine.system.cuda_graphs import cuda_graphs
 from superdiff_engine.system.threads import cpu_threads
 from superdiff_engine.walk import walk
 
@@ -33,14 +34,16 @@ class Loop:
     Attributes:
         steps: that were taken.
         seconds: of all of it.
-        in_calls: seconds within its score calls; 0 where they cannot be seen, as in a graph.
+        in_calls: seconds within its score calls.
         in_networks: seconds within torch's modules; 0 where they were not looked at.
+        notes: what to know of it, in sentences.
     """
 
     steps: int
     seconds: float
     in_calls: float
     in_networks: float = 0.0
+    notes: tuple[str, ...] = ()
 
 
 def asked(prepared: Prepared) -> list[ScoreModel]:
@@ -117,10 +120,23 @@ def threads_of(recipe: Recipe) -> AbstractContextManager[None]:
     return nullcontext() if count is None else cpu_threads(count)
 
 
-def steps_of(recipe: Recipe, prepared: Prepared | None = None, device: str = "cpu") -> Iterator[Step]:
-    """The steps of a recipe, with experts that its domain prepares, or that are given."""
+def steps_of(
+    recipe: Recipe, prepared: Prepared | None = None, device: str = "cpu", notes: list[str] | None = None
+) -> Generator[Step, None, None]:
+    """The steps of a recipe as a run takes them, with experts that its domain prepares, or that are given.
+
+    `notes` gets what is to be known of them, once they have ended or are closed.
+    """
     domain = get_domain(recipe.domain)
-    return walk(recipe, domain, domain.prepare(recipe, device) if prepared is None else prepared, device)
+    prepared = domain.prepare(recipe, device) if prepared is None else prepared
+    graphs = cuda_graphs(networks_of(asked(prepared)), device) if recipe.cuda_graphs else nullcontext([])
+    said: list[str] = []
+    try:
+        with graphs as said:
+            yield from walk(recipe, domain, prepared, device)
+    finally:
+        if notes is not None:
+            notes += said
 
 
 def timed(
@@ -145,9 +161,10 @@ def timed(
     prepared = get_domain(recipe.domain).prepare(recipe, device) if prepared is None else prepared
     marks = Marks(device)
     calls, bare = Calls(marks), Calls(marks)
-    taken = 0
+    taken, notes = 0, list[str]()
     with threads_of(recipe), wrapped(prepared, calls.clocked), modules(bare) if networks else nullcontext():
-        run = islice(steps_of(recipe, prepared, device), None if steps is None else steps + skipped)
+        whole = steps_of(recipe, prepared, device, notes)
+        run = islice(whole, None if steps is None else steps + skipped)
         for _ in islice(run, skipped):
             pass
         marks.settle()
@@ -157,4 +174,5 @@ def timed(
             taken += 1
         end = marks.now()
         marks.settle()
-    return Loop(taken, marks.between(start, end), calls.seconds(), bare.seconds())
+        whole.close()
+    return Loop(taken, marks.between(start, end), calls.seconds(), bare.seconds(), tuple(notes))
