@@ -8,6 +8,7 @@ from studio import session
 from studio.formula_pages import formula_page_list
 from studio.guard import guarded
 from studio.page import draw_page
+from studio.part import whole_page
 from studio.stage.queue import draw_queue
 from studio.style import draw_style
 from studio.tab import draw_tab
@@ -33,14 +34,15 @@ page = st.navigation(
     },
     position="top",
 )
-with guarded("the page"):
-    session.start_session()
-    draw_style()
-    st.session_state["on-compose"] = page == compose
-    if page != compose:  # there it is the stage's
-        draw_queue()
-page.run()
-with guarded("the keyboard"):
-    draw_page(page.url_path)
-with guarded("the address line"):
-    draw_tab(page.url_path)
+with whole_page():
+    with guarded("the page"):
+        session.start_session()
+        draw_style()
+        st.session_state["on-compose"] = page == compose
+        if page != compose:  # there it is the stage's
+            draw_queue()
+    page.run()
+    with guarded("the keyboard"):
+        draw_page(page.url_path)
+    with guarded("the address line"):
+        draw_tab(page.url_path)

@@ -15,6 +15,8 @@ from superdiff_engine.system.memory import is_out_of_memory
 from superdiff_engine.system.terminal import log_visibly
 from superdiff_engine.system.visible_text import visible
 
+from . import part
+
 log = logging.getLogger("superdiff.studio")
 log_visibly()
 
@@ -36,8 +38,11 @@ def callback(act: Callable[..., object]) -> Callable[..., None]:
 
     What a callback raises reaches no block of the page: Streamlit would show an error of its own in place of the page.
     """
+    page = part.of_page()
 
     def guarded_act(*arguments: Any, **named: Any) -> None:
+        if page:
+            part.note_call()
         try:
             act(*arguments, **named)
         except Exception as error:

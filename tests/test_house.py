@@ -35,6 +35,7 @@ FLOORS = [
     ["superdiff_engine.lessons"],
     [
         "studio.guard",
+        "studio.part",
         "studio.kept",
         "studio.job",
         "studio.jobs",

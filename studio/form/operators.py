@@ -11,6 +11,7 @@ from superdiff_engine.recipes.parameters import Chosen, Composition, Number, Par
 
 from ..charts.palette import dot
 from ..guard import callback
+from ..part import told
 from . import slots as form_slots
 from .formula import draw_formula
 from .parameters import chosen_operator, key_of, limits
@@ -93,13 +94,12 @@ def _per_expert(operator: type[OperatorRecipe], parameter: PerExpert) -> None:
     with st.grid(columns=2, min_column_width=120, gap="xsmall"):
         for position, slot in enumerate(st.session_state["experts"]):
             key = key_of(parameter, slot)
-            st.session_state.setdefault(key, 0.0)
             st.number_input(
                 f"{dot(position)} {parameter.title} {position + 1}",
                 **limits(operator, parameter),
                 step=parameter.step,
                 format="%g",
-                key=key,
+                key=told(key, 0.0),
                 help=parameter.help or None,
                 persist_state=_KEEP,
             )

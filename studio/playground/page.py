@@ -27,6 +27,7 @@ from .. import session
 from ..charts.palette import PICKED, theme_name
 from ..form import state as form_state
 from ..guard import callback, guarded, sentence_of, show_sentence
+from ..part import part
 from . import kept
 from .sketch import MOST_FITTED, modes_of, offered, recipe_of, sketch_of
 
@@ -67,7 +68,7 @@ def draw_playground() -> None:
         _sketch()
 
 
-@st.fragment
+@part
 def _sketch() -> None:
     with guarded("the playground"):
         play = kept.play()

@@ -13,6 +13,7 @@ from superdiff_engine.library import Library
 from superdiff_engine.library.archive import export_zip
 
 from ..guard import callback, guarded, plain, sentence_of, show_sentence
+from ..part import part
 from ..words import bytes_text
 from . import asked
 from .acts import counted
@@ -100,7 +101,7 @@ def draw_export() -> None:
         if export.ended:
             _ended(export)
         else:
-            st.fragment(_tick, run_every=_TICK)(export)
+            part(_tick, run_every=_TICK)(export)
 
 
 def _ended(export: Export) -> None:

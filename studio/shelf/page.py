@@ -13,6 +13,7 @@ from superdiff_engine.library.entry import STATES
 from superdiff_engine.library.place import VARIABLE
 
 from ..guard import callback, guarded, plain, show_sentence
+from ..part import part
 from ..stage.grid import draw_stored_grid
 from ..words import bytes_text
 from . import acts, asked
@@ -278,7 +279,7 @@ def _draw_grid() -> None:
 
 def _watch(changing: bool) -> None:
     """Look again every few seconds, and draw the page again where something is new."""
-    st.fragment(_watched, run_every=_TICK if changing else _IDLE_TICK)(changing)
+    part(_watched, run_every=_TICK if changing else _IDLE_TICK)(changing)
 
 
 def _watched(changing: bool) -> None:

@@ -20,6 +20,7 @@ from ..charts.palette import NEUTRAL, expert_colours, theme_name
 from ..charts.scale import draw_plotly
 from ..guard import guarded, once, plain, show_sentence
 from ..job import EstimationJob, Job
+from ..part import told
 from ..session import newest_check, registry, this_tab
 from .chart_files import draw_agreement_files
 from .given import difference
@@ -145,7 +146,7 @@ def _figure(job: Job, check: DensityCheck, names: list[str]) -> None:
             [single, pairs],
             default=pairs,
             required=True,
-            key="check-of",
+            key=told("check-of"),
             persist_state=KEEP,
             label_visibility="collapsed",
         )

@@ -12,6 +12,7 @@ from superdiff_engine.result import Result
 
 from ..charts.live import at_level
 from ..job import Job
+from ..part import told
 from .progress import names_of
 from .sample import KEEP, ONE_A_GROUP
 from .scatter import selected_of
@@ -42,7 +43,7 @@ def choose_rows(
             format_func=lambda key: asked[key][0],
             help=None if result.importance is None else ONE_A_GROUP,
             selection_mode="multi",
-            key=f"filter-{job.id}",
+            key=told(f"filter-{job.id}"),
             persist_state=KEEP,
         )
         known: dict[str, np.ndarray] = {"number": np.arange(count), **orders}
@@ -50,8 +51,8 @@ def choose_rows(
             known[at_level(result.level, name)] = values
         if result.shares is not None:
             known["what they count for"] = result.shares
-        by = st.selectbox("Sort by", list(known), key=f"sort-{job.id}", persist_state=KEEP, width=220)
-        down = st.toggle("highest first", key=f"down-{job.id}", persist_state=KEEP, disabled=by == "number")
+        by = st.selectbox("Sort by", list(known), key=told(f"sort-{job.id}"), persist_state=KEEP, width=220)
+        down = st.toggle("highest first", key=told(f"down-{job.id}"), persist_state=KEEP, disabled=by == "number")
     keep = np.ones(count, bool)
     for key in wanted:
         keep &= asked[key][1]()

@@ -18,6 +18,7 @@ from ..charts.palette import expert_colours, theme_name
 from ..charts.scale import draw_echarts, draw_plotly
 from ..guard import guarded
 from ..job import Job
+from ..part import told
 from ..views import Compared, view_of
 from .chart_files import draw_agreement_files, draw_chart_files
 from .check import draw_check
@@ -40,7 +41,7 @@ def draw_component_choice(curves: Curves, key: str) -> str | None:
         default=whole,
         required=True,
         format_func=lambda name: "all components" if name == whole else name,
-        key=key,
+        key=told(key),
         persist_state=KEEP,
         label_visibility="collapsed",
     )
@@ -81,7 +82,7 @@ def draw_curves(job: Job) -> None:
         default="level",
         required=True,
         format_func={"level": "against the level", "step": "against the step"}.__getitem__,
-        key="against",
+        key=told("against"),
         persist_state=KEEP,
         label_visibility="collapsed",
     )

@@ -11,6 +11,7 @@ from ..charts.palette import theme_name
 from ..films import FilmJob, Films
 from ..guard import callback, guarded, once, plain, show_sentence
 from ..job import Job
+from ..part import part
 from ..session import registry
 from ..words import bytes_text
 from .progress import seconds_text
@@ -74,7 +75,7 @@ def _dialog(job_id: str) -> None:
         made = films().newest(job_id)
         if made is not None:
             busy = not made.finished.is_set()
-            st.fragment(_draw_progress, run_every=_TICK if busy else None)(job_id, busy)
+            part(_draw_progress, run_every=_TICK if busy else None)(job_id, busy)
 
 
 def _draw_form(job: Job) -> None:

@@ -15,6 +15,7 @@ from ..charts.finished import gallery_figure
 from ..charts.mosaic import mosaic_png
 from ..guard import callback
 from ..job import Job
+from ..part import told
 from .sample import KEEP, draw_clickable, labels_note, share_labels
 
 
@@ -64,9 +65,9 @@ def draw_card_gallery(
 
 
 def _take_card(key: str, picked: str) -> None:
-    told = st.session_state[key]["picked"]
-    if told:
-        st.session_state[picked] = int(told[1])
+    clicked = st.session_state[key]["picked"]
+    if clicked:
+        st.session_state[picked] = int(clicked[1])
 
 
 def choose_page(job: Job, count: int, size: int) -> slice:
@@ -76,7 +77,7 @@ def choose_page(job: Job, count: int, size: int) -> slice:
     if pages > 1:
         page = st.segmented_control(
             "Page", range(pages), default=0, required=True, format_func=lambda index: str(index + 1),
-            key=f"page-{job.id}-{pages}", persist_state=KEEP, label_visibility="collapsed",
+            key=told(f"page-{job.id}-{pages}"), persist_state=KEEP, label_visibility="collapsed",
         )  # fmt: skip
     return slice(page * size, min(count, (page + 1) * size))
 

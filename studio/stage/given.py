@@ -21,6 +21,7 @@ from ..charts.palette import dot
 from ..form import state as form_state
 from ..guard import callback, guarded, once, plain, show_sentence
 from ..job import EstimationJob
+from ..part import part, told
 from ..session import registry, this_tab
 from ..views import OwnFiles
 from .progress import TICK, draw_estimation_progress
@@ -47,7 +48,7 @@ def draw_own(files: OwnFiles) -> None:
         if files.option is not None:
             st.toggle(
                 files.option.label,
-                key=f"own-{files.option.keyword}",
+                key=told(f"own-{files.option.keyword}"),
                 help=files.option.help,
                 on_change=callback(_again),
                 args=(files,),
@@ -100,7 +101,7 @@ def _settle(reading: Reading) -> None:
         state["own-scene"] = state.get("own-scene", 0) + 1
 
 
-@st.fragment(run_every=TICK)
+@part(run_every=TICK)
 def _reading_progress() -> None:
     reading = st.session_state.get("own-reading")
     if reading is None or reading.finished.is_set():

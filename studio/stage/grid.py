@@ -18,6 +18,7 @@ from superdiff_engine.system.files import read_bounded
 from .. import session
 from ..guard import callback, guarded, plain, show_sentence
 from ..job import GridJob, Job
+from ..part import part
 from .grid_cells import draw_cells, draw_picture
 from .grid_form import draw_grid_form
 from .progress import TICK, draw_progress, loading_text, pace_texts, standstill_text
@@ -137,7 +138,7 @@ def _origin(path: str, stamp: int) -> str:
     return origin if isinstance(origin, str) and is_id(origin) else ""
 
 
-@st.fragment(run_every=TICK)
+@part(run_every=TICK)
 def _tick(grid_id: str) -> None:
     grid = session.registry().find_grid(grid_id)
     if grid is None or grid.finished:

@@ -11,6 +11,7 @@ from ..charts.palette import expert_colours, theme_name
 from ..charts.scale import presented
 from ..guard import guarded
 from ..job import Job
+from ..part import part
 from ..session import registry
 from ..views import view_of
 from .curves import draw_agreement, draw_component_choice
@@ -38,7 +39,7 @@ def draw_small_progress(job: Job) -> None:
     _tick(job.id, small=True)
 
 
-@st.fragment(run_every=TICK)
+@part(run_every=TICK)
 def _tick(job_id: str, small: bool = False) -> None:
     job = registry().find(job_id)
     if job is None or job.finished:

@@ -12,6 +12,7 @@ from superdiff_engine.system.downloads import Download
 
 from ..guard import callback, guarded, plain
 from ..job import AnyJob, EstimationJob, GridJob, Job
+from ..part import part
 from ..session import registry, this_tab
 from ..words import STATES, run_title
 
@@ -123,7 +124,7 @@ def seconds_text(seconds: float) -> str:
     return f"{whole} s" if whole < 100 else f"{whole // 60} min {whole % 60:02d} s"
 
 
-@st.fragment(run_every=TICK)
+@part(run_every=TICK)
 def draw_estimation_progress(job_id: str) -> None:
     """How far an estimation for given samples is, until it has ended."""
     job = registry().find_estimation(job_id)

@@ -24,6 +24,7 @@ from superdiff_engine.system.machine import Machine, look
 from .. import session
 from ..guard import callback, guarded
 from ..job import AnyJob, Ended, EstimationJob, Forecast, Job
+from ..part import part
 from ..words import CURVES, STATES, VIEW, ordinal, run_title
 from .progress import download_of, loading_text, pace_texts, paused_texts
 
@@ -61,7 +62,7 @@ def draw_queue() -> None:
         _slow()
 
 
-@st.fragment(run_every=_IDLE_TICK)
+@part(run_every=_IDLE_TICK)
 def _slow() -> None:
     # The quick look lives within the slow one, which takes it away when nothing is left to do.
     if session.registry().at_work():
@@ -70,7 +71,7 @@ def _slow() -> None:
         _look()
 
 
-@st.fragment(run_every=_TICK)
+@part(run_every=_TICK)
 def _quick() -> None:
     _look()
 

@@ -10,6 +10,7 @@ from .. import looked
 from ..charts.player import Playback, draw_player, playback
 from ..guard import callback, guarded
 from ..job import Job
+from ..part import part
 from ..session import registry
 from ..views import view_of
 from .lineage import marks_note
@@ -18,7 +19,7 @@ from .progress import names_of
 _PARTICLES = "Shown are the particles of that moment, all alike: some have no descendants among the finished samples."
 
 
-@st.fragment
+@part
 def draw_replay(job_id: str) -> None:
     """The player of a run that has ended; where another sample is chosen in it, nothing else is drawn anew."""
     job = registry().find(job_id)

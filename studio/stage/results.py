@@ -10,6 +10,7 @@ from .. import looked
 from ..charts.scale import presented
 from ..guard import guarded, plain
 from ..job import Job
+from ..part import part, told
 from ..session import registry
 from ..views import view_of
 from ..words import CURVES, REPLAY, VIEW, VIEWS
@@ -40,7 +41,6 @@ def draw_results(job: Job) -> None:
     looked.forget_beyond(job.id, result.log_density.shape[1])
     # The choice is the tab's: it stays when another run is opened, however long nothing was there to choose from.
     last = st.session_state.get(_LAST) or view_named(st.query_params.get(VIEW, ""))
-    st.session_state.setdefault(VIEW, last)
     with nullcontext() if screen is None else st.container(horizontal=True, horizontal_alignment="distribute"):
         if screen is not None:
             draw_short_heading(job)
@@ -48,7 +48,7 @@ def draw_results(job: Job) -> None:
             "What to show",
             VIEWS,
             required=True,
-            key=VIEW,
+            key=told(VIEW, last),
             persist_state=KEEP,
             label_visibility="collapsed",
         )
@@ -69,7 +69,7 @@ def _draw_kept_part(job: Job) -> None:
     views = [VIEWS[1]] * bool(job.run.trace.frames) + [CURVES] * bool(len(job.run.trace))
     if not views:
         return
-    chosen = st.segmented_control("What to show", views, default=views[-1], required=True, key=f"kept-{job.id}")
+    chosen = st.segmented_control("What to show", views, default=views[-1], required=True, key=told(f"kept-{job.id}"))
     with guarded("what was kept"):
         draw_replay(job.id) if chosen == VIEWS[1] else draw_curves(job)
 
@@ -79,7 +79,7 @@ def view_named(name: str) -> str:
     return next((view for view in VIEWS if view.lower() == name.lower()), VIEWS[0])
 
 
-@st.fragment
+@part
 def _samples(job_id: str) -> None:
     job = registry().find(job_id)
     if job is None or job.run.result is None:

@@ -25,6 +25,7 @@ from ..charts.palette import expert_colours, theme_name
 from ..charts.scale import draw_plotly
 from ..guard import callback
 from ..job import Job
+from ..part import told
 from .chart_files import draw_chart_files
 from .progress import names_of
 
@@ -42,13 +43,12 @@ ONE_A_GROUP = "Of every group of particles one sample, drawn by what they count 
 def pick(job: Job, count: int) -> int:
     """A field for the number of the sample to look at; `count` is how many there are."""
     key = looked.pick_key(job.id)
-    st.session_state.setdefault(key, 0)
     st.number_input(
         "Sample",
         min_value=0,
         max_value=count - 1,
         step=1,
-        key=key,
+        key=told(key, 0),
         help="Which sample to look at",
         persist_state=KEEP,
         on_change=callback(looked.take_pick),
@@ -133,7 +133,7 @@ def choose_one_a_group(job: Job, result: Result) -> np.ndarray:
     everything = np.arange(result.log_density.shape[1])
     if result.importance is None:
         return everything
-    chosen = st.toggle("One a group", key="one-a-group", persist_state=KEEP, help=ONE_A_GROUP)
+    chosen = st.toggle("One a group", key=told("one-a-group"), persist_state=KEEP, help=ONE_A_GROUP)
     return result.one_a_group() if chosen else everything
 
 
@@ -175,7 +175,7 @@ def choose_weighing(job: Job, result: Result) -> Weighing:
         list(_WEIGHINGS),
         default=BY_WEIGHT.title,
         required=True,
-        key="weighing",
+        key=told("weighing"),
         persist_state=KEEP,
         label_visibility="collapsed",
     )
@@ -229,7 +229,7 @@ def draw_one_sample(job: Job, result: Result, picked: int) -> None:
         format_func={"value": "log-density", "difference": "difference", "weights": "weights κ"}.__getitem__,
         default="value",
         required=True,
-        key="curve",
+        key=told("curve"),
         persist_state=KEEP,
         label_visibility="collapsed",
     )

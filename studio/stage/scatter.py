@@ -20,6 +20,7 @@ from ..charts.scale import draw_plotly
 from ..charts.scatter import SHAPES, Axis, Kind, scatter_config, scatter_figure
 from ..guard import callback, plain
 from ..job import Job
+from ..part import told
 from .chart_files import draw_chart_files
 from .progress import names_of
 from .sample import KEEP
@@ -66,9 +67,7 @@ def draw_scatter(
     st.markdown(f"**Any two properties** · draw around {one}s to select them")
     with st.container(horizontal=True, gap="small"):
         across, up = (
-            st.selectbox(
-                title, names, index=names.index(first[place]), key=f"scatter-{letter}-{job.id}", persist_state=KEEP
-            )
+            st.selectbox(title, names, key=told(f"scatter-{letter}-{job.id}", first[place]), persist_state=KEEP)
             for place, (title, letter) in enumerate([("Across", "x"), ("Up", "y")])
         )
     x, y = axes[across], axes[up]
@@ -79,7 +78,7 @@ def draw_scatter(
             "Select those that",
             [kind.name for kind in kinds],
             selection_mode="multi",
-            key=f"scatter-groups-{job.id}",
+            key=told(f"scatter-groups-{job.id}"),
             on_change=callback(partial(_take_groups, job.id, {kind.name: kind.numbers for kind in kinds})),
         )
     key = f"scatter-{job.id}-{state.get(f'scatter-turn-{job.id}', 0)}-{names.index(across)}-{names.index(up)}"

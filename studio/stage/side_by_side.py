@@ -24,6 +24,7 @@ from ..charts.palette import expert_colours, run_colours, theme_name
 from ..charts.scale import draw_plotly
 from ..guard import callback, guarded, plain, show_sentence
 from ..job import Job
+from ..part import part
 from ..views import Beside, view_of
 from ..words import STATES
 from .compare import draw_add_run, draw_other_operator
@@ -84,7 +85,7 @@ def draw_comparison(jobs: list[Job]) -> None:
         draw_add_run(jobs[0])
 
 
-@st.fragment
+@part
 def _side_by_side() -> None:
     # A click on a button in here draws only this part again; what stands around it follows.
     if st.session_state.pop(_CHANGED, False):

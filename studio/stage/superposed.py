@@ -10,6 +10,7 @@ import streamlit as st
 
 from ..charts.palette import run_colours
 from ..job import Job
+from ..part import told
 from .sample import KEEP
 
 __all__ = ["MOST_LAID", "choose_laid", "draw_laid_table", "legend_of"]
@@ -30,11 +31,14 @@ def choose_laid(job: Job, offered: np.ndarray, picked: int, one: str) -> list[in
     others = [int(row) for row in offered if row != picked]
     key = f"superpose-{job.id}"
     state = st.session_state
-    state[key] = [row for row in state.get(key, []) if row in others]
+    before = state.get(key, [])
+    there = [row for row in before if row in others]
+    if there != before:  # what is put in goes to the browser, and over what was chosen there meanwhile
+        state[key] = there
     chosen: list[int] = st.multiselect(
         f"Which {one}s to lay onto {one} {picked}",
         others,
-        key=key,
+        key=told(key),
         max_selections=MOST_LAID,
         persist_state=KEEP,
         placeholder=f"Numbers of {one}s, at most {MOST_LAID}",

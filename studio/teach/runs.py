@@ -25,6 +25,7 @@ from ..charts.scale import draw_echarts, draw_plotly
 from ..form import state as form_state
 from ..guard import guarded, once, plain, show_sentence
 from ..job import Job
+from ..part import part, told
 from ..stage.curves import draw_agreement
 from ..stage.lineage import draw_effective
 from ..stage.live import draw_live
@@ -120,13 +121,12 @@ def _title(run: LessonRun) -> str:
 
 
 def _control(control: Control, key: str, start: Value, which: str) -> None:
-    st.session_state.setdefault(key, start)
     label = control.label[:1].upper() + control.label[1:]
     st.segmented_control(
         plain(f"{label}{which}"),
         control.values,
         format_func=control.say,
-        key=key,
+        key=told(key, start),
         required=True,
         persist_state=KEEP,
     )
@@ -263,7 +263,7 @@ def _one(one: Shown, first: bool, reach: float, wide: int, changed: list[str]) -
         _result(one, job, reach, wide)
 
 
-@st.fragment(run_every=TICK)
+@part(run_every=TICK)
 def _tick(job_id: str, show: tuple[str, ...], first: bool) -> None:
     job = session.registry().find(job_id)
     if job is None or job.finished:

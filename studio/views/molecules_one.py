@@ -26,6 +26,7 @@ from ..charts.live import at_level
 from ..charts.viewer import Style, atoms_frame, draw_viewer
 from ..guard import guarded, plain
 from ..job import Job
+from ..part import told
 from ..stage.asked import draw_asked
 from ..stage.exports import Download, draw_download, picture_download
 from ..stage.progress import names_of
@@ -74,7 +75,7 @@ def draw_one_molecule(job: Job, result: Result[DecodedMolecules], picked: int) -
     if verdict.valid:
         st.caption(_stereo_text(stereo, molecules.elements[picked]))
     style: Style = st.segmented_control(
-        "Drawn as", ["sticks", "spheres", "surface"], default="sticks", required=True, key=f"style-{job.id}",
+        "Drawn as", ["sticks", "spheres", "surface"], default="sticks", required=True, key=told(f"style-{job.id}"),
         persist_state=KEEP, label_visibility="collapsed",
     )  # fmt: skip
     relaxed = _relaxation(job, verdict, picked)
@@ -137,7 +138,7 @@ def _superposed(job: Job, result: Result[DecodedMolecules], picked: int) -> None
     chosen = choose_laid(job, np.nonzero(molecules.valid)[0], picked, "molecule")
     text = st.text_input(
         "By the atoms of a pattern (SMARTS)",
-        key=f"pattern-{job.id}",
+        key=told(f"pattern-{job.id}"),
         max_chars=LONGEST_PATTERN,
         placeholder="left empty: by the largest part that both have",
         persist_state=KEEP,
@@ -210,7 +211,7 @@ def _relaxation(job: Job, verdict: Any, picked: int) -> Relaxation | None:
     """What MMFF94 makes of the molecule, where that was asked for."""
     asked = st.toggle(
         "Relax with MMFF94",
-        key=f"relax-{job.id}",
+        key=told(f"relax-{job.id}"),
         persist_state=KEEP,
         disabled=not verdict.valid,
         help="Moves the atoms to the nearest minimum of the MMFF94 force field; the run's own molecule stays as it is.",

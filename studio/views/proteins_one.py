@@ -36,6 +36,7 @@ from ..charts.scale import draw_plotly
 from ..charts.viewer import Style, chain_frame, draw_viewer
 from ..guard import callback, guarded, once, plain
 from ..job import Job
+from ..part import told
 from ..stage.asked import draw_asked
 from ..stage.chart_files import draw_chart_files
 from ..stage.exports import Download, draw_download
@@ -98,12 +99,12 @@ def draw_one_protein(job: Job, result: Result[DecodedProteins], picked: int) -> 
     )
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         style: Style = st.segmented_control(
-            "Drawn as", ["cartoon", "trace", "sticks"], default="cartoon", required=True, key=f"style-{job.id}",
+            "Drawn as", ["cartoon", "trace", "sticks"], default="cartoon", required=True, key=told(f"style-{job.id}"),
             persist_state=KEEP, label_visibility="collapsed",
         )  # fmt: skip
         offered = list(_COLOURINGS) if len(job.run.titles) > 1 else list(_COLOURINGS)[:2]
         colouring = st.selectbox(
-            "Coloured by", offered, format_func=_COLOURINGS.__getitem__, key=f"colouring-{job.id}", width=270,
+            "Coloured by", offered, format_func=_COLOURINGS.__getitem__, key=told(f"colouring-{job.id}"), width=270,
             persist_state=KEEP, label_visibility="collapsed",
         )  # fmt: skip
     colours: list[str] = []

@@ -30,6 +30,7 @@ from ..charts.scatter import Axis
 from ..charts.viewer import Style, atoms_frame, draw_viewer
 from ..guard import guarded, plain
 from ..job import Job
+from ..part import told
 from ..stage.choosing import choose_rows, picked_row
 from ..stage.exports import Download, draw_download, picture_download, show_only
 from ..stage.gallery import choose_page, draw_card_gallery
@@ -235,7 +236,7 @@ def _three_dimensions(job: Job, smiles: str, picked: int) -> bool:
     """The molecule in 3D where that is asked for, and there is a geometry; whether it is shown."""
     asked = st.toggle(
         "Show in 3D",
-        key=f"solid-{job.id}",
+        key=told(f"solid-{job.id}"),
         persist_state=KEEP,
         help="A model of text has no geometry: RDKit embeds the molecule (ETKDG) and relaxes it with MMFF94.",
     )
@@ -247,7 +248,7 @@ def _three_dimensions(job: Job, smiles: str, picked: int) -> bool:
             st.caption("RDKit found no geometry for this molecule within ten seconds.")
             return False
         style: Style = st.segmented_control(
-            "Drawn as", ["sticks", "spheres", "surface"], default="sticks", required=True, key=f"style-{job.id}",
+            "Drawn as", ["sticks", "spheres", "surface"], default="sticks", required=True, key=told(f"style-{job.id}"),
             persist_state=KEEP, label_visibility="collapsed",
         )  # fmt: skip
         frame = atoms_frame(built.elements, built.positions, built.bonds)

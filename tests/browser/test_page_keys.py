@@ -21,6 +21,32 @@ PAGE = "() => document.querySelector('[data-testid=stMain]').scrollTop + documen
 BOXES = """() => [...document.querySelectorAll(".st-key-panes [data-testid=stColumn] *")].filter((one) =>
     /auto|scroll/.test(getComputedStyle(one).overflowY) && one.scrollHeight > one.clientHeight + 1
     && !one.closest(".dvn-scroller")).length"""
+#: A slow page: what comes behind the first message that holds `window.slowAfter` waits until `window.slowUntil` is
+#: "sent" and the page has told the server something.
+SLOW = """(() => {
+    let before = Promise.resolve();
+    const text = new TextDecoder("latin1");
+    const add = WebSocket.prototype.addEventListener;
+    WebSocket.prototype.addEventListener = function (type, take, ...others) {
+        const later = (event) => {
+            before = before.then(() => {
+                take(event);
+                if (!window.slowAfter || !text.decode(event.data).includes(window.slowAfter)) return;
+                window.slowAfter = "";
+                return new Promise((go) => { window.goOn = go; });
+            });
+        };
+        add.call(this, type, type === "message" ? later : take, ...others);
+    };
+    const send = WebSocket.prototype.send;
+    WebSocket.prototype.send = function (what) {
+        send.call(this, what);
+        if (window.slowUntil === "sent") window.goOn();
+    };
+})()"""
+#: Two keys so soon after each other that Streamlit's page tells the server of both at once.
+TOGETHER = """(keys) => keys.forEach((key) => setTimeout(() => document.body.dispatchEvent(
+    new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true })), 0))"""
 
 
 @pytest.fixture
@@ -29,6 +55,7 @@ def tab(context, studio):
     recipe = next(iter(get_domain("plane").examples().values())).model_dump() | {"levels": {"steps": 5}, "batch": 32}
     page = context.new_page()
     page.set_viewport_size({"width": 1280, "height": 600})
+    page.add_init_script(SLOW)
     page.goto(f"{studio}/?recipe={make_recipe(recipe).to_link()}")
     page.wait_for_function(LISTENS)
     page.keyboard.press("Control+Enter")
@@ -123,3 +150,28 @@ def test_keys_choose_views_and_samples_but_never_while_typing(tab):
     tab.get_by_text("Start from an example").wait_for(state="hidden")
     tab.get_by_role("button", name="Take the settings out").click()
     tab.get_by_text("Start from an example").wait_for()
+
+
+def test_a_slow_page_loses_no_choice(tab):
+    for key, view in (("4", "table"), ("3", "curves")):
+        tab.keyboard.press("1")
+        tab.locator("[class*='st-key-pick-'] input").wait_for()
+        tab.wait_for_function(STILL)
+        tab.evaluate(TOGETHER, ["]", key])
+        tab.wait_for_function("(view) => location.search.includes(`view=${view}`)", arg=view)
+    tab.get_by_text("against the step").click()
+    checked = tab.get_by_role("radio", checked=True)
+    checked.filter(has_text="against the step").wait_for()
+    tab.wait_for_function(STILL)
+    # A view is asked for again before the browser has taken in that it is gone, and still tells of its controls.
+    tab.evaluate("() => { window.slowAfter = '-pick-'; }")
+    tab.keyboard.press("1")
+    tab.wait_for_function("() => window.goOn")
+    tab.wait_for_timeout(1000)  # until the server has drawn all of it
+    tab.evaluate("() => { window.slowUntil = 'sent'; }")
+    tab.keyboard.press("3")
+    tab.wait_for_function("() => location.search.includes('view=curves')")
+    tab.get_by_text("against the level").wait_for()
+    tab.wait_for_function(STILL)
+    for name in ("Curves", "against the step"):
+        checked.filter(has_text=name).wait_for()
