@@ -18,6 +18,9 @@ from superdiff_engine.runs.run import Run
 from superdiff_engine.runs.waiting import Kind
 from superdiff_engine.runs.work import State
 
+#: In the place of a device: the cluster that is offered.
+CLUSTER = "cluster"
+
 Work = TypeVar("Work", Run, Sweep, Estimation)
 
 
@@ -94,7 +97,10 @@ class Job(_Queued[Run]):
 
 @dataclass
 class GridJob(_Queued[Sweep]):
-    """A grid with the device it waits for; `origin` is the id of the run that it was asked for under."""
+    """A grid with the device it waits for; `origin` is the id of the run that it was asked for under.
+
+    One for the cluster that is offered waits for that, whatever this machine does: its device is `CLUSTER`.
+    """
 
     origin: str
 

@@ -33,7 +33,7 @@ from superdiff_engine.runs.waiting import Waiting, waiting_document
 from superdiff_engine.system.devices import resolve_device
 from superdiff_engine.system.files import sweep_partials
 
-from .job import AnyJob, Ended, EstimationJob, Forecast, GridJob, Job, Tab
+from .job import CLUSTER, AnyJob, Ended, EstimationJob, Forecast, GridJob, Job, Tab
 from .kept import KeptQueue
 
 log = logging.getLogger("superdiff.studio")
@@ -113,9 +113,13 @@ class Jobs:
         self._enqueue(job, save, tab)
         return job
 
-    def submit_grid(self, grid: Sweep, origin: str, save: bool = True, tab: Tab | None = None) -> GridJob:
-        """Queue a grid like a run; raises SuperDiffError if its device is not there."""
-        job = GridJob(grid, resolve_device(grid.recipe.device), origin)
+    def submit_grid(
+        self, grid: Sweep, origin: str, save: bool = True, tab: Tab | None = None, cluster: bool = False
+    ) -> GridJob:
+        """Queue a grid like a run, or beside this machine's where it is for a cluster; raises SuperDiffError if its
+        device is not there.
+        """
+        job = GridJob(grid, CLUSTER if cluster else resolve_device(grid.recipe.device), origin)
         grid.origin, grid.kept_in = origin, self.folder if save else None
         self._enqueue(job, save, tab)
         return job
@@ -135,7 +139,7 @@ class Jobs:
         if save and self.folder is not None:
             job.run.folder = self.folder / job.id
         if job.run.folder is not None or isinstance(job, EstimationJob):
-            document = waiting_document(job.run, "" if isinstance(job, Job) else job.origin)
+            document = waiting_document(job.run, "" if isinstance(job, Job) else job.origin, job.device == CLUSTER)
             job.document = document | {"asked": time.time()}
         with self._changed:
             self._jobs[job.id] = job
@@ -338,7 +342,7 @@ class Jobs:
             return self.submit_estimation(Checking(result), tab, entry.origin)
         work = entry.work()
         if isinstance(work, Sweep):
-            return self.submit_grid(work, entry.origin, tab=tab)
+            return self.submit_grid(work, entry.origin, tab=tab, cluster=entry.cluster)
         job = Job(work, resolve_device(work.recipe.device))
         self._enqueue(job, True, tab)
         return job

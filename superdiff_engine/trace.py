@@ -137,6 +137,14 @@ class Trace:
         trace._frames, trace._latest = list(frames), frames[-1] if frames else None
         return trace
 
+    def __getstate__(self) -> dict[str, Any]:
+        with self._lock:
+            return {name: value for name, value in vars(self).items() if name != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._lock = threading.Lock()
+
     def __len__(self) -> int:
         return self._rows
 

@@ -155,13 +155,15 @@ def _progress_text(grid: GridJob) -> str:
     still = standstill_text(grid)
     if still:
         return plain(f"Grid: {still[0].lower()}{still[1:]}")
-    cells, current = sweep.size, sweep.current
+    cells, at_work = sweep.size, list(sweep.at_work.values())
     parts = [f"Grid: cell {min(sweep.done + 1, cells)} of {cells}"]
-    if current is not None and current.state == "loading":
+    if len(at_work) > 1:
+        parts = [f"Grid: {sweep.done} of {cells} cells", f"{len(at_work)} at work"]
+    if sweep.state == "loading" or (at_work and all(cell.index < 0 for cell in at_work)):
         text = loading_text(grid)
         parts.append(f"{text[0].lower()}{text[1:]}")
-    elif current is not None:
-        parts.append(f"step {max(len(current.trace) - 1, 0)} of {current.recipe.levels.steps}")
+    elif len(at_work) == 1:
+        parts.append(f"step {at_work[0].index} of {at_work[0].steps}")
     return plain(" · ".join([*parts, *pace_texts(sweep)]))
 
 

@@ -13,6 +13,7 @@ from superdiff_engine.recipes.document import Recipe
 from superdiff_engine.runs.axes import Axis, make_axis, parameter, varied, with_value
 from superdiff_engine.runs.grid import Sweep
 from superdiff_engine.runs.values import MOST_VALUES, Choice, Texts, Value
+from superdiff_engine.system.workplaces.choice import offered_cluster, opens_at
 
 from .. import session
 from ..guard import once, plain, show_sentence
@@ -57,12 +58,12 @@ def draw_grid_form(job: Job, busy: bool) -> None:
             down = None if y == _SINGLE_ROW else make_axis(y, read())
         except SuperDiffError as error:
             problem = problem or str(error)
-    samples = _samples(job, [x, y])
+    samples, cluster = _samples(job, [x, y]), _where(job)
     try:
         sweep = None if problem or across is None else Sweep(recipe, across, down, samples)
     except SuperDiffError as error:
         problem = str(error)
-    asked = None if sweep is None else (sweep.x, sweep.y, samples)
+    asked = None if sweep is None else (sweep.x, sweep.y, samples, cluster)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.button(
             "Run grid",
@@ -163,12 +164,29 @@ def _size(sweep: Sweep) -> str:
     return said
 
 
-def _run(job_id: str, asked: tuple[Axis, Axis | None, int | None]) -> None:
+def _where(job: Job) -> bool:
+    """Whether the cells are for the cluster that is offered; asked for where there is one."""
+    address = offered_cluster()
+    if not address:
+        return False
+    return st.selectbox(
+        "Where",
+        [False, True],
+        format_func=lambda cluster: f"Ray cluster at {address}" if cluster else "This machine",
+        key=f"grid-where-{job.id}",
+        width=360,
+        help="A cluster runs as many cells side by side as it has room for; they do not wait for this machine's runs",
+    )
+
+
+def _run(job_id: str, asked: tuple[Axis, Axis | None, int | None, bool]) -> None:
     """Queue the grid (a callback)."""
-    state = st.session_state
+    state, registry = st.session_state, session.registry()
     state[f"grid-problem-{job_id}"] = ""
+    x, y, samples, cluster = asked
     try:
-        recipe = session.registry().recall(job_id).recipe
-        session.registry().submit_grid(Sweep(recipe, *asked), job_id, state["f.save"], session.this_tab())
+        opens = opens_at(offered_cluster() if cluster else None)
+        grid = Sweep(registry.recall(job_id).recipe, x, y, samples, opens=opens)
+        registry.submit_grid(grid, job_id, state["f.save"], session.this_tab(), cluster)
     except SuperDiffError as error:
         state[f"grid-problem-{job_id}"] = str(error)

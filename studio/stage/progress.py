@@ -74,8 +74,8 @@ def work_text(job: AnyJob) -> str:
 
 def download_of(job: AnyJob) -> Download | None:
     """What a job fetches now, itself or the run of a grid's cell; None while nothing is fetched."""
-    run = job.run.current if isinstance(job.run, Sweep) else job.run
-    return None if run is None else run.download
+    cells = job.run.at_work.values() if isinstance(job.run, Sweep) else ()
+    return next((cell.download for cell in cells if cell.download is not None), job.run.download)
 
 
 def loading_text(job: AnyJob) -> str:

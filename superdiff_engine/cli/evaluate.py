@@ -10,7 +10,7 @@ import typer
 
 from ..system import interrupts
 from .console import console, say
-from .options import NamedCommand
+from .options import RAY, NamedCommand
 
 
 def evaluate(
@@ -18,6 +18,7 @@ def evaluate(
     settings: Any,
     row: Annotated[list[str] | None, typer.Option(help="only this row, such as or/sde; may be given again")] = None,
     out: Annotated[Path | None, typer.Option(help="where the table goes (left out: its own in docs/tables)")] = None,
+    ray: Annotated[str | None, typer.Option("--ray", help=RAY)] = None,
 ) -> None:
     """Measure a domain as the paper does and write its table; stopping and starting again resumes.
 
@@ -28,7 +29,7 @@ def evaluate(
 
     evaluation = evaluation_of(domain)  # imported while there is nothing to keep
     with interrupts.on_signal(interrupts.break_off):
-        written = evaluation.run(settings, row, out, say)
+        written = evaluation.run(settings, row, out, say, ray=ray)
     for path in written:
         console.print(f"Wrote {path}")
 

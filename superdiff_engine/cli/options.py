@@ -13,6 +13,8 @@ from typer.core import TyperCommand
 
 from ..errors import SuperDiffError
 
+#: What `--ray` is.
+RAY = "have the work done by a Ray cluster: HOST:PORT as ray start prints it, or auto for one on this machine"
 #: The parameter of a command's function that takes the settings.
 SETTINGS = "settings"
 

@@ -17,6 +17,7 @@ from ..system import interrupts
 from ..system.downloads import watching
 from .console import bar, complain, console, download_bar
 from .library import Folder, open_library
+from .options import RAY
 from .studio import LOOPBACK, PORT
 
 if TYPE_CHECKING:
@@ -152,10 +153,12 @@ def grid(
         ),
     ] = None,
     replace: Annotated[bool, typer.Option("--replace", help="remove the files that are there")] = False,
+    ray: Annotated[str | None, typer.Option("--ray", help=RAY)] = None,
 ) -> None:
     """Run a recipe over a grid of one or two parameters, as one picture.
 
-    Ctrl+C, SIGTERM and SIGHUP stop it and keep the finished cells; a second Ctrl+C ends it at once.
+    Ctrl+C, SIGTERM and SIGHUP stop it and keep the finished cells; a second Ctrl+C ends it at once. The same command
+    goes on from there, also after the process was killed.
     Any field of the recipe can vary, up to 12 values each: numbers and names between commas (temperature=0,1,10,
     operator=or,and, solver=euler,ancestral), texts between bars ('prompt 1=a lion|a cat, asleep', 'formula=1 or 2|1 xor
     2'), what an expert has by its number ('bias 2=-1,1', 'model 1=ring,grid'). A wrong name lists all that there are.
@@ -163,19 +166,24 @@ def grid(
     from ..domains.checked import load_recipe
     from ..runs.axes import parse_axis
     from ..runs.grid import Sweep
+    from ..runs.unfinished import Unfinished
+    from ..system.workplaces.choice import opens_at
 
     if out.suffix.lower() != ".png":
         raise SuperDiffError(f"The grid is a PNG; give it a name that ends in .png, not '{out.name}'.")
     axes = parse_axis(x), None if y is None else parse_axis(y)
-    sweep = Sweep(load_recipe(recipe), *axes, samples, cells=keep)
+    sweep = Sweep(load_recipe(recipe), *axes, samples, cells=keep, opens=opens_at(ray))
     sweep.folder = None if keep is None else keep / sweep.id
     if chart is not None and chart.suffix.lower() not in (".png", ".svg"):
         raise SuperDiffError(f"The chart is an SVG or a PNG; give it such a name, not '{chart.name}'.")
+    again = sweep.go_on(Unfinished(out, sweep.recipe, *axes, keep))
     for path in (out, csv, chart):
-        if not replace and path is not None and os.path.lexists(path):
+        if not (replace or again) and path is not None and os.path.lexists(path):
             raise SuperDiffError(f"{path} is there already; choose another name, or replace it with --replace.")
+    cells = sweep.size
+    if again:
+        console.print(f"Going on: {sweep.done} of {cells} cells are there.")
     with interrupts.on_signal(sweep.interrupt), _saving(sweep), bar() as progress:
-        cells = sweep.size
         task = progress.add_task("loading", total=1.0)
         with watching(download_bar(progress)):
             sweep.execute(
@@ -195,6 +203,8 @@ def grid(
         console.print("Cancelled before the first cell was finished; nothing was made.")
         raise typer.Exit(_code_of(sweep))
     console.print(f"{word}: {made} of {cells} cells in {sweep.seconds:.1f} s, in {' and '.join(map(str, files))}")
+    if sweep.state == "cancelled":
+        console.print("The same command goes on from there.")
     if metric is not None:
         _print_figure(sweep, metric)
     if chart is not None:

@@ -21,9 +21,14 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from PIL import Image
 
 from ..domains import get_domain
@@ -31,17 +36,21 @@ from ..domains.checked import make_recipe
 from ..errors import FieldError, OutputError, RecipeError, SuperDiffError
 from ..recipes.document import Recipe
 from ..result import Result
-from ..sampling import Step
 from ..system.files import write_whole
+from ..system.interrupts import Interrupted
 from ..system.visible_text import visible
+from ..system.workplaces.choice import Opens, in_this_process
+from ..system.workplaces.here import Here
+from ..system.workplaces.workplace import Task, Workplace
 from .axes import Axis, parameter, with_values
-from .cells import GRID_CHUNK, Cell, Grid, cell_figures, cell_picture, grid_title
+from .cell_run import CellAsked, CellMade, CellNews, make_cell
+from .cells import GRID_CHUNK, Cell, Grid, grid_title
 from .failures import explain
 from .folder import OutputFolder, output_file
 from .grid_file import GRID, grid_csv, grid_json
 from .grid_picture import Place
 from .record import CHECKPOINT_SECONDS
-from .run import Run
+from .unfinished import Unfinished
 from .work import State
 
 __all__ = ["GRID_CHUNK", "Sweep", "grid_title"]
@@ -50,7 +59,7 @@ log = logging.getLogger("superdiff.sweep")
 
 
 class Sweep(Grid):
-    """A run for every cell of a grid, one after the other; `execute` does the work, the rest may be read by any thread.
+    """A run for every cell of a grid, wherever that is: `execute` does it, and the rest may be read by any thread.
 
     A cell that fails keeps its sentence in place of a picture, and the others go on. What is measured in each is kept
     (`cells.cell_figures`), and so is the record of its run, where there is a place for it.
@@ -65,6 +74,7 @@ class Sweep(Grid):
         cells: a folder in which each cell's run gets a record of its own, CELLS/ID; None for nowhere.
         origin: the id of the run that the grid is asked for under.
         id: of a grid that waited elsewhere; "" for a new one.
+        opens: where the cells are run; one after the other in this process unless it says otherwise.
 
     Attributes:
         recipes: of the cells that can be run, by place.
@@ -84,6 +94,7 @@ class Sweep(Grid):
         cells: Path | None = None,
         origin: str = "",
         id: str = "",
+        opens: Opens = in_this_process,
     ) -> None:
         if y is not None and x.name == y.name:
             raise RecipeError(f"Both axes vary '{x.name}'; choose two different parameters.")
@@ -94,7 +105,12 @@ class Sweep(Grid):
         super().__init__(common, x, y, folder, origin, id)
         self.kept_in = cells
         self.recipes, self._unfit = self._derive()
-        self._current: Run | None = None
+        self._opens = opens
+        self._unfinished: Unfinished | None = None
+        self._workplace: Workplace | None = None
+        self._at_work: dict[Place, CellNews] = {}
+        #: Of all steps, the share that was there when the first cell began.
+        self._share = 0.0
         self._output: OutputFolder | None = None
         self._files: dict[Path, Callable[[], bytes]] = {}
         self._problem = ""
@@ -126,74 +142,115 @@ class Sweep(Grid):
         """Why cells cannot be run, in a sentence each."""
         return dict(self._unfit)
 
-    def results(self, on_step: Callable[[Step], None] | None = None) -> Iterator[tuple[int, int, Result]]:
+    def results(self, on_step: Callable[[CellNews], None] | None = None) -> Iterator[tuple[int, int, Result]]:
         """Run the cells, row by row, and yield (row, column, result) of each that ends; failures are passed over.
 
         Args:
-            on_step: called at every step of every cell.
+            on_step: called at every step of every cell; of cells that are run elsewhere, at some of them.
         """
+        with self._opened() as workplace:
+            for place, result in self._made(workplace, on_step):
+                if result is not None:
+                    yield *place, result
+
+    @contextmanager
+    def _opened(self) -> Iterator[Workplace]:
+        """Where the cells are run, as long as the block lasts."""
+        state, self.state = self.state, "loading"
+        try:
+            workplace = self._opens(self._cancel.is_set)
+        except Interrupted:
+            if not self._cancel.is_set():
+                raise
+            workplace = Here()
+        self.state = state
+        try:
+            with workplace:
+                self._workplace = workplace
+                # Looked at after `_workplace` is set: whoever cancels sets the event first and looks for it then.
+                if self._cancel.is_set():
+                    workplace.cancel()
+                yield workplace
+        finally:
+            self._workplace = None
+
+    def _made(
+        self, workplace: Workplace, on_step: Callable[[CellNews], None] | None, whole: bool = True
+    ) -> Iterator[tuple[Place, Result[Any] | None]]:
+        """Have the cells run and settle each that ends; gives their places and, if `whole`, their results."""
         self._started = time.monotonic()
         for place, problem in self._unfit.items():
             self._keep(place, Cell(problem=problem, failed=True))
+        self._share = self.fraction
+        threads = torch.get_num_threads()
+        futures: dict[Future[Any], Place] = {}
         for place, recipe in self.recipes.items():
-            result = self._cell(place, recipe, on_step)
-            if result is None and place not in self._cells:
-                break  # cancelled
-            if result is not None:
-                yield *place, result
-        self._current, self._ended = None, time.monotonic()
+            if place in self.settled:
+                continue
+            asked = CellAsked(recipe.to_json(), self.id, self.kept_in, not workplace.shares_disk, whole)
+            task = Task(make_cell, (asked,), threads, get_domain(recipe.domain).threads or threads, recipe.device)
+            futures[workplace.start(task, partial(self._hear, place, on_step))] = place
+        for future in workplace.as_completed(futures):
+            place = futures[future]
+            try:
+                made = None if future.cancelled() else future.result()
+            except SuperDiffError as error:
+                made = CellMade(Cell(problem=str(error), failed=True))
+            with self._lock:
+                self._at_work.pop(place, None)
+            if made is not None and made.cell is not None:
+                self._keep(place, self._recorded(made, made.cell))
+                yield place, made.result
+        self._ended = time.monotonic()
 
-    def _cell(
-        self, place: Place, recipe: Recipe, on_step: Callable[[Step], None] | None, kept: bool = True
-    ) -> Result[Any] | None:
-        """Run one cell and settle it, which it is not where it was cancelled; gives its result."""
-        home = self.kept_in if kept else None
-        run = self._current = Run(recipe, previews=home is not None, part_of=self.id)
-        run.folder = None if home is None else home / run.id
-        # Looked at after `_current` is set: whoever cancels sets the event first and looks for a run then.
-        if self._cancel.is_set():
-            return None
-        problem = ""
-        try:
-            result = run.execute(on_step)
-        except OutputError as error:
-            # A disk that is full costs the cell's record, not the cell.
-            self._unkept(run, error)
-            if run.result is None and kept:
-                return self._cell(place, recipe, on_step, kept=False)
-            problem, result = "" if run.result is not None else str(error), run.result
-        except SuperDiffError as error:
-            problem, result = str(error), None
-        if not problem and (result is None or not result.complete):
-            self._discard(run)
-            return None
-        if run.unsaved:
-            self._discard(run)
-        named = run.id if run.folder is not None and run.folder.is_dir() else ""
-        if result is None:
-            self._keep(place, Cell(problem=problem, failed=True, run=named))
-            return None
-        picture, figures = cell_picture(result, run.notes), cell_figures(result)
-        if isinstance(picture, str):
-            self._keep(place, Cell(problem=picture, figures=figures, run=named))
-        else:
-            self._keep(place, Cell(picture, figures=figures, run=named))
-        return result
+    def _hear(self, place: Place, on_step: Callable[[CellNews], None] | None, news: CellNews) -> None:
+        """Take a cell's news; of cells that are run elsewhere, in another thread."""
+        with self._lock:
+            self._at_work[place] = news
+        if on_step is not None and news.index >= 0:
+            on_step(news)
 
-    def _unkept(self, run: Run, error: OutputError) -> None:
-        self._discard(run)
-        sentence = f"Not every cell's run could be kept: {error}"
-        if not self.notes:
-            self.notes.append(sentence)
-        log.warning("grid %s: %s", self.id, sentence)
+    def _recorded(self, made: CellMade, cell: Cell) -> Cell:
+        """The cell, with the record of its run, if it was made elsewhere, written here."""
+        unkept = made.unkept
+        if made.files and self.kept_in is not None:
+            folder = self.kept_in / cell.run
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                for name, content in made.files.items():
+                    write_whole(folder / name, content)
+            except (OSError, OutputError) as error:
+                unkept, cell = str(error), replace(cell, run="")
+                shutil.rmtree(folder, ignore_errors=True)
+        if unkept:
+            sentence = f"Not every cell's run could be kept: {unkept}"
+            if not self.notes:
+                self.notes.append(sentence)
+            log.warning("grid %s: %s", self.id, sentence)
+        return cell
 
-    def _discard(self, run: Run) -> None:
-        """Remove what a cell's run left, which only this grid knows of."""
-        if run.folder is not None:
-            shutil.rmtree(run.folder, ignore_errors=True)
+    def go_on(self, unfinished: Unfinished) -> bool:
+        """Keep there what is finished until all is, and take up what was kept there; says whether anything was.
+
+        It is called before `execute`, whose files then replace those of before.
+        """
+        self._unfinished = unfinished
+        if unfinished.recipe is None:
+            return False
+        self.id, self.recipe = unfinished.id, unfinished.recipe
+        if self.folder is not None:
+            self.folder = self.folder.parent / self.id
+        self.recipes, self._unfit = self._derive()
+        with self._lock:
+            self._cells.update(unfinished.read())
+        return True
 
     def _resolve(self) -> None:
         """Decide once for all cells what the recipe leaves open of its models; if that fails, every cell says why."""
+        decided = self._unfinished is not None and self._unfinished.recipe is not None  # when it was begun
+        if decided or self._cancel.is_set():
+            self.state = "running"
+            return
         try:
             with self._loading():
                 resolved = get_domain(self.recipe.domain).resolve(self.recipe)
@@ -210,12 +267,12 @@ class Sweep(Grid):
             self._cells[place] = cell
 
     def execute(
-        self, on_step: Callable[[Step], None] | None = None, out: Path | None = None, table: Path | None = None
+        self, on_step: Callable[[CellNews], None] | None = None, out: Path | None = None, table: Path | None = None
     ) -> dict[Place, Image.Image | str]:
         """Run all cells, keep their pictures and numbers and the record. Returns `cells`.
 
         Args:
-            on_step: called at every step of every cell.
+            on_step: as for `results`.
             out: a file for the picture, written after the first cell, every 30 seconds and at the end; None for
                 grid.png in the folder. A file that is there is replaced.
             table: a file for the numbers as CSV, written likewise; None for grid.csv in the folder.
@@ -226,13 +283,14 @@ class Sweep(Grid):
         self.state = "running"
         saved = -math.inf
         try:
-            self._resolve()
-            self._begin_record(out, table)
-            for _ in self.results(on_step):
-                self._save_cells()
-                if time.monotonic() - saved >= CHECKPOINT_SECONDS:
-                    self._save_files()
-                    saved = time.monotonic()
+            with self._opened() as workplace:
+                self._resolve()
+                self._begin_record(out, table)
+                for _ in self._made(workplace, on_step, whole=False):
+                    self._save_cells()
+                    if time.monotonic() - saved >= CHECKPOINT_SECONDS:
+                        self._save_files()
+                        saved = time.monotonic()
             self._conclude()
         except BaseException as error:
             self.state = "failed"
@@ -244,13 +302,17 @@ class Sweep(Grid):
             self._ended = self._ended or time.monotonic()
             if self._output is not None:
                 self._output.release()
+            if self._unfinished is not None:
+                made = any(not cell.failed for cell in self.settled.values())
+                self._unfinished.close(finished=self.state == "done" or not made)
             self.finished.set()
         return self.cells
 
     def _begin_record(self, out: Path | None, table: Path | None) -> None:
         """Find out before the first cell whether the record can be kept; old files at `out` and `table` go."""
         if self.folder is not None:
-            output = OutputFolder(self.folder)
+            again = self._unfinished is not None and bool(self._unfinished.id)
+            output = OutputFolder(self.folder, replace=again)
             output.begin(f"grid {self.id}", self.id)
             output.write("recipe.json", self.recipe.to_json().encode)
             self._output = output
@@ -260,6 +322,8 @@ class Sweep(Grid):
                 self._files[output_file(asked)] = make
             elif self.folder is not None:
                 self._files[self.folder / name] = make
+        if self._unfinished is not None:
+            self._unfinished.begin(self.id, self.recipe)
 
     def csv(self) -> bytes:
         """The numbers of all cells so far, as CSV (`grid_file.grid_csv`)."""
@@ -267,6 +331,8 @@ class Sweep(Grid):
 
     def _save_cells(self) -> None:
         """Write what the cells are, as they stand; what goes wrong is tried again with the next."""
+        if self._unfinished is not None:
+            self._unfinished.keep(self.settled)
         if self._output is not None:
             self._output.write(GRID, lambda: grid_json(self.x, self.y, self.settled, self.origin))
 
@@ -336,38 +402,39 @@ class Sweep(Grid):
         return not self.unsaved
 
     def interrupt(self) -> None:
-        """As every work's; what loads is the cell's run."""
+        """As every work's; what loads is a cell's run, or a workplace that begins."""
         self.cancel()
-        current = self._current
-        if current is not None:
-            current.interrupt()
+        if self._workplace is not None:
+            self._workplace.interrupt()
+        elif self.state == "loading":
+            raise Interrupted
 
     def cancel(self) -> None:
-        """Ask to stop: within one step; finished cells stay, the one at work is dropped."""
+        """Ask to stop: within one step; finished cells stay, those at work are dropped."""
         super().cancel()
-        current = self._current
-        if current is not None:
-            current.cancel()
+        workplace = self._workplace
+        if workplace is not None:
+            workplace.cancel()
 
     @property
-    def current(self) -> Run | None:
-        """The run of the cell at work."""
-        return self._current
+    def at_work(self) -> dict[Place, CellNews]:
+        """The cells at work, and how far each is."""
+        with self._lock:
+            return dict(self._at_work)
 
     @property
     def fraction(self) -> float:
         """The share of all cells' steps that are done, 0 to 1."""
-        settled, current = self.cells, self._current
+        settled = self.settled
         work = {place: recipe.levels.steps + 1 for place, recipe in self.recipes.items()}
         done = sum(steps for place, steps in work.items() if place in settled)
-        if current is not None and not current.finished.is_set():
-            done += len(current.trace)
+        done += sum(news.index + 1 for place, news in self.at_work.items() if place not in settled)
         return min(done / sum(work.values()), 1.0)
 
     @property
     def eta(self) -> float | None:
         """Seconds still to go, by the pace so far; None before there is a pace."""
         fraction = self.fraction
-        if fraction == 0 or self._ended is not None:
+        if fraction <= self._share or self._ended is not None:
             return None
-        return self.seconds * (1 / fraction - 1)
+        return self.seconds * (1 - fraction) / (fraction - self._share)

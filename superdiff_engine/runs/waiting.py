@@ -22,6 +22,7 @@ from ..errors import OutputError, SuperDiffError
 from ..recipes.document import Recipe
 from ..system.files import read_bounded, write_whole
 from ..system.locks import Hold, is_held, take
+from ..system.workplaces.choice import SETTING, offered_cluster, opens_at
 from .axes import Axis
 from .estimation import Estimation
 from .grid import Sweep
@@ -37,17 +38,18 @@ Kind = Literal["run", "grid", "check", "file", "unreadable"]
 _KINDS: tuple[Kind, ...] = ("run", "grid", "check", "file")
 
 
-def waiting_document(work: Run | Sweep | Estimation, origin: str = "") -> dict[str, Any]:
+def waiting_document(work: Run | Sweep | Estimation, origin: str = "", cluster: bool = False) -> dict[str, Any]:
     """What is kept of a piece of work, as JSON.
 
     Args:
         work: a run, a grid, or an estimation of log-densities.
         origin: the id of the run that a grid or an estimation belongs to; an estimation without one is of a file.
+        cluster: whether a grid is for the cluster that is offered, which is not named: a file may be forged.
     """
     document: dict[str, Any] = {"id": work.id, "recipe": work.recipe.model_dump(mode="json"), "origin": origin}
     if isinstance(work, Sweep):
         axes = {"x": work.x.model_dump(mode="json"), "y": None if work.y is None else work.y.model_dump(mode="json")}
-        return {"kind": "grid"} | document | axes
+        return {"kind": "grid", "cluster": cluster} | document | axes
     if isinstance(work, Run):
         return {"kind": "run"} | document
     return {"kind": "check" if origin else "file"} | document
@@ -83,6 +85,11 @@ class Waiting:
         """The id of the run that it belongs to; "" where it is a run itself."""
         return str(self.document.get("origin", "")) if isinstance(self.document, dict) else ""
 
+    @property
+    def cluster(self) -> bool:
+        """Whether it is a grid for the cluster that is offered."""
+        return isinstance(self.document, dict) and self.document.get("cluster") is True
+
     def work(self) -> Run | Sweep:
         """The same run or grid again: with its id, unless it had begun; what it had made keeps that one.
 
@@ -96,7 +103,8 @@ class Waiting:
             x, y = (None if self.document[name] is None else _axis(self.document[name]) for name in ("x", "y"))
             if x is None:
                 raise SuperDiffError("This grid of the queue has no axis.")
-            return Sweep(recipe, x, y, batch=recipe.batch, id=id)
+            opens = opens_at(offered_cluster() if self.cluster else None)
+            return Sweep(recipe, x, y, batch=recipe.batch, id=id, opens=opens)
         return Run(recipe, id=id)
 
 
@@ -227,6 +235,8 @@ def read_waiting(document: Any, key: str, library: Path) -> Waiting | None:
             Sweep(recipe, _axis(document.get("x")), None if document.get("y") is None else _axis(document["y"]))
     except SuperDiffError as error:
         problem = f"It cannot be queued again as it was: {error}"
+    if document.get("cluster") is True and not problem and not offered_cluster():
+        problem = f"It was for a Ray cluster, and {SETTING} names none now; ask for the grid again."
     if kind == "file":
         problem = "It was for samples of a file, which the studio does not keep; give the file again."
     return Waiting(key, kind, document, recipe, problem, begun, float(asked))

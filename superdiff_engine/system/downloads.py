@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 from ..errors import SuperDiffError
 
@@ -33,6 +34,20 @@ class Download:
     def __init__(self, name: str, total: int, watcher: Callable[[Download], None] | None) -> None:
         self.name, self.total, self.done = name, total, 0
         self._watcher, self._started = watcher, time.monotonic()
+        self._lock = threading.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For another process, which is told how far it is and follows nothing."""
+        return {
+            "name": self.name,
+            "total": self.total,
+            "done": self.done,
+            "seconds": time.monotonic() - self._started,
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.name, self.total, self.done = state["name"], state["total"], state["done"]
+        self._watcher, self._started = None, time.monotonic() - state["seconds"]
         self._lock = threading.Lock()
 
     @classmethod

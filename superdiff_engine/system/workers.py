@@ -25,15 +25,21 @@ class Workers(ProcessPoolExecutor):
     Args:
         count: of processes.
         threads: of torch in each.
+        begin: called in each before its first work; a module's function, or a partial of one.
     """
 
-    def __init__(self, count: int, threads: int = 1) -> None:
-        super().__init__(count, get_context("spawn"), _begin, (threads,))
+    def __init__(self, count: int, threads: int = 1, begin: Callable[[], None] | None = None) -> None:
+        super().__init__(count, get_context("spawn"), _begin, (threads, begin))
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """As of every pool; the processes that it starts are not told of Ctrl+C by the terminal, this one is."""
         with _without_interrupts():
             return super().submit(fn, *args, **kwargs)
+
+    def end(self) -> None:
+        """End the processes in the middle of their work."""
+        for process in list(self._processes.values()):
+            process.terminate()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -58,8 +64,10 @@ def _without_interrupts() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _begin(threads: int) -> None:
+def _begin(threads: int, begin: Callable[[], None] | None) -> None:
     """In a new process: leave nothing half-written when it is ended, and end when its parent is gone."""
+    if begin is not None:
+        begin()
     torch.set_num_threads(threads)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _end)

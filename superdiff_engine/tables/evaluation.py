@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
+from ..system.workplaces.choice import opens_at
+from ..system.workplaces.workplace import Workplace
 from .markdown import Layout
 from .pool import make_missing, start_pool
 from .table import Row, Table, chosen_rows, with_known_rows, write_table
@@ -31,22 +33,22 @@ class RowParts:
 
     Attributes:
         label: for reports.
-        wanted: the arguments of `is_there` and `make` for every chunk; picklable.
-        is_there: whether a chunk is kept already.
-        make: makes a chunk and keeps it; a module's function, which other processes find by its name.
-        here: whether chunks are made in this process, one after another, whatever pool there is: on a device that
-            processes cannot share.
+        wanted: the arguments of `kept` and `make` for every chunk; picklable.
+        kept: the file in which a chunk is kept, once it is made; as `make` a module's function, which other processes
+            find by its name.
+        make: makes a chunk and keeps it.
+        device: that makes the chunks; one that processes cannot share makes them in this process, one after another.
     """
 
     label: str
     wanted: Sequence[tuple[Any, ...]]
-    is_there: Callable[..., bool]
+    kept: Callable[..., Path]
     make: Callable[..., None]
-    here: bool = False
+    device: str = "cpu"
 
-    def make_missing(self, pool: Executor | None, say: Say) -> None:
-        """Make those that are not there yet, in `pool` or here, saying after each how long the rest takes."""
-        make_missing(self.label, self.wanted, self.is_there, self.make, None if self.here else pool, say)
+    def make_missing(self, place: Workplace, say: Say) -> None:
+        """Make those that are not there yet, saying after each how long the rest takes."""
+        make_missing(self.label, self.wanted, self.kept, self.make, place, say, self.device)
 
 
 class RowMaker(ABC):
@@ -64,7 +66,7 @@ class RowMaker(ABC):
     def parts(self, row: str) -> Sequence[RowParts]:
         """What the row is made from; empty for a row that needs no samples."""
 
-    def measure(self, row: str, pool: Executor | None, say: Say) -> None:  # noqa: B027, most rows need nothing of it
+    def measure(self, row: str, pool: Workplace, say: Say) -> None:  # noqa: B027, most rows need nothing of it
         """Work out what `table` reads, where that is kept."""
 
     @abstractmethod
@@ -79,7 +81,7 @@ class RowMaker(ABC):
         """The digests by which rows of the earlier file are known (`with_known_rows`); None where none are kept."""
         return None
 
-    def finish(self, pool: Executor | None, say: Say) -> Sequence[Path]:
+    def finish(self, pool: Workplace, say: Say) -> Sequence[Path]:
         """What follows the last row; the files that it wrote."""
         return []
 
@@ -136,6 +138,7 @@ class Evaluation(ABC, Generic[Settings]):
         out: Path | None = None,
         say: Say = print,
         workers: int | None = None,
+        ray: str | None = None,
     ) -> list[Path]:
         """Make (or go on with) the tables, and write them after every row, with all finished rows of these settings.
 
@@ -145,6 +148,8 @@ class Evaluation(ABC, Generic[Settings]):
             out: the JSON file; None for the usual one in docs/tables.
             say: takes one line at a time.
             workers: processes that sample chunks side by side, sharing the CPU's cores; None for one a core.
+            ray: the address of a Ray cluster that samples the chunks instead, "auto" for a local one; what is measured
+                of them is measured here.
 
         Returns:
             The files that were written.
@@ -157,12 +162,13 @@ class Evaluation(ABC, Generic[Settings]):
         """
         asked = chosen_rows(rows, self.rows_of(settings))
         workers = (os.cpu_count() or 1) if workers is None else workers
-        maker = self.begin(settings, asked, out, workers)
         written: dict[Path, None] = {}
-        with start_pool(workers) as pool:
+        opens = opens_at(ray, lambda stopped: start_pool(workers))
+        with opens(lambda: False) as place, nullcontext(place) if place.shares_disk else start_pool(workers) as pool:
+            maker = self.begin(settings, asked, out, place.workers)
             for row in asked:
                 for parts in maker.parts(row):
-                    parts.make_missing(pool, say)
+                    parts.make_missing(place, say)
                 maker.measure(row, pool, say)
                 table, path, weights = maker.table(row), maker.path(row), maker.weights()
                 if weights is not None:

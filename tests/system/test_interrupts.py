@@ -38,7 +38,7 @@ POOL = """
 import sys, time
 from superdiff_engine.system import interrupts
 from superdiff_engine.tables.pool import make_missing
-from superdiff_engine.system.workers import Workers
+from superdiff_engine.system.workplaces.processes import Processes
 from superdiff_engine.system.files import write_whole
 from pathlib import Path
 import multiprocessing, os
@@ -57,8 +57,8 @@ class Slow:
 if __name__ == "__main__":
     interrupts.catch_signals()
     try:
-        with interrupts.on_signal(interrupts.break_off), Workers(2) as pool:
-            make_missing("row", [(0,), (1,)], lambda number: False, Slow({folder!r}), pool, print)
+        with interrupts.on_signal(interrupts.break_off), Processes(2) as pool:
+            make_missing("row", [(0,), (1,)], lambda number: Path({folder!r}) / "none", Slow({folder!r}), pool, print)
     except interrupts.Interrupted:
         sys.exit(interrupts.exit_code())
 """

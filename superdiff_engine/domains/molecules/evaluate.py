@@ -20,7 +20,6 @@ import json
 import math
 import time
 from collections.abc import Sequence
-from concurrent.futures import Executor
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -32,6 +31,7 @@ from ...noise import karras_levels
 from ...recipes.document import Expert, GuidanceRecipe, Levels, Recipe
 from ...recipes.operators import AndRecipe, AverageRecipe, OperatorRecipe, OrRecipe, SingleRecipe
 from ...system.options import option
+from ...system.workplaces.workplace import Workplace
 from ...tables import chunks
 from ...tables.chunks import CACHE, coin_flips
 from ...tables.evaluation import Evaluation, RowMaker, RowParts, Say
@@ -295,9 +295,9 @@ class MoleculeRows(RowMaker):
         pair, _, method = row.partition("/")
         made_of = [f"{pair}/first", f"{pair}/second"] if method == "coin_flip" else [row]
         wanted = [(part, chunk, self.settings) for part in made_of for chunk in self.settings.chunks(row)]
-        return [RowParts(row, wanted, _is_there, make_chunk)]
+        return [RowParts(row, wanted, chunk_file, make_chunk)]
 
-    def measure(self, row: str, pool: Executor | None, say: Say) -> None:
+    def measure(self, row: str, pool: Workplace, say: Say) -> None:
         if row in DISPLACED:
             self.made[row] = kept_row(_density_file(row, self.settings), partial(self._density_row, row))
 
@@ -397,10 +397,6 @@ class MoleculeEvaluation(Evaluation[Settings]):
 
 #: What the registry of domains finds.
 EVALUATION = MoleculeEvaluation()
-
-
-def _is_there(row: str, chunk: int, settings: Settings) -> bool:
-    return chunk_file(row, chunk, settings).is_file()
 
 
 def _density_file(row: str, settings: Settings) -> Path:

@@ -16,7 +16,6 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -33,6 +32,7 @@ from ...system.assets import assets_folder
 from ...system.devices import fast_dtype
 from ...system.files import write_whole
 from ...system.options import option
+from ...system.workplaces.workplace import Workplace
 from ...tables.chunks import CACHE, coin_flips
 from ...tables.evaluation import Evaluation, RowMaker, RowParts, Say
 from ...tables.markdown import Column, Layout
@@ -161,7 +161,7 @@ class PictureRows(RowMaker):
         if kind == "coin_flip":
             return [part for side in ("a", "b") for part in self.parts(f"{side}/{half}")]
         self.settings.folder(row).mkdir(parents=True, exist_ok=True)
-        return [RowParts(row, [(row, chunk, self.settings) for chunk in self.settings.chunks], _is_there, make_chunk)]
+        return [RowParts(row, [(row, chunk, self.settings) for chunk in self.settings.chunks], _kept, make_chunk)]
 
     def table(self, row: str) -> Table:
         settings, rows = self.settings, []
@@ -184,7 +184,7 @@ class PictureRows(RowMaker):
     def path(self, row: str) -> Path:
         return self.out
 
-    def finish(self, pool: Executor | None, say: Say) -> list[Path]:
+    def finish(self, pool: Workplace, say: Say) -> list[Path]:
         """The cards of the embedded models, where the table is the README's own."""
         if self.out.resolve() == (assets_folder().parent / TABLES / "pictures.json").resolve():
             for name in EXPERT_CLASSES:
@@ -208,8 +208,8 @@ class PictureEvaluation(Evaluation[Settings]):
 EVALUATION = PictureEvaluation()
 
 
-def _is_there(row: str, chunk: int, settings: Settings) -> bool:
-    return _chunk_file(settings.folder(row), chunk).is_file()
+def _kept(row: str, chunk: int, settings: Settings) -> Path:
+    return _chunk_file(settings.folder(row), chunk)
 
 
 def make_chunk(row: str, chunk: int, settings: Settings) -> None:

@@ -301,10 +301,6 @@ def make_run(row: str, seed: int, settings: Settings) -> None:
     chunks.keep(run_file(row, seed, settings), arrays | {"seconds": np.array(time.monotonic() - started)})
 
 
-def _is_there(row: str, seed: int, settings: Settings) -> bool:
-    return run_file(row, seed, settings).is_file()
-
-
 def read_runs(row: str, settings: Settings) -> dict[str, np.ndarray] | None:
     """The arrays of `make_run` of all a row's runs, [runs, ...]; None while some are missing."""
     files = [run_file(row, seed, settings) for seed in settings.runs]
@@ -384,7 +380,7 @@ class PlaneRows(RowMaker):
         if row in GAUSSIAN_ROWS:
             return []
         wanted = [(row, seed, self.settings) for seed in self.settings.runs]
-        return [RowParts(row, wanted, _is_there, make_run)]
+        return [RowParts(row, wanted, run_file, make_run)]
 
     def table(self, row: str) -> Table:
         for name in ROWS:

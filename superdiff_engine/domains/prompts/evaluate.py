@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from concurrent.futures import Executor
 from pathlib import Path
 
 from PIL import Image, ImageDraw
@@ -27,6 +26,7 @@ from PIL import Image, ImageDraw
 from ...errors import SuperDiffError
 from ...system.devices import check_dtype
 from ...system.files import write_whole
+from ...system.workplaces.workplace import Workplace
 from ...tables.evaluation import Evaluation, RowMaker, RowParts, Say
 from ...tables.markdown import Column, Layout
 from ...tables.table import TABLES, Row, Table
@@ -119,7 +119,7 @@ class PromptRows(RowMaker):
             return self.out
         return self.out.with_stem(f"{self.out.stem}_{'logic' if row in self.of_logic else 'steps'}")
 
-    def finish(self, pool: Executor | None, say: Say) -> list[Path]:
+    def finish(self, pool: Workplace, say: Say) -> list[Path]:
         if not self.settings.sheet:
             return []
         sheets = []

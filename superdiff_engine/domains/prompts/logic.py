@@ -224,11 +224,11 @@ def make_run(run: LogicRun, settings: Settings) -> None:
 
 def parts_of(row: str, settings: Settings) -> RowParts:
     """The runs of a row, to be made where they are not there yet."""
-    return RowParts(row, [(run, settings) for run in runs_of(row, settings)], _is_there, make_run)
+    return RowParts(row, [(run, settings) for run in runs_of(row, settings)], _kept, make_run)
 
 
-def _is_there(run: LogicRun, settings: Settings) -> bool:
-    return run.file(settings).is_file()
+def _kept(run: LogicRun, settings: Settings) -> Path:
+    return run.file(settings)
 
 
 def _group(row: str) -> str:
@@ -252,7 +252,7 @@ class LogicReader:
 
     def complete(self, row: str) -> bool:
         """Whether all of a row's runs are there."""
-        return all(_is_there(run, self.settings) for run in runs_of(row, self.settings))
+        return all(_kept(run, self.settings).is_file() for run in runs_of(row, self.settings))
 
     def arrays(self, run: LogicRun) -> dict[str, np.ndarray]:
         """As `make_run` keeps them, with the judge's `scores` [batch, concepts], float64, which are kept beside."""
@@ -407,7 +407,7 @@ def sheet_parts(settings: Settings) -> RowParts:
     wanted = []
     for _, runs in sheet_runs(settings):
         wanted += [(run, settings) for run in runs[: _runs_shown(settings)]]
-    return RowParts("sheet, logic", wanted, _is_there, make_run)
+    return RowParts("sheet, logic", wanted, _kept, make_run)
 
 
 def _runs_shown(settings: Settings) -> int:

@@ -304,8 +304,8 @@ def _levels(settings: Settings, steps: int, network: TextToImage) -> Tensor:
 
 def parts_of(label: str, runs: Sequence[TableRun], settings: Settings) -> RowParts:
     """The runs of a row, to be made where they are not there yet."""
-    return RowParts(label, [(run, settings) for run in runs], _is_there, make_run)
+    return RowParts(label, [(run, settings) for run in runs], _kept, make_run)
 
 
-def _is_there(run: TableRun, settings: Settings) -> bool:
-    return run.file(settings).is_file()
+def _kept(run: TableRun, settings: Settings) -> Path:
+    return run.file(settings)

@@ -19,7 +19,6 @@ import json
 import math
 import shlex
 from collections.abc import Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -34,6 +33,7 @@ from ...recipes.operators import AndRecipe, AverageRecipe, OperatorRecipe, OrRec
 from ...system.devices import resolve_device
 from ...system.files import write_whole
 from ...system.options import option
+from ...system.workplaces.workplace import Workplace
 from ...tables import chunks
 from ...tables.chunks import CACHE
 from ...tables.evaluation import OF_NAMED_MODELS, Evaluation, RowMaker, RowParts, Say
@@ -349,10 +349,10 @@ class ProteinRows(RowMaker):
         # The longest first, so that no process waits long for another's last chunk.
         order = sorted(self.settings.parts, reverse=True)
         return [
-            RowParts(row, [(row, residues, seed, self.settings) for residues, seed in order], _is_there, make_chunk)
+            RowParts(row, [(row, residues, seed, self.settings) for residues, seed in order], chunk_file, make_chunk)
         ]
 
-    def measure(self, row: str, pool: Executor | None, say: Say) -> None:
+    def measure(self, row: str, pool: Workplace, say: Say) -> None:
         kept_row(row_file(row, self.settings), partial(self._row, row, pool, say))
 
     def table(self, row: str) -> Table:
@@ -386,13 +386,13 @@ class ProteinRows(RowMaker):
         there = {info.id for info in Proteins().models()}
         return {row: chunks.digests(_weights(row)) for row in ROWS if there.issuperset(models_of(row))}
 
-    def finish(self, pool: Executor | None, say: Say) -> list[Path]:
+    def finish(self, pool: Workplace, say: Say) -> list[Path]:
         if not self.settings.sheet:
             return []
         find_models(SHEETS)
         return draw_sheets(IMAGES, self.settings, pool, say)
 
-    def _row(self, row: str, pool: Executor | None, say: Say) -> Row:
+    def _row(self, row: str, pool: Workplace, say: Say) -> Row:
         say(f"{row}: measuring")
         native = row in NATIVE
         parts: Any = native_row(self.test, self.settings, *NATIVE[row]) if native else read_row(row, self.settings)
@@ -444,13 +444,13 @@ class ProteinEvaluation(Evaluation[Settings]):
 EVALUATION = ProteinEvaluation()
 
 
-def draw_sheets(folder: Path, settings: Settings, pool: Executor | None, say: Say = print) -> list[Path]:
+def draw_sheets(folder: Path, settings: Settings, pool: Workplace, say: Say = print) -> list[Path]:
     """Draw the first proteins of the rows SHEETS side by side, and sample those that are not there.
 
     Args:
         folder: where the pictures go, as proteins_ROW.png.
         settings: what all rows share.
-        pool: of processes; None to work here.
+        pool: where the work is done.
         say: takes one line at a time.
 
     Returns:
@@ -462,7 +462,7 @@ def draw_sheets(folder: Path, settings: Settings, pool: Executor | None, say: Sa
     written = []
     for row in SHEETS:
         wanted = [(row, residues, seed, settings) for residues, seed in settings.parts if residues == SHEET_LENGTH]
-        RowParts(f"picture of {row}", wanted, _is_there, make_chunk).make_missing(pool, say)
+        RowParts(f"picture of {row}", wanted, chunk_file, make_chunk).make_missing(pool, say)
         joined = chunks.join([chunk_file(*chunk) for chunk in wanted], settings.samples)
         arrays = cast(dict[str, np.ndarray], joined)  # none is missing now
         buffer = io.BytesIO()
@@ -477,7 +477,3 @@ def find_models(rows: Sequence[str]) -> None:
     """Load the models of rows: a damaged one is reported here, in one sentence, and not by a worker."""
     for model in dict.fromkeys(model for row in rows for model in models_of(row)):
         find_model(model)
-
-
-def _is_there(row: str, residues: int, seed: int, settings: Settings) -> bool:
-    return chunk_file(row, residues, seed, settings).is_file()

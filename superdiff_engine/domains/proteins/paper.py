@@ -27,7 +27,6 @@ import json
 import math
 import shlex
 from collections.abc import Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -38,6 +37,7 @@ import torch
 from ...recipes.document import SPACINGS, Expert, Levels, Recipe
 from ...recipes.operators import AndRecipe, AverageRecipe, OperatorRecipe, OrRecipe, SingleRecipe
 from ...system.files import write_whole
+from ...system.workplaces.workplace import Workplace
 from ...tables import chunks
 from ...tables.chunks import CACHE
 from ...tables.evaluation import RowMaker, RowParts, Say
@@ -205,10 +205,6 @@ def make_chunk(row: str, residues: int, seed: int, paper: Paper) -> None:
     chunks.keep(path, chunks.draw(recipe, Proteins(), device=paper.device))
 
 
-def _is_there(row: str, residues: int, seed: int, paper: Paper) -> bool:
-    return chunk_file(row, residues, seed, paper).is_file()
-
-
 def _weights(row: str, paper: Paper) -> list[Path]:
     return [folder_of(model) / "model.safetensors" for model in paper.kinds[row][0]]
 
@@ -268,9 +264,9 @@ class PaperRows(RowMaker):
     def parts(self, row: str) -> list[RowParts]:
         # The longest first, so that no process waits long for another's last chunk.
         wanted = [(row, residues, seed, self.paper) for residues, seed in sorted(self.paper.parts, reverse=True)]
-        return [RowParts(row, wanted, _is_there, make_chunk, here=self.paper.device != "cpu")]
+        return [RowParts(row, wanted, chunk_file, make_chunk, device=self.paper.device)]
 
-    def measure(self, row: str, pool: Executor | None, say: Say) -> None:
+    def measure(self, row: str, pool: Workplace, say: Say) -> None:
         kept_row(self._row_file(row), partial(self._row, row, pool, say))
 
     def table(self, row: str) -> Table:
@@ -300,13 +296,13 @@ class PaperRows(RowMaker):
     def path(self, row: str) -> Path:
         return self.out
 
-    def finish(self, pool: Executor | None, say: Say) -> list[Path]:
+    def finish(self, pool: Workplace, say: Say) -> list[Path]:
         """The table in Markdown beside its JSON."""
         page = self.out.with_suffix(".md")
         write_whole(page, (markdown_table(read_table(self.out), self.paper.layout) + "\n").encode())
         return [page]
 
-    def _row(self, row: str, pool: Executor | None, say: Say) -> Row:
+    def _row(self, row: str, pool: Workplace, say: Say) -> Row:
         paper, parts = self.paper, read_row(row, self.paper)
         assert parts is not None  # all of them were made before
         decoded = [DecodedProteins.among(arrays) for arrays in parts]

@@ -25,7 +25,6 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar
@@ -38,6 +37,7 @@ from ...recipes.operators import AndRecipe, AverageRecipe, OperatorRecipe, OrRec
 from ...system.devices import resolve_device
 from ...system.files import write_whole
 from ...system.options import option
+from ...system.workplaces.workplace import Workplace
 from ...tables import chunks
 from ...tables.chunks import CACHE
 from ...tables.evaluation import OF_NAMED_MODELS, Evaluation, RowMaker, RowParts, Say
@@ -165,10 +165,6 @@ def make_chunk(row: str, chunk: int, settings: Settings) -> None:
     chunks.keep(chunk_file(row, chunk, settings), arrays)
 
 
-def _is_there(row: str, chunk: int, settings: Settings) -> bool:
-    return chunk_file(row, chunk, settings).is_file()
-
-
 def _weights(settings: Settings) -> list[Path]:
     found = local_model(str(settings.models), KINDS)
     return [] if found is None else sorted(found.folder.rglob("*.safetensors"))
@@ -227,9 +223,9 @@ class SmilesRows(RowMaker):
 
     def parts(self, row: str) -> list[RowParts]:
         wanted = [(row, chunk, self.settings) for chunk in self.settings.parts]
-        return [RowParts(row, wanted, _is_there, make_chunk, here=self.settings.device != "cpu")]
+        return [RowParts(row, wanted, chunk_file, make_chunk, device=self.settings.device)]
 
-    def measure(self, row: str, pool: Executor | None, say: Say) -> None:
+    def measure(self, row: str, pool: Workplace, say: Say) -> None:
         for name in rows_with(self.properties):
             if name not in self.made and (found := self._row(name)) is not None:
                 self.made[name] = found
@@ -256,7 +252,7 @@ class SmilesRows(RowMaker):
     def path(self, row: str) -> Path:
         return self.out
 
-    def finish(self, pool: Executor | None, say: Say) -> list[Path]:
+    def finish(self, pool: Workplace, say: Say) -> list[Path]:
         """The table in Markdown beside its JSON."""
         page = self.out.with_suffix(".md")
         write_whole(page, (markdown_table(read_table(self.out), LAYOUT) + "\n").encode())

@@ -24,6 +24,7 @@ from superdiff_engine.domains.prompts.pipeline import load_text_to_image
 from superdiff_engine.domains.prompts.table_rows import PairScores, RowReader
 from superdiff_engine.domains.prompts.table_runs import TableRun
 from superdiff_engine.errors import ModelError, SuperDiffError
+from superdiff_engine.system.workplaces.here import Here
 from superdiff_engine.tables.markdown import markdown_table
 from superdiff_engine.tables.table import read_table
 
@@ -71,7 +72,7 @@ def settings():
 
 def made(row, settings):
     wanted = table_runs.runs_of(row, settings, CONCEPTS)
-    table_runs.parts_of(row, wanted, settings).make_missing(None, lambda line: None)
+    table_runs.parts_of(row, wanted, settings).make_missing(Here(), lambda line: None)
 
 
 def evaluate(settings, rows=None, out=None):

@@ -14,6 +14,7 @@ from superdiff_engine.domains.proteins.checks import checked_proteins
 from superdiff_engine.domains.proteins.data import load_chains
 from superdiff_engine.domains.proteins.domain import ALPHA, BETA, WHOLE
 from superdiff_engine.errors import SuperDiffError
+from superdiff_engine.system.workplaces.here import Here
 from superdiff_engine.tables.table import read_table
 
 
@@ -136,7 +137,7 @@ def test_a_small_run_of_the_table_goes_on_where_it_stopped(assets, database, tmp
 def test_the_pictures_of_or_and_and_are_of_the_tables_own_samples(assets, tmp_path, monkeypatch):
     monkeypatch.setattr(evaluate, "CACHE", tmp_path / "cache")
     settings, said = evaluate.Settings(samples=2, steps=3, batch=2), []
-    written = evaluate.draw_sheets(tmp_path / "images", settings, None, said.append)
+    written = evaluate.draw_sheets(tmp_path / "images", settings, Here(), said.append)
     assert [path.name for path in written] == ["proteins_or.png", "proteins_and.png"] and len(said) == 2
     (seed,) = [seed for residues, seed in settings.parts if residues == evaluate.SHEET_LENGTH]
     for path, row in zip(written, evaluate.SHEETS, strict=True):
@@ -144,5 +145,5 @@ def test_the_pictures_of_or_and_and_are_of_the_tables_own_samples(assets, tmp_pa
             expected = drawing.grid(DecodedProteins.among(stored))
         with Image.open(path) as picture:
             assert np.array_equal(np.asarray(picture), np.asarray(expected))
-    evaluate.draw_sheets(tmp_path / "images", settings, None, said.append)
+    evaluate.draw_sheets(tmp_path / "images", settings, Here(), said.append)
     assert len(said) == 2  # nothing is sampled anew

@@ -15,12 +15,17 @@ from studio_page import press
 from studio import session
 from studio.charts.heat import has_lines, heat_figure, lines_figure, place_of
 from studio.guard import TURN
+from studio.job import CLUSTER
 from studio.jobs import Jobs
+from studio.stage import grid_form
 from superdiff_engine.domains.checked import make_recipe
 from superdiff_engine.measured import Figure
+from superdiff_engine.runs import waiting
 from superdiff_engine.runs.axes import make_axis, parse_axis
 from superdiff_engine.runs.cells import Cell, Grid
 from superdiff_engine.runs.grid import Sweep
+from superdiff_engine.runs.waiting import read_waiting, waiting_document
+from superdiff_engine.system.workplaces.here import Here
 from tests.studio.queue_panel import press_in_queue, queue
 
 APP = Path(session.__file__).parent / "app.py"
@@ -69,6 +74,24 @@ def test_a_waiting_grid_is_cancelled_at_once_and_a_running_one_keeps_its_cells(j
     jobs.cancel(running)
     assert running.run.finished.wait(60)
     assert running.run.state == "cancelled" and 0 < len(running.run.cells) < 12
+
+
+def test_a_grid_for_a_cluster_waits_for_no_run_of_this_machine(jobs, monkeypatch):
+    run = jobs.submit(plane(steps=10_000))
+    grid = jobs.submit_grid(sweep(), run.id, cluster=True)
+    assert jobs.ahead(grid) == [] and grid.run.finished.wait(60) and grid.run.state == "done" and not run.finished
+    jobs.cancel(run)
+    # What is kept of it names no address, which a forged file could: another server asks its own environment.
+    document = waiting_document(grid.run, run.id, cluster=True)
+    monkeypatch.setattr(waiting, "offered_cluster", lambda: "")
+    left = read_waiting(document, "", Path("nowhere"))
+    assert "SUPERDIFF_RAY names none" in left.problem
+    monkeypatch.setattr(waiting, "offered_cluster", lambda: "10.0.0.5:6379")
+    asked = []
+    monkeypatch.setattr(waiting, "opens_at", asked.append)
+    left = read_waiting(document, "", Path("nowhere"))
+    assert left.cluster and not left.problem and left.work().recipes == grid.run.recipes
+    assert asked == ["10.0.0.5:6379"]
 
 
 @pytest.fixture
@@ -121,6 +144,23 @@ def words(app):
 
 def pictures(app):
     return [image for image in app.get("image") if "grid over" in image.proto.imgs[0].alt.lower()]
+
+
+def test_a_cluster_is_offered_where_there_is_one(app, monkeypatch):
+    assert not [found for found in app.get("selectbox") if found.label == "Where"]
+    monkeypatch.setattr(grid_form, "offered_cluster", lambda: "**10.0.0.5**:6379")
+    asked = []
+    monkeypatch.setattr(grid_form, "opens_at", lambda ray: lambda stopped: asked.append(ray) or Here())
+    app.run()
+    where = widget(app, "selectbox", "grid-where")
+    assert where.options == ["This machine", "Ray cluster at **10.0.0.5**:6379"]  # as typed
+    where.set_value(True)
+    choose(app, "bias", "-1, 2.5", "seed", "3:5")
+    grid = run_grid(app)
+    assert grid.run.finished.wait(60) and grid.run.state == "done" and grid.device == CLUSTER
+    assert asked == ["**10.0.0.5**:6379"] and len(grid.run.cells) == 4
+    app.run()
+    assert not app.exception and len(pictures(app)) == 1
 
 
 def test_two_parameters_are_chosen_run_and_shown(app):
