@@ -43,7 +43,7 @@ LOOPBACK = {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
 def place():
     """A local cluster of two workers, for this file; whoever leaves it does not close it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", os.pathsep.join([*map(str, Path(__file__).parents[:2]), os.environ["PYTHONPATH"]]))
+        patch.setenv("PYTHONPATH", os.pathsep.join(map(str, Path(__file__).parents[:2])), prepend=os.pathsep)
         found = Cluster("auto", 2)
     close, found.close = found.close, lambda broken=False: None
     yield found
