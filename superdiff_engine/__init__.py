@@ -129,7 +129,7 @@ def _show_in_notebooks() -> None:
     for module, kind, name in (
         ("result", "Result", "result_html"),
         ("runs.run", "Run", "run_html"),
-        ("sampling", "Step", "step_html"),
+        ("underway", "Step", "step_html"),
     ):
         formatter.for_type_by_name(f"{__name__}.{module}", kind, shown_by(name))
 

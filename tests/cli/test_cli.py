@@ -198,7 +198,7 @@ def asked(monkeypatch):
     """What evaluations are asked for, in the place of making tables: settings, rows, path."""
     seen = []
     monkeypatch.setattr(
-        Evaluation, "run", lambda self, settings, row, out, say: seen.append((settings, row, out)) or []
+        Evaluation, "run", lambda self, settings, row, out, say, ray=None: seen.append((settings, row, out)) or []
     )
     return seen
 

@@ -294,7 +294,7 @@ def test_the_text_encoder_learns_what_captions_show_and_which_belong_together(to
         loss(generator).backward()
         optimizer.step()
         optimizer.zero_grad()
-    assert loss(torch.Generator().manual_seed(0)).item() < 0.3 * before
+    assert loss(torch.Generator().manual_seed(0)).item() < 0.4 * before
     # A caption of a concept and style that it is read from, not only their mean over everything.
     with torch.no_grad():
         for style in range(len(sets.STYLES)):
