@@ -7,7 +7,7 @@ from studio_page import open_link, press, words
 
 from studio.form import to_recipe, to_widgets
 from studio.formula_pages import formula_pages
-from superdiff_engine.domains.checked import make_recipe, parse_recipe, recipe_from_link
+from superdiff_engine.domains.checked import make_recipe, recipe_from_link
 from superdiff_engine.domains.plane.contours import contour_segments, joined_lines
 from superdiff_engine.domains.plane.formula_samples import FILE, make_samples, read_samples
 from superdiff_engine.recipes.formulas import parse_formula, print_formula
@@ -45,8 +45,7 @@ def test_the_kept_samples_are_those_of_the_recipes_and_come_near_the_target():
     assert FILE.stat().st_size < 200_000
     for page in formula_pages():
         made = kept[page.key]
-        # Fields that recipes have had since are at their defaults.
-        assert parse_recipe(made.recipe) == page.recipe, "make them anew (formula_samples)"
+        assert made.recipe == page.recipe.to_json(), "make them anew (formula_samples)"
         assert np.isfinite(made.plain).all() and np.isfinite(made.corrected).all()
         if page.recipe.correction is not None:
             assert made.corrected_distance < 1.5 * made.floor + 0.03

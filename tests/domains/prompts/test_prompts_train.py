@@ -290,11 +290,11 @@ def test_the_text_encoder_learns_what_captions_show_and_which_belong_together(to
 
     before = loss(torch.Generator().manual_seed(0)).item()
     optimizer = torch.optim.AdamW(network.parameters(), 3e-3)
-    for _ in range(150):
+    for _ in range(200):
         loss(generator).backward()
         optimizer.step()
         optimizer.zero_grad()
-    assert loss(torch.Generator().manual_seed(0)).item() < 0.4 * before
+    assert loss(torch.Generator().manual_seed(0)).item() < 0.3 * before
     # A caption of a concept and style that it is read from, not only their mean over everything.
     with torch.no_grad():
         for style in range(len(sets.STYLES)):
