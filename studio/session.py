@@ -123,13 +123,18 @@ def take_presses(runs: bool) -> None:
     state = st.session_state
     presses = state.pop("presses", 0)
     if presses and runs:
-        state["presses-to-run"] = presses
+        state["presses-to-run"] = state.get("presses-to-run", 0) + presses
         st.rerun()
 
 
 def run_presses() -> None:
-    """Run the form for every press that was taken in; before the form is drawn, since a seed may be rolled."""
-    for _ in range(st.session_state.pop("presses-to-run", 0)):
+    """Run the form for every press that was taken in; before the form is drawn, since a seed may be rolled.
+
+    A press that comes meanwhile ends this at the next word to the browser: what is left is run by the drawing after it.
+    """
+    state = st.session_state
+    while state.get("presses-to-run", 0):
+        state["presses-to-run"] -= 1
         run_form(watched=True)
 
 

@@ -78,8 +78,9 @@ def _quick() -> None:
 
 def _look() -> None:
     with guarded("the queue"):
-        for what, argument in st.session_state.pop("queue-asked", []):
-            _act(what, argument)
+        # One by one: a press that comes meanwhile may end this drawing, and the next one goes on.
+        while asked := st.session_state.get("queue-asked"):
+            _act(*asked.pop(0))
         drawn = _component()(
             key=_KEY,
             data=_data(),

@@ -6,6 +6,7 @@ import weakref
 from pathlib import Path
 
 import pytest
+from streamlit.runtime.scriptrunner import StopException
 from streamlit.testing.v1 import AppTest
 
 import studio
@@ -126,6 +127,30 @@ def test_any_tab_sees_and_cancels_what_is_at_work():
     assert "Cancelled at step" in words(first)
     second.run()
     assert "cancelled before its first step" in words(second)
+
+
+def test_a_drawing_that_ends_amid_presses_leaves_the_rest_to_the_next(monkeypatch):
+    """What a slow page draws ends at the next word to the browser, a toast, where a press comes meanwhile."""
+    tab = open_tab(steps=10_000)
+    press(tab, "run")
+    toast, told = session.st.toast, []
+
+    def ends_once(*arguments, **named):
+        toast(*arguments, **named)
+        told.append(arguments)
+        if len(told) == 2:
+            raise StopException
+
+    monkeypatch.setattr(session.st, "toast", ends_once)
+    tab.session_state["presses"] = 4
+    tab.run()
+    assert len(session.registry().at_work()) == 3
+    tab.session_state["presses"] = 2
+    tab.run()
+    assert len(session.registry().at_work()) == 7 and len(told) == 6
+    for job in session.registry().at_work():
+        session.registry().cancel(job)
+    finish()
 
 
 def test_run_adds_to_the_queue_while_something_runs_and_every_press_of_the_keyboard_counts():
