@@ -65,7 +65,7 @@ def main() -> None:
                         sys.exit("The studio did not start; run `superdiff studio` to see why.")
                     time.sleep(0.1)
             page.get_by_role("button", name="Run").first.wait_for()
-            print(f"page ready: {time.perf_counter() - started:.1f} s after the command (bar: 10 s)")
+            print(f"page ready: {time.perf_counter() - started:.1f} s after the command (bar: 5 s)")
             page.goto(f"http://127.0.0.1:{port}/?recipe={long}")
             page.get_by_role("button", name="Run").first.wait_for()
             page.wait_for_timeout(1500)
@@ -79,7 +79,7 @@ def main() -> None:
                 times = [at for _, at in seen]
                 rate = (len(times) - 1) / (times[-1] - times[0]) * 1000
                 first = (times[0] - pressed) / 1000
-                print(f"{attempt} run: first tick {first:.2f} s after Run (bar: 2 s), {rate:.1f} updates/s (bar: 4)")
+                print(f"{attempt} run: first tick {first:.2f} s after Run (bar: 1 s), {rate:.1f} updates/s (bar: 4)")
                 page.get_by_role("button", name="Cancel").click()
                 page.get_by_text("Cancelled at step").wait_for()
         finally:
