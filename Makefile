@@ -11,6 +11,9 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo 2>/dev/null)
 # On Linux without an NVIDIA driver, the pinned CPU build of torch: no gigabytes of CUDA libraries.
 TORCH := $(shell sed -n 's/^torch==/torch==/p' constraints.txt)
 
+# Tests begin many processes; each would compile all sources and rewrite all assertions once more.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: studio test check bench clean
 
 studio: $(READY) $(if $(SEQUENCES),$(VENV)/.ready-sequences)
@@ -33,15 +36,15 @@ $(READY_DEV): $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
 
-# The browser's tests go first wherever a core is wanted, and the types after them: the others, four files at a time with
-# one thread each, take what is left.
+# The browser's tests go first wherever a core is wanted, and the types after them: the others, three files at a time with
+# one thread each, take what is left. Each of these processes reads all tests, but for the browser's.
 test: $(READY_DEV)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || \
 	  { [ -n "$(APT)" ] && $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq chromium fonts-dejavu-core; }
-	@{ OMP_NUM_THREADS=1 nice -n 19 $(BIN)/python -m pytest -m "not browser" -n 4 --dist loadfile; } >$(VENV)/tests.log 2>&1 & \
-	  others=$$!; $(BIN)/python -m pytest -m browser; browser=$$?; $(BIN)/mypy; types=$$?; \
+	@{ OMP_NUM_THREADS=1 nice -n 19 $(BIN)/python -m pytest -m "not browser" --ignore=tests/browser -n 3 --dist loadfile; } >$(VENV)/tests.log 2>&1 & \
+	  others=$$!; $(BIN)/python -m pytest -m browser tests/browser; browser=$$?; $(BIN)/mypy; types=$$?; \
 	  wait $$others; rest=$$?; cat $(VENV)/tests.log; \
 	  [ $$browser = 0 ] || exit $$browser; [ $$rest = 0 ] || exit $$rest; exit $$types
 

@@ -67,7 +67,8 @@ SHORTCUTS = (
 _HTML = """
 <button type="button" class="page-settings" aria-expanded="false" aria-haspopup="dialog">Settings</button>
 <button type="button" class="page-handle" aria-expanded="true" aria-label="Put the settings away (.)"></button>
-<button type="button" class="page-present" aria-pressed="false"></button>
+<button type="button" class="page-present" aria-pressed="false"
+  title="Present: the stage alone, for a room (f)"></button>
 <button type="button" class="page-help" aria-haspopup="dialog" title="Keyboard (?)"
   aria-label="Keyboard shortcuts">?</button>
 <dialog class="page-shortcuts" aria-label="Keyboard">

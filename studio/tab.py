@@ -55,8 +55,9 @@ def draw_tab(page: str) -> None:
     script = _component()(
         key=_KEY,
         data={"query": address(page), "page": page},
-        default={"asked": 0, "screen": []},
+        default={"asked": 0, "screen": [], "scheme": ""},
         on_screen_change=callback(lambda: note_screen(st.session_state[_KEY]["screen"])),
+        on_scheme_change=lambda: None,  # the whole page is drawn again, in the colours of now
         on_asked_change=callback(lambda: session.count_presses(st.session_state[_KEY]["asked"])),
         height=1,
     )

@@ -8,6 +8,7 @@
 //        asked: how often Run has been asked for, by keyboard or mouse. It reaches the server behind all that was typed
 // before, and counts, so that no press is lost and none counts twice however slow the page or the server is: a button's own
 // click that meets the tick of a live view is told to the server twice by Streamlit's page.
+//        scheme: "light" or "dark" once it has changed under the page, whose charts and own colours the server draws.
 
 const TAKEN = 200, TAKEN_OF_TABLE = 1000; // milliseconds until what was typed is on its way to the server
 // Of the tab, not of this module, which may be loaded once more.
@@ -106,6 +107,23 @@ function onResize() {
   tab.settling = setTimeout(tellScreen, 250);
 }
 
+// Streamlit's page follows a change of the system's colours, or of its own menu's, but asks the server for nothing.
+function tellScheme() {
+  const page = document.querySelector(".stApp"), scheme = page && getComputedStyle(page).colorScheme;
+  if (!scheme || scheme === tab.scheme) return;
+  const changed = tab.scheme !== undefined;
+  tab.scheme = scheme;
+  if (changed && tab.tell) tab.tell("scheme", scheme);
+}
+
+function followScheme() {
+  const page = document.querySelector(".stApp");
+  if (!page || page === tab.page) return;
+  tab.page = page;
+  new MutationObserver(tellScheme).observe(page, { attributeFilter: ["class"] });
+  tellScheme();
+}
+
 let left = 0; // milliseconds that the field which a mouse's button has just left may keep what was typed
 
 function onPointer() {
@@ -159,4 +177,5 @@ export default function ({ data, setStateValue }) {
   tab.presents ??= kept();
   fit();
   tellScreen();
+  followScheme();
 }

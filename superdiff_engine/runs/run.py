@@ -23,8 +23,8 @@ from ..recipes.document import Recipe
 from ..result import Result
 from ..sampling import Step
 from ..score import ScoreModel, networks_of
-from ..system.cuda_graphs import cuda_graphs
 from ..system.allocation import keep_freed_memory
+from ..system.cuda_graphs import cuda_graphs
 from ..system.devices import check_dtype, resolve_device
 from ..system.downloads import DownloadStopped
 from ..system.interrupts import Interrupted

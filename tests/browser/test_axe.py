@@ -50,18 +50,30 @@ def said(node):
     return [check["message"][:160] for check in node["any"]]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_no_page_keeps_anybody_out(context, made, scheme):
+SCHEME = "(scheme) => getComputedStyle(document.querySelector('.stApp')).colorScheme === scheme"
+#: Whether the studio's own colours are those of the page, which may have changed since the server drew them.
+COLOURED = """() => {
+    const own = document.createElement("span").style;
+    own.color = getComputedStyle(document.documentElement).getPropertyValue("--studio-background");
+    return own.color === getComputedStyle(document.querySelector(".stApp")).backgroundColor;
+}"""
+
+
+def test_no_page_keeps_anybody_out_in_light_or_dark(context, made):
     address, (first, second) = made
     page = context.new_page()
-    page.emulate_media(color_scheme=scheme)
     found = {}
 
     def look(path, ready):
+        page.emulate_media(color_scheme="light")
         page.goto(f"{address}/{path}")
         page.locator(ready).first.wait_for()
-        page.wait_for_timeout(700)  # what appears fades in
-        found[path] = grave(page)
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            page.wait_for_function(SCHEME, arg=scheme)
+            page.wait_for_function(COLOURED)
+            page.wait_for_timeout(700)  # what appears, or changes its colour, fades in
+            found[f"{path}, {scheme}"] = grave(page)
 
     look("", ".st-key-run button")
     for path, ready in PAGES.items():

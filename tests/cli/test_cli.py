@@ -17,13 +17,14 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from superdiff_engine.cli.app import app
+from superdiff_engine.cli.app import app, main
 from superdiff_engine.domains import evaluation_of, evaluations, training_of, trainings
 from superdiff_engine.domains.checked import load_recipe, make_recipe
 from superdiff_engine.domains.pictures import train as garments
 from superdiff_engine.errors import RecipeError, SuperDiffError
 from superdiff_engine.runs.run import Run
 from superdiff_engine.runs.stored import read_record
+from superdiff_engine.system import interrupts
 from superdiff_engine.tables.evaluation import Evaluation
 from superdiff_engine.training.packs import read_pack, write_pack
 from superdiff_engine.training.task import TrainingProgress
@@ -45,6 +46,23 @@ def one_sentence(result):
     assert result.returncode == 1 and "Traceback" not in result.stderr, result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
     return result.stderr
+
+
+@pytest.fixture
+def refused(monkeypatch, capsys):
+    """What a command says that does not succeed, as `superdiff`, which begins a process for it."""
+
+    def ask(*arguments):
+        monkeypatch.setattr(sys, "argv", ["superdiff", *map(str, arguments)])
+        capsys.readouterr()
+        with monkeypatch.context() as patch, pytest.raises(SystemExit) as ended:
+            for name in ("catch_signals", "ignore_signals"):  # those of this process are pytest's
+                patch.setattr(interrupts, name, lambda: None)
+            main()
+        said = capsys.readouterr()
+        return one_sentence(subprocess.CompletedProcess(arguments, ended.value.code, said.out, said.err))
+
+    return ask
 
 
 def test_sample_writes_the_record(tmp_path):
@@ -115,10 +133,10 @@ def test_interrupting_keeps_what_there_is(tmp_path):
     ("text", "word"),
     [("{", "not valid JSON"), (json.dumps(RECIPE | {"color": 1}), "'color'"), (None, "could not be read")],
 )
-def test_a_bad_recipe_is_one_sentence(tmp_path, text, word):
+def test_a_bad_recipe_is_one_sentence(tmp_path, refused, text, word):
     if text is not None:
         (tmp_path / "recipe.json").write_text(text)
-    assert word in one_sentence(superdiff("sample", tmp_path / "recipe.json", "--out", tmp_path / "out"))
+    assert word in refused("sample", tmp_path / "recipe.json", "--out", tmp_path / "out")
 
 
 def test_an_output_that_cannot_be_written_is_one_sentence(tmp_path):
@@ -129,12 +147,12 @@ def test_an_output_that_cannot_be_written_is_one_sentence(tmp_path):
     )
 
 
-def test_a_port_in_use_is_one_sentence():
+def test_a_port_in_use_is_one_sentence(refused):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        sentence = one_sentence(superdiff("studio", "--port", port, "--no-browser"))
+        sentence = refused("studio", "--port", port, "--no-browser")
     assert str(port) in sentence and "--port" in sentence
 
 
@@ -152,8 +170,8 @@ def test_a_training_that_writes_to_a_log_says_a_line_a_minute(monkeypatch):
     assert "0.5 of 2 minutes" not in said and "0.3 of 2 minutes" in said
 
 
-def test_training_without_data_says_how_to_get_them(tmp_path):
-    sentence = one_sentence(superdiff("train", "garments_a", "--data", tmp_path, "--minutes", "0.01"))
+def test_training_without_data_says_how_to_get_them(tmp_path, refused):
+    sentence = refused("train", "garments_a", "--data", tmp_path, "--minutes", "0.01")
     assert "dataset-fashion-mnist" in sentence
 
 
@@ -266,9 +284,9 @@ def test_help_imports_nothing_large():
         assert all(name in result.stdout for name in names)
 
 
-def test_unknown_names_are_one_sentence():
-    assert "garments_a" in one_sentence(superdiff("train", "nonesuch"))
-    assert "pictures" in one_sentence(superdiff("evaluate", "nonesuch"))
+def test_unknown_names_are_one_sentence(refused):
+    assert "garments_a" in refused("train", "nonesuch")
+    assert "pictures" in refused("evaluate", "nonesuch")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="elsewhere the studio is a child process")
@@ -320,7 +338,7 @@ def test_a_first_start_of_the_studio_asks_nothing_and_leaves_nothing_behind(tmp_
 
 
 @pytest.mark.skipif(os.name != "posix", reason="there are no such files elsewhere")
-def test_what_is_no_recipe_is_one_sentence_and_ends(tmp_path):
+def test_what_is_no_recipe_is_one_sentence_and_ends(tmp_path, refused):
     """Devices, folders, pipes and files without an end are read no further than a recipe may be long."""
     os.mkfifo(tmp_path / "silent")
     with open(tmp_path / "huge.json", "wb") as file:
@@ -335,7 +353,7 @@ def test_what_is_no_recipe_is_one_sentence_and_ends(tmp_path):
     }.items():
         with pytest.raises(RecipeError, match=words):
             load_recipe(Path(path))
-    assert "is a device" in one_sentence(superdiff("sample", "/dev/zero", "--out", tmp_path / "out"))
+    assert "is a device" in refused("sample", "/dev/zero", "--out", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
