@@ -119,7 +119,7 @@ class Molecules(Domain[MoleculePreview, DecodedMolecules]):
                 operator=operator,
                 levels=Levels(steps=100),
                 solver="euler",  # as in docs/tables/molecules.json
-                batch=16,
+                batch=8,
                 guidance=GuidanceRecipe(weight=4.0 * shared) if any(prompts) else None,
             )
 

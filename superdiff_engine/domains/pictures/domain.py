@@ -16,6 +16,7 @@ from ...recipes.operators import AndRecipe, AverageRecipe, CoinFlipRecipe, Opera
 from ...result import Result
 from ...sampling import Step
 from ...score import ScoreModel
+from ...system.devices import fast_dtype
 from ..experts import of_kind
 from ..picture_files import DecodedPictures, PicturePreview, to_uint8
 from ..pipelines import PipelineDomain
@@ -54,7 +55,8 @@ class Pictures(PipelineDomain):
                 levels=Levels(steps=steps),
                 solver="ancestral",
                 estimator="trapezoid",
-                batch=64,
+                batch=32,
+                dtype=fast_dtype(),  # as in docs/tables/pictures.json
             )
 
         known = {
