@@ -12,19 +12,21 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from copy import deepcopy
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from benchmarks.loops import one_by_one, steps_of, timed, wrapped
+from benchmarks.loops import one_by_one, steps_of, threads_of, timed, wrapped
 from benchmarks.stand_ins import ensure_models
 from benchmarks.timing import HEADER, Row, in_rounds, in_turns, kibibytes, machine, ratios
 from superdiff_engine.domains import get_domain
 from superdiff_engine.recipes.document import Recipe
 from superdiff_engine.runs.run import Run
+from superdiff_engine.score import networks_of
 from superdiff_engine.system.devices import bfloat16_is_fast
 
 DOMAINS = ("pictures", "prompts", "molecules", "proteins")
@@ -115,6 +117,38 @@ def together_over_apart(recipe: Recipe, steps: int) -> float:
     return once / each
 
 
+def stacked(rounds: int, quick: bool) -> Iterator[Row]:
+    """Two networks of one architecture in one call, their weights stacked, over a call each."""
+    recipe = example("proteins")
+    prepared = get_domain("proteins").prepare(recipe, "cpu")
+    networks = [network.requires_grad_(False) for network in networks_of(prepared.experts)]
+    given: list[tuple[Any, ...]] = []
+    watch = networks[0].register_forward_pre_hook(lambda _, arguments: given.append(arguments))
+    next(steps_of(recipe, prepared))
+    watch.remove()
+    base = deepcopy(networks[0]).to("meta")
+
+    def call(*weights: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        estimate = torch.func.functional_call(base, weights, given[0])
+        return estimate.positions, estimate.turn
+
+    weights = torch.func.stack_module_state(networks)
+    with torch.no_grad(), threads_of(recipe):
+        together = partial(seconds_of, 1 if quick else 4, lambda: torch.vmap(call)(*weights))
+        each = partial(seconds_of, 1 if quick else 4, lambda: [network(*given[0]) for network in networks])
+        together(), each()
+        found = ratios(together, each, rounds)
+    yield Row(f"two networks' weights stacked, one call over a call each, proteins, batch {recipe.batch}", found)
+
+
+def seconds_of(times: int, act: Callable[[], Any]) -> float:
+    """That doing it so often takes."""
+    start = time.perf_counter()
+    for _ in range(times):
+        act()
+    return time.perf_counter() - start
+
+
 def halves(rounds: int, quick: bool) -> Iterator[Row]:
     """Networks in bfloat16 over the same in float32."""
     for domain in DOMAINS:
@@ -177,7 +211,7 @@ def main(quick: bool = False) -> None:
     ]
     print("\n".join(lines), flush=True)
     rounds = 1 if quick else 5
-    for measure, most in ((loops, 5), (shared, 5), (live_views, 5), (halves, 3), (estimators, 3)):
+    for measure, most in ((loops, 5), (shared, 5), (live_views, 5), (stacked, 3), (halves, 3), (estimators, 3)):
         if measure is halves and not bfloat16_is_fast():
             line = (
                 "| a step in bfloat16 over float32 | | | | | this processor lacks AVX-512, so bfloat16 is not offered |"

@@ -82,6 +82,8 @@ def main() -> None:
                 print(f"{attempt} run: first tick {first:.2f} s after Run (bar: 1 s), {rate:.1f} updates/s (bar: 4)")
                 page.get_by_role("button", name="Cancel").click()
                 page.get_by_text("Cancelled at step").wait_for()
+                page.locator(".js-plotly-plot").first.wait_for()
+                page.wait_for_timeout(3000)  # the results are drawn
         finally:
             browser.close()
             server.terminate()

@@ -30,7 +30,7 @@ import torch
 from ...errors import SuperDiffError
 from ...recipes.document import MOST_EXPERTS, Expert, Levels, Recipe
 from ...recipes.operators import AndRecipe, AverageRecipe, OperatorRecipe, OrRecipe, SingleRecipe
-from ...system.devices import resolve_device
+from ...system.devices import fast_dtype, resolve_device
 from ...system.files import write_whole
 from ...system.options import option
 from ...system.workplaces.workplace import Workplace
@@ -152,6 +152,7 @@ class Settings:
         search: a command that looks for the nearest known structure, for `novel`.
         device: that samples, of models that are named.
         sheet: whether the rows SHEETS are drawn in IMAGES too.
+        dtype: what the embedded models' networks compute in: bfloat16 where that is fast, else float32.
     """
 
     models: str | None = field(
@@ -193,6 +194,7 @@ class Settings:
     sheet: bool = field(
         default=False, metadata=option("also draw the README's pictures of the rows OR and AND in docs/images")
     )
+    dtype: str = field(default_factory=fast_dtype)
 
     def __post_init__(self) -> None:
         for name, numbers in USUAL.items():
@@ -263,7 +265,7 @@ def recipe_of(row: str, residues: int, seed: int, settings: Settings) -> Recipe:
         batch=min(settings.batch, settings.samples),
         seed=seed,
         device="cpu",
-        dtype="bfloat16",
+        dtype=settings.dtype,
         residues=residues,
     )
 
@@ -370,8 +372,8 @@ class ProteinRows(RowMaker):
             notes=(
                 f"{settings.samples} samples of each of {lengths} residues; {settings.steps} ancestral steps with "
                 f"{settings.noise_scale:g} times their noise and the trapezoidal Ito estimator, joint weights, "
-                f"bfloat16 networks. The nearest training chain is looked for among {NEIGHBOURS} of lengths within "
-                f"{NEAR_LENGTH} residues. Errors are standard errors over samples. The paper's figures are "
+                f"{settings.dtype} networks. The nearest training chain is looked for among {NEIGHBOURS} of lengths "
+                f"within {NEAR_LENGTH} residues. Errors are standard errors over samples. The paper's figures are "
                 "of FrameDiff and Proteus at 100 to 300 residues, for the pattern. No structure predictor is at hand, "
                 f"so designability is left out. Seconds are wall clock with {self.workers} processes of one thread."
             ),
