@@ -36,16 +36,16 @@ $(READY_DEV): $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
 
-# The browser's tests go first wherever a core is wanted, and the types after them: the others, three files at a time with
-# one thread each, take what is left. Each of these processes reads all tests, but for the browser's.
+# The browser's tests come alone: a page that shares its core with other tests is slow enough to fail. Then the others, a file
+# and a thread to a core, beside the types. What reads tests reads none that it does not run.
 test: $(READY_DEV)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || \
 	  { [ -n "$(APT)" ] && $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq chromium fonts-dejavu-core; }
-	@{ OMP_NUM_THREADS=1 nice -n 19 $(BIN)/python -m pytest -m "not browser" --ignore=tests/browser -n 3 --dist loadfile; } >$(VENV)/tests.log 2>&1 & \
-	  others=$$!; $(BIN)/python -m pytest -m browser tests/browser; browser=$$?; $(BIN)/mypy; types=$$?; \
-	  wait $$others; rest=$$?; cat $(VENV)/tests.log; \
+	@$(BIN)/python -m pytest -m browser tests/browser; browser=$$?; $(BIN)/mypy >$(VENV)/types.log 2>&1 & types=$$!; \
+	  OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not browser" --ignore=tests/browser -n 2 --dist loadfile; rest=$$?; \
+	  wait $$types; types=$$?; cat $(VENV)/types.log; \
 	  [ $$browser = 0 ] || exit $$browser; [ $$rest = 0 ] || exit $$rest; exit $$types
 
 check: $(READY_DEV)

@@ -7,7 +7,6 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from types import FrameType
 
 from superdiff_engine.system import interrupts
@@ -27,8 +26,9 @@ def ending_runs() -> Iterator[None]:
         yield
     finally:
         interrupts.leave_on_interrupt()
-        if "studio.jobs" in sys.modules:  # else no page was ever opened
-            import_module("studio.jobs").end_all()  # which waits while it is still being imported
+        jobs = sys.modules.get("studio.jobs")  # if a page was ever opened
+        if jobs is not None:
+            jobs.end_all()
 
 
 def _leave(number: int, frame: FrameType | None) -> None:

@@ -13,7 +13,6 @@ import sys
 import webbrowser
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from importlib import import_module
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -63,15 +62,8 @@ class OwnPages:
             await PlainTextResponse(sentence + "\n", status_code=403)(scope, receive, send)
 
 
-def _import_pages() -> None:
-    """What every page imports first, torch above all, while the browser that asks for one still starts."""
-    with suppress(Exception):  # the page imports it again, and says what is wrong
-        import_module("studio.session")
-
-
 @asynccontextmanager
-async def _begin(_: Any) -> AsyncIterator[dict[str, Any]]:
-    Thread(target=_import_pages).start()
+async def _open_browser(_: Any) -> AsyncIterator[dict[str, Any]]:
     # Streamlit opens no window for an application that has middleware.
     if not st.get_option("server.headless"):
         address = f"http://{st.get_option('browser.serverAddress')}:{st.get_option('server.port')}"
@@ -79,7 +71,7 @@ async def _begin(_: Any) -> AsyncIterator[dict[str, Any]]:
     yield {}
 
 
-app = st.App(Path(__file__).with_name("app.py"), middleware=[Middleware(OwnPages)], lifespan=_begin)
+app = st.App(Path(__file__).with_name("app.py"), middleware=[Middleware(OwnPages)], lifespan=_open_browser)
 
 if __name__ == "__main__":
     # The command line gives Streamlit's options as JSON. Ctrl+C is how the studio is ended, and no error.

@@ -23,7 +23,6 @@ from ..recipes.document import Recipe
 from ..result import Result
 from ..sampling import Step
 from ..score import ScoreModel, networks_of
-from ..system.allocation import keep_freed_memory
 from ..system.cuda_graphs import cuda_graphs
 from ..system.devices import check_dtype, resolve_device
 from ..system.downloads import DownloadStopped
@@ -179,7 +178,6 @@ class Run(Work):
         self.titles = [expert.title for expert in experts]
         levels = levels_of(recipe, domain, experts)
         self.record.log(f"device {device}, levels {levels[0]:.6g} to {levels[-1]:.6g}")
-        keep_freed_memory()
         threads = torch.get_num_threads() if domain.threads is None or device != "cpu" else domain.threads
         with cpu_threads(threads), self._as_graphs(prepared, device):
             self._steps(prepared, device, on_step)

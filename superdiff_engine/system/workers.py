@@ -15,7 +15,6 @@ from typing import Any
 
 import torch
 
-from .allocation import keep_freed_memory
 from .files import drop_partials
 from .interrupts import end_children
 
@@ -70,7 +69,6 @@ def _begin(threads: int, begin: Callable[[], None] | None) -> None:
     if begin is not None:
         begin()
     torch.set_num_threads(threads)
-    keep_freed_memory()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _end)
     if hasattr(signal, "SIGHUP"):

@@ -47,7 +47,8 @@ def test_a_lesson_is_done_and_remembered(context, studio):
         kept = json.loads(page.evaluate("localStorage['superdiff-lessons']"))[name]
         assert kept["answer"] == lesson.right and len(kept["runs"]) >= 2
         page.set_viewport_size({"width": 390, "height": 800})
-        assert page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth") <= 390
+        # Charts take up their new width in the next moments.
+        page.wait_for_function("document.querySelector('[data-testid=stMain]').scrollWidth <= 390")
         page.set_viewport_size({"width": 1440, "height": 900})
         _button(page, "lesson-reset").click()
         page.wait_for_function(f"!('{name}' in JSON.parse(localStorage['superdiff-lessons']))")
