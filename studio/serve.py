@@ -13,6 +13,7 @@ import sys
 import webbrowser
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from importlib import import_module
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -62,8 +63,18 @@ class OwnPages:
             await PlainTextResponse(sentence + "\n", status_code=403)(scope, receive, send)
 
 
+def _import_torch() -> None:
+    """The most of what every page imports, while the browser that asks for one still starts.
+
+    None of this project's own modules: two threads that import those, which import each other, may find them half done.
+    """
+    with suppress(Exception):  # the page imports it again, and says what is wrong
+        import_module("torch")
+
+
 @asynccontextmanager
-async def _open_browser(_: Any) -> AsyncIterator[dict[str, Any]]:
+async def _begin(_: Any) -> AsyncIterator[dict[str, Any]]:
+    Thread(target=_import_torch).start()
     # Streamlit opens no window for an application that has middleware.
     if not st.get_option("server.headless"):
         address = f"http://{st.get_option('browser.serverAddress')}:{st.get_option('server.port')}"
@@ -71,7 +82,7 @@ async def _open_browser(_: Any) -> AsyncIterator[dict[str, Any]]:
     yield {}
 
 
-app = st.App(Path(__file__).with_name("app.py"), middleware=[Middleware(OwnPages)], lifespan=_open_browser)
+app = st.App(Path(__file__).with_name("app.py"), middleware=[Middleware(OwnPages)], lifespan=_begin)
 
 if __name__ == "__main__":
     # The command line gives Streamlit's options as JSON. Ctrl+C is how the studio is ended, and no error.
