@@ -68,7 +68,8 @@ def test_what_was_typed_is_text_and_found(page):
     assert page.locator(".card").count() == 1 and page.evaluate(MADE_OF_IT) == 0
     page.reload()
     card.wait_for()
-    assert page.locator(".st-key-library-search input").input_value() == "ONERROR שלום"
+    # The field is drawn beside the cards, not before them.
+    page.wait_for_function("document.querySelector('.st-key-library-search input')?.value === 'ONERROR שלום'")
 
 
 def test_select_delete_undo_and_compare_by_keyboard(page, library):
