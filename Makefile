@@ -36,16 +36,14 @@ $(READY_DEV): $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
 
-# The browser's tests come alone: a page that shares its core with other tests is slow enough to fail. What fails there all
-# the same is shown, and is to pass alone, as in Playwright's own template. Then the others, a file and a thread to a core,
-# beside the types. What reads tests reads none that it does not run.
+# The browser's tests come alone: a page that shares its core with other tests is slow enough to fail. Then the others, a file
+# and a thread to a core, beside the types. What reads tests reads none that it does not run.
 test: $(READY_DEV)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || \
 	  { [ -n "$(APT)" ] && $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq chromium fonts-dejavu-core; }
-	@$(BIN)/python -m pytest -m browser tests/browser || \
-	  { echo "Those that failed, once more:"; $(BIN)/python -m pytest -m browser tests/browser --last-failed; }; browser=$$?; \
+	@$(BIN)/python -m pytest -m browser tests/browser; browser=$$?; \
 	  $(BIN)/mypy >$(VENV)/types.log 2>&1 & types=$$!; \
 	  OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not browser" --ignore=tests/browser -n 2 --dist loadfile; rest=$$?; \
 	  wait $$types; types=$$?; cat $(VENV)/types.log; \

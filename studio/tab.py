@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 import streamlit as st
 
 from . import looked, session, titles
+from .charts.palette import theme_name
 from .charts.scale import note_screen
 from .form import memory as form_memory
 from .guard import callback
@@ -54,10 +55,10 @@ def draw_tab(page: str) -> None:
     """Mount the script; draw it last, so that it knows the form as it is. `page` is the page's path."""
     script = _component()(
         key=_KEY,
-        data={"query": address(page), "page": page},
+        data={"query": address(page), "page": page, "scheme": theme_name()},
         default={"asked": 0, "screen": [], "scheme": ""},
         on_screen_change=callback(lambda: note_screen(st.session_state[_KEY]["screen"])),
-        on_scheme_change=lambda: None,  # the whole page is drawn again, in the colours of now
+        on_scheme_change=callback(lambda: None),  # the whole page is drawn again, in the colours of now
         on_asked_change=callback(lambda: session.count_presses(st.session_state[_KEY]["asked"])),
         height=1,
     )

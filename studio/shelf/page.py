@@ -10,7 +10,7 @@ import streamlit as st
 
 from superdiff_engine.library import Entry, Found
 from superdiff_engine.library.entry import STATES
-from superdiff_engine.library.place import VARIABLE
+from superdiff_engine.system.library_folder import VARIABLE
 
 from ..guard import callback, guarded, plain, show_sentence
 from ..part import part

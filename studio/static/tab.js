@@ -3,12 +3,13 @@
 //
 // The player's part of the address, `sample=12&step=40`, is `tab.look`, since it moves without the server.
 //
-// data: { query: "run=...&recipe=...", page: the page's path, so that a change of page writes the query again }
+// data: { query: "run=...&recipe=...", page: the page's path, so that a change of page writes the query again,
+//         scheme: "light" or "dark", as the server drew it }
 // state: screen: [width, height, scale] of the window while the tab presents, else []
 //        asked: how often Run has been asked for, by keyboard or mouse. It reaches the server behind all that was typed
 // before, and counts, so that no press is lost and none counts twice however slow the page or the server is: a button's own
 // click that meets the tick of a live view is told to the server twice by Streamlit's page.
-//        scheme: "light" or "dark" once it has changed under the page, whose charts and own colours the server draws.
+//        scheme: "light" or "dark", where that is not what the server drew its charts and own colours for.
 
 const TAKEN = 200, TAKEN_OF_TABLE = 1000; // milliseconds until what was typed is on its way to the server
 // Of the tab, not of this module, which may be loaded once more.
@@ -109,18 +110,17 @@ function onResize() {
 
 // Streamlit's page follows a change of the system's colours, or of its own menu's, but asks the server for nothing.
 function tellScheme() {
-  const page = document.querySelector(".stApp"), scheme = page && getComputedStyle(page).colorScheme;
-  if (!scheme || scheme === tab.scheme) return;
-  const changed = tab.scheme !== undefined;
+  const scheme = getComputedStyle(tab.app).colorScheme;
+  if (scheme === tab.drawn || scheme === tab.scheme || !tab.tell) return;
   tab.scheme = scheme;
-  if (changed && tab.tell) tab.tell("scheme", scheme);
+  tab.tell("scheme", scheme);
 }
 
-function followScheme() {
-  const page = document.querySelector(".stApp");
-  if (!page || page === tab.page) return;
-  tab.page = page;
-  new MutationObserver(tellScheme).observe(page, { attributeFilter: ["class"] });
+function followScheme(drawn) {
+  if (drawn !== tab.drawn) tab.scheme = ""; // what was told has been drawn
+  tab.drawn = drawn;
+  const app = document.querySelector(".stApp");
+  if (app !== tab.app) new MutationObserver(tellScheme).observe((tab.app = app), { attributeFilter: ["class"] });
   tellScheme();
 }
 
@@ -177,5 +177,5 @@ export default function ({ data, setStateValue }) {
   tab.presents ??= kept();
   fit();
   tellScreen();
-  followScheme();
+  followScheme(data.scheme);
 }

@@ -52,7 +52,7 @@ def studio(
     environment = {"OMP_WAIT_POLICY": "PASSIVE"} | dict(os.environ)
     # The studio runs in its own folder: what was named from this one would not be found there.
     from ..domains.sources import FOLDERS_VARIABLE
-    from ..library.place import OLDER, VARIABLE
+    from ..system.library_folder import OLDER, VARIABLE
 
     for variable in (FOLDERS_VARIABLE, VARIABLE, OLDER):
         folders = [folder for folder in environment.pop(variable, "").split(os.pathsep) if folder]

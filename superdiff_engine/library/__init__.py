@@ -15,12 +15,12 @@
 docs/library.md says what lies in the folder, and what is let in.
 """
 
+from ..system.library_folder import library_folder
 from .archive import Exported, Imported, export_zip, import_zip
 from .entry import Entry
 from .index import Found, Query
 from .labels import LabelError, Labels
 from .library import Library
-from .place import library_folder
 
 __all__ = [
     "Entry",

@@ -24,11 +24,11 @@ from typing import TypeVar
 from ..errors import BinnedError, OutputError, RecordError
 from ..runs.folder import RECORD, at_work
 from ..runs.stored import StoredRun, read_record
+from ..system.library_folder import VARIABLE
 from ..system.locks import alone
 from .entry import Entry, read_entry
 from .index import INDEX, Found, Index, IndexLost, Known, Query
 from .labels import LABELS, LabelError, Labels, read_labels, write_labels
-from .place import VARIABLE
 from .thumbnails import Thumbnails
 
 T = TypeVar("T")

@@ -284,6 +284,17 @@ def test_help_imports_nothing_large():
         assert all(name in result.stdout for name in names)
 
 
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere the studio is a child process")
+def test_the_command_that_opens_the_studio_imports_nothing_large():
+    code = "import os, sys; os.execve = lambda *_: os._exit('torch' in sys.modules); "
+    code += "from superdiff_engine.cli.app import app; app({words}, standalone_mode=False)"
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        words = ["studio", "--no-browser", "--port", str(probe.getsockname()[1])]
+    result = subprocess.run([sys.executable, "-c", code.format(words=words)], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
 def test_unknown_names_are_one_sentence(refused):
     assert "garments_a" in refused("train", "nonesuch")
     assert "pictures" in refused("evaluate", "nonesuch")

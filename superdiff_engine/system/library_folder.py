@@ -1,4 +1,4 @@
-"""Where the library is."""
+"""Where the library is. Not in its package, which imports torch: the command that opens the studio needs none."""
 
 from __future__ import annotations
 
