@@ -11,7 +11,7 @@ from studio.page import draw_page
 from studio.part import whole_page
 from studio.stage.queue import draw_queue
 from studio.style import draw_style
-from studio.tab import draw_tab
+from studio.tab import draw_presses, draw_tab
 
 static = Path(__file__).parent / "static"
 # An icon by its name would be fetched from the network; a file is not.
@@ -38,6 +38,7 @@ with whole_page():
     with guarded("the page"):
         session.start_session()
         draw_style()
+        draw_presses()
         st.session_state["on-compose"] = page == compose
         if page != compose:  # there it is the stage's
             draw_queue()

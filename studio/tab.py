@@ -1,4 +1,4 @@
-"""The address line and the keyboard of a browser tab: a script without a face, on every page."""
+"""The address line and the presses of Run of a browser tab: scripts without a face, on every page."""
 
 from __future__ import annotations
 
@@ -27,9 +27,14 @@ _KEY = "tab-script"
 
 
 @cache
-def _component() -> Any:
-    script = (Path(__file__).parent / "static" / "tab.js").read_text(encoding="utf-8")
-    return st.components.v2.component("superdiff_tab", html="<span></span>", js=script)
+def _component(name: str) -> Any:
+    script = (Path(__file__).parent / "static" / f"{name}.js").read_text(encoding="utf-8")
+    return st.components.v2.component(f"superdiff_{name}", html="<span></span>", js=script)
+
+
+def draw_presses() -> None:
+    """Mount the script that listens for presses of Run; draw it first, so that there is nothing to press before."""
+    _component("presses")(key="presses-script", height=1)
 
 
 def address(page: str = "") -> str:
@@ -52,8 +57,14 @@ def address(page: str = "") -> str:
 
 
 def draw_tab(page: str) -> None:
-    """Mount the script; draw it last, so that it knows the form as it is. `page` is the page's path."""
-    script = _component()(
+    """Mount the script of the address line; draw it last, so that it knows the form as it is.
+
+    Presses of Run are told by it, too: when all of the page is there.
+
+    Args:
+        page: the page's path.
+    """
+    script = _component("tab")(
         key=_KEY,
         data={"query": address(page), "page": page, "scheme": theme_name()},
         default={"asked": 0, "screen": [], "scheme": ""},

@@ -105,6 +105,17 @@ def context(chromium):
     context.close()
 
 
+@pytest.fixture(autouse=True)
+def nothing_left_open(request):
+    """Pages that a failing test left open would slow down those after it."""
+    context = request.getfixturevalue("context") if "context" in request.fixturenames else None
+    before = list(context.pages) if context else []
+    yield
+    for page in context.pages if context else []:
+        if page not in before:
+            page.close()
+
+
 @pytest.fixture
 def page(context, studio):
     """The studio, open and ready."""

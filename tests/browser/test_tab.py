@@ -24,6 +24,18 @@ SCROLLED = """(y) => {
     for (const one of document.querySelectorAll("[data-testid=stMain], [data-testid=stColumn]")) one.scrollTo(0, y);
 }"""
 
+# A press in the very frame in which the button is seen, most of the page not being there yet.
+EARLY = """() => {
+    const look = () => {
+        const button = document.querySelector(".st-key-run button");
+        if (!button?.checkVisibility({visibilityProperty: true})) return requestAnimationFrame(look);
+        window.pressedEarly = true;
+        HOW
+    };
+    look();
+}"""
+KEY = 'document.body.dispatchEvent(new KeyboardEvent("keydown", {key: "Enter", code: "Enter", ctrlKey: true, bubbles: true}));'
+
 
 @pytest.fixture
 def tab(context):
@@ -106,7 +118,7 @@ def test_the_form_fits_and_control_enter_runs_wherever_the_focus_is(tab, studio)
     assert recipe.levels.steps == 7
     assert recipe.experts[0].mixture.means[0] == [-3.0, 0.0]
     # Two presses count twice, and a held key once.
-    asked = tab.evaluate("() => window.superdiffTab.asked")
+    asked = tab.evaluate("() => window.superdiffPresses.asked")
     tab.keyboard.down("Control")
     tab.keyboard.press("Enter")
     tab.keyboard.down("Enter")
@@ -114,7 +126,16 @@ def test_the_form_fits_and_control_enter_runs_wherever_the_focus_is(tab, studio)
     tab.keyboard.up("Enter")
     tab.keyboard.up("Control")
     tab.wait_for_function(ANOTHER, arg=seed)
-    assert tab.evaluate("() => window.superdiffTab.asked") == asked + 2
+    assert tab.evaluate("() => window.superdiffPresses.asked") == asked + 2
+
+
+@pytest.mark.parametrize("how", [KEY, "button.click();"], ids=["key", "click"])
+def test_a_press_counts_from_the_moment_at_which_the_button_is_seen(tab, studio, how):
+    """A page comes piece by piece, over seconds on a slow machine, and who knows it presses as soon as he can."""
+    tab.add_init_script(f"({EARLY.replace('HOW', how)})()")
+    tab.goto(studio)
+    tab.get_by_text("Finished ·").wait_for()
+    assert tab.evaluate("() => [window.pressedEarly, window.superdiffPresses.asked]") == [True, 1]
 
 
 def test_run_and_form_outlive_pages_reloads_and_the_server(tab, tmp_path):
