@@ -34,7 +34,9 @@ EARLY = """() => {
     };
     look();
 }"""
-KEY = 'document.body.dispatchEvent(new KeyboardEvent("keydown", {key: "Enter", code: "Enter", ctrlKey: true, bubbles: true}));'
+KEY = """document.body.dispatchEvent(
+    new KeyboardEvent("keydown", {key: "Enter", code: "Enter", ctrlKey: true, bubbles: true})
+);"""
 
 
 @pytest.fixture
