@@ -227,6 +227,16 @@ def port_of(process):
 
 
 @with_ray
+def test_a_cluster_that_asks_for_a_token_is_not_found_without_one_and_that_is_said(place, monkeypatch):
+    """A local cluster asks for one; Ray itself says no more than that it failed to connect."""
+    gcs = next(process for process in processes_of(place) if process.name().startswith("gcs_server"))
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    monkeypatch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    with pytest.raises(SuperDiffError, match=r"could not be used at 127.* set RAY_AUTH_MODE=token"):
+        Cluster(f"127.0.0.1:{port_of(gcs)}")
+
+
+@with_ray
 def test_cancelling_on_a_cluster(place):
     """The last one: this workplace takes nothing any more."""
     grid = Sweep(plane(levels={"steps": 10_000}), parse_axis("seed=0:4"), opens=lambda stopped: place)

@@ -29,6 +29,7 @@ LOCAL = "auto"
 RETRIES = 3
 #: Bytes of shared memory for a local cluster's results; what is more goes to disk.
 _STORE = 256 * 1024**2
+_TOKEN = " If it asks for a token, set RAY_AUTH_MODE=token here, and have its token in ~/.ray/auth_token."
 
 
 @dataclass
@@ -87,9 +88,11 @@ class Driver:
                     f"The Ray cluster at {address} has other versions than this machine; install the same Ray and "
                     f"Python on all machines. Ray says: {text}"
                 ) from error
+            # Ray tells neither side that they differ in this; a cluster may ask for a token without having been told to.
+            token = "" if os.environ.get("RAY_AUTH_MODE") == "token" else _TOKEN
             raise Refused(
                 f"Ray could not be used at {address} ({type(error).__name__}: {text}). This machine must be one of "
-                f"the cluster's: ray start --address={address} makes it one."
+                f"the cluster's: ray start --address={address} makes it one.{token}"
             ) from error
 
     def start(self, ticket: int, payload: bytes, cpus: int, device: str) -> None:
