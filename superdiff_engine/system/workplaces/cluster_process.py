@@ -88,7 +88,7 @@ class Driver:
                     f"The Ray cluster at {address} has other versions than this machine; install the same Ray and "
                     f"Python on all machines. Ray says: {text}"
                 ) from error
-            # Ray tells neither side that they differ in this; a cluster may ask for a token without having been told to.
+            # Ray tells neither side that they differ in this; a cluster may ask for a token unasked.
             token = "" if os.environ.get("RAY_AUTH_MODE") == "token" else _TOKEN
             raise Refused(
                 f"Ray could not be used at {address} ({type(error).__name__}: {text}). This machine must be one of "
