@@ -1,16 +1,20 @@
 """A grid by one local worker against two, of Ray and of this project's own pool: python -m benchmarks.ray.
 
 A grid of 32 cells of the plane and one of 8 emoji, a core a cell, turn by turn in one run: by a pool of one process,
-one of two, a local Ray cluster of one core, one of two. All are warm: every worker has made cells of each kind before.
-The share of linear is t1 / (2 t2), 1 where two workers take half the time of one. All results must be equal to the
-last digit. Writes docs/benchmarks_ray.md.
+one of two, a local Ray cluster of one core, one of two, and by one and two processes that nothing joins, each of which
+makes its part of the cells: the most that these cores allow. All are warm: every worker has made cells of each kind
+before. The share of linear is t1 / (2 t2), 1 where two workers take half the time of one. All results must be equal to
+the last digit. Writes docs/benchmarks_ray.md.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -33,7 +37,9 @@ from superdiff_engine.system.workplaces.workplace import Task, Workplace
 
 console = Console(width=110)
 PAGE = Path("docs/benchmarks_ray.md")
-PLACES: dict[str, Callable[[], Workplace]] = {
+PLACES: dict[str, Callable[[], Workplace | Plain]] = {
+    "plain 1": lambda: Plain(1),
+    "plain 2": lambda: Plain(2),
     "pool 1": lambda: Processes(1, 1),
     "pool 2": lambda: Processes(2, 1),
     "Ray 1": lambda: Cluster("auto", 1),
@@ -55,8 +61,48 @@ def grids(quick: bool) -> dict[str, list[Recipe]]:
     return found
 
 
-def make(place: Workplace, recipes: list[Recipe]) -> tuple[float, list[CellMade]]:
-    """Seconds for all cells, and what they made."""
+class Plain:
+    """Processes that nothing joins: each makes every `count`-th cell, and says when it has."""
+
+    def __init__(self, count: int) -> None:
+        command = [sys.executable, "-m", "benchmarks.ray", "--part"]
+        pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        self.processes = [subprocess.Popen(command, **pipes) for _ in range(count)]
+        self.workers = count
+
+    def __enter__(self) -> Plain:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for process in self.processes:
+            process.communicate()  # its input ends, and it with it
+
+    def make(self, recipes: list[Recipe]) -> tuple[float, list[CellMade]]:
+        """Seconds for all cells."""
+        started = time.monotonic()
+        for number, process in enumerate(self.processes):
+            assert process.stdin is not None
+            process.stdin.write(json.dumps([recipe.to_json() for recipe in recipes[number :: self.workers]]) + "\n")
+            process.stdin.flush()
+        for process in self.processes:
+            assert process.stdout is not None
+            while process.stdout.readline() != "made\n":
+                assert process.poll() is None
+        return time.monotonic() - started, []
+
+
+def part() -> None:
+    """What one of the plain processes does."""
+    for line in sys.stdin:
+        for recipe in json.loads(line):
+            assert make_cell(CellAsked(recipe, "")).result is not None
+        print("made", flush=True)
+
+
+def make(place: Workplace | Plain, recipes: list[Recipe]) -> tuple[float, list[CellMade]]:
+    """Seconds for all cells, and what they made; the plain processes keep that to themselves."""
+    if isinstance(place, Plain):
+        return place.make(recipes)
     started = time.monotonic()
     futures = [place.start(Task(make_cell, (CellAsked(recipe.to_json(), ""),), 1)) for recipe in recipes]
     for _ in place.as_completed(futures):
@@ -76,16 +122,22 @@ def check_same(one: list[CellMade], other: list[CellMade]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="4 cells of each, one round; writes no page")
-    quick = parser.parse_args().quick
+    parser.add_argument("--part", action="store_true", help=argparse.SUPPRESS)
+    asks = parser.parse_args()
+    quick = asks.quick
     torch.set_num_threads(1)
+    if asks.part:
+        part()
+        return
     rounds, asked = 1 if quick else 3, grids(quick)
     times: dict[tuple[str, str], list[float]] = {(grid, name): [] for grid in asked for name in PLACES}
     begun = {}
     with ExitStack() as stack:
-        places = {}
+        places: dict[str, Workplace | Plain] = {}
         for name, opens in PLACES.items():
             started = time.monotonic()
-            places[name] = stack.enter_context(opens())
+            places[name] = opens()
+            stack.enter_context(places[name])
             for recipes in asked.values():
                 make(places[name], recipes[: 2 * places[name].workers])
             begun[name] = time.monotonic() - started
@@ -97,7 +149,8 @@ def main() -> None:
                     times[grid, name].append(seconds)
                     console.print(f"round {number + 1}, {grid}, {name}: {seconds:.1f} s")
                     first = first or made
-                    check_same(first, made)
+                    if made:
+                        check_same(first, made)
     text = page(asked, times, begun)
     console.print(text)
     if not quick:
@@ -110,21 +163,23 @@ def page(asked: dict[str, list[Recipe]], times: dict[tuple[str, str], list[float
     for grid, recipes in asked.items():
         middle = {name: statistics.median(times[grid, name]) for name in PLACES}
         rounds = list(zip(*(times[grid, name] for name in PLACES), strict=True))
-        shares = [(one / (2 * two), ray / (2 * rays)) for one, two, ray, rays in rounds]
-        pool, ray = (statistics.median(each) for each in zip(*shares, strict=True))
-        over = statistics.median(rays / two for _, two, _, rays in rounds)
+        shares = [[one / (2 * two) for one, two in zip(each[::2], each[1::2], strict=True)] for each in rounds]
+        share = " | ".join(f"{statistics.median(each):.2f}" for each in zip(*shares, strict=True))
+        over = statistics.median(times[grid, "Ray 2"][n] / times[grid, "pool 2"][n] for n in range(len(rounds)))
         seconds = " | ".join(f"{middle[name]:.1f}" for name in PLACES)
-        rows.append(f"| {len(recipes)} {grid} | {seconds} | {pool:.2f} | {ray:.2f} | {over:.2f} |")
+        rows.append(f"| {len(recipes)} {grid} | {seconds} | {share} | {over:.2f} |")
     starts = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in begun.items())
     return f"""# A grid by one worker against two
 
-Written by `python -m benchmarks.ray`: the cells of a grid by this project's own pool of processes and by a local Ray
-cluster ([ray.md](ray.md)), one core a cell, turn by turn on {os.cpu_count()} CPU cores. Seconds are medians over
-{len(next(iter(times.values())))} rounds; a share of linear, t1 / (2 t2), is of one round, and its median is shown. All
-results were equal, to the last digit.
+Written by `python -m benchmarks.ray`: the cells of a grid by processes that nothing joins, each of which makes its part
+of them, by this project's own pool of processes and by a local Ray cluster ([ray.md](ray.md)), one core a cell, turn by
+turn on {os.cpu_count()} CPU cores. Seconds are medians over {len(next(iter(times.values())))} rounds; a share of
+linear, t1 / (2 t2), is of one round, and its median is shown; the plain processes' is the most that the cores allow.
+All results of the pool and of Ray were equal, to the last digit.
 
-| cells | pool of 1, s | of 2, s | Ray, 1 worker, s | 2, s | share of linear, pool | Ray | time of Ray over pool, 2 |
-| --- | --- | --- | --- | --- | --- | --- | --- |
+| cells | plain, 1, s | 2, s | pool of 1, s | of 2, s | Ray, 1 worker, s | 2, s | share of linear, plain | pool | Ray \
+| time of Ray over pool, 2 |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
 {chr(10).join(rows)}
 
 Seconds until every worker had begun, and made cells of each kind: {starts}.
