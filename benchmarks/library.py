@@ -278,7 +278,7 @@ def shown(browser: Browser, address: str, library: Library, number: int) -> dict
     page.set_default_timeout(60_000)
     started = time.perf_counter()
     page.goto(address)
-    page.get_by_role("button", name="Run").first.wait_for()
+    page.get_by_role("button", name="Run Shortcut").first.wait_for()
     compose = time.perf_counter() - started
     page.goto("about:blank")
     page.add_init_script(f"({WATCH})()")

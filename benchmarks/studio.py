@@ -64,10 +64,10 @@ def main() -> None:
                     if server.poll() is not None or time.perf_counter() - started > 120:
                         sys.exit("The studio did not start; run `superdiff studio` to see why.")
                     time.sleep(0.1)
-            page.get_by_role("button", name="Run").first.wait_for()
+            page.get_by_role("button", name="Run Shortcut").first.wait_for()
             print(f"page ready: {time.perf_counter() - started:.1f} s after the command (bar: 5 s)")
             page.goto(f"http://127.0.0.1:{port}/?recipe={long}")
-            page.get_by_role("button", name="Run").first.wait_for()
+            page.get_by_role("button", name="Run Shortcut").first.wait_for()
             page.wait_for_timeout(1500)
             for attempt in ("first", "second"):
                 page.evaluate(WATCH)

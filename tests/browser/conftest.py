@@ -121,6 +121,6 @@ def page(context, studio):
     """The studio, open and ready."""
     page = context.new_page()
     page.goto(studio)
-    page.get_by_role("button", name="Run").first.wait_for()
+    page.get_by_role("button", name="Run Shortcut").first.wait_for()
     yield page
     page.close()

@@ -33,7 +33,7 @@ VIDEO = """async (video) => {
 def test_a_film_is_made_beside_the_page_and_plays(context, studio):
     page = context.new_page()
     page.goto(f"{studio}/?recipe={plane(levels={'steps': 9}).to_link()}")
-    page.get_by_role("button", name="Run").first.click()
+    page.get_by_role("button", name="Run Shortcut").first.click()
     page.locator("[class*='st-key-save-'] button").first.click()
     page.get_by_role("button", name="A film of how it formed").click()
     dialog = page.get_by_role("dialog").filter(has_text="Speed, moments a second")

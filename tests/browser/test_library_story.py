@@ -24,7 +24,7 @@ def tab(context):
 
 def ready(tab, address):
     tab.goto(address)
-    tab.get_by_role("button", name="Run").first.wait_for()
+    tab.get_by_role("button", name="Run Shortcut").first.wait_for()
     tab.wait_for_function("() => window.superdiffTab && location.search.includes('recipe=')")
 
 

@@ -146,7 +146,7 @@ def test_the_address_brings_the_sketch_back_and_compose_takes_it(play):
     assert play.tell("sketch.experts") == sketch["experts"]
     play.page.get_by_role("button", name="Open in Compose").click()
     play.page.wait_for_function("() => !location.search.includes('play=') && location.search.includes('recipe=')")
-    play.page.get_by_role("button", name="Run").first.wait_for()
+    play.page.get_by_role("button", name="Run Shortcut").first.wait_for()
     (link,) = parse_qs(urlsplit(play.page.url).query)["recipe"]
     taken = recipe_from_link(link).experts[1].mixture
     assert taken.means == [[mode["x"], mode["y"]] for mode in sketch["experts"][1]["modes"]]

@@ -48,7 +48,7 @@ def long_run():
 def open_with(context, studio, query):
     page = context.new_page()
     page.goto(studio + "/" + query)
-    page.get_by_role("button", name="Run").first.wait_for()
+    page.get_by_role("button", name="Run Shortcut").first.wait_for()
     return page
 
 
@@ -179,7 +179,7 @@ def test_hostile_links_give_one_sentence(context, studio):
         page = open_with(context, studio, query)
         page.get_by_text(sentence).wait_for()
         assert page.get_by_text("Traceback").count() == 0
-        assert page.get_by_role("button", name="Run").first.is_enabled()
+        assert page.get_by_role("button", name="Run Shortcut").first.is_enabled()
         page.close()
 
 
@@ -221,7 +221,7 @@ def test_on_a_narrow_screen_the_samples_come_first_and_the_settings_are_a_drawer
     form.wait_for(state="hidden")
     assert page.evaluate("() => document.activeElement.className") == "page-settings"
     settings.click()
-    page.get_by_role("button", name="Run").first.click()
+    page.get_by_role("button", name="Run Shortcut").first.click()
     form.wait_for(state="hidden")
     page.get_by_text("Finished ·").wait_for()
     page.wait_for_function("() => document.documentElement.scrollWidth <= window.innerWidth")

@@ -49,7 +49,7 @@ def tab(context):
 
 def ready(page, address):
     page.goto(address)
-    page.get_by_role("button", name="Run").first.wait_for()
+    page.get_by_role("button", name="Run Shortcut").first.wait_for()
     # The script of the tab is mounted once the page has been drawn to its end.
     page.wait_for_function("() => window.superdiffTab && location.search.includes('recipe=')")
 

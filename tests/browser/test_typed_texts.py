@@ -36,7 +36,7 @@ def address(tmp_path, monkeypatch, serve):
 def open_with(context, address, link):
     page = context.new_page()
     page.goto(f"{address}/?recipe={link}")
-    page.get_by_role("button", name="Run").first.wait_for()
+    page.get_by_role("button", name="Run Shortcut").first.wait_for()
     return page
 
 

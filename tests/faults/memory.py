@@ -112,7 +112,7 @@ def _in_the_server(seed: int, runs: int, command: str) -> list[Ledger]:
         page = browser.new_page()
         page.set_default_timeout(180_000)
         page.goto(f"{address}/{link}")
-        page.get_by_role("button", name="Run").first.wait_for()
+        page.get_by_role("button", name="Run Shortcut").first.wait_for()
         server, again = _child("streamlit"), 0
         for number in range(1 - WARM_UP // 2, runs + 1):
             before = page.url

@@ -92,7 +92,7 @@ def _round(context: BrowserContext, folder: Path, journal: Journal, rng: random.
     page = context.new_page()
     try:
         page.goto(f"{server.address}/?recipe={recipe(rng.randrange(3)).to_link()}")
-        page.get_by_role("button", name="Run").first.wait_for()
+        page.get_by_role("button", name="Run Shortcut").first.wait_for()
         before = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
         until = time.monotonic() + 60
         while not folder.is_dir() or not {path.name for path in folder.iterdir()} - before - {"index.sqlite3"}:

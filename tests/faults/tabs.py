@@ -70,7 +70,7 @@ def try_tabs(browser: Browser, address: str, numbers: list[int]) -> dict[int, st
 
     def open_link(number: int, page: Page) -> None:
         page.goto(f"{address}/{link(number)}")
-        page.get_by_role("button", name="Run").first.wait_for()
+        page.get_by_role("button", name="Run Shortcut").first.wait_for()
 
     def run(number: int, page: Page) -> None:
         page.bring_to_front()
