@@ -78,7 +78,10 @@ def test_ticks_leave_the_canvas_and_what_was_chosen(page, frame):
     drawn.host.evaluate("host => { host.querySelector('canvas').mine = true; }")
     drawn.click(*frame.preview.positions[5])
     tick = int(re.search(r"\d+", page.get_by_text("tick number").inner_text())[0])
-    page.get_by_text(re.compile(rf"tick number ({tick + 2}|{tick + 3}|{tick + 4})$")).wait_for()
+    # A busy browser may draw several ticks at once.
+    page.wait_for_function(
+        """(least) => Number(document.body.innerText.match(/tick number (\\d+)/)?.[1]) >= least""", arg=tick + 2
+    )
     assert drawn.host.evaluate("host => host.querySelector('canvas').mine")
     assert drawn.live.locator("table").is_visible()
     # Names are text.
