@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 from plane_recipes import plane
+from playwright.sync_api import expect
 
 from superdiff_engine.library import Library
 from superdiff_engine.runs.run import Run
@@ -78,7 +79,7 @@ def test_select_delete_undo_and_compare_by_keyboard(page, library):
     for key in (" ", "Shift+ArrowRight", "s"):
         page.keyboard.press(key)
     page.get_by_text("2 selected").wait_for()
-    assert page.locator(".card .star[aria-pressed=true]").count() == 1
+    expect(page.locator(".card .star[aria-pressed=true]")).to_have_count(1)
     page.locator(".card .open").nth(1).focus()
     page.keyboard.press("Delete")
     page.get_by_text("2 runs were put into the bin").wait_for()

@@ -115,7 +115,7 @@ def test_the_form_fits_and_control_enter_runs_wherever_the_focus_is(tab, studio)
         tab.keyboard.press("Meta+Enter" if place is mode_of_ones_own else "Control+Enter")
         tab.wait_for_function(ANOTHER, arg=seed)
         seed = re.search(r"steps in .* seed (\d+)", tab.locator("body").inner_text())[1]
-    assert tab.get_by_text("7 of 7 steps").count() == 1
+    tab.get_by_text("7 of 7 steps").wait_for()  # one alone, or this raises
     recipe = address_with(tab, lambda recipe: str(recipe.seed) == seed)
     assert recipe.levels.steps == 7
     assert recipe.experts[0].mixture.means[0] == [-3.0, 0.0]
