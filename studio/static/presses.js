@@ -1,9 +1,10 @@
 // Ctrl+Enter (on a Mac also Cmd+Enter) runs wherever the focus is, and so does a press of the button Run.
 //
 // This comes first on the page, and Run is seen as soon as this listens (data-listens on the root element says so to the
-// style); the script that comes last (tab.js) binds it to the server. A press reaches the server behind all that was typed before, and counts, so that none is lost and
-// none counts twice however slow the page or the server is: Streamlit's own button misses a key that comes while it is being
-// mounted, and tells the server twice of a click that meets the tick of a live view.
+// style); the script that comes last (tab.js) binds it to the server. A press reaches the server behind all that was typed
+// before, and counts, so that none is lost and none counts twice however slow the page or the server is: Streamlit's own
+// button misses a key that comes while it is being mounted, and tells the server twice of a click that meets the tick of a
+// live view.
 
 const TAKEN = 200, TAKEN_OF_TABLE = 1000; // milliseconds until what was typed is on its way to the server
 // Of the tab, not of this module, which may be loaded once more.
