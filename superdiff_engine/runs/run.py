@@ -23,6 +23,7 @@ from ..recipes.document import Recipe
 from ..result import Result
 from ..sampling import Step
 from ..score import ScoreModel, networks_of
+from ..system.allocation import freed_memory_kept
 from ..system.cuda_graphs import cuda_graphs
 from ..system.devices import check_dtype, resolve_device
 from ..system.downloads import DownloadStopped
@@ -179,7 +180,7 @@ class Run(Work):
         levels = levels_of(recipe, domain, experts)
         self.record.log(f"device {device}, levels {levels[0]:.6g} to {levels[-1]:.6g}")
         threads = torch.get_num_threads() if domain.threads is None or device != "cpu" else domain.threads
-        with cpu_threads(threads), self._as_graphs(prepared, device):
+        with cpu_threads(threads), freed_memory_kept(), self._as_graphs(prepared, device):
             self._steps(prepared, device, on_step)
 
     @contextmanager
