@@ -119,7 +119,7 @@ class Molecules(Domain[MoleculePreview, DecodedMolecules]):
                 operator=operator,
                 levels=Levels(steps=100),
                 solver="euler",  # as in docs/tables/molecules.json
-                batch=8,
+                batch=4,
                 guidance=GuidanceRecipe(weight=4.0 * shared) if any(prompts) else None,
             )
 

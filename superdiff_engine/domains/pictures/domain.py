@@ -55,7 +55,7 @@ class Pictures(PipelineDomain):
                 levels=Levels(steps=steps),
                 solver="ancestral",
                 estimator="trapezoid",
-                batch=32,
+                batch=24,
                 dtype=fast_dtype(),  # as in docs/tables/pictures.json
             )
 

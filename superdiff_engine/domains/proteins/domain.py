@@ -134,7 +134,7 @@ class Proteins(Domain[ProteinPreview, DecodedProteins]):
                 levels=Levels(steps=100),  # docs/results.md: as good as 200
                 solver="ancestral",
                 noise_scale=NOISE_SCALE,
-                batch=8,
+                batch=6,
                 residues=80,
                 dtype=fast_dtype(),  # as in docs/tables/proteins.json
             )
