@@ -1,33 +1,42 @@
-"""How soon the studio is there, and how lively it is: python -m benchmarks.studio (needs Chromium).
+"""How soon the studio is there, and how lively it is: python -m benchmarks.studio (needs Chromium). Writes a page.
 
-Seconds from the command to a page that can be used, from Run to the first live tick in the plane, and live updates a
-second, as a browser sees them.
+Seconds from the command to a page that can be used, beside the same of a Streamlit page with one button and nothing
+else, turn by turn, each in a browser of its own: what Streamlit and Chromium take on this machine anyhow. Then seconds
+from Run to the first live tick in the plane, and live updates a second, as a browser sees them.
 """
 
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+from playwright.sync_api import Browser, Page, sync_playwright
 from playwright.sync_api import Error as PlaywrightError
-from playwright.sync_api import sync_playwright
 
+from benchmarks.timing import machine
 from superdiff_engine.domains import get_domain
 from superdiff_engine.domains.checked import make_recipe
 
 SWITCHES = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--no-first-run"]
-#: The step that the page shows, noted every time it changes.
+ROUNDS = 3
+PAGE = Path("docs/benchmarks_studio.md")
+#: What the studio's page waits for, and the other.
+READY = {"the studio": ".st-key-run button", "one button": "button:has-text('Hello')"}
+#: The step that the live view shows, noted every time it changes. Its text alone is read, which lays out nothing anew.
 WATCH = """() => {
     window.seen = [];
     const look = () => {
-        const found = document.body.innerText.match(/step (\\d+) of/);
+        const found = document.querySelector(".st-key-live")?.textContent.match(/step (\\d+) of/);
         if (found && window.seen.at(-1)?.[0] !== found[1]) window.seen.push([found[1], performance.now()]);
         requestAnimationFrame(look);
     };
@@ -35,60 +44,136 @@ WATCH = """() => {
 }"""
 
 
-def main() -> None:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def served(what: str, folder: str) -> Iterator[str]:
+    """A server of the studio, or of the page with one button, that was asked for only now; its address."""
+    port, beside = free_port(), Path(sys.executable).parent
+    if what == "the studio":
+        command = [str(beside / "superdiff"), "studio", "--port", str(port), "--no-browser"]
+    else:
+        script = Path(folder, "one_button.py")
+        script.write_text("import streamlit as st\n\nst.button('Hello')\n")
+        options = {"server.port": port, "server.address": "127.0.0.1", "server.headless": "true"}
+        flags = [f"--{name}={value}" for name, value in (options | {"browser.gatherUsageStats": "false"}).items()]
+        command = [str(beside / "streamlit"), "run", str(script), *flags]
+    quiet: Any = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    server = subprocess.Popen(command, env=os.environ | {"SUPERDIFF_LIBRARY": folder}, **quiet)
+    try:
+        yield f"http://127.0.0.1:{port}/"
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+@contextmanager
+def opened(browser: Browser) -> Iterator[Page]:
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    page.set_default_timeout(60_000)
+    yield page
+    page.close()
+
+
+def ready(page: Page, address: str, what: str) -> float:
+    """Seconds until the page of a server that may still be starting can be used."""
+    started = time.perf_counter()
+    while True:
+        try:
+            page.goto(address)
+            break
+        except PlaywrightError:
+            if time.perf_counter() - started > 120:
+                sys.exit(f"There is no page of {what}; start it by hand to see why.")
+            time.sleep(0.05)
+    page.locator(READY[what]).locator("visible=true").first.wait_for()
+    return time.perf_counter() - started
+
+
+def live(page: Page, address: str) -> Iterator[tuple[float, float]]:
+    """Of two runs, one after the other: seconds from Run to the first tick, and updates a second."""
     recipe = next(iter(get_domain("plane").examples().values())).model_dump(exclude_none=True)
-    long = make_recipe(recipe | {"levels": {"steps": 10_000}}).to_link()
+    page.goto(f"{address}?recipe={make_recipe(recipe | {'levels': {'steps': 10_000}}).to_link()}")
+    page.locator(READY["the studio"]).locator("visible=true").first.wait_for()
+    page.wait_for_timeout(3000)  # it is looked at before it is pressed
+    for _ in range(2):
+        page.evaluate(WATCH)
+        pressed = page.evaluate("() => performance.now()")
+        page.keyboard.press("Control+Enter")
+        page.wait_for_function("() => window.seen.length")
+        page.wait_for_timeout(8000)
+        times = [at for _, at in page.evaluate("() => window.seen")]
+        yield (times[0] - pressed) / 1000, (len(times) - 1) / (times[-1] - times[0]) * 1000
+        page.get_by_role("button", name="Cancel").click()
+        page.get_by_text("Cancelled at step").wait_for()
+        page.locator(".js-plotly-plot").first.wait_for()
+        page.wait_for_timeout(3000)  # the results are drawn
+
+
+def main() -> None:
     chromium = os.environ.get("SUPERDIFF_CHROMIUM") or shutil.which("chromium")
+    starts: dict[str, list[float]] = {what: [] for what in READY}
+    again: dict[str, list[float]] = {what: [] for what in READY}
+    runs: list[list[tuple[float, float]]] = []
     folder = tempfile.mkdtemp()
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=SWITCHES)
-        page = browser.new_page(viewport={"width": 1440, "height": 900})
-        page.set_default_timeout(60_000)
-        started = time.perf_counter()
-        command = [str(Path(sys.executable).with_name("superdiff")), "studio", "--port", str(port), "--no-browser"]
-        server = subprocess.Popen(
-            command,
-            env=os.environ | {"SUPERDIFF_LIBRARY": folder},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+
+        def begun() -> Browser:
+            return playwright.chromium.launch(executable_path=chromium, args=SWITCHES)
+
         try:
-            while True:
-                try:
-                    page.goto(f"http://127.0.0.1:{port}/")
-                    break
-                except PlaywrightError:
-                    if server.poll() is not None or time.perf_counter() - started > 120:
-                        sys.exit("The studio did not start; run `superdiff studio` to see why.")
-                    time.sleep(0.1)
-            page.get_by_role("button", name="Run Shortcut").first.wait_for()
-            print(f"page ready: {time.perf_counter() - started:.1f} s after the command (bar: 5 s)")
-            page.goto(f"http://127.0.0.1:{port}/?recipe={long}")
-            page.get_by_role("button", name="Run Shortcut").first.wait_for()
-            page.wait_for_timeout(1500)
-            for attempt in ("first", "second"):
-                page.evaluate(WATCH)
-                pressed = page.evaluate("() => performance.now()")
-                page.keyboard.press("Control+Enter")
-                page.get_by_text(re.compile(r"step \d+ of \d+")).first.wait_for()
-                page.wait_for_timeout(4000)
-                seen = page.evaluate("() => window.seen")
-                times = [at for _, at in seen]
-                rate = (len(times) - 1) / (times[-1] - times[0]) * 1000
-                first = (times[0] - pressed) / 1000
-                print(f"{attempt} run: first tick {first:.2f} s after Run (bar: 1 s), {rate:.1f} updates/s (bar: 4)")
-                page.get_by_role("button", name="Cancel").click()
-                page.get_by_text("Cancelled at step").wait_for()
-                page.locator(".js-plotly-plot").first.wait_for()
-                page.wait_for_timeout(3000)  # the results are drawn
+            for number in range(ROUNDS):
+                for what in READY:
+                    first, second = begun(), begun()
+                    with served(what, folder) as address:
+                        with opened(first) as page:
+                            starts[what].append(ready(page, address, what))
+                        with opened(second) as page:
+                            again[what].append(ready(page, address, what))
+                            if what == "the studio":
+                                runs.append(list(live(page, address)))
+                    first.close()
+                    second.close()
+                    print(f"round {number + 1}, {what}: {starts[what][-1]:.1f} s, {again[what][-1]:.1f} s", flush=True)
         finally:
-            browser.close()
-            server.terminate()
-            server.wait(20)
             shutil.rmtree(folder, ignore_errors=True)
+    text = report(starts, again, runs)
+    print(text)
+    PAGE.write_text(text)
+
+
+def spread(values: list[float]) -> str:
+    return f"{statistics.median(values):.1f} ({min(values):.1f} to {max(values):.1f})"
+
+
+def report(starts: dict[str, list[float]], again: dict[str, list[float]], runs: list[list[tuple[float, float]]]) -> str:
+    """The page with the figures."""
+    rows = [
+        f"| {title} | {bar} | {' | '.join(spread(values[what]) for what in READY)} |"
+        for title, bar, values in (
+            ("from the command to a page that can be used, s", 5, starts),
+            ("from the address to that page, in a browser just begun, s", 5, again),
+        )
+    ]
+    for place, name in enumerate(("first", "second")):
+        ticks, rates = ([run[place][part] for run in runs] for part in (0, 1))
+        rows.append(f"| from Run to the first live tick, a page's {name} run, s | 1 | {spread(ticks)} | |")
+        rows.append(f"| live updates a second, a page's {name} run | 4 | {spread(rates)} | |")
+    return f"""# How soon the studio is there
+
+`python -m benchmarks.studio`, {time.strftime("%Y-%m-%d")}, {machine()}, Chromium without a display or GPU. Medians of
+{ROUNDS} rounds and their spread, turn by turn. Beside the studio stands a Streamlit page with one button and nothing
+else: what Streamlit and Chromium take on this machine anyhow. Runs are of the plane, which take one core by
+themselves.
+
+| what | bar | the studio | one button |
+| --- | --- | --- | --- |
+{chr(10).join(rows)}
+"""
 
 
 if __name__ == "__main__":
