@@ -32,8 +32,9 @@ from superdiff_engine.system.devices import bfloat16_is_fast
 DOMAINS = ("pictures", "prompts", "molecules", "proteins")
 #: Batch and steps of a round's loop; each is the domain's default example otherwise.
 LOOPS = {"pictures": [(64, 12)], "prompts": [(1, 25), (8, 12)], "molecules": [(64, 12)], "proteins": [(8, 20)]}
-#: Steps of a round's run with the live view, and without: about five seconds.
-LIVE = {"pictures": 12, "prompts": 20, "molecules": 40, "proteins": 20}
+#: Steps of a block with the live view, and of the next without: a third of a second or so. And how many blocks of each
+#: make a ratio.
+LIVE, BLOCKS = {"pictures": 1, "prompts": 1, "molecules": 4, "proteins": 1}, 12
 ESTIMATORS = ("ito", "trapezoid", "hutchinson")
 PAGE = Path("docs/benchmarks_engine.md")
 
@@ -64,39 +65,80 @@ def loops(rounds: int, quick: bool) -> Iterator[Row]:
 def live_views(rounds: int, quick: bool) -> Iterator[Row]:
     """A run that is watched over one that is not: previews, and a reader of the curves five times a second."""
     for domain in DOMAINS:
-        recipe, steps = example(domain), 2 if quick else LIVE[domain]
-        live(recipe, steps, watched=True)
-        watched, alone = (partial(live, recipe, steps, watched) for watched in (True, False))
-        yield Row(f"live view on over off, {domain}, batch {recipe.batch}", ratios(watched, alone, rounds), 1.02)
+        recipe = example(domain)
+        found = watched_over_alone(recipe, LIVE[domain], rounds, 1 if quick else BLOCKS)
+        yield Row(f"live view on over off, {domain}, batch {recipe.batch}", found, 1.02)
 
 
-def live(recipe: Recipe, steps: int, watched: bool) -> float:
-    """Seconds of the first steps of a run."""
-    run, stop = Run(recipe, previews=watched), threading.Event()
+def watched_over_alone(recipe: Recipe, steps: int, rounds: int, blocks: int) -> list[float]:
+    """Time of blocks of steps of a watched run over that of the same run's unwatched, block by block in turn."""
+    needed = steps * (rounds * blocks + 2)
+    recipe = recipe.model_copy(update={"levels": recipe.levels.model_copy(update={"steps": needed})})
+    both = [Turns(recipe, steps, watched) for watched in (True, False)]
+    threads = [threading.Thread(target=turns.execute) for turns in both]
+    for thread in threads:
+        thread.start()
+    for turns in both:  # the first of each loads the networks
+        turns.take()
+    found = []
+    for _ in range(rounds):
+        seconds = [[turns.take() for turns in both] for _ in range(blocks)]
+        watched, alone = map(sum, zip(*seconds, strict=True))
+        found.append(watched / alone)
+    for turns in both:
+        turns.end()
+    for thread in threads:
+        thread.join()
+    return found
 
-    def watch() -> None:
-        # What the page takes at every tick, in the form in which it is sent.
-        while not stop.wait(0.2):
-            curves, frame = run.trace.curves(300), run.trace.latest
+
+class Turns:
+    """A run that goes for so many steps each time it is its turn, and waits in between."""
+
+    def __init__(self, recipe: Recipe, steps: int, watched: bool) -> None:
+        self.run, self.steps, self.watched = Run(recipe, previews=watched), steps, watched
+        self.turn, self.taken = threading.Semaphore(0), threading.Semaphore(0)
+
+    def execute(self) -> None:
+        self.turn.acquire()
+        self.run.execute(self._look)
+        self.taken.release()
+
+    def take(self) -> float:
+        """Seconds of the next steps."""
+        over = threading.Event()
+        watcher = threading.Thread(target=self._watch, args=(over,))
+        begun = time.perf_counter()
+        if self.watched:
+            watcher.start()
+        self.turn.release()
+        self.taken.acquire()
+        seconds = time.perf_counter() - begun
+        over.set()
+        if self.watched:
+            watcher.join()
+        return seconds
+
+    def end(self) -> None:
+        self.run.cancel()
+        self.turn.release()
+
+    def _look(self, step: Any) -> None:
+        if (step.index + 1) % self.steps == 0:
+            self.taken.release()
+            self.turn.acquire()
+
+    def _watch(self, over: threading.Event) -> None:
+        # What the page takes at every tick, in the form in which it is sent: once a block at least.
+        while True:
+            curves, frame = self.run.trace.curves(300), self.run.trace.latest
             json.dumps([curves.mean_log_density.tolist(), curves.mean_weights.tolist(), curves.log_density.tolist()])
             if frame is not None:
                 for part in vars(frame.preview).values():
                     if hasattr(part, "tobytes"):
                         part.tobytes()
-
-    seconds: list[float] = []
-
-    def look(step: Any) -> None:
-        if step.index + 1 >= steps:
-            seconds.append(run.seconds)
-            run.cancel()
-
-    watcher = threading.Thread(target=watch, daemon=True)
-    if watched:
-        watcher.start()
-    run.execute(look)
-    stop.set()
-    return seconds[0]
+            if over.wait(0.2):
+                return
 
 
 def shared(rounds: int, quick: bool) -> Iterator[Row]:
@@ -210,8 +252,8 @@ def main(quick: bool = False) -> None:
         *HEADER,
     ]
     print("\n".join(lines), flush=True)
-    rounds = 1 if quick else 5
-    for measure, most in ((loops, 5), (shared, 5), (live_views, 5), (stacked, 3), (halves, 3), (estimators, 3)):
+    rounds = 1 if quick else 8
+    for measure, most in ((loops, 5), (shared, 5), (live_views, 8), (stacked, 3), (halves, 3), (estimators, 3)):
         if measure is halves and not bfloat16_is_fast():
             line = (
                 "| a step in bfloat16 over float32 | | | | | this processor lacks AVX-512, so bfloat16 is not offered |"
