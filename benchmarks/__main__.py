@@ -23,6 +23,8 @@ import torch
 from benchmarks.loops import one_by_one, steps_of, threads_of, timed, wrapped
 from benchmarks.stand_ins import ensure_models
 from benchmarks.timing import HEADER, Row, in_rounds, in_turns, kibibytes, machine, ratios
+from studio.charts.live import LIVE_POINTS, Quantity, curve_option
+from studio.charts.palette import expert_colours
 from superdiff_engine.domains import get_domain
 from superdiff_engine.recipes.document import Recipe
 from superdiff_engine.runs.run import Run
@@ -34,7 +36,8 @@ DOMAINS = ("pictures", "prompts", "molecules", "proteins")
 LOOPS = {"pictures": [(64, 12)], "prompts": [(1, 25), (8, 12)], "molecules": [(64, 12)], "proteins": [(8, 20)]}
 #: Steps of a block with the live view, and of the next without: a third of a second or so. And how many blocks of each
 #: make a ratio.
-LIVE, BLOCKS = {"pictures": 1, "prompts": 1, "molecules": 4, "proteins": 1}, 12
+LIVE, BLOCKS = {"pictures": 1, "prompts": 1, "molecules": 4, "proteins": 1}, 14
+LIVE_CURVES: tuple[Quantity, ...] = ("value", "difference", "weights")
 ESTIMATORS = ("ito", "trapezoid", "hutchinson")
 PAGE = Path("docs/benchmarks_engine.md")
 
@@ -82,9 +85,11 @@ def watched_over_alone(recipe: Recipe, steps: int, rounds: int, blocks: int) -> 
         turns.take()
     found = []
     for _ in range(rounds):
-        seconds = [[turns.take() for turns in both] for _ in range(blocks)]
-        watched, alone = map(sum, zip(*seconds, strict=True))
-        found.append(watched / alone)
+        seconds = dict.fromkeys(both, 0.0)
+        for block in range(blocks):
+            for turns in both if block % 2 == 0 else reversed(both):
+                seconds[turns] += turns.take()
+        found.append(seconds[both[0]] / seconds[both[1]])
     for turns in both:
         turns.end()
     for thread in threads:
@@ -129,10 +134,12 @@ class Turns:
             self.turn.acquire()
 
     def _watch(self, over: threading.Event) -> None:
-        # What the page takes at every tick, in the form in which it is sent: once a block at least.
+        # What the page makes of a run at every tick: once a block at least.
+        names, colours = self.run.titles, expert_colours(len(self.run.titles))
         while True:
-            curves, frame = self.run.trace.curves(300), self.run.trace.latest
-            json.dumps([curves.mean_log_density.tolist(), curves.mean_weights.tolist(), curves.log_density.tolist()])
+            curves, frame = self.run.trace.curves(LIVE_POINTS), self.run.trace.latest
+            for quantity in LIVE_CURVES:
+                curve_option(curves, quantity, names, colours, self.run.recipe.levels.steps, thin=True)
             if frame is not None:
                 for part in vars(frame.preview).values():
                     if hasattr(part, "tobytes"):
