@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import streamlit as st
 
 from superdiff_engine.figures.meanings import MEANINGS
@@ -22,9 +20,6 @@ from .presented import draw_moment
 from .progress import TICK, draw_progress, names_of, progress_text
 from .transport import draw_transport
 
-#: Seconds after it was asked for in which the first look at a run waits for its first step. A look that finds none has
-#: the browser build a page of little, and the next one comes when that is done.
-_FIRST_STEP = 0.6
 _CHART_HEIGHT = 225
 _PREVIEW = 370
 _ALIKE = "Particles, each drawn alike whatever it counts for now; the finished samples are shown with their weights"
@@ -50,7 +45,6 @@ def _tick(job_id: str, small: bool = False) -> None:
     if job is None or job.finished:
         st.rerun()
         return
-    _await_first_step(job)
     with guarded("the live view"):
         draw_progress(job, progress_text(job))
         screen = presented()
@@ -63,11 +57,6 @@ def _tick(job_id: str, small: bool = False) -> None:
             view_of(job.recipe.domain).draw_preview(frame, names_of(job), f"small-{job.id}", 400, job.recipe)
         elif not small and len(job.run.trace):
             _charts(job)
-
-
-def _await_first_step(job: Job) -> None:
-    while not (len(job.run.trace) or job.finished) and time.monotonic() < job.asked + _FIRST_STEP:
-        time.sleep(0.02)
 
 
 def _charts(job: Job) -> None:

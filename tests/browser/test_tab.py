@@ -215,12 +215,3 @@ def test_another_text_model_keeps_the_prompts(tab, studio):
         tab.wait_for_function(f"() => {CHOICES} === {choices}")
         tab.wait_for_function(STILL)
         assert [first.input_value(), second.input_value()] == ["a red lantern", kept]
-
-
-def test_a_first_run_waits_for_no_further_code(page):
-    page.wait_for_load_state("networkidle")
-    fetched = []
-    page.on("request", lambda request: fetched.append(request.url) if request.url.endswith(".js") else None)
-    page.keyboard.press("Control+Enter")
-    page.get_by_text(re.compile(r"step \d+ of")).first.wait_for()
-    assert not fetched
