@@ -66,7 +66,7 @@ def loops(rounds: int, quick: bool) -> Iterator[Row]:
 
 
 def live_views(rounds: int, quick: bool) -> Iterator[Row]:
-    """A run that is watched over one that is not: previews, and a reader of the curves five times a second."""
+    """A run that is watched over one that is not: previews, and a reader that makes the page's curves."""
     for domain in DOMAINS:
         recipe = example(domain)
         found = watched_over_alone(recipe, LIVE[domain], rounds, 1 if quick else BLOCKS)
