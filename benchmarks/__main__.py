@@ -138,7 +138,7 @@ class Turns:
         names, colours = self.run.titles, expert_colours(len(self.run.titles))
         while True:
             curves, frame = self.run.trace.curves(LIVE_POINTS), self.run.trace.latest
-            for quantity in LIVE_CURVES:
+            for quantity in LIVE_CURVES if len(curves.index) else ():
                 curve_option(curves, quantity, names, colours, self.run.recipe.levels.steps, thin=True)
             if frame is not None:
                 for part in vars(frame.preview).values():
