@@ -104,7 +104,7 @@ class Prompts(PipelineDomain):
                 # docs/tables/prompts_steps.json: more steps change no score of the emoji's.
                 levels=Levels(steps=20 if embedded else 50),
                 solver="ancestral",
-                batch=3 if embedded else 1,
+                batch=4 if embedded else 1,
                 # docs/tables/prompts_steps.json: the scores are the same, and a run takes 0.6 of the time.
                 dtype=fast_dtype() if embedded else "float32",
                 guidance=GuidanceRecipe(weight=4.0 if embedded else 7.5),
