@@ -1,8 +1,8 @@
 """How long the studio's first example of each domain takes: python -m benchmarks.examples. Writes a page.
 
 Seconds of whole runs on this machine, previews and decoding included, without a browser, which takes a core where it
-draws in software; each domain in a process of its own. The first
-run there imports and loads what it needs, as the first one in a studio does; those after it have it in memory.
+draws in software; each domain in a process of its own. The first run there imports and loads what it needs, as the
+first one in a studio does; those after it have it in memory.
 """
 
 from __future__ import annotations
@@ -74,8 +74,8 @@ def main() -> None:
         "# How long the first examples take",
         "",
         f"`python -m benchmarks.examples`, {time.strftime('%Y-%m-%d')}, {machine()}. The first example of each "
-        f"domain, its previews and decoding included, no browser beside it; medians of {ROUNDS} runs, and the first run "
-        "of a new process.",
+        f"domain, its previews and decoding included, no browser beside it; medians of {ROUNDS} runs, and the first "
+        "run of a new process.",
         "",
         "| domain | what | seconds | spread | bar | first run | its first live frame | models |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
