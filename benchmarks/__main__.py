@@ -24,8 +24,8 @@ from benchmarks.loops import one_by_one, steps_of, threads_of, timed, wrapped
 from benchmarks.stand_ins import ensure_models
 from benchmarks.timing import HEADER, Row, in_rounds, in_turns, kibibytes, machine, ratios
 from studio.charts.live import LIVE_POINTS, Quantity, curve_option
-from studio.charts.palette import expert_colours
 from superdiff_engine.domains import get_domain
+from superdiff_engine.domains.colours import EXPERT_COLOURS
 from superdiff_engine.recipes.document import Recipe
 from superdiff_engine.runs.run import Run
 from superdiff_engine.score import networks_of
@@ -135,7 +135,8 @@ class Turns:
 
     def _watch(self, over: threading.Event) -> None:
         # What the page makes of a run at every tick: once a block at least.
-        names, colours = self.run.titles, expert_colours(len(self.run.titles))
+        names = self.run.titles
+        colours = EXPERT_COLOURS["light"][: len(names)]
         while True:
             curves, frame = self.run.trace.curves(LIVE_POINTS), self.run.trace.latest
             for quantity in LIVE_CURVES if len(curves.index) else ():
