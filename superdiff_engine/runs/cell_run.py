@@ -19,7 +19,7 @@ from ..result import Result
 from ..sampling import Step
 from ..system.downloads import Download, watching
 from ..system.workplaces.line import heeding
-from .cells import Cell, cell_figures, cell_picture
+from .cells import Cell, made_cell
 from .folder import LOCK
 from .run import Run
 
@@ -140,9 +140,7 @@ def _run(asked: CellAsked, home: Path | None) -> CellMade:
     named = run.id if run.folder is not None and run.folder.is_dir() else ""
     if result is None:
         return CellMade(Cell(problem=problem, failed=True, run=named), unkept=unkept)
-    picture, figures = cell_picture(result, run.notes), cell_figures(result)
-    shown, said = (None, picture) if isinstance(picture, str) else (picture, "")
-    return CellMade(Cell(shown, said, figures=figures, run=named), result, unkept)
+    return CellMade(made_cell(result, run.notes, named), result, unkept)
 
 
 def _discard(run: Run) -> None:

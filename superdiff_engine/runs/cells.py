@@ -92,6 +92,13 @@ def all_figures(cells: Iterable[Cell]) -> dict[str, Figure]:
     return found
 
 
+def made_cell(result: Result[Any], notes: list[str], run: str) -> Cell:
+    """The cell of a run that has a result; `notes` are that run's, `run` its id where its record is kept, or ""."""
+    picture = cell_picture(result, notes)
+    shown, said = (None, picture) if isinstance(picture, str) else (picture, "")
+    return Cell(shown, said, figures=cell_figures(result), run=run)
+
+
 class Grid(Work):
     """Cells over one or two axes, as many as are settled by now; may be read by any thread.
 

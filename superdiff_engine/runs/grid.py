@@ -242,7 +242,7 @@ class Sweep(Grid):
             self.folder = self.folder.parent / self.id
         self.recipes, self._unfit = self._derive()
         with self._lock:
-            self._cells.update(unfinished.read())
+            self._cells.update(unfinished.read(self.recipes))
         return True
 
     def _resolve(self) -> None:

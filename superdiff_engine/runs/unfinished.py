@@ -2,7 +2,8 @@
 after its process was ended, however that was.
 
 The folder holds about.json (which grid, its id, its recipe as its models were resolved), cells.json (as a grid's
-grid.json) and a PNG for each cell's picture. It is removed when the grid is finished.
+grid.json) and a PNG for each cell's picture. It is removed when the grid is finished. A cell whose record was written
+but not yet told of there, when the process was ended, is taken from its record.
 """
 
 from __future__ import annotations
@@ -22,15 +23,17 @@ import torch
 from PIL import Image
 
 from ..domains.checked import parse_recipe
-from ..errors import OutputError, SuperDiffError
+from ..errors import NewerError, OutputError, SuperDiffError
 from ..recipes.document import Recipe
 from ..system.files import read_bounded, write_whole
 from ..system.locks import Hold, take
 from ..system.sandbox import LARGEST_RECIPE
 from .axes import Axis
-from .cells import Cell, axes_document
+from .cells import Cell, axes_document, made_cell
+from .folder import at_work
 from .grid_file import MOST_BYTES, grid_json, read_grid_json
 from .grid_picture import Place
+from .stored import read_begun, read_record
 from .work import is_id
 
 log = logging.getLogger("superdiff.sweep")
@@ -54,14 +57,17 @@ class Unfinished:
         recipe: of that, as its models were resolved; None likewise.
 
     Raises:
-        OutputError: where another process is at work on it, or the folder cannot be made.
+        OutputError: where another process is at work on it or has just finished it, or the folder cannot be made.
     """
 
     def __init__(self, out: Path, recipe: Recipe, x: Axis, y: Axis | None, cells: Path | None) -> None:
+        self._out = out
         self.folder = out.with_name(f"{out.name}.unfinished")
         self._x, self._y, self._cells = x, y, cells
         self._key = _key(recipe, x, y, cells)
         self._drawn: set[Place] = set()
+        #: The runs of the cells that are taken up.
+        self._taken: set[str] = set()
         self._hold: Hold | None = None
         self.id, self.recipe = self._read_about()
 
@@ -86,7 +92,13 @@ class Unfinished:
             self._hold = take(self.folder / _LOCK)
             if self._hold is None:
                 raise OutputError(f"Another process is at work on this grid, in {self.folder}; wait for its end.")
-            if not self.id:
+            if self.id and self._read_about()[0] != self.id:
+                raise OutputError(f"Another process has just finished this grid; its picture is {self._out}.")
+            if self.id:
+                for folder in self._records():
+                    if folder.name not in self._taken:
+                        shutil.rmtree(folder, ignore_errors=True)  # of a cell that was at work, and is run again
+            else:
                 for path in self.folder.iterdir():
                     if path.name != _LOCK and path.is_file():
                         path.unlink()
@@ -95,10 +107,32 @@ class Unfinished:
         except OSError as error:
             raise OutputError(f"{self.folder} cannot be written: {error.strerror or error}.") from error
 
-    def read(self) -> dict[Place, Cell]:
-        """The cells that need not be run again: those with a result, whose pictures and records are there."""
+    def read(self, recipes: Mapping[Place, Recipe]) -> dict[Place, Cell]:
+        """The cells that need not be run again: those with a result, whose pictures and records are there.
+
+        Args:
+            recipes: of the cells that can be run, by place.
+        """
         if not self.id:
             return {}
+        found = self._told()
+        self._taken = {cell.run for cell in found.values()}
+        wanted = {recipe.to_json(): place for place, recipe in recipes.items() if place not in found}
+        for folder in self._records():
+            if wanted and folder.name not in self._taken:
+                try:
+                    run = read_record(folder)
+                except SuperDiffError:
+                    continue
+                if run.state == "done" and run.result is not None:
+                    place = wanted.pop(run.recipe.to_json(), None)
+                    if place is not None:
+                        found[place] = made_cell(run.result, run.notes, run.id)
+                        self._taken.add(run.id)
+        return found
+
+    def _told(self) -> dict[Place, Cell]:
+        """The cells that cells.json tells of, as far as what it tells of is there."""
         try:
             document = read_grid_json(read_bounded(self.folder / _CELLS, MOST_BYTES), str(self.folder))
         except (SuperDiffError, OSError):
@@ -113,6 +147,20 @@ class Unfinished:
                 found[place] = replace(cell, picture=picture)
                 self._drawn.add(place)
         return found
+
+    def _records(self) -> list[Path]:
+        """The records of this grid's cells that nobody is at work on, whole or not."""
+        try:
+            folders = [] if self._cells is None else sorted(self._cells.iterdir())
+        except OSError:  # there is none yet
+            return []
+        return [folder for folder in folders if is_id(folder.name) and self._is_part(folder) and not at_work(folder)]
+
+    def _is_part(self, folder: Path) -> bool:
+        try:
+            return read_begun(folder)["part_of"] == self.id
+        except NewerError:
+            return False
 
     def _picture(self, place: Place) -> Image.Image | None:
         try:

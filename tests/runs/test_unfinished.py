@@ -1,5 +1,7 @@
 """A grid that was stopped goes on with the same command, and runs no finished cell again."""
 
+import json
+
 import pytest
 from plane_recipes import plane
 from typer.testing import CliRunner
@@ -90,9 +92,66 @@ def test_what_is_damaged_is_run_again(tmp_path, executed, whole, harm):
     assert again == (harm != "about")
     executed.clear()
     grid.execute(out=out)
-    expected = {"picture": [1, 2, 3], "cells": [0, 1, 2, 3], "about": [0, 1, 2, 3]}
+    # What its record still says is taken from there.
+    expected = {"picture": [2, 3], "cells": [2, 3], "about": [0, 1, 2, 3]}
     assert executed == expected[harm] if harm in expected else len(executed) == 3
     assert grid.state == "done" and out.read_bytes() == whole.png()
+    if harm != "about":
+        assert {path.name for path in library.iterdir()} == {cell.run for cell in grid.settled.values()}
+
+
+class Killed(BaseException):
+    """The end of a process, as far as what it leaves goes."""
+
+
+def test_a_cell_that_was_recorded_but_not_told_of_is_not_run_again(tmp_path, executed, whole, monkeypatch):
+    """A process may end between the two; and what it left of the cell that was at work goes."""
+    out, library = tmp_path / "grid.png", tmp_path / "library"
+    keep = Unfinished.keep
+
+    def ends(kept, cells):
+        if len(cells) == 3:
+            raise Killed
+        keep(kept, cells)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Unfinished, "keep", ends)
+        first, _, _ = begun(out, cells=library)
+        with pytest.raises(Killed):
+            first.execute(out=out)
+    recorded = {cell.run for cell in first.settled.values()}
+    assert {path.name for path in library.iterdir()} == recorded and len(recorded) == 3
+    # A fourth, that was broken off; and another grid's, and a folder of somebody's, which are none of its business.
+    source = library / min(recorded)
+    for name, part_of in (("20200101-000000-00000000", first.id), ("20200101-000000-00000001", "")):
+        (library / name).mkdir()
+        (library / name / "recipe.json").write_bytes((source / "recipe.json").read_bytes())
+        (library / name / "begun.json").write_text(json.dumps({"id": name, "part_of": part_of}))
+    (library / "holiday").mkdir()
+    grid, again, kept = begun(out, cells=library)
+    assert again and {cell.run for cell in grid.settled.values()} == recorded
+    for place, cell in grid.settled.items():
+        figures = first.settled[place].figures
+        assert cell.figures.keys() == figures.keys()
+        for name, figure in cell.figures.items():
+            assert figure.value == pytest.approx(figures[name].value, abs=1e-3 if name == "seconds" else 1e-12)
+    executed.clear()
+    grid.execute(out=out)
+    assert executed == [3] and out.read_bytes() == whole.png() and not kept.folder.exists()
+    runs = {cell.run for cell in grid.settled.values()}
+    assert {path.name for path in library.iterdir()} == runs | {"20200101-000000-00000001", "holiday"}
+
+
+def test_a_grid_that_another_process_finished_meanwhile_is_left_alone(tmp_path):
+    out, library = tmp_path / "grid.png", tmp_path / "library"
+    stopped(out, library)
+    late, again, _ = begun(out, cells=library)
+    assert again
+    first, _, _ = begun(out, cells=library)
+    first.execute(out=out)
+    with pytest.raises(OutputError, match="Another process has just finished this grid"):
+        late.execute(out=tmp_path / "late.png")
+    assert {path.name for path in library.iterdir()} == {cell.run for cell in first.settled.values()}
 
 
 def test_two_commands_do_not_work_on_one_grid(tmp_path):
