@@ -10,6 +10,10 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+import psutil
+import torch
+
+from superdiff_engine.domains import get_domain
 from superdiff_engine.library.labels import read_labels, write_labels
 from superdiff_engine.recipes.document import Recipe
 from superdiff_engine.runs.estimation import Estimation
@@ -74,6 +78,12 @@ class _Queued(Generic[Work]):
         return "run"
 
     @property
+    def takes_all_cores(self) -> bool:
+        """Whether all processors of this machine compute for it, once it is at work."""
+        threads = get_domain(self.recipe.domain).threads or torch.get_num_threads()
+        return self.device == "cpu" and threads >= (psutil.cpu_count() or 1)
+
+    @property
     def finished(self) -> bool:
         """Whether nothing more will happen: done, cancelled or failed, and saved."""
         return self.run.finished.is_set()
@@ -87,6 +97,11 @@ class Job(_Queued[Run]):
     """A run with the device it waits for, and the tags that its record gets."""
 
     tags: tuple[str, ...] = ()
+
+    @property
+    def takes_all_cores(self) -> bool:
+        """As every job's; not while it is paused or slowed."""
+        return super().takes_all_cores and not self.run.tempo.watched
 
     def end(self) -> None:
         """Put its tags on its record, beside those that a user gave it meanwhile."""

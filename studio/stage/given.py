@@ -24,7 +24,8 @@ from ..job import EstimationJob
 from ..part import part, told
 from ..session import registry, this_tab
 from ..views import OwnFiles
-from .progress import TICK, draw_estimation_progress
+from .looks import LOOK
+from .progress import draw_estimation_progress
 
 #: Letters of a text that is shown below the table, whole, and not in it.
 _LONG = 30
@@ -101,7 +102,7 @@ def _settle(reading: Reading) -> None:
         state["own-scene"] = state.get("own-scene", 0) + 1
 
 
-@part(run_every=TICK)
+@part(run_every=LOOK)
 def _reading_progress() -> None:
     reading = st.session_state.get("own-reading")
     if reading is None or reading.finished.is_set():

@@ -18,10 +18,10 @@ from superdiff_engine.system.files import read_bounded
 from .. import session
 from ..guard import callback, guarded, plain, show_sentence
 from ..job import GridJob, Job
-from ..part import part
 from .grid_cells import draw_cells, draw_picture
 from .grid_form import draw_grid_form
-from .progress import TICK, draw_progress, loading_text, pace_texts, standstill_text
+from .looks import looked_at
+from .progress import draw_progress, loading_text, pace_texts, standstill_text
 
 #: Grids of the library that stay in memory, for the pages that show them.
 _STORED = 16
@@ -49,7 +49,7 @@ def draw_grid(job: Job) -> None:
         else:
             # As in the live view of a run: nothing greys out that is about to be redrawn.
             st.html("<style>.st-key-grid [data-stale='true'] { opacity: 1 !important; }</style>")
-            _tick(grid.id)
+            _draw_progress(grid.id)
 
 
 def draw_stored_grid(folder: Path, shown: str = "") -> None:
@@ -138,12 +138,8 @@ def _origin(path: str, stamp: int) -> str:
     return origin if isinstance(origin, str) and is_id(origin) else ""
 
 
-@part(run_every=TICK)
-def _tick(grid_id: str) -> None:
-    grid = session.registry().find_grid(grid_id)
-    if grid is None or grid.finished:
-        st.rerun()
-        return
+@looked_at(lambda grid_id: session.registry().find_grid(grid_id))
+def _draw_progress(grid: GridJob) -> None:
     with guarded("the grid"):
         draw_progress(grid, _progress_text(grid), "Cancel grid", "the finished cells")
         draw_picture(grid.run)

@@ -11,13 +11,13 @@ from ..charts.palette import expert_colours, theme_name
 from ..charts.scale import presented
 from ..guard import guarded
 from ..job import Job
-from ..part import part
 from ..session import registry
 from ..views import view_of
 from .curves import draw_agreement, draw_component_choice
 from .lineage import draw_effective_live, marks_note
+from .looks import looked_at
 from .presented import draw_moment
-from .progress import TICK, draw_progress, names_of, progress_text
+from .progress import draw_progress, names_of, progress_text
 from .transport import draw_transport
 
 _CHART_HEIGHT = 225
@@ -31,20 +31,16 @@ def draw_live(job: Job) -> None:
         # A machine under load may take longer than half a second for a look: without this the page would grey out what
         # is about to be redrawn, and flicker.
         st.html("<style>.st-key-live [data-stale='true'] { opacity: 1 !important; }</style>")
-        _tick(job.id)
+        _draw(job.id)
 
 
 def draw_small_progress(job: Job) -> None:
     """Only the progress and the preview of a job, for a column beside others."""
-    _tick(job.id, small=True)
+    _draw(job.id, small=True)
 
 
-@part(run_every=TICK)
-def _tick(job_id: str, small: bool = False) -> None:
-    job = registry().find(job_id)
-    if job is None or job.finished:
-        st.rerun()
-        return
+@looked_at(lambda job_id: registry().find(job_id))
+def _draw(job: Job, small: bool = False) -> None:
     with guarded("the live view"):
         draw_progress(job, progress_text(job))
         screen = presented()

@@ -12,12 +12,10 @@ from superdiff_engine.system.downloads import Download
 
 from ..guard import callback, guarded, plain
 from ..job import AnyJob, EstimationJob, GridJob, Job
-from ..part import part
 from ..session import registry, this_tab
 from ..words import STATES, run_title
+from .looks import looked_at
 
-#: Seconds between two looks.
-TICK = 0.2
 #: Letters of the experts' names in one line.
 _LONG = 60
 
@@ -124,13 +122,9 @@ def seconds_text(seconds: float) -> str:
     return f"{whole} s" if whole < 100 else f"{whole // 60} min {whole % 60:02d} s"
 
 
-@part(run_every=TICK)
-def draw_estimation_progress(job_id: str) -> None:
+@looked_at(lambda job_id: registry().find_estimation(job_id))
+def draw_estimation_progress(job: EstimationJob) -> None:
     """How far an estimation for given samples is, until it has ended."""
-    job = registry().find_estimation(job_id)
-    if job is None or job.finished:
-        st.rerun()
-        return
     with guarded("the progress"):
         at_work = " · ".join([STATES[job.run.state], *pace_texts(job.run)])
         text = standstill_text(job) or (loading_text(job) if job.run.state == "loading" else at_work)

@@ -28,8 +28,8 @@ from ..part import part
 from ..words import CURVES, STATES, VIEW, ordinal, run_title
 from .progress import download_of, loading_text, pace_texts, paused_texts
 
-#: Seconds between two looks, while something is at work and while nothing is.
-_TICK, _IDLE_TICK = 1.0, 4.0
+#: Seconds between two looks: while something is at work, while that takes every core, and while nothing is.
+_TICK, _BUSY_TICK, _IDLE_TICK = 1.0, 2.0, 4.0
 #: Rows of a part that are listed.
 _LISTED = 40
 #: How many of what has ended is listed, and for how many seconds.
@@ -65,13 +65,13 @@ def draw_queue() -> None:
 @part(run_every=_IDLE_TICK)
 def _slow() -> None:
     # The quick look lives within the slow one, which takes it away when nothing is left to do.
-    if session.registry().at_work():
-        _quick()
+    jobs = session.registry().at_work()
+    if jobs:
+        part(_quick, run_every=_BUSY_TICK if any(job.takes_all_cores for job in jobs) else _TICK)()
     else:
         _look()
 
 
-@part(run_every=_TICK)
 def _quick() -> None:
     _look()
 

@@ -50,7 +50,11 @@ function join(state, name) {
 function draw(state, index) {
   const frame = state.frames[index];
   const { viewer, style } = state;
-  viewer.removeAllSurfaces();
+  // It draws the whole scene once more, and without a GPU that is the most of what a moment of a run costs.
+  if (state.surfaces) {
+    viewer.removeAllSurfaces();
+  }
+  state.surfaces = style === "surface";
   viewer.removeAllModels();
   if (frame.chains) {
     addChains(viewer, frame.chains, style);

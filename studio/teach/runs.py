@@ -25,12 +25,13 @@ from ..charts.scale import draw_echarts, draw_plotly
 from ..form import state as form_state
 from ..guard import guarded, once, plain, show_sentence
 from ..job import Job
-from ..part import part, told
+from ..part import told
 from ..stage.curves import draw_agreement
 from ..stage.lineage import draw_effective
 from ..stage.live import draw_live
+from ..stage.looks import looked_at
 from ..stage.measured import figures_of
-from ..stage.progress import TICK, draw_progress, names_of, progress_text, seconds_text
+from ..stage.progress import draw_progress, names_of, progress_text, seconds_text
 from ..stage.replay import draw_replay
 from ..stage.sample import FIGURE_POINTS, KEEP
 from ..stage.together import PICKED
@@ -258,17 +259,13 @@ def _one(one: Shown, first: bool, reach: float, wide: int, changed: list[str]) -
     if job is None:
         st.caption("Not run yet")
     elif not job.finished:
-        _tick(job.id, one.run.show, first)
+        _draw_live(job.id, one.run.show, first)
     else:
         _result(one, job, reach, wide)
 
 
-@part(run_every=TICK)
-def _tick(job_id: str, show: tuple[str, ...], first: bool) -> None:
-    job = session.registry().find(job_id)
-    if job is None or job.finished:
-        st.rerun()
-        return
+@looked_at(lambda job_id: session.registry().find(job_id))
+def _draw_live(job: Job, show: tuple[str, ...], first: bool) -> None:
     with guarded("the live view"):
         st.html("<style>[class*='st-key-lesson-runs'] [data-stale='true'] { opacity: 1 !important; }</style>")
         draw_progress(job, progress_text(job))
