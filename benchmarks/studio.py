@@ -2,12 +2,15 @@
 
 Seconds from the command to a page that can be used, beside the same of a Streamlit page with one button and nothing
 else, turn by turn, each in a browser of its own: what Streamlit and Chromium take on this machine anyhow. Then seconds
-from Run to the first live tick in the plane, and live updates a second, as a browser sees them.
+from Run to the first live tick in the plane, and live updates a second, as a browser sees them. Last, what a page costs
+the run that it shows: each domain's first example watched in the studio, and in a process that nobody looks at.
 """
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
 import socket
 import statistics
@@ -23,9 +26,12 @@ from typing import Any
 from playwright.sync_api import Browser, Page, sync_playwright
 from playwright.sync_api import Error as PlaywrightError
 
+from benchmarks.examples import BARS
 from benchmarks.timing import machine
 from superdiff_engine.domains import get_domain
 from superdiff_engine.domains.checked import make_recipe
+from superdiff_engine.recipes.document import Recipe
+from superdiff_engine.runs.run import Run
 
 SWITCHES = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--no-first-run"]
 ROUNDS = 3
@@ -114,11 +120,38 @@ def live(page: Page, address: str) -> Iterator[tuple[float, float]]:
         page.wait_for_timeout(3000)  # the results are drawn
 
 
+def example(domain: str) -> Recipe:
+    return next(iter(get_domain(domain).examples().values())).model_copy(update={"device": "cpu"})
+
+
+def watched(page: Page, address: str, domain: str, folder: str) -> tuple[float, float]:
+    """Seconds of a run's steps, as its record says, and from Run to its results on the page."""
+    before = {path.name for path in Path(folder).iterdir()}
+    page.goto(f"{address}?recipe={example(domain).to_link()}")
+    page.locator(READY["the studio"]).locator("visible=true").first.wait_for()
+    page.wait_for_timeout(3000)
+    pressed = time.perf_counter()
+    page.keyboard.press("Control+Enter")
+    page.locator(".st-key-live").wait_for()
+    page.locator(".stMain").get_by_text(re.compile(r"\d+ steps in ")).first.wait_for(timeout=300_000)
+    took = time.perf_counter() - pressed
+    (status,) = [path for path in Path(folder).glob("*/status.json") if path.parent.name not in before]
+    return json.loads(status.read_text())["seconds"], took
+
+
+def alone(domain: str) -> float:
+    """Seconds of the steps of the same run in this process, its models loaded before."""
+    run = Run(example(domain))
+    run.execute()
+    return run.seconds
+
+
 def main() -> None:
     chromium = os.environ.get("SUPERDIFF_CHROMIUM") or shutil.which("chromium")
     starts: dict[str, list[float]] = {what: [] for what in READY}
     again: dict[str, list[float]] = {what: [] for what in READY}
     runs: list[list[tuple[float, float]]] = []
+    shown: dict[str, list[tuple[float, float, float]]] = {domain: [] for domain in BARS}
     folder = tempfile.mkdtemp()
     with sync_playwright() as playwright:
 
@@ -139,9 +172,19 @@ def main() -> None:
                     first.close()
                     second.close()
                     print(f"round {number + 1}, {what}: {starts[what][-1]:.1f} s, {again[what][-1]:.1f} s", flush=True)
+            browser = begun()
+            for domain in BARS:
+                alone(domain)
+                with served("the studio", folder) as address, opened(browser) as page:
+                    ready(page, address, "the studio")
+                    watched(page, address, domain, folder)
+                    for _ in range(ROUNDS):
+                        shown[domain].append((alone(domain), *watched(page, address, domain, folder)))
+                print(f"{domain}: {shown[domain][-1]}", flush=True)
+            browser.close()
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-    text = report(starts, again, runs)
+    text = report(starts, again, runs, shown)
     print(text)
     PAGE.write_text(text)
 
@@ -150,7 +193,16 @@ def spread(values: list[float]) -> str:
     return f"{statistics.median(values):.1f} ({min(values):.1f} to {max(values):.1f})"
 
 
-def report(starts: dict[str, list[float]], again: dict[str, list[float]], runs: list[list[tuple[float, float]]]) -> str:
+def median_ratio(values: list[float]) -> str:
+    return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
+
+
+def report(
+    starts: dict[str, list[float]],
+    again: dict[str, list[float]],
+    runs: list[list[tuple[float, float]]],
+    shown: dict[str, list[tuple[float, float, float]]],
+) -> str:
     """The page with the figures."""
     rows = [
         f"| {title} | {bar} | {' | '.join(spread(values[what]) for what in READY)} |"
@@ -163,6 +215,13 @@ def report(starts: dict[str, list[float]], again: dict[str, list[float]], runs: 
         ticks, rates = ([run[place][part] for run in runs] for part in (0, 1))
         rows.append(f"| from Run to the first live tick, a page's {name} run, s | 1 | {spread(ticks)} | |")
         rows.append(f"| live updates a second, a page's {name} run | 4 | {spread(rates)} | |")
+    beside = []
+    for domain, found in shown.items():
+        by_itself, seconds, took = (list(values) for values in zip(*found, strict=True))
+        ratios = [one / other for one, other in zip(seconds, by_itself, strict=True)]
+        recipe = example(domain)
+        what = f"{domain}: {recipe.batch} samples, {recipe.levels.steps} steps"
+        beside.append(f"| {what} | {spread(by_itself)} | {spread(seconds)} | {median_ratio(ratios)} | {spread(took)} |")
     return f"""# How soon the studio is there
 
 `python -m benchmarks.studio`, {time.strftime("%Y-%m-%d")}, {machine()}, Chromium without a display or GPU. Medians of
@@ -173,6 +232,16 @@ themselves.
 | what | bar | the studio | one button |
 | --- | --- | --- | --- |
 {chr(10).join(rows)}
+
+## What a page costs the run that it shows
+
+The first example of each domain, alone and watched, in turns; {ROUNDS} of each after one that is not counted. Chromium
+draws in software here, on the cores that compute. Work that takes all of them is looked at once a second, not four
+times.
+
+| run | steps alone, s | steps watched, s | watched over alone | from Run to the results, s |
+| --- | --- | --- | --- | --- |
+{chr(10).join(beside)}
 """
 
 
