@@ -17,15 +17,18 @@ PATIENCE = 60_000  # milliseconds; machines that run tests are busy
 
 
 @contextmanager
-def serving(script, folder, port=None):
-    """The address of a page that Streamlit serves while this lasts, on this or a free port; the folder has its log."""
+def serving(script, folder, port=None, threads=1):
+    """The address of a page that Streamlit serves while this lasts, on this or a free port; the folder has its log.
+
+    Runs compute on so many threads: with one there is a core for the browser.
+    """
     if port is None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
     environment = os.environ | {
         "SUPERDIFF_LIBRARY": str(folder / "runs"),
-        "OMP_NUM_THREADS": "1",
+        "OMP_NUM_THREADS": str(threads),
         "HF_HUB_OFFLINE": "1",
     }
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))

@@ -1,11 +1,16 @@
-"""The pace of a run in a real browser, in three domains: paused, step by step, slowed, and let go."""
+"""The pace of a run in a real browser, in three domains: paused, step by step, slowed, and let go.
+
+One of them computes on all cores, and is therefore looked at seldom while it does.
+"""
 
 import re
 import time
 
+import psutil
 import pytest
 
 from superdiff_engine.domains.checked import make_recipe
+from tests.browser.conftest import ROOT, serving
 
 pytestmark = pytest.mark.browser
 
@@ -26,8 +31,17 @@ def where(page, least=0):
     return page.wait_for_function(STEP, arg=least).json_value()
 
 
-@pytest.mark.parametrize("domain", list(RECIPES))
-def test_a_run_is_paused_stepped_slowed_and_let_go(context, studio, domain):
+@pytest.fixture(scope="module")
+def busy_studio(tmp_path_factory):
+    """A studio whose runs take all cores."""
+    threads = psutil.cpu_count()
+    with serving(ROOT / "studio" / "serve.py", tmp_path_factory.mktemp("busy"), threads=threads) as address:
+        yield address
+
+
+@pytest.mark.parametrize("domain, server", [("plane", "studio"), ("molecules", "studio"), ("pictures", "busy_studio")])
+def test_a_run_is_paused_stepped_slowed_and_let_go(context, request, domain, server):
+    studio = request.getfixturevalue(server)
     recipe = {"domain": domain, "levels": {"steps": 1500}, "batch": 4, "seed": 1} | RECIPES[domain]
     page, errors = context.new_page(), []
     page.on("pageerror", lambda error: errors.append(str(error)))
