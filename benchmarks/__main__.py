@@ -18,12 +18,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 
 from benchmarks.loops import one_by_one, steps_of, threads_of, timed, wrapped
 from benchmarks.stand_ins import ensure_models
 from benchmarks.timing import HEADER, Row, in_rounds, in_turns, kibibytes, machine, ratios
 from studio.charts.live import LIVE_POINTS, Quantity, curve_option
+from studio.stage.looks import LOOK, SELDOM
 from superdiff_engine.domains import get_domain
 from superdiff_engine.domains.colours import EXPERT_COLOURS
 from superdiff_engine.recipes.document import Recipe
@@ -66,7 +68,7 @@ def loops(rounds: int, quick: bool) -> Iterator[Row]:
 
 
 def live_views(rounds: int, quick: bool) -> Iterator[Row]:
-    """A run that is watched over one that is not: previews, and a reader that makes the page's curves."""
+    """A run that is watched over one that is not: previews, and a reader that makes the page's curves at its pace."""
     for domain in DOMAINS:
         recipe = example(domain)
         found = watched_over_alone(recipe, LIVE[domain], rounds, 1 if quick else BLOCKS)
@@ -103,6 +105,7 @@ class Turns:
     def __init__(self, recipe: Recipe, steps: int, watched: bool) -> None:
         self.run, self.steps, self.watched = Run(recipe, previews=watched), steps, watched
         self.turn, self.taken = threading.Semaphore(0), threading.Semaphore(0)
+        self.due = 0.0
 
     def execute(self) -> None:
         self.turn.acquire()
@@ -134,19 +137,26 @@ class Turns:
             self.turn.acquire()
 
     def _watch(self, over: threading.Event) -> None:
-        # What the page makes of a run at every tick: once a block at least.
+        # As often as the page looks, on the clock of this run's own turns.
+        while True:
+            begun = time.perf_counter()
+            if over.wait(max(self.due, 0.0)):
+                self.due -= time.perf_counter() - begun
+                return
+            self._read()
+            self.due = LOOK if psutil.cpu_count() > torch.get_num_threads() else SELDOM
+
+    def _read(self) -> None:
+        # What the page makes of a run at every look.
         names = self.run.titles
         colours = EXPERT_COLOURS["light"][: len(names)]
-        while True:
-            curves, frame = self.run.trace.curves(LIVE_POINTS), self.run.trace.latest
-            for quantity in LIVE_CURVES if len(curves.index) else ():
-                curve_option(curves, quantity, names, colours, self.run.recipe.levels.steps, thin=True)
-            if frame is not None:
-                for part in vars(frame.preview).values():
-                    if hasattr(part, "tobytes"):
-                        part.tobytes()
-            if over.wait(0.2):
-                return
+        curves, frame = self.run.trace.curves(LIVE_POINTS), self.run.trace.latest
+        for quantity in LIVE_CURVES if len(curves.index) else ():
+            curve_option(curves, quantity, names, colours, self.run.recipe.levels.steps, thin=True)
+        if frame is not None:
+            for part in vars(frame.preview).values():
+                if hasattr(part, "tobytes"):
+                    part.tobytes()
 
 
 def shared(rounds: int, quick: bool) -> Iterator[Row]:

@@ -23,17 +23,17 @@ J = TypeVar("J", bound=AnyJob)
 #: Seconds between two looks: as a rule, and where the work takes every core.
 LOOK, SELDOM = 0.25, 1.0
 #: A part cannot be told that it is not to be drawn again by itself.
-_NEVER = 24 * 3600.0
+NEVER = 24 * 3600.0
 
 
 def until_next(job: AnyJob) -> float:
     """Seconds from a look at work to the next one, `LOOK` to `SELDOM`."""
     if job.run.state == "queued" and registry().ahead(job):
         return SELDOM
-    left = job.run.eta
-    if left is None or not job.takes_all_cores:
+    if not job.run.fraction or not job.takes_all_cores:  # its first step is waited for, or leaves a core
         return LOOK
-    return min(max(left + LOOK / 2, LOOK), SELDOM)
+    left = job.run.eta
+    return SELDOM if left is None else min(max(left + LOOK / 2, LOOK), SELDOM)
 
 
 def looked_at(
@@ -63,7 +63,7 @@ def looked_at(
         def seldom(job_id: str, *arguments: P.args, **named: P.kwargs) -> None:
             job = find(job_id)
             after = LOOK if job is None else until_next(job)
-            part(look, run_every=after if after < SELDOM else _NEVER)(job_id, *arguments, **named)
+            part(look, run_every=after if after < SELDOM else NEVER)(job_id, *arguments, **named)
 
         return seldom
 

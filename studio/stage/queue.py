@@ -1,8 +1,8 @@
 """The queue: a line on every page that says what runs and waits, and the panel that it opens.
 
-It looks by itself, every second while something is at work, and draws the page anew only where a button asks for it.
-The panel is a component (static/queue.js) and no widgets: a click on a widget that meets the tick of a fragment is told
-to the server twice by Streamlit's page.
+It looks by itself, every second while something is at work that leaves a core for that (`looks`), and draws the page
+anew only where a button asks for it. The panel is a component (static/queue.js) and no widgets: a click on a widget
+that meets the tick of a fragment is told to the server twice by Streamlit's page.
 """
 
 from __future__ import annotations
@@ -26,10 +26,11 @@ from ..guard import callback, guarded
 from ..job import AnyJob, Ended, EstimationJob, Forecast, Job
 from ..part import part
 from ..words import CURVES, STATES, VIEW, ordinal, run_title
+from .looks import NEVER
 from .progress import download_of, loading_text, pace_texts, paused_texts
 
-#: Seconds between two looks: while something is at work, while that takes every core, and while nothing is.
-_TICK, _BUSY_TICK, _IDLE_TICK = 1.0, 2.0, 4.0
+#: Seconds between two looks: while something is at work that leaves a core to the browser, and otherwise.
+_TICK, _IDLE_TICK = 1.0, 4.0
 #: Rows of a part that are listed.
 _LISTED = 40
 #: How many of what has ended is listed, and for how many seconds.
@@ -67,7 +68,7 @@ def _slow() -> None:
     # The quick look lives within the slow one, which takes it away when nothing is left to do.
     jobs = session.registry().at_work()
     if jobs:
-        part(_quick, run_every=_BUSY_TICK if any(job.takes_all_cores for job in jobs) else _TICK)()
+        part(_quick, run_every=NEVER if any(job.takes_all_cores for job in jobs) else _TICK)()
     else:
         _look()
 

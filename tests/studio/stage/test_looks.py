@@ -88,7 +88,7 @@ def test_the_page_takes_the_pace_that_the_run_leaves_it(at_work, cores, monkeypa
     monkeypatch.setattr(
         looks, "part", lambda draw, run_every: told.append(run_every) or part(draw, run_every=run_every)
     )
-    for count, expected in ((2, LOOK), (1, looks._NEVER), (2, LOOK)):
+    for count, expected in ((2, LOOK), (1, looks.NEVER), (2, LOOK)):
         cores(count)
         app.run()
         assert told.pop() == expected and not told and not app.exception
