@@ -93,6 +93,7 @@ class Unfinished:
             if self._hold is None:
                 raise OutputError(f"Another process is at work on this grid, in {self.folder}; wait for its end.")
             if self.id and self._read_about()[0] != self.id:
+                self.close(finished=True)
                 raise OutputError(f"Another process has just finished this grid; its picture is {self._out}.")
             if self.id:
                 for folder in self._records():
@@ -194,6 +195,7 @@ class Unfinished:
             shutil.rmtree(self.folder, ignore_errors=True)
         if self._hold is not None:
             self._hold.release()
+            self._hold = None
 
 
 def _key(recipe: Recipe, x: Axis, y: Axis | None, cells: Path | None) -> str:

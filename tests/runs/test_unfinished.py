@@ -145,12 +145,13 @@ def test_a_cell_that_was_recorded_but_not_told_of_is_not_run_again(tmp_path, exe
 def test_a_grid_that_another_process_finished_meanwhile_is_left_alone(tmp_path):
     out, library = tmp_path / "grid.png", tmp_path / "library"
     stopped(out, library)
-    late, again, _ = begun(out, cells=library)
+    late, again, kept = begun(out, cells=library)
     assert again
     first, _, _ = begun(out, cells=library)
     first.execute(out=out)
     with pytest.raises(OutputError, match="Another process has just finished this grid"):
         late.execute(out=tmp_path / "late.png")
+    assert not kept.folder.exists()
     assert {path.name for path in library.iterdir()} == {cell.run for cell in first.settled.values()}
 
 
