@@ -58,6 +58,7 @@ def tab(context, studio):
     page.add_init_script(SLOW)
     page.goto(f"{studio}/?recipe={make_recipe(recipe).to_link()}")
     page.wait_for_function(LISTENS)
+    page.get_by_role("button", name="Run Shortcut").first.wait_for()  # a press counts from then on
     page.keyboard.press("Control+Enter")
     page.get_by_text("Finished ·").wait_for()
     page.get_by_role("button", name="Run beside").wait_for()

@@ -81,6 +81,7 @@ def test_live_samples_and_replay_are_in_sight_at_once(window, studio, domain):
     recipe["levels"]["steps"], recipe["batch"] = STEPS[domain], 300 if domain == "plane" else 4
     page.goto(f"{studio}/?recipe={make_recipe(recipe).to_link()}")
     page.wait_for_function(MOUNTED)
+    page.get_by_role("button", name="Run Shortcut").first.wait_for()  # a press counts from then on
     page.keyboard.press("Control+Enter")
     page.locator(".transport-pause").wait_for()
     paused(page, True)  # as soon as it is there: it stands still at its first steps

@@ -31,6 +31,7 @@ def open_tab(context, address, seed, steps):
     page = context.new_page()
     page.goto(f"{address}/{link(seed, steps)}")
     page.wait_for_function(MOUNTED)
+    page.get_by_role("button", name="Run Shortcut").first.wait_for()  # a press counts from then on
     return page
 
 

@@ -47,6 +47,7 @@ def test_a_run_is_paused_stepped_slowed_and_let_go(context, request, domain, ser
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(f"{studio}/?recipe={make_recipe(recipe).to_link()}")
     page.wait_for_function(MOUNTED)
+    page.get_by_role("button", name="Run Shortcut").first.wait_for()  # a press counts from then on
     page.keyboard.press("Control+Enter")
     where(page, 1)
     page.keyboard.press("p")
