@@ -18,9 +18,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 
+from benchmarks.examples import example
 from benchmarks.loops import one_by_one, steps_of, threads_of, timed, wrapped
 from benchmarks.stand_ins import ensure_models
 from benchmarks.timing import HEADER, Row, in_rounds, in_turns, kibibytes, machine, ratios
@@ -32,6 +32,7 @@ from superdiff_engine.recipes.document import Recipe
 from superdiff_engine.runs.run import Run
 from superdiff_engine.score import networks_of
 from superdiff_engine.system.devices import bfloat16_is_fast
+from superdiff_engine.system.threads import take_all_cores
 
 DOMAINS = ("pictures", "prompts", "molecules", "proteins")
 #: Batch and steps of a round's loop; each is the domain's default example otherwise.
@@ -42,12 +43,6 @@ LIVE, BLOCKS = {"pictures": 1, "prompts": 1, "molecules": 4, "proteins": 1}, 14
 LIVE_CURVES: tuple[Quantity, ...] = ("value", "difference", "weights")
 ESTIMATORS = ("ito", "trapezoid", "hutchinson")
 PAGE = Path("docs/benchmarks_engine.md")
-
-
-def example(domain: str, **fields: Any) -> Recipe:
-    """The recipe that the studio opens with."""
-    recipe = next(iter(get_domain(domain).examples().values()))
-    return recipe.model_copy(update={"device": "cpu"} | fields)
 
 
 def loops(rounds: int, quick: bool) -> Iterator[Row]:
@@ -144,7 +139,7 @@ class Turns:
                 self.due -= time.perf_counter() - begun
                 return
             self._read()
-            self.due = LOOK if psutil.cpu_count() > torch.get_num_threads() else SELDOM
+            self.due = SELDOM if take_all_cores(torch.get_num_threads()) else LOOK
 
     def _read(self) -> None:
         # What the page makes of a run at every look.

@@ -27,6 +27,12 @@ ROUNDS = 3
 PAGE = Path("docs/benchmarks_examples.md")
 
 
+def example(domain: str, **fields: Any) -> Recipe:
+    """The recipe that the studio opens with, on the CPU, with these fields."""
+    recipe = next(iter(get_domain(domain).examples().values()))
+    return recipe.model_copy(update={"device": "cpu"} | fields)
+
+
 def timed(recipe: Recipe) -> tuple[float, float]:
     """Seconds of a run, and until its first live frame."""
     run = Run(recipe)
@@ -46,7 +52,7 @@ def measure(domain: str) -> dict[str, Any]:
     run.
     """
     models = ensure_models(domain)
-    recipe = next(iter(get_domain(domain).examples().values())).model_copy(update={"device": "cpu"})
+    recipe = example(domain)
     found = [timed(recipe) for _ in range(ROUNDS + 1)]
     what = f"{recipe.batch} samples, {recipe.levels.steps} steps, {recipe.dtype}"
     return {"models": models, "what": what, "runs": [run for run, _ in found], "frames": [first for _, first in found]}
@@ -55,8 +61,7 @@ def measure(domain: str) -> dict[str, Any]:
 def peak_of(domain: str, residues: int) -> int:
     """MiB of memory that a run of one protein of this length takes beyond what was held before."""
     ensure_models(domain)
-    recipe = next(iter(get_domain(domain).examples().values()))
-    one = recipe.model_copy(update={"device": "cpu", "batch": 1, "residues": 40, "levels": Levels(steps=2)})
+    one = example(domain, batch=1, residues=40, levels=Levels(steps=2))
     Run(one).execute()
     before = kibibytes("VmHWM")
     Run(one.model_copy(update={"residues": residues})).execute()

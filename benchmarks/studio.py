@@ -26,11 +26,9 @@ from typing import Any
 from playwright.sync_api import Browser, Page, sync_playwright
 from playwright.sync_api import Error as PlaywrightError
 
-from benchmarks.examples import BARS
+from benchmarks.examples import BARS, example
 from benchmarks.timing import machine
-from superdiff_engine.domains import get_domain
 from superdiff_engine.domains.checked import make_recipe
-from superdiff_engine.recipes.document import Recipe
 from superdiff_engine.runs.run import Run
 
 SWITCHES = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--no-first-run"]
@@ -102,7 +100,7 @@ def ready(page: Page, address: str, what: str) -> float:
 
 def live(page: Page, address: str) -> Iterator[tuple[float, float]]:
     """Of two runs, one after the other: seconds from Run to the first tick, and updates a second."""
-    recipe = next(iter(get_domain("plane").examples().values())).model_dump(exclude_none=True)
+    recipe = example("plane").model_dump(exclude_none=True)
     page.goto(f"{address}?recipe={make_recipe(recipe | {'levels': {'steps': 10_000}}).to_link()}")
     page.locator(READY["the studio"]).locator("visible=true").first.wait_for()
     page.wait_for_timeout(3000)  # it is looked at before it is pressed
@@ -118,10 +116,6 @@ def live(page: Page, address: str) -> Iterator[tuple[float, float]]:
         page.get_by_text("Cancelled at step").wait_for()
         page.locator(".js-plotly-plot").first.wait_for()
         page.wait_for_timeout(3000)  # the results are drawn
-
-
-def example(domain: str) -> Recipe:
-    return next(iter(get_domain(domain).examples().values())).model_copy(update={"device": "cpu"})
 
 
 def watched(page: Page, address: str, domain: str, folder: str) -> tuple[float, float]:
@@ -189,12 +183,9 @@ def main() -> None:
     PAGE.write_text(text)
 
 
-def spread(values: list[float]) -> str:
-    return f"{statistics.median(values):.1f} ({min(values):.1f} to {max(values):.1f})"
-
-
-def median_ratio(values: list[float]) -> str:
-    return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
+def spread(values: list[float], digits: int = 1) -> str:
+    middle, least, most = (f"{value:.{digits}f}" for value in (statistics.median(values), min(values), max(values)))
+    return f"{middle} ({least} to {most})"
 
 
 def report(
@@ -221,7 +212,7 @@ def report(
         ratios = [one / other for one, other in zip(seconds, by_itself, strict=True)]
         recipe = example(domain)
         what = f"{domain}: {recipe.batch} samples, {recipe.levels.steps} steps"
-        beside.append(f"| {what} | {spread(by_itself)} | {spread(seconds)} | {median_ratio(ratios)} | {spread(took)} |")
+        beside.append(f"| {what} | {spread(by_itself)} | {spread(seconds)} | {spread(ratios, 2)} | {spread(took)} |")
     return f"""# How soon the studio is there
 
 `python -m benchmarks.studio`, {time.strftime("%Y-%m-%d")}, {machine()}, Chromium without a display or GPU. Medians of

@@ -10,7 +10,6 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-import psutil
 import torch
 
 from superdiff_engine.domains import get_domain
@@ -21,6 +20,7 @@ from superdiff_engine.runs.grid import Sweep
 from superdiff_engine.runs.run import Run
 from superdiff_engine.runs.waiting import Kind
 from superdiff_engine.runs.work import State
+from superdiff_engine.system.threads import take_all_cores
 
 #: In the place of a device: the cluster that is offered.
 CLUSTER = "cluster"
@@ -81,7 +81,7 @@ class _Queued(Generic[Work]):
     def takes_all_cores(self) -> bool:
         """Whether all processors of this machine compute for it, once it is at work."""
         threads = get_domain(self.recipe.domain).threads or torch.get_num_threads()
-        return self.device == "cpu" and threads >= (psutil.cpu_count() or 1)
+        return self.device == "cpu" and take_all_cores(threads)
 
     @property
     def finished(self) -> bool:

@@ -68,13 +68,9 @@ def _slow() -> None:
     # The quick look lives within the slow one, which takes it away when nothing is left to do.
     jobs = session.registry().at_work()
     if jobs:
-        part(_quick, run_every=NEVER if any(job.takes_all_cores for job in jobs) else _TICK)()
+        part(_look, run_every=NEVER if any(job.takes_all_cores for job in jobs) else _TICK)()
     else:
         _look()
-
-
-def _quick() -> None:
-    _look()
 
 
 def _look() -> None:

@@ -33,7 +33,7 @@ from .cells import Cell, axes_document, made_cell
 from .folder import at_work
 from .grid_file import MOST_BYTES, grid_json, read_grid_json
 from .grid_picture import Place
-from .stored import read_begun, read_record
+from .stored import StoredRun, read_begun, read_record
 from .work import is_id
 
 log = logging.getLogger("superdiff.sweep")
@@ -119,17 +119,12 @@ class Unfinished:
         found = self._told()
         self._taken = {cell.run for cell in found.values()}
         wanted = {recipe.to_json(): place for place, recipe in recipes.items() if place not in found}
-        for folder in self._records():
-            if wanted and folder.name not in self._taken:
-                try:
-                    run = read_record(folder)
-                except SuperDiffError:
-                    continue
-                if run.state == "done" and run.result is not None:
-                    place = wanted.pop(run.recipe.to_json(), None)
-                    if place is not None:
-                        found[place] = made_cell(run.result, run.notes, run.id)
-                        self._taken.add(run.id)
+        for folder in self._records() if wanted else ():
+            run = _whole_run(folder) if folder.name not in self._taken else None
+            place = None if run is None else wanted.pop(run.recipe.to_json(), None)
+            if run is not None and run.result is not None and place is not None:
+                found[place] = made_cell(run.result, run.notes, run.id)
+                self._taken.add(run.id)
         return found
 
     def _told(self) -> dict[Place, Cell]:
@@ -196,6 +191,15 @@ class Unfinished:
         if self._hold is not None:
             self._hold.release()
             self._hold = None
+
+
+def _whole_run(folder: Path) -> StoredRun | None:
+    """The run of a record that was made to its end; None where it was not, or cannot be read."""
+    try:
+        run = read_record(folder)
+    except SuperDiffError:
+        return None
+    return run if run.state == "done" and run.result is not None else None
 
 
 def _key(recipe: Recipe, x: Axis, y: Axis | None, cells: Path | None) -> str:

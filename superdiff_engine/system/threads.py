@@ -1,10 +1,11 @@
-"""How many CPU threads torch computes with."""
+"""How many CPU threads torch computes with, and whether they leave a core to anything else."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import psutil
 import torch
 
 
@@ -21,3 +22,8 @@ def cpu_threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def take_all_cores(threads: int) -> bool:
+    """Whether so many threads that compute leave no processor of this machine to anything else."""
+    return threads >= (psutil.cpu_count() or 1)
