@@ -408,7 +408,10 @@ class Player {
     clearTimeout(this.writing);
     this.sizes?.disconnect();
     this.scene?.removed?.();
-    if (window.superdiffTab) window.superdiffTab.look = null;
+    const tab = window.superdiffTab;
+    if (!tab) return;
+    tab.look = null;
+    tab.write?.(); // the tab's own script may have written the address before
   }
 }
 

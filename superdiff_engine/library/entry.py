@@ -13,7 +13,7 @@ from typing import Any
 
 from ..errors import NewerError, RecordError, quoted
 from ..recipes.document import Recipe
-from ..runs.folder import LOCK, RECORD, at_work
+from ..runs.folder import RECORD, at_work, is_bare
 from ..runs.stored import read_begun, read_recipe, read_status
 from ..runs.work import is_id
 from .labels import LabelError, Labels, cleaned, read_labels
@@ -141,7 +141,7 @@ def _read(folder: Path, binned: bool) -> Entry:
     kept = tuple(name for name in RECORD if name in sizes)
     told: dict[str, Any] = {"id": folder.name, "bytes": sum(sizes.values()), "kept": kept, "binned": binned}
     told["began"] = folder.stat().st_mtime
-    if not kept and is_id(folder.name) and _bare(folder):
+    if not kept and is_id(folder.name) and is_bare(folder):
         return Entry(**told, kind="run", **_unwritten(folder))
     if not kept:
         return Entry(**told, sentence=f"The folder {folder.name} holds no run; it is left as it is.")
@@ -169,11 +169,6 @@ def _read(folder: Path, binned: bool) -> Entry:
     if at_work(folder):
         return Entry(**told | {"state": "running"})
     return Entry(**told | {"state": "interrupted", "sentence": _left(kept)})
-
-
-def _bare(folder: Path) -> bool:
-    """Whether a folder holds nothing but what a run leaves that was killed before its first file was there."""
-    return all(path.name == LOCK or path.name.startswith(".") for path in folder.iterdir())
 
 
 def _unwritten(folder: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ and written later: with the next file, or when somebody asks.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,6 +40,8 @@ LAYOUT = 1
 BEGUN, LOCK = "begun.json", "run.lock"
 #: Bytes of blank lines that keep room in run.log, so that the status fits where a disk has filled up meanwhile.
 _ROOM = 8192
+#: Seconds for which a folder may hold nothing, not even a lock, while somebody begins a record there.
+_BEGINNING = 1.0
 
 
 class OutputFolder:
@@ -157,6 +160,23 @@ class OutputFolder:
 def at_work(folder: Path) -> bool:
     """Whether a living process is at work in a folder."""
     return is_held(folder / LOCK)
+
+
+def is_bare(folder: Path) -> bool:
+    """Whether a folder holds nothing but what a run leaves that was killed before its first file was there."""
+    return all(path.name == LOCK or path.name.startswith(".") for path in folder.iterdir())
+
+
+def remove_bare(folder: Path) -> None:
+    """Remove a folder if it is bare and nobody is at work in it."""
+    try:
+        if not is_bare(folder) or at_work(folder) or time.time() - folder.stat().st_mtime < _BEGINNING:
+            return
+        sweep_partials(folder)
+        (folder / LOCK).unlink(missing_ok=True)
+        folder.rmdir()  # only if it is empty now
+    except OSError:
+        return
 
 
 def output_file(path: Path) -> Path:

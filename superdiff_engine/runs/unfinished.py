@@ -30,7 +30,7 @@ from ..system.locks import Hold, take
 from ..system.sandbox import LARGEST_RECIPE
 from .axes import Axis
 from .cells import Cell, axes_document, made_cell
-from .folder import at_work
+from .folder import at_work, remove_bare
 from .grid_file import MOST_BYTES, grid_json, read_grid_json
 from .grid_picture import Place
 from .stored import StoredRun, read_begun, read_record
@@ -96,9 +96,12 @@ class Unfinished:
                 self.close(finished=True)
                 raise OutputError(f"Another process has just finished this grid; its picture is {self._out}.")
             if self.id:
+                # Of cells that were at work, and are run again.
                 for folder in self._records():
                     if folder.name not in self._taken:
-                        shutil.rmtree(folder, ignore_errors=True)  # of a cell that was at work, and is run again
+                        shutil.rmtree(folder, ignore_errors=True)
+                for folder in self._runs():
+                    remove_bare(folder)
             else:
                 for path in self.folder.iterdir():
                     if path.name != _LOCK and path.is_file():
@@ -146,11 +149,15 @@ class Unfinished:
 
     def _records(self) -> list[Path]:
         """The records of this grid's cells that nobody is at work on, whole or not."""
+        return [folder for folder in self._runs() if self._is_part(folder) and not at_work(folder)]
+
+    def _runs(self) -> list[Path]:
+        """The folders of all runs that are where the cells' records are kept."""
         try:
             folders = [] if self._cells is None else sorted(self._cells.iterdir())
         except OSError:  # there is none yet
             return []
-        return [folder for folder in folders if is_id(folder.name) and self._is_part(folder) and not at_work(folder)]
+        return [folder for folder in folders if is_id(folder.name)]
 
     def _is_part(self, folder: Path) -> bool:
         try:

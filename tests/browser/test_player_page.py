@@ -138,6 +138,21 @@ def test_a_chosen_sample_has_its_own_curve_and_its_place(runs):
     page.wait_for_function("(root) => root.dataset.sample === ''", arg=root.element_handle())
 
 
+def test_a_player_that_goes_takes_its_moment_out_of_the_address(runs):
+    """Also where the tab's own script, which writes the address, had its turn before the player was gone."""
+    page, _ = runs
+    player(page, "plane").locator(".scrub").fill("2")
+    page.evaluate("() => { window.superdiffTab = { look: null, wrote: [], write() { this.wrote.push(this.look); } }; }")
+    player(page, "plane").locator(".scrub").fill("3")
+    page.wait_for_function("() => superdiffTab.wrote.at(-1)?.step === 3")
+    page.get_by_text("players", exact=True).click()
+    page.locator(".player").first.wait_for(state="detached")
+    page.wait_for_function("() => superdiffTab.wrote.at(-1) === null")
+    page.evaluate("() => delete window.superdiffTab")
+    page.get_by_text("players", exact=True).click()
+    player(page, "plane").wait_for()
+
+
 def test_sample_and_moment_stand_in_the_address_and_a_link_opens_there(context, studio):
     context.grant_permissions(["clipboard-read", "clipboard-write"])
     page = open_with(context, studio, link(40, "or"))

@@ -1,6 +1,7 @@
 """A grid that was stopped goes on with the same command, and runs no finished cell again."""
 
 import json
+import os
 
 import pytest
 from plane_recipes import plane
@@ -9,10 +10,13 @@ from typer.testing import CliRunner
 from superdiff_engine.cli.app import app
 from superdiff_engine.errors import OutputError
 from superdiff_engine.runs.axes import parse_axis
+from superdiff_engine.runs.folder import LOCK
 from superdiff_engine.runs.grid import Sweep
 from superdiff_engine.runs.run import Run
 from superdiff_engine.runs.unfinished import Unfinished
+from superdiff_engine.system.locks import take
 
+BEGINNING = "20200101-000000-00000004"
 AXIS = parse_axis("seed=0:4")
 
 
@@ -128,6 +132,14 @@ def test_a_cell_that_was_recorded_but_not_told_of_is_not_run_again(tmp_path, exe
         (library / name / "recipe.json").write_bytes((source / "recipe.json").read_bytes())
         (library / name / "begun.json").write_text(json.dumps({"id": name, "part_of": part_of}))
     (library / "holiday").mkdir()
+    # Two whose process was ended before they said whose they are, and one that a process is just beginning.
+    for name, file in (("20200101-000000-00000002", ".begun.json.0123abcd.partial"), (BEGINNING, LOCK)):
+        (library / name).mkdir()
+        (library / name / file).touch()
+    (library / "20200101-000000-00000003").mkdir()
+    for folder in library.glob("20200101-*"):
+        os.utime(folder, (0, 0))
+    hold = take(library / BEGINNING / LOCK)
     grid, again, kept = begun(out, cells=library)
     assert again and {cell.run for cell in grid.settled.values()} == recorded
     for place, cell in grid.settled.items():
@@ -139,7 +151,8 @@ def test_a_cell_that_was_recorded_but_not_told_of_is_not_run_again(tmp_path, exe
     grid.execute(out=out)
     assert executed == [3] and out.read_bytes() == whole.png() and not kept.folder.exists()
     runs = {cell.run for cell in grid.settled.values()}
-    assert {path.name for path in library.iterdir()} == runs | {"20200101-000000-00000001", "holiday"}
+    assert {path.name for path in library.iterdir()} == runs | {"20200101-000000-00000001", BEGINNING, "holiday"}
+    hold.release()
 
 
 def test_a_grid_that_another_process_finished_meanwhile_is_left_alone(tmp_path):
