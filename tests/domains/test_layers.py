@@ -70,6 +70,14 @@ def test_a_layer_of_molecules_reads_means_and_sums_through_their_own_weights():
     inner = torch.nn.functional.silu(layer.pair_in(plain(mixed, (pair,)) * (1 + scale) + shift))
     there = mask[:, i] & mask[:, j]
     torch.testing.assert_close(told[1][there], (e + layer.pair_out(inner))[there], rtol=1e-6, atol=1e-6)
+    pull = layer.pull(inner) * (x[:, i] - x[:, j]) / (distance + 1)
+    moved = x.clone()
+    for sample in range(2):
+        for pair in range(len(i)):
+            if there[sample, pair]:
+                moved[sample, i[pair]] += pull[sample, pair] / mask[sample].sum()
+                moved[sample, j[pair]] -= pull[sample, pair] / mask[sample].sum()
+    torch.testing.assert_close(told[2], moved, rtol=1e-6, atol=1e-6)
 
 
 def test_attention_of_proteins_is_alphafolds_algorithm_22():
