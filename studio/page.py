@@ -28,6 +28,7 @@ class Shortcut:
             show the stage alone, or leave that, "help": show the list.
         place: a CSS selector.
         number: which one of those at `place`, from 0.
+        awaited: a CSS selector; while this is there, what stands at `place` is about to be, and a press waits for it.
     """
 
     key: str
@@ -36,8 +37,10 @@ class Shortcut:
     act: Literal["press", "focus", "form", "help", "present", ""] = ""
     place: str = ""
     number: int = 0
+    awaited: str = ""
 
 
+_LIVE = ".st-key-live"
 _PICKED = "[class*='st-key-pick-'] [data-testid='stNumberInputStep"
 #: The keyboard: the list under "?" and the script (static/page.js) are made from it.
 SHORTCUTS = (
@@ -48,8 +51,12 @@ SHORTCUTS = (
         )
         for number, view in enumerate(VIEWS)
     ),
-    Shortcut("p", "p", "Pause the run that is watched, or let it go on", "press", ".transport-pause:enabled"),
-    Shortcut("n", "n", "Let it take one step, and stand still after it", "press", ".transport-step:enabled"),
+    Shortcut(
+        "p", "p", "Pause the run that is watched, or let it go on", "press", ".transport-pause:enabled", awaited=_LIVE
+    ),
+    Shortcut(
+        "n", "n", "Let it take one step, and stand still after it", "press", ".transport-step:enabled", awaited=_LIVE
+    ),
     Shortcut("[", "[", "The sample before", "press", f"{_PICKED}Down']"),
     Shortcut("]", "]", "The next sample", "press", f"{_PICKED}Up']"),
     Shortcut("", "Space", "In a replay: play or pause (← → moment by moment, Home and End its ends, [ ] the sample)"),

@@ -133,3 +133,6 @@ def _welcome() -> None:
         st.page_link("screens/playground.py", label="Playground", icon=":material/gesture:", width="content")
     with guarded("the preview of the experts"):
         draw_welcome_preview()
+    # A browser fetches a bar's script when it is asked for the first one; a first run waited a second for it.
+    with st.container(key="fetched-ahead"):
+        st.progress(0)

@@ -2,7 +2,8 @@
 // of the form that is put away on wide ones.
 //
 // data: { page: the page's path, panes: whether it has form and stage, shown: the ids of the runs it shows, result:
-// whether that is one finished run, narrow: pixels below which the form is a drawer, shortcuts: [{key, shown, meaning, act, place, number}] as in page.py }
+// whether that is one finished run, narrow: pixels below which the form is a drawer, shortcuts: [{key, shown, meaning, act,
+// place, number, awaited}] as in page.py }
 //
 // On the root element data-drawer="open" and data-form="away" say so to the style.
 
@@ -11,6 +12,7 @@ const FORM = ".st-key-form-pane", STAGE = ".st-key-stage-pane", RUN = ".st-key-r
 // Where a letter is a letter: fields, lists that are searched by typing, cells of tables.
 const TYPED = "input:not([type=checkbox], [type=radio], [type=range]), textarea, select, [contenteditable='true'], " +
   "[role=textbox], [role=combobox], [role=listbox], [role=menu], .gdg-style, .clip-region, [data-testid=stDataFrame]";
+const PATIENCE = 3000; // milliseconds for which a key waits for what it presses
 const OPEN = "[data-testid=stPopoverBody], [data-baseweb=popover], [role=listbox], [data-testid=stDialog]";
 
 // Of the tab, not of this module, which may be loaded once more.
@@ -81,8 +83,15 @@ function help() {
   dialog.showModal();
 }
 
+// A key may come before what it presses, on a page that is still being built.
+function press(one, until = performance.now() + PATIENCE) {
+  const found = [...document.querySelectorAll(one.place)].filter((each) => each.offsetParent)[one.number];
+  if (found) found.click();
+  else if (one.awaited && document.querySelector(one.awaited) && performance.now() < until) setTimeout(press, 50, one, until);
+}
+
 const acts = {
-  press: (one) => [...document.querySelectorAll(one.place)].filter((found) => found.offsetParent)[one.number]?.click(),
+  press: (one) => press(one),
   focus: (one) => document.querySelector(one.place)?.focus(),
   form: toggleForm,
   present,

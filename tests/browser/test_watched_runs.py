@@ -19,6 +19,16 @@ STEP = r"""(least) => {
     const found = document.querySelector('.st-key-live')?.innerText.match(/(Paused|Running): step (\d+) of/);
     return found && Number(found[2]) >= least && [found[1], Number(found[2])];
 }"""
+# A key in the very moment in which the live view is there, before the pace's own script.
+EARLY = """() => {
+    const watching = new MutationObserver(() => {
+        if (!document.querySelector(".st-key-live")) return;
+        watching.disconnect();
+        window.early = document.querySelector(".transport-pause:enabled") === null;
+        document.body.dispatchEvent(new KeyboardEvent("keydown", {key: "p", bubbles: true}));
+    });
+    watching.observe(document.body, {childList: true, subtree: true});
+}"""
 RECIPES = {
     "plane": {"experts": [{"model": "overlap_a"}, {"model": "overlap_b"}]},
     "pictures": {"experts": [{"model": "garments_a"}, {"model": "garments_b"}]},
@@ -88,4 +98,23 @@ def test_a_run_is_paused_stepped_slowed_and_let_go(context, request, domain, ser
     page.get_by_role("button", name="Cancel").click()
     page.get_by_text("Cancelled at step").wait_for()
     assert errors == []
+    page.close()
+
+
+def test_a_key_counts_from_the_live_views_first_moment(context, studio):
+    recipe = {"domain": "plane", "levels": {"steps": 3000}, "batch": 4} | RECIPES["plane"]
+    page, fetched = context.new_page(), []
+    page.goto(f"{studio}/?recipe={make_recipe(recipe).to_link()}")
+    page.wait_for_function(MOUNTED)
+    page.get_by_role("button", name="Run Shortcut").first.wait_for()
+    page.wait_for_load_state("networkidle")
+    page.on("request", lambda request: fetched.append(request.url) if request.url.endswith(".js") else None)
+    page.evaluate(EARLY)
+    page.keyboard.press("Control+Enter")
+    page.get_by_role("button", name="Continue").wait_for()
+    page.get_by_text("Paused: step").wait_for()
+    assert page.evaluate("() => window.early")
+    assert not fetched  # a first run waits for no further code
+    page.get_by_role("button", name="Cancel").click()
+    page.get_by_text("Cancelled at step").wait_for()
     page.close()
