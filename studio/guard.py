@@ -12,7 +12,7 @@ import streamlit as st
 
 from superdiff_engine.errors import SuperDiffError
 from superdiff_engine.system.memory import is_out_of_memory
-from superdiff_engine.system.terminal import log_visibly
+from superdiff_engine.system.visible_log import log_visibly
 from superdiff_engine.system.visible_text import visible
 
 from . import part

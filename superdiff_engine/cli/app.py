@@ -19,7 +19,8 @@ import typer
 
 from ..errors import SuperDiffError
 from ..system.files import drop_partials
-from ..system.terminal import VisibleGroup, log_visibly
+from ..system.terminal import VisibleGroup
+from ..system.visible_log import log_visibly
 from .console import complain
 from .convert import ConvertCommand, convert
 from .densities import densities

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,8 +11,6 @@ from rich.text import Text
 from typer.core import TyperGroup
 
 from .visible_text import visible
-
-_LOGGER = "superdiff"
 
 
 class Terminal(Console):
@@ -51,17 +47,3 @@ def _visible_errors() -> Iterator[None]:
         if hasattr(error, "format_message") and isinstance(getattr(error, "message", None), str):
             error.message = visible(error.message)  # type: ignore[attr-defined]
         raise
-
-
-class _VisibleLines(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        return visible(super().format(record))
-
-
-def log_visibly() -> None:
-    """Let the log of this package go to the terminal (standard error) as `visible` writes it; once a process."""
-    log = logging.getLogger(_LOGGER)
-    if not any(isinstance(handler.formatter, _VisibleLines) for handler in log.handlers):
-        handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(_VisibleLines("%(message)s"))
-        log.addHandler(handler)

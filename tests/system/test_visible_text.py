@@ -83,7 +83,7 @@ def test_an_error_reaches_the_terminal_and_the_log_without_controls(tmp_path, mo
     assert WRITTEN in error.replace("\n", "") and obeyed(error) == set()
     log = logging.getLogger("superdiff.studio")
     (handler,) = [
-        one for one in logging.getLogger("superdiff").handlers if type(one.formatter).__module__.endswith("terminal")
+        one for one in logging.getLogger("superdiff").handlers if type(one.formatter).__module__.endswith("visible_log")
     ]
     monkeypatch.setattr(handler, "stream", io.StringIO())
     try:
