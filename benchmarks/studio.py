@@ -1,10 +1,10 @@
 """How soon the studio is there, and how lively it is: python -m benchmarks.studio (needs Chromium). Writes a page.
 
-Seconds from the command to a page that can be used, in a browser that is open, beside the same of a Streamlit page with
-one button and nothing else, turn by turn, each in a browser of its own: what Streamlit and Chromium take on this machine
-anyhow. Then seconds from Run to the first live tick in the plane, and live updates a second, as a browser sees them.
-Last, what a page costs the run that it shows: each domain's first example watched in the studio, and in a process that
-nobody looks at.
+Seconds from the command to a page that can be used, in a browser that is open, beside the same of a Streamlit page
+with one button and nothing else, turn by turn, each in a browser of its own: what Streamlit and Chromium take on this
+machine anyhow. Then seconds from Run to the first live tick in the plane, and live updates a second, as a browser sees
+them. Last, what a page costs the run that it shows: each domain's first example watched in the studio, and in a process
+that nobody looks at.
 """
 
 from __future__ import annotations
