@@ -23,6 +23,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -91,7 +92,7 @@ def ready(page: Page, address: str, what: str) -> float:
     started = time.perf_counter()
     while True:
         try:
-            socket.create_connection(("127.0.0.1", int(address.rstrip("/").rpartition(":")[2]))).close()
+            socket.create_connection(("127.0.0.1", urlsplit(address).port)).close()
             break
         except OSError:
             if time.perf_counter() - started > 120:
@@ -165,10 +166,10 @@ def main() -> None:
                         with served(what, folder) as address:
                             starts[what].append(ready(page, address, what))
                             page.goto("about:blank")
-                            with opened(second) as page:
-                                again[what].append(ready(page, address, what))
+                            with opened(second) as other:
+                                again[what].append(ready(other, address, what))
                                 if what == "the studio":
-                                    runs.append(list(live(page, address)))
+                                    runs.append(list(live(other, address)))
                     first.close()
                     second.close()
                     print(f"round {number + 1}, {what}: {starts[what][-1]:.1f} s, {again[what][-1]:.1f} s", flush=True)

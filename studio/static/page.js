@@ -91,7 +91,7 @@ function press(one, until = performance.now() + PATIENCE) {
 }
 
 const acts = {
-  press: (one) => press(one),
+  press,
   focus: (one) => document.querySelector(one.place)?.focus(),
   form: toggleForm,
   present,
