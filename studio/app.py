@@ -12,6 +12,7 @@ from studio.part import whole_page
 from studio.stage.queue import draw_queue
 from studio.style import draw_style
 from studio.tab import draw_presses, draw_tab
+from studio.turning import turn
 
 static = Path(__file__).parent / "static"
 # An icon by its name would be fetched from the network; a file is not.
@@ -37,9 +38,9 @@ page = st.navigation(
 with whole_page():
     with guarded("the page"):
         session.start_session()
+        turn(page.url_path)
         draw_style()
         draw_presses()
-        st.session_state["on-compose"] = page == compose
         if page != compose:  # there it is the stage's
             draw_queue()
     page.run()

@@ -11,9 +11,8 @@ from superdiff_engine.domain import FormulaPage
 from superdiff_engine.domains import domains, get_domain
 from superdiff_engine.recipes.document import Recipe
 
-from . import session
-from .form import state as form_state
-from .guard import guarded, plain
+from . import session, turning
+from .guard import callback, guarded, plain, show_sentence
 from .playground import kept
 from .views import view_of
 from .words import operator_summary
@@ -49,6 +48,8 @@ def _script(page: FormulaPage) -> Callable[[], None]:
 def draw_formula_page(page: FormulaPage) -> None:
     """One of them."""
     st.markdown(f"## {page.title}")
+    if st.session_state["problem"]:
+        show_sentence(st.session_state["problem"])
     words = operator_summary(page.recipe.operator)
     st.caption(f"In the studio: operator {plain(words)}")
     st.markdown(page.meaning)
@@ -88,18 +89,22 @@ def _mathematics(page: FormulaPage) -> None:
 
 def _player(recipe: Recipe) -> None:
     """A button that opens the playground with a recipe, where its experts can be drawn."""
-    if get_domain(recipe.domain).playing is not None and st.button(
-        "Play with it", icon=":material/gesture:", key="play"
-    ):
-        with guarded("opening this recipe"):
-            kept.open_recipe(recipe)
-            st.switch_page("screens/playground.py")
+    if get_domain(recipe.domain).playing is not None:
+        st.button("Play with it", icon=":material/gesture:", key="play", on_click=callback(_play), args=(recipe,))
+
+
+def _play(recipe: Recipe) -> None:
+    kept.open_recipe(recipe)
+    turning.turn_to(kept.PATH)
 
 
 def _opener(recipe: Recipe, label: str, key: str, first: bool) -> None:
     """A button that puts a recipe into the form and turns to it."""
-    if st.button(label, icon=":material/open_in_new:", key=key, type="primary" if first else "secondary"):
-        with guarded("opening this recipe"):
-            form_state.load(recipe)
-            session.show([])
-            st.switch_page("screens/compose.py")
+    st.button(
+        label,
+        icon=":material/open_in_new:",
+        key=key,
+        type="primary" if first else "secondary",
+        on_click=callback(session.open_recipe),
+        args=(recipe,),
+    )

@@ -16,6 +16,7 @@ from superdiff_engine.system.visible_log import log_visibly
 from superdiff_engine.system.visible_text import visible
 
 from . import part
+from .unbroken import unbroken
 
 log = logging.getLogger("superdiff.studio")
 log_visibly()
@@ -36,17 +37,20 @@ def guarded(what: str) -> Iterator[None]:
 def callback(act: Callable[..., object]) -> Callable[..., None]:
     """A callback of the page that shows a sentence above the results where `act` raises; all go through it.
 
+    No press that comes meanwhile breaks it off.
+
     What a callback raises reaches no block of the page: Streamlit would show an error of its own in place of the page.
     """
     page = part.of_page()
 
     def guarded_act(*arguments: Any, **named: Any) -> None:
-        if page:
-            part.note_call()
-        try:
-            act(*arguments, **named)
-        except Exception as error:
-            st.session_state["problem"] = sentence_of(error, "what you just did")
+        with unbroken():
+            if page:
+                part.note_call()
+            try:
+                act(*arguments, **named)
+            except Exception as error:
+                st.session_state["problem"] = sentence_of(error, "what you just did")
 
     return guarded_act
 

@@ -19,6 +19,8 @@ from typing import Any, ParamSpec, TypeVar, overload
 
 import streamlit as st
 
+from . import turning
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -75,7 +77,8 @@ def part(draw: Callable[P, R] | None = None, *, run_every: float | None = None) 
     @wraps(draw)
     def drawn(*arguments: P.args, **named: P.kwargs) -> R:
         page = _page.get()
-        if page is None and (st.session_state.pop(_CALLED, False) or (run_every is None and _outdated())):
+        called = page is None and (st.session_state.pop(_CALLED, False) or turning.is_due())
+        if called or (page is None and run_every is None and _outdated()):
             st.rerun()
         keys, within = _keys.set(set()), _within.set(True)
         try:

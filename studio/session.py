@@ -17,6 +17,8 @@ from .form import memory as form_memory
 from .form import state as form_state
 from .job import EstimationJob, GridJob, Job, Tab
 from .jobs import Jobs
+from .turning import COMPOSE, turn_to
+from .unbroken import unbroken
 from .words import ordinal
 
 #: How many runs are shown side by side.
@@ -32,6 +34,7 @@ def registry() -> Jobs:
     return Jobs(library_folder())
 
 
+@unbroken()
 def start_session() -> None:
     """Once a tab: open what the address line names, a recipe or runs; errors are kept as one sentence."""
     state = st.session_state
@@ -121,23 +124,27 @@ def take_presses(runs: bool) -> None:
         runs: whether the form describes what can be run; presses are dropped where it does not.
     """
     state = st.session_state
-    presses = state.pop("presses", 0)
+    with unbroken():
+        presses = state.pop("presses", 0)
+        if presses and runs:
+            state["presses-to-run"] = state.get("presses-to-run", 0) + presses
     if presses and runs:
-        state["presses-to-run"] = state.get("presses-to-run", 0) + presses
         st.rerun()
 
 
 def run_presses() -> None:
     """Run the form for every press that was taken in; before the form is drawn, since a seed may be rolled.
 
-    A press that comes meanwhile ends this at the next word to the browser: what is left is run by the drawing after it.
+    A press that comes meanwhile ends this between two runs: what is left is run by the drawing after it.
     """
     state = st.session_state
     while state.get("presses-to-run", 0):
-        state["presses-to-run"] -= 1
-        run_form(watched=True)
+        with unbroken():
+            state["presses-to-run"] -= 1
+            run_form(watched=True)
 
 
+@unbroken()
 def follow_queue() -> None:
     """Go on to this tab's next run where the one that was watched has ended, if that is wanted."""
     state = st.session_state
@@ -221,6 +228,13 @@ def run_beside(*recipes: Recipe) -> None:
             state["problem"] = str(error)
             return
         show([*state["shown"], job.id][-MOST_COMPARED:])
+
+
+def open_recipe(recipe: Recipe) -> None:
+    """Put a recipe into the form and turn to it (a callback)."""
+    form_state.load(recipe)
+    show([])
+    turn_to(COMPOSE)
 
 
 def move(job_id: str, by: int) -> None:

@@ -23,6 +23,7 @@ from superdiff_engine.system.visible_text import visible
 from ..charts.palette import dot, expert_colours, theme_name
 from ..charts.tree import formula_svg
 from ..guard import callback, plain
+from ..unbroken import unbroken
 from .parameters import key_of
 from .state import state
 from .to_recipe import expert_names
@@ -177,12 +178,13 @@ def _weights(key: str, formula: Formula | None, experts: int) -> None:
     slots = session["experts"]
     keys = [f"weigh.{slot}" for slot in slots]
     now = (session[key], list(slots))
-    if session.get("weighed") != now or any(one not in session for one in keys):
-        session["weighed"] = now
-        linear = linear_weights(formula) if formula is not None and formula.linear else None
-        for place, one in enumerate(keys):
-            first = session.get(one, 1 / experts) if linear is None else linear.get(place, 0.0)
-            session[one] = min(max(first, -_LARGEST_WEIGHT), _LARGEST_WEIGHT)
+    with unbroken():
+        if session.get("weighed") != now or any(one not in session for one in keys):
+            session["weighed"] = now
+            linear = linear_weights(formula) if formula is not None and formula.linear else None
+            for place, one in enumerate(keys):
+                first = session.get(one, 1 / experts) if linear is None else linear.get(place, 0.0)
+                session[one] = min(max(first, -_LARGEST_WEIGHT), _LARGEST_WEIGHT)
     with st.expander("Weights by expert", icon=":material/balance:", key="weights-by-expert"):
         with st.grid(columns=2, min_column_width=120, gap="xsmall"):
             for place, one in enumerate(keys):

@@ -14,6 +14,7 @@ from superdiff_engine.errors import RecipeError, SuperDiffError
 from superdiff_engine.recipes.document import Recipe
 from superdiff_engine.recipes.links import link_of, text_of_link
 
+from ..unbroken import unbroken
 from . import state as form_state
 from . import to_recipe
 from .state import state
@@ -38,6 +39,7 @@ def change_domain(name: str) -> None:
         form_state.open_domain(name)
 
 
+@unbroken()
 def keep_prompts() -> None:
     """What is entered for another model may be entered in another way, and stays. Call it before prompts are drawn."""
     session = state()
@@ -49,6 +51,7 @@ def keep_prompts() -> None:
                 session[key] = session.get(key)
 
 
+@unbroken()
 def drop_edited_example() -> None:
     """An edited form no longer carries the example's name. Call it before the choice of examples is drawn."""
     session = state()

@@ -33,7 +33,6 @@ class Play:
         answered: the number of the last request of the browser that was answered.
         answer: to it, as the component takes it; None before the first.
         fitted: the number of the last request to fit a mixture, and what came of it.
-        leave: whether the recipe is now in the form of the page Compose, to be turned to.
     """
 
     recipe: Recipe
@@ -42,7 +41,6 @@ class Play:
     answered: int = 0
     answer: dict[str, Any] | None = None
     fitted: tuple[int, dict[str, Any]] | None = None
-    leave: bool = False
     begun: Recipe = field(init=False)
 
     def __post_init__(self) -> None:

@@ -23,7 +23,7 @@ from superdiff_engine.play import Played
 from superdiff_engine.recipes.document import Recipe
 from superdiff_engine.runs.wording import differences
 
-from .. import session
+from .. import session, turning
 from ..charts.palette import PICKED, theme_name
 from ..form import state as form_state
 from ..guard import callback, guarded, sentence_of, show_sentence
@@ -72,9 +72,6 @@ def draw_playground() -> None:
 def _sketch() -> None:
     with guarded("the playground"):
         play = kept.play()
-        if play.leave:
-            play.leave = False
-            st.switch_page("screens/compose.py")
         theme = theme_name()
         _component()(
             key=_KEY,
@@ -123,7 +120,7 @@ def _answer() -> None:
         if asked.get("open"):
             form_state.load(recipe)
             session.show([])
-            play.leave = True
+            turning.turn_to(turning.COMPOSE)
     except Exception as error:
         play.answer = (play.answer or {}) | {"problem": sentence_of(error, "the playground")}
     if play.answer is not None:

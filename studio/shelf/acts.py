@@ -12,13 +12,10 @@ from superdiff_engine.errors import SuperDiffError
 from superdiff_engine.library import Query
 from superdiff_engine.runs.stored import read_recipe
 
-from .. import session
+from .. import session, turning
 from ..form import state as form_state
 from ..guard import log
 from . import asked
-
-#: Set where the page Compose is to be shown next.
-_GO = "shelf-go"
 
 
 def take_acts(acts: Any) -> None:
@@ -72,13 +69,7 @@ def open_entry(id: str) -> None:
         return
     session.registry().recall(id)  # or the sentence that says why not
     session.show([id])
-    st.session_state[_GO] = True
-
-
-def go_on() -> None:
-    """Go to the page that was asked for; call it before anything is drawn."""
-    if st.session_state.pop(_GO, False):
-        st.switch_page("screens/compose.py")
+    turning.turn_to(turning.COMPOSE)
 
 
 def compare(ids: Sequence[str]) -> None:
@@ -87,14 +78,14 @@ def compare(ids: Sequence[str]) -> None:
     for id in ids:
         session.registry().recall(id)
     session.show(list(ids))
-    st.session_state[_GO] = True
+    turning.turn_to(turning.COMPOSE)
 
 
 def use_settings(id: str) -> None:
     """Put a run's recipe into the form, and show it."""
     begin()
     form_state.load(_recipe(id))
-    st.session_state[_GO] = True
+    turning.turn_to(turning.COMPOSE)
 
 
 def run_again(id: str) -> None:

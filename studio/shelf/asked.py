@@ -12,6 +12,7 @@ from superdiff_engine.library import Library, Query
 from superdiff_engine.library.index import SORTS, Sort
 
 from .. import session
+from ..unbroken import unbroken
 
 #: The page's path.
 PATH = "library"
@@ -70,6 +71,7 @@ def library() -> Library:
     return found
 
 
+@unbroken()
 def shelf() -> Shelf:
     """What this tab knows of the page; made of the address when it is first asked for."""
     state = st.session_state

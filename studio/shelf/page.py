@@ -68,7 +68,6 @@ class Seen:
 
 def draw_library() -> None:
     """The whole page."""
-    acts.go_on()
     here, library = asked.shelf(), asked.library()
     if time.monotonic() - here.drawn[1] > _AWAY:
         library.look(_OLDER, _PATIENCE)

@@ -23,6 +23,7 @@ from ..guard import callback, guarded, once, plain, show_sentence
 from ..job import EstimationJob
 from ..part import part, told
 from ..session import registry, this_tab
+from ..unbroken import unbroken
 from ..views import OwnFiles
 from .looks import LOOK
 from .progress import draw_estimation_progress
@@ -92,6 +93,7 @@ def _read(files: OwnFiles, content: bytes) -> None:
     state["own-reading"] = Reading(files.reader, content, files.take, options=chosen)
 
 
+@unbroken()
 def _settle(reading: Reading) -> None:
     """What came out of a file takes the place of what was there."""
     state = st.session_state

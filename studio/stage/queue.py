@@ -21,10 +21,11 @@ from superdiff_engine.runs.grid import Sweep
 from superdiff_engine.runs.waiting import Kind, Waiting
 from superdiff_engine.system.machine import Machine, look
 
-from .. import session
+from .. import session, turning
 from ..guard import callback, guarded
 from ..job import AnyJob, Ended, EstimationJob, Forecast, Job
 from ..part import part
+from ..unbroken import unbroken
 from ..words import CURVES, STATES, VIEW, ordinal, run_title
 from .looks import NEVER
 from .progress import download_of, loading_text, pace_texts, paused_texts
@@ -75,9 +76,10 @@ def _slow() -> None:
 
 def _look() -> None:
     with guarded("the queue"):
-        # One by one: a press that comes meanwhile may end this drawing, and the next one goes on.
+        # One by one: a press that comes meanwhile may end this drawing between two of them, and the next one goes on.
         while asked := st.session_state.get("queue-asked"):
-            _act(*asked.pop(0))
+            with unbroken():
+                _act(*asked.pop(0))
         drawn = _component()(
             key=_KEY,
             data=_data(),
@@ -87,8 +89,6 @@ def _look() -> None:
         # A tab that outlived its server, or its session, brings what it asked for before along.
         st.session_state.setdefault("queue-number", max((one[0] for one in drawn["asked"]), default=0))
     if st.session_state.pop("queue-page", False):
-        if not st.session_state["on-compose"]:
-            st.switch_page("screens/compose.py")
         st.rerun()
 
 
@@ -150,6 +150,7 @@ def _show(job_ids: list[str]) -> None:
         state[VIEW] = CURVES
     state["problem"] = ""
     state["queue-page"] = True
+    turning.turn_to(turning.COMPOSE)
 
 
 def _queue_again(keys: list[str]) -> None:

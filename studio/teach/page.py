@@ -12,7 +12,6 @@ from superdiff_engine.lessons.lesson import Lesson, Picture, Text
 from superdiff_engine.lessons.shelf import signature
 
 from .. import session
-from ..form import state as form_state
 from ..guard import callback, guarded, once, plain, show_sentence
 from .doing import EXPLAIN, PARTS, PREDICT, READ, RUN, TRY, Doing, all_done, doing, forget, note, open_lesson, opened
 from .progress import draw_progress_script
@@ -314,13 +313,11 @@ def _draw_try(lesson: Lesson, done: Doing, shown: list[Shown]) -> None:
     draw_runs(lesson, shown)
     with st.container(horizontal=True, gap="small"):
         for one in shown:
-            if st.button(
+            st.button(
                 f"Open in Compose: {plain(one.title)}" if len(shown) > 1 else "Open in Compose",
                 icon=":material/open_in_new:",
                 key=f"lesson-compose-{one.run.name}",
+                on_click=callback(session.open_recipe),
+                args=(one.run.recipe if one.job is None else one.job.recipe,),
                 help="Put this recipe into the form, where all of it can be changed",
-            ):
-                with guarded("opening this recipe"):
-                    form_state.load(one.run.recipe if one.job is None else one.job.recipe)
-                    session.show([])
-                    st.switch_page("screens/compose.py")
+            )

@@ -42,6 +42,7 @@ from ..stage.chart_files import draw_chart_files
 from ..stage.exports import Download, draw_download
 from ..stage.sample import KEEP, ancestry, last_moment
 from ..stage.superposed import choose_laid, draw_laid_table, legend_of
+from ..unbroken import unbroken
 
 if TYPE_CHECKING:
     from superdiff_engine.figures.charts import Sheet
@@ -50,6 +51,8 @@ if TYPE_CHECKING:
 SPACING = 48.0
 #: Where the session keeps (run, protein) of the distance map that is enlarged.
 _ENLARGED = "map-enlarged"
+#: Where it keeps for which protein sequences are asked for and not designed yet.
+_DESIGNED = "designs-asked"
 _COLOURINGS = {
     "structure": "coloured by structure",
     "place": "coloured by place in the chain",
@@ -303,13 +306,35 @@ def _trajectory(
     return [*frames, scene(result.require_decoded(), [picked], painted)], [*labels, last_moment(result)]
 
 
+def _ask_for_designs(key: str) -> None:
+    st.session_state[_DESIGNED] = key
+
+
+def _make_designs(key: str, chain: np.ndarray) -> None:
+    """Design what was asked for; a drawing that is broken off meanwhile leaves that to the next one."""
+    if st.session_state.get(_DESIGNED) != key:
+        return
+    designs: list[mpnn.Design] = []
+    with guarded("the design"), st.spinner("ProteinMPNN designs four sequences"):
+        designs = mpnn.design(chain, 4)
+    with unbroken():
+        st.session_state[key] = designs
+        del st.session_state[_DESIGNED]
+
+
 def _sequences(job: Job, chain: np.ndarray, picked: int) -> None:
     """Sequences by ProteinMPNN, on request; without any, a FASTA of the length alone that says so."""
     key, designs = f"designs-{job.id}-{picked}", []
     if mpnn.is_installed():
-        if st.button("Design sequences for it", icon=":material/abc:", key=f"design-{job.id}", help="By ProteinMPNN"):
-            with guarded("the design"), st.spinner("ProteinMPNN designs four sequences"):
-                st.session_state[key] = mpnn.design(chain, 4)
+        st.button(
+            "Design sequences for it",
+            icon=":material/abc:",
+            key=f"design-{job.id}",
+            on_click=callback(_ask_for_designs),
+            args=(key,),
+            help="By ProteinMPNN",
+        )
+        _make_designs(key, chain)
         designs = st.session_state.get(key, [])
     else:
         st.caption(mpnn.OFFER)
