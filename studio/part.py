@@ -34,8 +34,8 @@ _within: ContextVar[bool] = ContextVar("within", default=False)
 #: Where the session keeps what `_page` was at the end of the last drawing; the values which that was made from; and
 #: whether anything that a control of the page, not of a part, calls has been called since.
 _DRAWN, _VALUES, _CALLED = "part-drawn", "part-values", "part-called"
-#: The form's values are the page's.
-_FORM = "f."
+#: The form's values are the page's: its fields, and its tables' changes.
+_FORM = ("f.", "editor.")
 
 
 @contextmanager
@@ -78,7 +78,7 @@ def part(draw: Callable[P, R] | None = None, *, run_every: float | None = None) 
     def drawn(*arguments: P.args, **named: P.kwargs) -> R:
         page = _page.get()
         called = page is None and (st.session_state.pop(_CALLED, False) or turning.is_due())
-        if called or (page is None and run_every is None and _outdated()):
+        if called or (page is None and run_every is None and outdated()):
             st.rerun()
         keys, within = _keys.set(set()), _within.set(True)
         try:
@@ -127,10 +127,11 @@ def note_call() -> None:
     st.session_state[_CALLED] = True
 
 
-def _outdated() -> bool:
-    """Whether the page was drawn from other values than there are now."""
+def outdated() -> bool:
+    """Whether the page was drawn from other values than there are now; a page that was not drawn to its end was."""
     state = st.session_state
-    return any(key in state and state[key] != value for key, value in state.get(_VALUES, {}).items())
+    drawn = state.get(_VALUES)
+    return drawn is None or any(key in state and state[key] != value for key, value in drawn.items())
 
 
 def _copied(value: Any) -> Any:

@@ -17,6 +17,7 @@ from .form import memory as form_memory
 from .form import state as form_state
 from .job import EstimationJob, GridJob, Job, Tab
 from .jobs import Jobs
+from .part import outdated
 from .turning import COMPOSE, turn_to
 from .unbroken import unbroken
 from .words import ordinal
@@ -123,13 +124,20 @@ def take_presses(runs: bool) -> None:
     Args:
         runs: whether the form describes what can be run; presses are dropped where it does not.
     """
-    state = st.session_state
-    with unbroken():
-        presses = state.pop("presses", 0)
-        if presses and runs:
-            state["presses-to-run"] = state.get("presses-to-run", 0) + presses
-    if presses and runs:
+    st.session_state["form-runs"] = runs
+    if _take(runs):
         st.rerun()
+
+
+@unbroken()
+def _take(runs: bool) -> bool:
+    """Have the presses run by the next drawing; returns whether there are any."""
+    state = st.session_state
+    presses = state.pop("presses", 0)
+    if not presses or not runs:
+        return False
+    state["presses-to-run"] = state.get("presses-to-run", 0) + presses
+    return True
 
 
 def run_presses() -> None:
@@ -138,6 +146,8 @@ def run_presses() -> None:
     A press that comes meanwhile ends this between two runs: what is left is run by the drawing after it.
     """
     state = st.session_state
+    if state.get("form-runs") and not outdated():
+        _take(True)  # nothing was typed since the form was drawn
     while state.get("presses-to-run", 0):
         with unbroken():
             state["presses-to-run"] -= 1

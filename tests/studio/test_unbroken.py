@@ -75,13 +75,16 @@ def runs():
     return len(session.registry()._jobs)
 
 
-def test_every_press_of_run_is_a_run(app, monkeypatch):
+@pytest.mark.parametrize("typed", ["", "11"])
+def test_every_press_of_run_is_a_run_of_what_was_typed(app, monkeypatch, typed):
     app.run()
     app.session_state["presses"] = 3
+    if typed:
+        app.session_state["f.seed"] = typed
     with broken_off(monkeypatch, until=lambda: runs() == 3) as lines:
         app.run()
-    assert len(lines) > 30 and is_whole(app)
-    assert runs() == 3
+    assert len(lines) > 10 and is_whole(app)
+    assert [job.recipe.seed for job in session.registry()._jobs.values()] == [int(typed or 7)] * 3
 
 
 def test_a_click_does_all_that_it_is_for(app, monkeypatch):
