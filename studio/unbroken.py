@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 
@@ -18,8 +17,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 def unbroken() -> Iterator[None]:
     """Let this block, or a function that it decorates, come to its end before the next drawing begins.
 
-    What the browser asks for meanwhile is taken up where the block ends, not where it raises. Nothing that takes long,
-    or draws, belongs here.
+    What the browser asks for meanwhile is taken up afterwards. Nothing that takes long, or draws, belongs here.
     """
     context = get_script_run_ctx(suppress_warning=True)
     if context is None or context.script_requests is None:
@@ -34,7 +32,6 @@ def unbroken() -> Iterator[None]:
         yield
     finally:
         del own[_TAKEN_UP]
-    st.session_state.get("started")  # a look at it breaks off what is to be broken off
 
 
 #: What a drawing asks at each such place: whether another one is wanted.

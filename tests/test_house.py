@@ -42,6 +42,8 @@ FLOORS = [
         "studio.looked",
         "studio.films",
         "studio.titles",
+        "studio.turning",
+        "studio.unbroken",
         "studio.words",
         "studio.style",
         "studio.charts",

@@ -34,6 +34,18 @@ def test_every_callback_of_the_page_is_guarded():
     assert seen > 15
 
 
+def test_no_press_is_asked_for_in_the_middle_of_a_drawing():
+    """A drawing that is broken off before it comes to `if st.button(...)` loses the press; a callback's is kept."""
+    seen = 0
+    for path in STUDIO.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("st.button", "st.form_submit_button"):
+                given = ast.unparse(node)
+                seen += 1
+                assert "on_click=" in given or "**once(" in given, f"{path.name}, line {node.lineno}"
+    assert seen > 50
+
+
 @pytest.mark.parametrize(
     ("error", "words"),
     [
