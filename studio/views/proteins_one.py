@@ -311,15 +311,12 @@ def _ask_for_designs(key: str) -> None:
 
 
 def _make_designs(key: str, chain: np.ndarray) -> None:
-    """Design what was asked for; a drawing that is broken off meanwhile leaves that to the next one."""
+    """Design what was asked for; a drawing that is broken off before leaves that to the next one."""
     if st.session_state.get(_DESIGNED) != key:
         return
-    designs: list[mpnn.Design] = []
-    with guarded("the design"), st.spinner("ProteinMPNN designs four sequences"):
-        designs = mpnn.design(chain, 4)
-    with unbroken():
-        st.session_state[key] = designs
+    with guarded("the design"), st.spinner("ProteinMPNN designs four sequences"), unbroken():
         del st.session_state[_DESIGNED]
+        st.session_state[key] = mpnn.design(chain, 4)
 
 
 def _sequences(job: Job, chain: np.ndarray, picked: int) -> None:

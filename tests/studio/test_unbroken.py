@@ -1,17 +1,23 @@
 """A drawing is broken off wherever Streamlit may do that: nothing that was asked for is lost, and the page is whole."""
 
+import shutil
 import sys
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ClientState_pb2 import ClientState
 from streamlit.proto.WidgetStates_pb2 import WidgetStates
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.scriptrunner_utils.script_requests import RerunData, ScriptRequests
+from websockets.sync.client import connect
 
 import studio
 from studio import session
 from studio.shelf import asked
+from tests.browser.conftest import serving
 from tests.studio_page import button, open_link, words
 
 STUDIO = Path(studio.__file__).parent
@@ -128,3 +134,40 @@ def test_a_button_that_opens_a_recipe_puts_it_into_the_form_and_turns_to_it(app,
     assert len(lines) > 50 and is_whole(app)
     assert app.session_state["f.formula"] == "1 but not 2" and app.session_state["f.corrected"]
     assert "negotiate" in words(app)
+
+
+SLOW = """
+import time
+from pathlib import Path
+import streamlit as st
+from studio.unbroken import unbroken
+
+def note(word):
+    with Path(__file__).with_name("drawn").open("a") as file:
+        file.write(word + " ")
+
+with unbroken():
+    note("begun")
+    time.sleep(0.3)
+    st.session_state["seen"] = st.session_state.get("seen", 0) + 1
+    note("ended")
+"""
+
+
+def test_a_drawing_that_is_asked_for_meanwhile_begins_after_it(tmp_path):
+    """Of a page that is served as the studio's is: two that share a session would count a press twice, or never."""
+    shutil.copytree(STUDIO / ".streamlit", tmp_path / ".streamlit")
+    (tmp_path / "slow.py").write_text(SLOW)
+    drawn = tmp_path / "drawn"
+    with serving(tmp_path / "slow.py", tmp_path) as address:
+        socket = address.replace("http", "ws") + "/_stcore/stream"
+        with connect(socket, origin=address, subprotocols=["streamlit"], max_size=None) as tab:
+            for _ in range(4):
+                tab.send(BackMsg(rerun_script=ClientState()).SerializeToString())
+                time.sleep(0.1)
+            wanted = time.monotonic() + 60
+            while time.monotonic() < wanted and (not drawn.exists() or drawn.read_text().count("ended") < 2):
+                time.sleep(0.1)
+            time.sleep(1)  # the last one ends
+    words = drawn.read_text().split()
+    assert len(words) >= 4 and words == ["begun", "ended"] * (len(words) // 2)
