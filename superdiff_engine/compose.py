@@ -23,6 +23,7 @@ from torch import Tensor
 
 from .errors import ArgumentError
 from .formula import Either, ExpertTerm, Formula, WeightedSum
+from .geometry import finite
 from .transfers import constant, sent
 
 #: The largest weight of AND. A network in float32 knows its score to about 1e-6 of it, and this makes it 2% of the
@@ -47,6 +48,8 @@ class Prediction:
     @classmethod
     def joint(cls, parts: Sequence[Prediction]) -> Prediction:
         """Of the whole sample, from those of its components."""
+        if len(parts) == 1:
+            return parts[0]
         return cls(
             torch.stack([part.constant for part in parts]).sum(0),
             torch.stack([part.slope for part in parts]).sum(0),
@@ -85,7 +88,7 @@ class Operator(ABC):
 
     def sound(self, weights: Tensor) -> bool:
         """Whether a run can go on with these weights, [experts, batch] on the CPU."""
-        return bool(weights.isfinite().all())
+        return bool(finite(weights).all())
 
     def start(self, experts: int, batch: int, generator: torch.Generator) -> None:  # noqa: B027
         """Called once before the first step; checks the parameters and draws what is drawn once a run.
@@ -181,7 +184,7 @@ class And(Operator):
 
     def sound(self, weights: Tensor) -> bool:
         """Also whether they are at most MOST_WEIGHT: beyond it the predicted gap of 0 says nothing of the true one."""
-        return super().sound(weights) and weights.abs().max().item() <= MOST_WEIGHT
+        return weights.abs().max().item() <= MOST_WEIGHT  # false of what is no number
 
     def __init__(self, bias: Sequence[float] | None = None, ridge: float = 1.0, lowest: float = 0.0) -> None:
         if ridge < 0:

@@ -49,7 +49,7 @@ from .corrected import Corrected, Place, Scores
 from .correction import Correction
 from .density import DEFAULT_ESTIMATOR, End, Estimator, Segment
 from .errors import ArgumentError, DensityError, ScoreError, StepError
-from .geometry import Geometry, Parts, Product, total
+from .geometry import Geometry, Parts, Product, finite, total
 from .score import Guidance, Remembering, ScoreModel, scores_of
 from .solvers import DEFAULT_SOLVER, Start, get_solver, variance_step
 from .transfers import home
@@ -285,8 +285,8 @@ class _Loop:
 
         none = dict.fromkeys(self.space.components)
         ends = self.space.map(end, none if divergences is None else divergences, *told)
-        finite = torch.stack([end.scores.isfinite().flatten(1).all(1) for end in ends.values()]).all(0)
-        self.checks.expect(finite, partial(self._lost_score, index))
+        fine = torch.stack([finite(end.scores).flatten(1).all(1) for end in ends.values()]).all(0)
+        self.checks.expect(fine, partial(self._lost_score, index))
         if reference is None:
             return Scores(ends, dict(none))
         self.checks.expect(_finite(reference), partial(self._lost_reference, index))
@@ -382,6 +382,8 @@ class _Loop:
 
     def _check_densities(self, log_density: Parts, index: int) -> None:
         for value in log_density.values():
+            if value.abs().max().item() <= MOST_NATS:  # false of what is no number
+                continue
             if bool((value.abs() > MOST_NATS).logical_and(value.isfinite()).any()):
                 raise StepError(
                     "The steps are too large for the weights, and samples run away",
@@ -455,7 +457,7 @@ def _with_memory(experts: Sequence[ScoreModel]) -> list[Remembering]:
 
 def _finite(parts: Parts) -> Tensor:
     """Bool [1], whether all of them are."""
-    return torch.stack([part.isfinite().all() for part in parts.values()]).all(0, keepdim=True)
+    return torch.stack([finite(part).all() for part in parts.values()]).all(0, keepdim=True)
 
 
 def _projected(geometry: Geometry, tangent: Tensor) -> Tensor:
