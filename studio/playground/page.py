@@ -23,9 +23,8 @@ from superdiff_engine.play import Played
 from superdiff_engine.recipes.document import Recipe
 from superdiff_engine.runs.wording import differences
 
-from .. import session, turning
+from .. import session
 from ..charts.palette import PICKED, theme_name
-from ..form import state as form_state
 from ..guard import callback, guarded, sentence_of, show_sentence
 from ..part import part
 from . import kept
@@ -118,9 +117,7 @@ def _answer() -> None:
         told = {"problem": played.problem, "link": recipe.to_link(), "beside": _beside(recipe)}
         play.answer = _packed(played, bool(asked.get("live"))) | told
         if asked.get("open"):
-            form_state.load(recipe)
-            session.show([])
-            turning.turn_to(turning.COMPOSE)
+            session.open_recipe(recipe)
     except Exception as error:
         play.answer = (play.answer or {}) | {"problem": sentence_of(error, "the playground")}
     if play.answer is not None:
